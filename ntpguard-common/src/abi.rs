@@ -1,0 +1,96 @@
+//! What crosses between the loader and the kernel: the values in the maps.
+//!
+//! Integers only, in host byte order, without padding. A change of any size, field or index here is a new
+//! [`VERSION`].
+//!
+//! | map        | type                       | key → value                                   |
+//! |------------|----------------------------|-----------------------------------------------|
+//! | `SETTINGS` | array, 1                   | 0 → [`Settings`]: which slot is in force      |
+//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rule`]                |
+//! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                             |
+//! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]        |
+//! | `HITS`     | per-CPU array              | [`Rule::index`] → [`Counter`], drops only     |
+
+/// The version of this layout.
+pub const VERSION: u32 = 1;
+
+/// How many policies can be in place: the one in force, and the one being built.
+pub const SLOTS: u32 = 2;
+
+/// The policy in force. Eight bytes, written and read in one access: both families and all settings flip
+/// together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Settings {
+    /// Bits of `Settings::*`; 0 means that no policy is installed.
+    pub flags: u32,
+    /// Which of [`SLOTS`] holds the rules.
+    pub slot: u32,
+}
+
+impl Settings {
+    /// A policy is installed.
+    pub const INSTALLED: u32 = 1;
+    /// No rule lets anyone query: modes 6 and 7 are dropped before any lookup.
+    pub const NOBODY_QUERIES: u32 = 1 << 1;
+
+    /// Whether all of these bits are set.
+    #[inline(always)]
+    pub const fn has(self, bits: u32) -> bool {
+        self.flags & bits == bits
+    }
+}
+
+/// What a source may do: the value of a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rule {
+    /// Bits of `Rule::*`.
+    pub flags: u32,
+    /// Its counter in `HITS`, and its place in the image's table of rules.
+    pub index: u32,
+}
+
+impl Rule {
+    /// `ignore`: nothing passes.
+    pub const IGNORE: u32 = 1;
+    /// `noserve`: modes 0 to 5 are dropped.
+    pub const NOSERVE: u32 = 1 << 1;
+    /// `noquery`: modes 6 and 7 are dropped.
+    pub const NOQUERY: u32 = 1 << 2;
+    /// Hardening: modes 6 and 7 are dropped because no explicit line permits them.
+    pub const UNLISTED: u32 = 1 << 3;
+
+    /// Any of these keeps a source from querying.
+    pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
+
+    /// Whether any of these bits is set.
+    #[inline(always)]
+    pub const fn has(self, bits: u32) -> bool {
+        self.flags & bits != 0
+    }
+}
+
+/// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
+/// the first, the bytes after that buffer are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes of these frames.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<Settings>() == 8 && align_of::<Settings>() == 8);
+const _: () = assert!(size_of::<Rule>() == 8 && size_of::<Counter>() == 16);
+
+// SAFETY: `#[repr(C)]`, integers only, no padding.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Settings {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Rule {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Counter {}

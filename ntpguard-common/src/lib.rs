@@ -1,0 +1,26 @@
+//! What the XDP program and the host share: bytes in, verdict out.
+//!
+//! This crate is a leaf. It does no I/O, allocates nothing, and is compiled twice: for the BPF target, where
+//! the verifier reads it, and for the host, where tests, `explain` and `replay` run the same code.
+//!
+//! ```text
+//! frame ─wire::locate→ Datagram ─decide→ Verdict { Reason, rule }
+//!                                  ↑
+//!                       Policy: Settings and Rules
+//! ```
+//!
+//! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: the
+//! verifier accepts one bounded access, [`packet::Packet::load`], and nothing else.
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;
+pub mod decide;
+pub mod packet;
+pub mod reason;
+pub mod source;
+pub mod wire;
+
+pub use decide::{Decision, Policy, Verdict, decide};
+pub use packet::Packet;
+pub use reason::{Action, Reason};
+pub use source::Source;

@@ -1,0 +1,82 @@
+//! The reasons for a verdict, in one table.
+//!
+//! The table makes the enum, the counter's index, the name in every output and the documentation. A row's
+//! position is its index in the kernel's counters: append, never reorder, without a new [`crate::abi::VERSION`].
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// On to the stack and the daemon.
+    Pass,
+    /// Gone, before the stack has seen it.
+    Drop,
+}
+
+macro_rules! reasons {
+    ($($variant:ident $action:ident $name:literal $summary:literal;)+) => {
+        /// Why a packet to UDP port 123 passed or was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Reason { $(#[doc = $summary] $variant,)+ }
+
+        impl Reason {
+            /// All of them, by index.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in outputs: lower case and hyphens.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it means, for people.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)+ }
+            }
+
+            /// What becomes of the packet.
+            #[inline(always)]
+            pub const fn action(self) -> Action {
+                match self { $(Self::$variant => Action::$action,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    Time             Pass "time"              "a time packet (modes 0 to 5), left to the daemon";
+    Query            Pass "query"             "a query (mode 6 or 7) that a restrict line permits";
+    Unread           Pass "unread"            "an IPv6 header chain longer than ntpguard follows: passed unread";
+    NoPolicy         Pass "no-policy"         "no policy is installed: everything passes";
+    Mode6            Drop "mode6"             "a mode 6 query (ntpq), and no restrict line lets this source query";
+    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist), and no restrict line lets this source query";
+    Ignore           Drop "ignore"            "the source's restrict line says ignore";
+    Noquery          Drop "noquery"           "a query, and the source's restrict line says noquery";
+    Noserve          Drop "noserve"           "a time packet, and the source's restrict line says noserve";
+    ImpossibleSource Drop "impossible-source" "a source that no wire can bring: loopback, multicast, unspecified, broadcast";
+    Fragment         Drop "fragment"          "the first fragment of a datagram to port 123: the rest can't be judged";
+    Malformed        Drop "malformed"         "empty, or lengths that contradict each other, or a query shorter than its header";
+}
+
+impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The index of its counter.
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_is_the_position_and_names_are_unique() {
+        for (position, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.index() as usize, position);
+            assert_eq!(Reason::ALL.iter().filter(|r| r.name() == reason.name()).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Frame to datagram: Ethernet, VLAN tags, IPv4 or IPv6, UDP, as Linux would read them.
+//!
+//! Contract: [`locate`] says [`Located::Datagram`] only for what the stack would hand to a socket bound to UDP
+//! port 123. What the stack itself discards (bad versions, truncated packets) is [`Located::NotNtp`] or
+//! [`Located::Truncated`] and passes: it never reaches the daemon, and it isn't ours to judge. Checksums are not
+//! verified: the stack does.
+
+mod ethernet;
+mod ipv4;
+mod ipv6;
+pub mod ntp;
+mod udp;
+
+use crate::{packet::Packet, source::Source};
+use network_types::eth::EtherType;
+
+pub use ethernet::MAX_VLAN_TAGS;
+pub use ipv6::MAX_EXTENSION_HEADERS;
+
+/// A UDP datagram to port 123.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Who sent it, by its own word.
+    pub source: Source,
+    /// The UDP source port, in host byte order.
+    pub source_port: u16,
+    /// Where the payload begins, in bytes from the frame's start.
+    pub payload: usize,
+    /// The payload's length in bytes, as the headers say; the frame may be shorter.
+    pub length: usize,
+    /// Where the IP packet ends, in bytes from the frame's start.
+    pub end: usize,
+}
+
+/// What a frame turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// Not UDP to port 123.
+    NotNtp,
+    /// A header lies past the bytes at hand: in another buffer, or nowhere.
+    Truncated,
+    /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`].
+    TooDeep,
+    /// The first fragment of a datagram to port 123.
+    Fragment,
+    /// To port 123, with a UDP length that the stack refuses.
+    Malformed,
+    /// A whole datagram to port 123.
+    Datagram(Datagram),
+}
+
+/// Where the transport header is, and how far the IP packet reaches.
+struct Transport {
+    source: Source,
+    /// Offset of the UDP header.
+    offset: usize,
+    /// Offset of the first byte past the IP packet; link-layer padding may follow it.
+    end: usize,
+    /// More fragments follow this one.
+    first_fragment: bool,
+    /// Whether a UDP length of 0 means "up to the end" (IPv6, RFC 2675 §4).
+    jumbo: bool,
+}
+
+/// Finds the datagram to port 123 in a frame, if it is one.
+#[inline(always)]
+pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
+    let Some(network) = ethernet::network(packet) else { return Located::Truncated };
+    let transport = if network.ether_type == EtherType::Ipv4 as u16 {
+        ipv4::transport(packet, network.offset)
+    } else if network.ether_type == EtherType::Ipv6 as u16 {
+        ipv6::transport(packet, network.offset)
+    } else {
+        return Located::NotNtp;
+    };
+    match transport {
+        Ok(transport) => udp::datagram(packet, transport),
+        Err(located) => located,
+    }
+}

@@ -1,0 +1,16 @@
+//! The XDP program: reads a frame, asks [`ntpguard_common::decide`], counts, answers.
+#![no_std]
+#![no_main]
+
+mod filter;
+mod maps;
+mod packet;
+mod runtime;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+
+/// Stands in front of the daemon. `frags`: frames in several buffers (jumbo) are shown too.
+#[xdp(frags)]
+fn ntpguard(ctx: XdpContext) -> u32 {
+    filter::run(&ctx, |_| ())
+}

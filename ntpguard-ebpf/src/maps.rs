@@ -1,0 +1,68 @@
+//! The maps (ntpguard_common::abi has their layout), and the [`Policy`] read from them.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
+    macros::btf_map,
+};
+use ntpguard_common::{
+    Policy, Reason, Source, Verdict,
+    abi::{Counter, Rule, SLOTS, Settings},
+};
+
+/// Entries in the templates of the inner tries. The loader makes each trie as large as its policy.
+const TEMPLATE: usize = 1;
+
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+
+#[btf_map]
+static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], Rule, TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], Rule, TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
+
+/// One counter a rule; the loader sets the size.
+#[btf_map]
+static HITS: PerCpuArray<Counter, 1> = PerCpuArray::new();
+
+/// The policy in the maps.
+pub(crate) struct Maps;
+
+impl Policy for Maps {
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        SETTINGS.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn rule(&self, slot: u32, source: &Source) -> Option<Rule> {
+        match *source {
+            Source::V4(address) => RULES_V4.get(slot)?.get(&Key::new(32, address)),
+            Source::V6(address) => RULES_V6.get(slot)?.get(&Key::new(128, address)),
+        }
+        .copied()
+    }
+}
+
+/// Counts a verdict on this CPU: under its reason, and if it is a drop under the rule that caused it.
+#[inline(always)]
+pub(crate) fn count(verdict: Verdict, bytes: u64) {
+    add(REASONS.get_ptr_mut(verdict.reason.index()), bytes);
+    if verdict.rule != Verdict::NO_RULE && verdict.action() == ntpguard_common::Action::Drop {
+        add(HITS.get_ptr_mut(verdict.rule), bytes);
+    }
+}
+
+#[inline(always)]
+fn add(counter: Option<*mut Counter>, bytes: u64) {
+    if let Some(counter) = counter {
+        // SAFETY: this CPU's own copy; an XDP program isn't interrupted by another on the same CPU.
+        unsafe {
+            (*counter).packets += 1;
+            (*counter).bytes += bytes;
+        }
+    }
+}

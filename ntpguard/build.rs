@@ -1,0 +1,21 @@
+//! Builds the XDP programs for the BPF target; `src/bpf` embeds them.
+
+use anyhow::{Context as _, anyhow};
+use aya_build::{Package, Toolchain};
+
+#[path = "../xtask/src/toolchain.rs"]
+mod toolchain;
+
+fn main() -> anyhow::Result<()> {
+    println!("cargo::rerun-if-changed=../xtask/src/toolchain.rs");
+    println!("cargo::rerun-if-env-changed={}", toolchain::OVERRIDE);
+    let name = toolchain::find()
+        .ok_or_else(|| anyhow!("no toolchain here can build for the BPF target; run `cargo xtask setup`"))?;
+    let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../ntpguard-ebpf");
+    let package = Package { name: "ntpguard-ebpf", root_dir, ..Default::default() };
+    // SAFETY: no other thread runs yet. Debian's rustc is a stable one: this lets the nested cargo, and no other,
+    // use `-Z build-std`.
+    unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    aya_build::build_ebpf([package], Toolchain::Custom(&name))
+        .context("building the XDP program failed; `cargo xtask setup --check` tells what is missing")
+}

@@ -1,0 +1,53 @@
+//! Image → maps.
+//!
+//! The rules go into fresh tries, the tries into the slot that isn't in force, and then one write of eight bytes
+//! names that slot. Replacing a slot's trie waits for a grace period (kernel/bpf/map_in_map.c,
+//! maybe_wait_bpf_programs), so no packet still reads what is replaced.
+
+use crate::compile::Image;
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf, Pod,
+    maps::{
+        Array, ArrayOfMaps, MapData,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use ipnet::IpNet;
+use ntpguard_common::abi::{Rule, SLOTS, Settings};
+
+/// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
+    let mut settings: Array<_, Settings> = map(ebpf, "SETTINGS")?.try_into()?;
+    let slot = (settings.get(&0, 0)?.slot + 1) % SLOTS;
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for rule in &image.rules {
+        let length = u32::from(rule.net.prefix_len());
+        match rule.net {
+            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rule.rule)),
+            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rule.rule)),
+        }
+    }
+    fill(ebpf, "RULES_V4", slot, &v4)?;
+    fill(ebpf, "RULES_V6", slot, &v6)?;
+    settings = map(ebpf, "SETTINGS")?.try_into()?;
+    settings.set(0, Settings { flags: image.flags, slot }, 0).context("the new policy can't be put in force")
+}
+
+/// Makes a trie of the rules and puts it into a slot.
+fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, Rule)]) -> Result<()> {
+    let entries = u32::try_from(rules.len()).context("more rules than a map can hold")?.max(1);
+    let mut trie: LpmTrie<MapData, K, Rule> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
+        .with_context(|| format!("no room for a table of {entries} rules"))?;
+    for (key, rule) in rules {
+        trie.insert(key, rule, 0).with_context(|| format!("{name} is full"))?;
+    }
+    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, Rule>> = map(ebpf, name)?.try_into()?;
+    slots.set(slot, &trie, 0).with_context(|| format!("{name} can't be replaced"))
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
+    ebpf.map_mut(name).ok_or_else(|| anyhow!("the object has no map {name}"))
+}

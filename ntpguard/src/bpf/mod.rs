@@ -1,0 +1,182 @@
+//! The only user of aya: loads the program, installs an image, attaches, reads counters.
+//!
+//! Contract: [`Guard::load`] leaves nothing attached; [`Guard::install`] puts a whole image in force with one
+//! update; dropping the guard detaches it from every interface.
+
+mod attach;
+mod install;
+mod trace;
+
+pub use attach::{Attached, Mode};
+pub use trace::Trace;
+
+use crate::{compile::Image, stats::Snapshot};
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::{MapError, PerCpuArray},
+    programs::{ProgramError, Xdp},
+};
+use ntpguard_common::{Reason, abi::Counter};
+use std::{io, time::Duration};
+
+/// The program's name in the object, and in `bpftool prog`.
+const PROGRAM: &str = "ntpguard";
+
+/// Which of the embedded objects to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The filter.
+    Filter,
+    /// The filter that logs every packet to port 123.
+    Trace,
+    /// A bare XDP_DROP: what measurements subtract.
+    Floor,
+}
+
+impl Object {
+    /// The ELF file, as the build script made it.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
+            Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
+            Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
+        }
+    }
+}
+
+/// A loaded filter.
+pub struct Guard {
+    ebpf: Ebpf,
+    rules: usize,
+}
+
+impl Guard {
+    /// Loads the program, with room to count the hits of as many rules as the image has.
+    ///
+    /// # Errors
+    /// No right to, or a kernel that refuses the program.
+    pub fn load(object: Object, image: &Image) -> Result<Self> {
+        let rules = image.rules.len();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("HITS", u32::try_from(rules).context("more rules than a map can count")?)
+            .load(object.bytes())
+            .map_err(in_words)?;
+        xdp(&mut ebpf)?.load().map_err(program_in_words)?;
+        Ok(Self { ebpf, rules })
+    }
+
+    /// Puts the image in force, both families and all settings at once.
+    ///
+    /// # Errors
+    /// The kernel refuses a map; what was in force stays.
+    pub fn install(&mut self, image: &Image) -> Result<()> {
+        install::install(&mut self.ebpf, image)
+    }
+
+    /// Attaches to an interface and says how.
+    ///
+    /// # Errors
+    /// No such interface, another XDP program, a driver without XDP: in words that say what to do.
+    pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
+        attach::attach(xdp(&mut self.ebpf)?, interface, mode)
+    }
+
+    /// What was counted so far, summed over all CPUs.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn counters(&self) -> Result<Snapshot> {
+        let read = |name: &str, count: usize| -> Result<Vec<Counter>> {
+            let map = self.ebpf.map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
+            let array: PerCpuArray<_, Counter> = map.try_into()?;
+            (0..count as u32).map(|index| Ok(sum(array.get(&index, 0)?.iter()))).collect()
+        };
+        Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", self.rules)? })
+    }
+
+    /// Starts reading the lines that [`Object::Trace`] logs.
+    ///
+    /// # Errors
+    /// The object has no log.
+    pub fn trace(&mut self) -> Result<Trace> {
+        Trace::start(&mut self.ebpf)
+    }
+
+    /// Runs the program on a frame `repeat` times, attached or not, and counts as for a frame from a wire
+    /// (BPF_PROG_TEST_RUN). `linear` is the length of the first buffer where that is to be chosen (Linux 6.18).
+    ///
+    /// # Errors
+    /// The kernel refuses: a frame under 14 bytes, no right to.
+    pub fn test_run(&mut self, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
+        // struct xdp_md: data, data_end, then four words that must be zero.
+        let context = linear.map(|length| {
+            let mut context = [0; 24];
+            context[4..8].copy_from_slice(&length.to_ne_bytes());
+            context
+        });
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
+            repeat,
+            ..Default::default()
+        };
+        let result = xdp(&mut self.ebpf)?.test_run(options)?;
+        Ok(TestRun { action: result.return_value, duration: result.duration })
+    }
+
+    /// How many instructions the verifier walked.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell (before 5.16).
+    pub fn verified_instructions(&mut self) -> Result<u32> {
+        let info = xdp(&mut self.ebpf)?.info()?;
+        info.verified_instruction_count().ok_or_else(|| anyhow!("the kernel doesn't tell"))
+    }
+}
+
+/// What a test run came to.
+#[derive(Clone, Copy, Debug)]
+pub struct TestRun {
+    /// XDP_DROP is 1, XDP_PASS 2.
+    pub action: u32,
+    /// Mean time for one run, in whole nanoseconds.
+    pub duration: Duration,
+}
+
+fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    let program = ebpf.program_mut(PROGRAM).ok_or_else(|| anyhow!("the object has no program {PROGRAM}"))?;
+    Ok(program.try_into()?)
+}
+
+fn sum<'a>(cpus: impl Iterator<Item = &'a Counter>) -> Counter {
+    cpus.fold(Counter::default(), |sum, cpu| Counter {
+        packets: sum.packets + cpu.packets,
+        bytes: sum.bytes + cpu.bytes,
+    })
+}
+
+/// What to do about a failed load of the object.
+fn in_words(error: EbpfError) -> anyhow::Error {
+    match &error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_forbidden(io_error) => forbidden(),
+        _ => anyhow::Error::new(error).context("the BPF object can't be loaded"),
+    }
+}
+
+/// What to do about a program that the kernel refuses.
+fn program_in_words(error: ProgramError) -> anyhow::Error {
+    match &error {
+        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) => forbidden(),
+        _ => anyhow::Error::new(error)
+            .context("the kernel refuses the XDP program (Linux 6.1 or newer is needed); please report this"),
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn forbidden() -> anyhow::Error {
+    anyhow!("not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
+}

@@ -1,0 +1,130 @@
+//! Lines and words, as ntpd's scanner cuts them (ntp_scanner.c:yylex).
+//!
+//! Contract: any bytes are accepted, nothing panics. A command ends with its line; `#` outside quotes begins a
+//! comment, even in mid-word; only `"` quotes, and a missing closing quote is forgiven at the line's end.
+
+use super::Span;
+
+/// A word of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) text: String,
+    /// A word with a quoted part is a string, never a keyword or a number.
+    pub(super) quoted: bool,
+    /// Has bytes over 0x7f, which 4.2.8 and NTPsec delete while reading (ntp_scanner.c:lex_getch), and 4.2.6 keeps.
+    pub(super) foreign: bool,
+    pub(super) span: Span,
+}
+
+impl Word {
+    /// Whether this is the keyword: exact, case-sensitive, unquoted.
+    pub(super) fn is(&self, keyword: &str) -> bool {
+        !self.quoted && self.text == keyword
+    }
+
+    /// Whether the scanner makes an integer or a double of it (ntp_scanner.c:is_integer, is_double).
+    pub(super) fn is_number(&self) -> bool {
+        let digits = self.text.strip_prefix('-').unwrap_or(&self.text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        !self.quoted && all_digits(whole) && all_digits(fraction)
+    }
+}
+
+/// What the characters `{ } ( ) , ; | =` are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Special {
+    /// Words of their own: after most keywords.
+    Words,
+    /// Ordinary: after keywords that demand a string (server, includefile, keys …).
+    Ordinary,
+}
+
+/// Cuts one line into words; `number` is the line's, from 1.
+pub(super) fn words(line: &[u8], number: usize, special: Special) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut at = 0;
+    while at < line.len() && line[at] != b'#' {
+        if is_space(line[at]) {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        let mut bytes = Vec::new();
+        let mut quoted = false;
+        if special == Special::Words && is_special(line[at]) {
+            bytes.push(line[at]);
+            at += 1;
+        } else {
+            while at < line.len() && !ends_word(line[at], special) {
+                if line[at] == b'"' {
+                    quoted = true;
+                    let rest = &line[at + 1..];
+                    let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
+                    bytes.extend_from_slice(&rest[..length]);
+                    at = (at + length + 2).min(line.len());
+                } else {
+                    bytes.push(line[at]);
+                    at += 1;
+                }
+            }
+        }
+        let foreign = !bytes.is_ascii();
+        bytes.retain(u8::is_ascii);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if quoted || !text.is_empty() {
+            let span = Span { line: number, column: start + 1, length: at - start };
+            words.push(Word { text, quoted, foreign, span });
+        }
+    }
+    words
+}
+
+fn ends_word(byte: u8, special: Special) -> bool {
+    is_space(byte) || byte == b'#' || (special == Special::Words && is_special(byte))
+}
+
+fn is_special(byte: u8) -> bool {
+    b"{}(),;|=".contains(&byte)
+}
+
+/// C's isspace().
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(line: &[u8]) -> Vec<String> {
+        words(line, 1, Special::Words).into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn spaces_comments_and_quotes() {
+        assert_eq!(texts(b"\t restrict 10.0.0.1#x y\r"), ["restrict", "10.0.0.1"]);
+        assert_eq!(texts(b"keys \"/etc/a b\" x"), ["keys", "/etc/a b", "x"]);
+        assert_eq!(texts(b"keys ab\"c # d"), ["keys", "abc # d"]);
+        assert_eq!(texts(b"# nothing"), [""; 0]);
+    }
+
+    #[test]
+    fn special_characters_are_words_only_where_no_string_is_demanded() {
+        assert_eq!(texts(b"ignore,noquery"), ["ignore", ",", "noquery"]);
+        let ordinary = words(b"includefile a=b", 1, Special::Ordinary);
+        assert_eq!(ordinary[1].text, "a=b");
+    }
+
+    #[test]
+    fn bytes_over_0x7f_vanish() {
+        assert_eq!(texts(b"\xef\xbb\xbfrestrict 1.2.3.4 \xc3\xa4"), ["restrict", "1.2.3.4"]);
+    }
+
+    #[test]
+    fn numbers() {
+        let number = |text: &str| words(text.as_bytes(), 1, Special::Words)[0].is_number();
+        assert!(number("10") && number("-1") && number("10.1"));
+        assert!(!number("10.0.0.1") && !number("\"10\"") && !number("10.") && !number("x"));
+    }
+}

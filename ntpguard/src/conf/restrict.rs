@@ -1,0 +1,216 @@
+//! The `restrict` line (ntp_parser.y: access_control_command).
+//!
+//! ```text
+//! restrict [-4|-6] default|source|ADDRESS|NAME [mask MASK] [ippeerlimit N] FLAG…
+//! ```
+//!
+//! Contract: the parsers of all daemons are LALR(1) with default reductions, so what stands before the first
+//! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
+//! gives 192.0.2.7 full access.
+
+use super::{ConfFile, Flags, Place, lexer::Word};
+use std::net::IpAddr;
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Whom a line speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `default`: everyone without a line.
+    Default,
+    /// `source`: the hosts of all associations.
+    Source,
+    /// An address; with a mask a network.
+    Address(IpAddr),
+    /// A host name, one entry for each of its addresses.
+    Name(String),
+}
+
+/// A restrict line, as far as the daemon applies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restrict {
+    /// Whom it speaks of.
+    pub target: Target,
+    /// `-4` or `-6`; `None` is both for `default` and names.
+    pub family: Option<Family>,
+    /// `mask MASK`.
+    pub mask: Option<IpAddr>,
+    /// The flags that take effect.
+    pub flags: Flags,
+    /// The daemons read this line differently: nothing may be dropped on its account.
+    pub uncertain: bool,
+    /// Where it stands.
+    pub place: Place,
+    /// The line as written.
+    pub text: String,
+}
+
+/// Reads the words of a restrict line (the keyword included) into `conf`.
+pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Word]) {
+    let Some((keyword, mut rest)) = words.split_first() else { return };
+    let place = Place { file, span: keyword.span };
+    let mut uncertain = keyword.text != "restrict";
+    if let Some(word) = words.iter().find(|word| word.foreign) {
+        uncertain = true;
+        conf.warn(
+            file,
+            word.span,
+            "bytes over 0x7f: 4.2.8 and NTPsec skip them, 4.2.6 doesn't know the word. Nothing is \
+             dropped on account of this line",
+        );
+    } else if uncertain {
+        let message =
+            format!("`{}` is not known to every daemon: nothing is dropped on account of it", keyword.text);
+        conf.warn(file, keyword.span, message);
+    }
+    let family = match rest.first() {
+        Some(word) if word.is("-4") => Some(Family::V4),
+        Some(word) if word.is("-6") => Some(Family::V6),
+        _ => None,
+    };
+    rest = &rest[usize::from(family.is_some())..];
+
+    let Some((who, after)) = rest.split_first() else {
+        conf.warn(file, keyword.span, "whom? The line ends before an address, and the daemon drops it");
+        return;
+    };
+    rest = after;
+    if who.is_number() {
+        conf.warn(
+            file,
+            who.span,
+            "the daemon takes this for a number and drops the line; write all four parts",
+        );
+        return;
+    }
+    let (target, prefix) = target(who);
+    uncertain |= prefix.is_some();
+
+    let mask = match rest {
+        [mask_keyword, after @ ..] if mask_keyword.is("mask") => {
+            let Some(mask) = after.first().and_then(|word| word.text.parse::<IpAddr>().ok()) else {
+                conf.warn(file, mask_keyword.span, "no address follows `mask`: the daemon drops the line");
+                return;
+            };
+            rest = &after[1..];
+            uncertain |= family.is_some();
+            Some(mask)
+        }
+        _ => prefix.and_then(|length| prefix_mask(&target, length)),
+    };
+    if uncertain && keyword.is("restrict") {
+        let message = if prefix.is_some() {
+            "NTPsec reads this as a network, ntp.org's ntpd as a host name that fails, and drops the line; \
+             write `mask`. Nothing is dropped on account of this line"
+        } else {
+            "4.2.8 takes `-4` or `-6` with `mask`; 4.2.6 and NTPsec stop before `mask`, and give this one host \
+             full access. Nothing is dropped on account of this line"
+        };
+        conf.warn(file, who.span, message);
+    }
+    let flags = flags(conf, file, rest);
+    conf.restricts.push(Restrict { target, family, mask, flags, uncertain, place, text });
+}
+
+/// Whom a word names, and the length of a CIDR prefix after it.
+fn target(word: &Word) -> (Target, Option<u8>) {
+    if word.is("default") {
+        return (Target::Default, None);
+    }
+    if word.is("source") {
+        return (Target::Source, None);
+    }
+    let literal =
+        |text: &str| text.trim_matches(['[', ']']).split('%').next().and_then(|text| text.parse().ok());
+    if let Some(address) = literal(&word.text) {
+        return (Target::Address(address), None);
+    }
+    let cidr = word
+        .text
+        .split_once('/')
+        .and_then(|(address, length)| Some((literal(address)?, length.parse().ok()?)));
+    match cidr {
+        Some((address, length)) => (Target::Address(address), Some(length)),
+        None => (Target::Name(word.text.clone()), None),
+    }
+}
+
+/// The mask of a CIDR length; NTPsec takes `/0` and lengths past the end for a host (ntp_config.c:fix_node_cidr).
+fn prefix_mask(target: &Target, length: u8) -> Option<IpAddr> {
+    match target {
+        Target::Address(IpAddr::V4(_)) if (1..=32).contains(&length) => {
+            Some(IpAddr::V4((u32::MAX << (32 - length)).into()))
+        }
+        Target::Address(IpAddr::V6(_)) if (1..=128).contains(&length) => {
+            Some(IpAddr::V6((u128::MAX << (128 - length)).into()))
+        }
+        _ => None,
+    }
+}
+
+/// The flags that take effect: those before the first word that is none.
+fn flags(conf: &mut ConfFile, file: usize, words: &[Word]) -> Flags {
+    let mut flags = Flags::default();
+    // Past a word that some daemon doesn't know, a flag may be lost: it is kept only if it drops nothing.
+    let mut doubted: Option<&Word> = None;
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word.is("ippeerlimit") {
+            doubted = doubted.or(Some(word));
+            words.next();
+            continue;
+        }
+        let known = if word.quoted { None } else { Flags::named(&word.text) };
+        let Some((flag, everywhere)) = known else {
+            conf.warn(file, word.span, lost(word, flags));
+            break;
+        };
+        if !everywhere {
+            doubted = doubted.or(Some(word));
+        }
+        let drops = Flags::IGNORE.with(Flags::NOSERVE).with(Flags::NOQUERY);
+        match doubted {
+            Some(doubt) if flag.has(drops) => {
+                let message = format!(
+                    "not every daemon knows `{}`, and one that doesn't loses this flag: it is left to the daemon; \
+                     write it before `{}`",
+                    doubt.text, doubt.text
+                );
+                conf.warn(file, word.span, message);
+            }
+            _ => flags = flags.with(flag),
+        }
+    }
+    flags
+}
+
+/// What a word that is no flag costs.
+fn lost(word: &Word, flags: Flags) -> String {
+    let applied = if flags == Flags::default() {
+        "without any flag: full access".to_owned()
+    } else {
+        format!("with `{flags}` alone")
+    };
+    let meant = match Flags::meant(&word.text) {
+        Some(flag) => format!("; did you mean `{flag}`?"),
+        None => String::new(),
+    };
+    format!("`{}` is no flag: the daemon applies the line {applied}, and drops the rest{meant}", word.text)
+}

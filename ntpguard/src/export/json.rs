@@ -1,0 +1,53 @@
+//! One JSON object a line. Fields are added, never renamed.
+
+use super::Tick;
+use crate::{
+    bpf::Attached,
+    compile::{Image, ImageRule},
+    conf::ConfFile,
+};
+use ntpguard_common::{Action, Reason, abi::Counter};
+use serde_json::{Map, Value, json};
+
+pub(super) fn attached(interface: &str, attached: Attached) -> String {
+    let Attached { mode, fallback } = attached;
+    json!({ "event": "attached", "interface": interface, "mode": mode.name(), "fallback": fallback })
+        .to_string()
+}
+
+/// Totals since the start, and rates in the span; every reason is there, also those that counted nothing.
+pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String {
+    let both = |total: Counter, since: Counter| {
+        let rate = tick.rate(since.packets);
+        json!({ "packets": total.packets, "bytes": total.bytes, "packets_per_second": rate })
+    };
+    let action = |action| both(tick.total.total(action), tick.since.total(action));
+    let reasons: Map<String, Value> = Reason::ALL
+        .iter()
+        .map(|&reason| (reason.name().to_owned(), both(tick.total.of(reason), tick.since.of(reason))))
+        .collect();
+    let hits = image.rules.iter().zip(&tick.total.hits).filter(|(_, hits)| hits.packets > 0);
+    let rules: Vec<_> = hits.map(|(rule, hits)| hit(rule, hits, conf)).collect();
+    json!({
+        "event": event,
+        "seconds": tick.elapsed.as_secs_f64(),
+        "passed": action(Action::Pass),
+        "dropped": action(Action::Drop),
+        "reasons": reasons,
+        "rules": rules,
+    })
+    .to_string()
+}
+
+/// Drops by one rule; file, line and text are null for a built-in default.
+fn hit(rule: &ImageRule, hits: &Counter, conf: &ConfFile) -> Value {
+    let line = rule.line();
+    json!({
+        "net": rule.net.to_string(),
+        "file": line.map(|line| conf.files[line.place.file].display().to_string()),
+        "line": line.map(|line| line.place.span.line),
+        "text": line.map(|line| line.text.as_str()),
+        "packets": hits.packets,
+        "bytes": hits.bytes,
+    })
+}

@@ -1,0 +1,50 @@
+//! Errors that know whose fault they are; the exit code says it to scripts.
+
+use std::fmt;
+
+/// An error and who can mend it.
+#[derive(Debug)]
+pub enum Fault {
+    /// The ntp.conf, or what the command line says of it. Exit code 1.
+    Configuration(anyhow::Error),
+    /// The system: rights, interfaces, drivers, the kernel. Exit code 2.
+    Environment(anyhow::Error),
+}
+
+impl Fault {
+    /// The process's exit code; usage errors, which never get this far, are [`Fault::USAGE`].
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => 1,
+            Self::Environment(_) => 2,
+        }
+    }
+
+    /// The exit code for a command line that makes no sense (sysexits.h:EX_USAGE).
+    pub const USAGE: u8 = 64;
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Configuration(error) | Self::Environment(error)) = self;
+        write!(f, "{error:#}")
+    }
+}
+
+/// Says whose fault an error is.
+pub trait Blame<T> {
+    /// It is the configuration's.
+    fn configuration(self) -> Result<T, Fault>;
+    /// It is the environment's.
+    fn environment(self) -> Result<T, Fault>;
+}
+
+impl<T, E: Into<anyhow::Error>> Blame<T> for Result<T, E> {
+    fn configuration(self) -> Result<T, Fault> {
+        self.map_err(|error| Fault::Configuration(error.into()))
+    }
+
+    fn environment(self) -> Result<T, Fault> {
+        self.map_err(|error| Fault::Environment(error.into()))
+    }
+}

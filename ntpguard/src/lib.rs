@@ -1,0 +1,20 @@
+//! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to people.
+//!
+//! ```text
+//! ntp.conf ─conf::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
+//!                                                                                                  │ decide
+//! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←─┘
+//! ```
+//!
+//! Each arrow is one function, and no type points back. [`bpf`] alone touches aya, [`resolve`] alone DNS.
+
+pub mod bpf;
+pub mod cli;
+pub mod cmd;
+pub mod compile;
+pub mod conf;
+pub mod export;
+pub mod fault;
+pub mod policy;
+pub mod resolve;
+pub mod stats;

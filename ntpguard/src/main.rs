@@ -1,0 +1,31 @@
+//! The `ntpguard` command: parses the command line, runs the verb, turns faults into exit codes.
+
+use clap::{Parser as _, error::ErrorKind};
+use ntpguard::{
+    cli::{Cli, Verb},
+    cmd,
+    fault::Fault,
+};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A closed terminal is no reason to fail with another code.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(Fault::USAGE) };
+        }
+    };
+    let outcome = match cli.verb {
+        Verb::Run(options) => cmd::run::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("ntpguard: {fault}");
+            ExitCode::from(fault.exit_code())
+        }
+    }
+}

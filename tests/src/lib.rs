@@ -1,0 +1,8 @@
+//! What the tests, the demo and the VM runs share: frames, golden cases, namespaces, real daemons.
+//!
+//! Contract: everything that is started here ends with the test that started it, whatever ends the test.
+//! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
+
+pub mod frame;
+pub mod golden;
+pub mod policy;

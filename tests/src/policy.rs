@@ -1,0 +1,66 @@
+//! Fixtures to images, without DNS.
+
+use anyhow::{Context as _, Result};
+use ntpguard::{
+    compile::{Image, Queries},
+    conf::{self, ConfFile},
+    policy::Policy,
+};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+/// Every fixture that must load, with the absence of a file as the last.
+pub const FIXTURES: [Option<&str>; 8] = [
+    Some("hosting.conf"),
+    Some("hosting-monitor.conf"),
+    Some("debian-ntpsec.conf"),
+    Some("pool.conf"),
+    Some("lan.conf"),
+    Some("flags.conf"),
+    Some("empty.conf"),
+    None,
+];
+
+/// The path of a fixture; in a VM they lie beside the test.
+pub fn path(name: &str) -> PathBuf {
+    std::env::var_os("NTPGUARD_FIXTURES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from)
+        .join(name)
+}
+
+/// A configuration and what it compiles to.
+pub struct Compiled {
+    /// The file as read.
+    pub conf: ConfFile,
+    /// Its policy, every name in it resolved by [`names`].
+    pub policy: Policy,
+    /// What the kernel gets.
+    pub image: Image,
+}
+
+/// Reads and compiles a file; `None` is the absence of one.
+///
+/// # Errors
+/// The file can't be read.
+pub fn compile(file: Option<&Path>, queries: Queries) -> Result<Compiled> {
+    let conf = conf::read(file).context("fixture")?;
+    let policy = Policy::resolve(&conf, &names);
+    let image = Image::compile(&policy, &conf, queries);
+    Ok(Compiled { conf, policy, image })
+}
+
+/// The names in the fixtures.
+///
+/// # Errors
+/// Every other name.
+pub fn names(name: &str) -> io::Result<Vec<IpAddr>> {
+    match name {
+        "ntp1.example.net" => Ok(["203.0.113.123", "2001:db8:113::123"]
+            .map(|address| address.parse().expect("an address"))
+            .to_vec()),
+        _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such name in the fixtures")),
+    }
+}

@@ -1,0 +1,92 @@
+//! Every golden packet through the host's function and through the kernel: action, counter, line.
+
+use ntpguard::{
+    bpf::{Guard, Object},
+    compile::{Image, Queries},
+    conf::ConfFile,
+};
+use ntpguard_common::{Action, Decision, decide};
+use ntpguard_tests::{
+    golden::{Expect, Golden, cases},
+    policy::{Compiled, compile, path},
+};
+use std::collections::BTreeMap;
+
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+
+/// The first kernel that lets a test run choose the length of the first buffer.
+const CHOOSES_LINEAR: (u32, u32) = (6, 18);
+
+#[test]
+fn the_host_does_what_the_golden_packets_say() {
+    for case in cases() {
+        let Compiled { conf, image, .. } = compile(Some(&path(case.fixture)), Queries::Listed).unwrap();
+        let found = match decide(case.frame.as_slice(), &image) {
+            Decision::NotNtp | Decision::Truncated => Expect::Untouched,
+            Decision::Judged(verdict) => {
+                let cause =
+                    image.rules.get(verdict.rule as usize).and_then(|rule| rule.cause(verdict.reason));
+                Expect::Counted(verdict.reason, cause.map(|line| line.place.span.line))
+            }
+        };
+        assert_eq!(found, case.expect, "{} ({})", case.name, case.fixture);
+        assert_eq!(conf, ConfFile { diagnostics: vec![], ..conf.clone() }, "{} has odd lines", case.fixture);
+    }
+}
+
+#[test]
+fn the_kernel_does_what_the_golden_packets_say() {
+    let mut run = 0;
+    let mut guards = BTreeMap::new();
+    for case in cases() {
+        if case.linear.is_some() && kernel() < CHOOSES_LINEAR {
+            println!("not on this kernel: {}", case.name);
+            continue;
+        }
+        let (guard, image) = guards.entry(case.fixture).or_insert_with(|| {
+            let Compiled { image, .. } = compile(Some(&path(case.fixture)), Queries::Listed).unwrap();
+            let mut guard = Guard::load(Object::Filter, &image).unwrap();
+            guard.install(&image).unwrap();
+            (guard, image)
+        });
+        judge(guard, &case, image);
+        run += 1;
+    }
+    println!("{run} golden packets on Linux {:?}", kernel());
+    assert!(run > 100);
+}
+
+fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
+    let before = guard.counters().unwrap();
+    let result = guard
+        .test_run(&case.frame, 1, case.linear)
+        .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+    let counted = guard.counters().unwrap().since(&before);
+    let moved: Vec<_> = (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
+    let (action, reason) = match case.expect {
+        Expect::Untouched => (Action::Pass, None),
+        Expect::Counted(reason, _) => (reason.action(), Some(reason)),
+    };
+    assert_eq!(result.action, if action == Action::Drop { XDP_DROP } else { XDP_PASS }, "{}", case.name);
+    assert_eq!(moved.len(), usize::from(reason.is_some()), "{}: {moved:?}", case.name);
+    if let Some(reason) = reason {
+        let (index, counter) = moved[0];
+        assert_eq!(
+            (index, counter.packets, counter.bytes),
+            (reason.index(), 1, case.frame.len() as u64),
+            "{}",
+            case.name
+        );
+    }
+    let lines = image.rules.iter().zip(&counted.hits).filter(|(_, hits)| hits.packets > 0);
+    let line = reason.and_then(|reason| lines.filter_map(|(rule, _)| rule.cause(reason)).next());
+    let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
+    assert_eq!(line.map(|line| line.place.span.line), wanted, "{}", case.name);
+}
+
+fn kernel() -> (u32, u32) {
+    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
