@@ -13,9 +13,13 @@ fn main() -> anyhow::Result<()> {
         .ok_or_else(|| anyhow!("no toolchain here can build for the BPF target; run `cargo xtask setup`"))?;
     let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../ntpguard-ebpf");
     let package = Package { name: "ntpguard-ebpf", root_dir, ..Default::default() };
-    // SAFETY: no other thread runs yet. Debian's rustc is a stable one: this lets the nested cargo, and no other,
-    // use `-Z build-std`.
-    unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // Debian's rustc is a stable one: RUSTC_BOOTSTRAP lets the nested cargo, and no other, use `-Z build-std`. What
+    // it reports of its progress would come out as warnings: CARGO_TERM_QUIET leaves the real ones.
+    // SAFETY: no other thread runs yet.
+    unsafe {
+        std::env::set_var("RUSTC_BOOTSTRAP", "1");
+        std::env::set_var("CARGO_TERM_QUIET", "true");
+    }
     aya_build::build_ebpf([package], Toolchain::Custom(&name))
         .context("building the XDP program failed; `cargo xtask setup --check` tells what is missing")
 }

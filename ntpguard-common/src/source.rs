@@ -17,7 +17,7 @@ impl Source {
     /// - unspecified: 0/8 (RFC 1122 §3.2.1.3 a, b) and `::`;
     /// - multicast, 224/4 and ff00::/8: the daemons ignore it before any rule (ntp_restrict.c:restrictions);
     /// - the limited broadcast address;
-    /// - IPv4-mapped IPv6, which Linux drops on input (net/ipv6/ip6_input.c:ip6_rcv_core, since 5.4).
+    /// - IPv4-mapped IPv6: Linux delivers it, but the daemons' sockets are IPv6-only and can't answer it.
     #[inline(always)]
     pub fn is_impossible(&self) -> bool {
         match *self {

@@ -57,8 +57,13 @@ impl Policy {
     fn apply(&mut self, index: usize, restrict: &Restrict, resolver: Resolver<'_>) {
         match &restrict.target {
             Target::Source => {
-                let flags = if restrict.uncertain { Flags::default() } else { restrict.flags };
-                self.source = Some(self.source.map_or(flags, |others| others.shared(flags)));
+                let flags =
+                    if restrict.uncertain || restrict.undoes { Flags::default() } else { restrict.flags };
+                self.source = match self.source {
+                    None if restrict.undoes => None,
+                    None => Some(flags),
+                    Some(others) => Some(others.shared(flags)),
+                };
             }
             Target::Default => {
                 for family in [Family::V4, Family::V6] {
@@ -111,7 +116,14 @@ impl Policy {
     }
 
     fn merge(&mut self, net: IpNet, index: usize, restrict: &Restrict, uncertain: bool) {
-        let entry = self.entries.entry(net.trunc()).or_default();
+        if restrict.undoes {
+            // What isn't there can't be undone.
+            if let Some(entry) = self.entries.get_mut(&net) {
+                entry.uncertain = true;
+            }
+            return;
+        }
+        let entry = self.entries.entry(net).or_default();
         entry.flags = entry.flags.with(restrict.flags);
         entry.lines.push(index);
         // An ntpport entry stands beside the plain one, and the daemons order the two differently.

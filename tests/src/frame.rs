@@ -283,7 +283,10 @@ impl Frame {
         datagram.extend(length.to_be_bytes());
         datagram.extend([0, 0]);
         datagram.extend(&self.payload);
-        let covered = datagram.len().min(usize::from(length).max(8));
+        let covered = match length {
+            0 => datagram.len(), // in IPv6: up to the end
+            length => datagram.len().min(usize::from(length).max(8)),
+        };
         let summed = [pseudo, &[0, 17], &(covered as u16).to_be_bytes(), &datagram[..covered]].concat();
         let sum = match checksum(&summed) {
             0 => 0xffff, // 0 would say "no checksum"

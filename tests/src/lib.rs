@@ -3,6 +3,10 @@
 //! Contract: everything that is started here ends with the test that started it, whatever ends the test.
 //! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
 
+pub mod client;
 pub mod frame;
 pub mod golden;
+pub mod guard;
+pub mod netns;
+pub mod ntpd;
 pub mod policy;

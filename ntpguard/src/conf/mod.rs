@@ -10,6 +10,8 @@ mod file;
 mod flags;
 mod lexer;
 mod restrict;
+#[cfg(test)]
+mod tests;
 
 pub use file::read;
 pub use flags::Flags;

@@ -54,6 +54,8 @@ pub struct Restrict {
     pub mask: Option<IpAddr>,
     /// The flags that take effect.
     pub flags: Flags,
+    /// `unrestrict` or `delrestrict`: takes away, where the daemon knows the word at all.
+    pub undoes: bool,
     /// The daemons read this line differently: nothing may be dropped on its account.
     pub uncertain: bool,
     /// Where it stands.
@@ -65,28 +67,12 @@ pub struct Restrict {
 /// Reads the words of a restrict line (the keyword included) into `conf`.
 pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Word]) {
     let Some((keyword, mut rest)) = words.split_first() else { return };
-    let place = Place { file, span: keyword.span };
-    let mut uncertain = keyword.text != "restrict";
-    if let Some(word) = words.iter().find(|word| word.foreign) {
-        uncertain = true;
-        conf.warn(
-            file,
-            word.span,
-            "bytes over 0x7f: 4.2.8 and NTPsec skip them, 4.2.6 doesn't know the word. Nothing is \
-             dropped on account of this line",
-        );
-    } else if uncertain {
-        let message =
-            format!("`{}` is not known to every daemon: nothing is dropped on account of it", keyword.text);
-        conf.warn(file, keyword.span, message);
-    }
     let family = match rest.first() {
         Some(word) if word.is("-4") => Some(Family::V4),
         Some(word) if word.is("-6") => Some(Family::V6),
         _ => None,
     };
     rest = &rest[usize::from(family.is_some())..];
-
     let Some((who, after)) = rest.split_first() else {
         conf.warn(file, keyword.span, "whom? The line ends before an address, and the daemon drops it");
         return;
@@ -101,32 +87,58 @@ pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Wor
         return;
     }
     let (target, prefix) = target(who);
-    uncertain |= prefix.is_some();
-
-    let mask = match rest {
-        [mask_keyword, after @ ..] if mask_keyword.is("mask") => {
-            let Some(mask) = after.first().and_then(|word| word.text.parse::<IpAddr>().ok()) else {
-                conf.warn(file, mask_keyword.span, "no address follows `mask`: the daemon drops the line");
-                return;
-            };
-            rest = &after[1..];
-            uncertain |= family.is_some();
-            Some(mask)
+    let mut mask = None;
+    if let [word, after @ ..] = rest
+        && word.is("mask")
+    {
+        mask = after.first().and_then(|word| word.text.parse().ok());
+        if mask.is_none() {
+            conf.warn(file, word.span, "no address follows `mask`: the daemon drops the line");
+            return;
         }
-        _ => prefix.and_then(|length| prefix_mask(&target, length)),
+        rest = &after[1..];
+    }
+
+    let doubt = if let Some(word) = words.iter().find(|word| word.foreign) {
+        Some((word, "has bytes over 0x7f, which 4.2.8 and NTPsec skip; 4.2.6 doesn't know the word"))
+    } else if prefix.is_some() {
+        Some((
+            who,
+            "is a network to NTPsec; to ntp.org's ntpd it is a host name, and the line is lost: write `mask`",
+        ))
+    } else if family.is_some() && mask.is_some() {
+        Some((
+            who,
+            "has `-4` or `-6` and a mask, which only 4.2.8 takes; 4.2.6 and NTPsec stop before `mask`, and give this \
+             one host full access: leave the `-4` or `-6` away",
+        ))
+    } else {
+        None
     };
-    if uncertain && keyword.is("restrict") {
-        let message = if prefix.is_some() {
-            "NTPsec reads this as a network, ntp.org's ntpd as a host name that fails, and drops the line; \
-             write `mask`. Nothing is dropped on account of this line"
-        } else {
-            "4.2.8 takes `-4` or `-6` with `mask`; 4.2.6 and NTPsec stop before `mask`, and give this one host \
-             full access. Nothing is dropped on account of this line"
-        };
-        conf.warn(file, who.span, message);
+    if let Some((word, message)) = doubt {
+        let message = format!("`{}` {message}. Nothing is dropped on account of this line", word.text);
+        conf.warn(file, word.span, message);
+    }
+    let undoes = !keyword.is("restrict");
+    if undoes {
+        let message =
+            format!("not every daemon knows `{}`: nothing is dropped of what it undoes", keyword.text);
+        conf.warn(file, keyword.span, message);
     }
     let flags = flags(conf, file, rest);
-    conf.restricts.push(Restrict { target, family, mask, flags, uncertain, place, text });
+    conf.restricts.push(Restrict {
+        mask: match prefix {
+            Some(length) => prefix_mask(&target, length),
+            None => mask,
+        },
+        target,
+        family,
+        flags,
+        undoes,
+        uncertain: doubt.is_some(),
+        place: Place { file, span: keyword.span },
+        text,
+    });
 }
 
 /// Whom a word names, and the length of a CIDR prefix after it.
@@ -139,20 +151,26 @@ fn target(word: &Word) -> (Target, Option<u8>) {
     }
     let literal =
         |text: &str| text.trim_matches(['[', ']']).split('%').next().and_then(|text| text.parse().ok());
-    if let Some(address) = literal(&word.text) {
-        return (Target::Address(address), None);
-    }
-    let cidr = word
-        .text
-        .split_once('/')
-        .and_then(|(address, length)| Some((literal(address)?, length.parse().ok()?)));
-    match cidr {
-        Some((address, length)) => (Target::Address(address), Some(length)),
-        None => (Target::Name(word.text.clone()), None),
+    match word.text.rsplit_once('/') {
+        Some((address, length)) => match literal(address) {
+            Some(address) => (Target::Address(address), Some(leading_number(length))),
+            None => (Target::Name(word.text.clone()), None),
+        },
+        None => match literal(&word.text) {
+            Some(address) => (Target::Address(address), None),
+            None => (Target::Name(word.text.clone()), None),
+        },
     }
 }
 
-/// The mask of a CIDR length; NTPsec takes `/0` and lengths past the end for a host (ntp_config.c:fix_node_cidr).
+/// As strtol(3) reads it: what follows the digits is ignored, and no digits are 0. Out of range is 0 too, since
+/// NTPsec takes both for a host (ntp_config.c:fix_node_cidr).
+fn leading_number(text: &str) -> u8 {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..digits].parse().unwrap_or(0)
+}
+
+/// The mask of a CIDR length; none, which means a host, for 0 and lengths past the address's end.
 fn prefix_mask(target: &Target, length: u8) -> Option<IpAddr> {
     match target {
         Target::Address(IpAddr::V4(_)) if (1..=32).contains(&length) => {

@@ -1,0 +1,156 @@
+//! Clients and attackers: they send, and count what comes back.
+
+use crate::netns::{INTERFACE, Netns};
+use anyhow::{Context as _, Result};
+use nix::{
+    net::if_::if_nametoindex,
+    sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, sendto, socket},
+};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+    time::Duration,
+};
+
+/// What was sent, and what came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Datagrams that came back.
+    pub answers: u64,
+    /// Payload bytes that came back.
+    pub bytes: u64,
+}
+
+/// Sends a request to port 123 and waits for its answer, `count` times.
+///
+/// # Errors
+/// The address isn't one of the namespace's.
+pub fn ask(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> Result<Exchange> {
+    netns.enter(|| {
+        let socket = connected(from, to)?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut exchange = Exchange::default();
+        for _ in 0..count {
+            send(&socket, payload)?;
+            exchange.sent += 1;
+            receive(&socket, &mut exchange, 1)?;
+        }
+        Ok(exchange)
+    })
+}
+
+/// Sends `count` datagrams to port 123 as fast as it can, in bursts of [`BURST`], and counts every answer until
+/// there is a pause.
+///
+/// # Errors
+/// The address isn't one of the namespace's.
+pub fn flood(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> Result<Exchange> {
+    /// Few enough for a socket buffer on either side, so that answers aren't lost.
+    const BURST: u64 = 64;
+    const PAUSE: Duration = Duration::from_millis(300);
+    netns.enter(|| {
+        let socket = connected(from, to)?;
+        let mut exchange = Exchange::default();
+        while exchange.sent < count {
+            for _ in 0..BURST.min(count - exchange.sent) {
+                send(&socket, payload)?;
+                exchange.sent += 1;
+            }
+            socket.set_read_timeout(Some(Duration::from_millis(2)))?;
+            receive(&socket, &mut exchange, u64::MAX)?;
+        }
+        socket.set_read_timeout(Some(PAUSE))?;
+        receive(&socket, &mut exchange, u64::MAX)?;
+        Ok(exchange)
+    })
+}
+
+/// The outside's end of the wire, with no stack in between.
+pub struct Wire {
+    socket: OwnedFd,
+    to: LinkAddr,
+}
+
+impl Wire {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn open(netns: &Netns) -> Result<Self> {
+        netns.enter(|| {
+            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+            Ok(Self { socket, to: link(INTERFACE)? })
+        })
+    }
+
+    /// Sends a whole frame.
+    ///
+    /// # Errors
+    /// It is longer than the wire takes.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        sendto(self.socket.as_raw_fd(), frame, &self.to, MsgFlags::empty())?;
+        Ok(())
+    }
+}
+
+fn link(interface: &str) -> Result<LinkAddr> {
+    let address = nix::libc::sockaddr_ll {
+        sll_family: nix::libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: if_nametoindex(interface)? as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: a whole sockaddr_ll, of the length given.
+    let link = unsafe {
+        LinkAddr::from_raw((&raw const address).cast(), Some(size_of_val(&address) as nix::libc::socklen_t))
+    };
+    link.context("a link address")
+}
+
+fn connected(from: &str, to: &str) -> Result<UdpSocket> {
+    let (from, to): (IpAddr, IpAddr) = (from.parse()?, to.parse()?);
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0)).with_context(|| format!("{from} isn't ours"))?;
+    socket.connect(SocketAddr::new(to, 123))?;
+    Ok(socket)
+}
+
+/// Sends one datagram, past the ICMP errors of those before and full queues.
+fn send(socket: &UdpSocket, payload: &[u8]) -> Result<()> {
+    for _ in 0..100 {
+        match socket.send(payload) {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused) => (),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {
+                thread::sleep(Duration::from_millis(1))
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    anyhow::bail!("the wire takes nothing more")
+}
+
+/// Receives up to `most` answers, until the socket's time is over.
+fn receive(socket: &UdpSocket, exchange: &mut Exchange, most: u64) -> Result<()> {
+    let mut buffer = [0; 2048];
+    let mut received = 0;
+    while received < most {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                exchange.answers += 1;
+                exchange.bytes += length as u64;
+                received += 1;
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => (),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

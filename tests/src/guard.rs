@@ -1,0 +1,117 @@
+//! `ntpguard run` as its users run it: the binary, in a namespace, read through its JSON lines.
+
+use crate::netns::{INTERFACE, Netns};
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+};
+
+/// A running guard; killed when dropped.
+pub struct Guarding {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// The first line: how it is attached.
+    pub attached: Value,
+}
+
+/// What a guard left behind.
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its last line, if it wrote one: the totals.
+    pub totals: Option<Value>,
+    /// What it said on standard error.
+    pub errors: String,
+}
+
+impl Guarding {
+    /// Starts `ntpguard run` on the lab's interface and waits until it is attached.
+    ///
+    /// # Errors
+    /// It doesn't attach; the error has what it said.
+    pub fn start(netns: &Netns, config: &Path, options: &[&str]) -> Result<Self> {
+        let mut command = netns.command(binary()?);
+        command.args([
+            "run",
+            "--format",
+            "json",
+            "--interval",
+            "200ms",
+            "--interface",
+            INTERFACE,
+            "--config",
+        ]);
+        command.arg(config).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("can't start ntpguard")?;
+        let mut lines = BufReader::new(child.stdout.take().context("a pipe")?);
+        let mut first = String::new();
+        lines.read_line(&mut first)?;
+        if first.is_empty() {
+            let mut errors = String::new();
+            child.stderr.take().context("a pipe")?.read_to_string(&mut errors)?;
+            bail!("ntpguard ended with {}: {errors}", child.wait()?);
+        }
+        Ok(Self { child, lines, attached: serde_json::from_str(&first)? })
+    }
+
+    /// The next line of counters.
+    ///
+    /// # Errors
+    /// It ended, or wrote something that is no JSON.
+    pub fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Sends a signal and waits for the end.
+    ///
+    /// # Errors
+    /// Nothing to wait for.
+    pub fn end(mut self, signal: Signal) -> Result<Ended> {
+        kill(Pid::from_raw(self.child.id() as i32), signal)?;
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest)?;
+        let mut errors = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut errors)?;
+        }
+        let totals = rest.lines().last().map(serde_json::from_str).transpose()?;
+        Ok(Ended { status: self.child.wait()?, totals, errors })
+    }
+}
+
+impl Drop for Guarding {
+    fn drop(&mut self) {
+        // Already dead is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The `ntpguard` binary that was built beside this program.
+///
+/// # Errors
+/// It wasn't built.
+pub fn binary() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let built = this.ancestors().skip(1).map(|folder| folder.join("ntpguard")).find(|path| path.is_file());
+    built.context("there is no ntpguard beside the tests: `cargo build --package ntpguard`")
+}
+
+/// A command line of `ntpguard` in a namespace, to see how it fails.
+///
+/// # Errors
+/// It wasn't built.
+pub fn command(netns: &Netns, arguments: &[&str]) -> Result<Command> {
+    let mut command = netns.command(binary()?);
+    command.args(arguments);
+    Ok(command)
+}

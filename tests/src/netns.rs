@@ -1,0 +1,145 @@
+//! Network namespaces without names: hosts that exist as long as a test looks at them.
+//!
+//! Contract: a namespace, its interfaces and what is attached to them vanish with the last descriptor and process
+//! in it, whatever kills the test. Nothing outside the namespaces made here is touched.
+
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    sched::{CloneFlags, setns, unshare},
+    sys::signal::Signal,
+};
+use std::{
+    fs::File,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
+    os::unix::process::CommandExt as _,
+    process::{self, Command},
+    thread,
+};
+
+/// A network namespace of its own, with loopback up.
+pub struct Netns {
+    file: File,
+}
+
+impl Netns {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn new() -> Result<Self> {
+        let made = thread::spawn(|| -> Result<File> {
+            unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace: run as root")?;
+            Ok(File::open("/proc/thread-self/ns/net")?)
+        });
+        let netns = Self { file: made.join().expect("the thread doesn't panic")? };
+        netns.run("ip link set lo up")?;
+        Ok(netns)
+    }
+
+    /// Runs `work` inside, on a thread of its own; sockets made there stay there.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(self, CloneFlags::CLONE_NEWNET).expect("a live namespace");
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// A command that will run inside, and be killed when the calling thread ends.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let file = self.file.try_clone().expect("a descriptor");
+        // SAFETY: setns(2) and prctl(2) may be called between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                setns(&file, CloneFlags::CLONE_NEWNET)?;
+                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+                Ok(())
+            });
+        }
+        command
+    }
+
+    /// Runs a line like `ip link set lo up` inside.
+    ///
+    /// # Errors
+    /// It fails; the error has what it said.
+    pub fn run(&self, line: &str) -> Result<String> {
+        let mut words = line.split_whitespace();
+        let mut command = self.command(words.next().context("an empty line")?);
+        let output = command.args(words).output().with_context(|| format!("can't run `{line}`"))?;
+        if !output.status.success() {
+            bail!("`{line}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The path under which another process finds it.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd())
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The name of both ends of the wire.
+pub const INTERFACE: &str = "ntp0";
+
+/// A server and everybody else, joined by a veth pair.
+pub struct Lab {
+    /// Where the daemon and the guard run: 192.0.2.1, 2001:db8::1.
+    pub server: Netns,
+    /// Clients and attackers: 192.0.2.2 and 2001:db8::2, and as many more as [`Lab::address`] adds.
+    pub outside: Netns,
+}
+
+impl Lab {
+    /// Makes the two hosts and the wire.
+    ///
+    /// # Errors
+    /// Not root, or no veth driver.
+    pub fn new() -> Result<Self> {
+        let (server, outside) = (Netns::new()?, Netns::new()?);
+        server.run(&format!(
+            "ip link add {INTERFACE} type veth peer name {INTERFACE} netns {}",
+            outside.path()
+        ))?;
+        let lab = Self { server, outside };
+        for (netns, host) in [(&lab.server, 1), (&lab.outside, 2)] {
+            netns.run(&format!("ip link set {INTERFACE} address 02:00:00:00:00:0{host} up"))?;
+            netns.run(&format!("ip address add 192.0.2.{host}/24 dev {INTERFACE}"))?;
+            netns.run(&format!("ip address add 2001:db8::{host}/64 dev {INTERFACE} nodad"))?;
+        }
+        // Replies to every test address go over the wire.
+        lab.server.run(&format!("ip route add default via 192.0.2.2 dev {INTERFACE}"))?;
+        lab.server.run(&format!("ip -6 route add default via 2001:db8::2 dev {INTERFACE}"))?;
+        Ok(lab)
+    }
+
+    /// Gives the outside one more address.
+    ///
+    /// # Errors
+    /// It has it already.
+    pub fn address(&self, address: &str) -> Result<()> {
+        let length = if address.contains(':') { 128 } else { 32 };
+        let nodad = if address.contains(':') { " nodad" } else { "" };
+        self.outside.run(&format!("ip address add {address}/{length} dev {INTERFACE}{nodad}")).map(drop)
+    }
+
+    /// The ids of the XDP programs attached to the server's end, as the kernel tells.
+    ///
+    /// # Errors
+    /// No such interface any more.
+    pub fn attached(&self) -> Result<Vec<u64>> {
+        let links: serde_json::Value =
+            serde_json::from_str(&self.server.run(&format!("ip -json -details link show dev {INTERFACE}"))?)?;
+        let program = &links[0]["xdp"]["prog"]["id"];
+        Ok(program.as_u64().into_iter().collect())
+    }
+}

@@ -1,0 +1,138 @@
+//! A real ntpd in a namespace: NTPsec, as Debian ships it.
+//!
+//! Contract: the daemon serves the lab and cannot touch this machine's clock. It needs no privilege to be refused
+//! (without CAP_SYS_TIME it exits), so a seccomp filter answers its clock calls with "done".
+
+use crate::netns::Netns;
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    libc,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use std::{
+    fs,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// What makes the lab's daemon answer at once, without a time source, and leave the clock alone.
+const LAB_LINES: &str = "disable ntp\ntos orphan 5 orphanwait 1\n";
+
+/// A running daemon; killed when dropped.
+pub struct Ntpd<'a> {
+    netns: &'a Netns,
+    child: Child,
+    _files: TempDir,
+}
+
+impl<'a> Ntpd<'a> {
+    /// Starts it with the text of an ntp.conf, and waits until it listens.
+    ///
+    /// # Errors
+    /// It isn't installed, or doesn't come up.
+    pub fn start(netns: &'a Netns, conf: &str) -> Result<Self> {
+        let files = tempfile::tempdir()?;
+        let in_files = |name: &str| files.path().join(name);
+        fs::write(in_files("ntp.conf"), format!("{LAB_LINES}{conf}"))?;
+        let mut command = netns.command(installed("usr/sbin/ntpd")?);
+        command.arg("-n").arg("-c").arg(in_files("ntp.conf")).arg("-l").arg(in_files("log"));
+        command.arg("-p").arg(in_files("pid")).stdout(Stdio::null()).stderr(Stdio::null());
+        let no_clock = no_clock()?;
+        // SAFETY: installs a ready filter by two system calls; nothing is allocated.
+        unsafe {
+            command.pre_exec(move || seccompiler::apply_filter(&no_clock).map_err(std::io::Error::other));
+        }
+        let child = command.spawn().context("can't start ntpd")?;
+        let log = in_files("log");
+        let daemon = Self { netns, child, _files: files };
+        daemon.wait(&log)?;
+        Ok(daemon)
+    }
+
+    fn wait(&self, log: &Path) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(15) {
+            if self.ntpq("rv 0 stratum").is_ok_and(|answer| answer.contains("stratum=5")) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        bail!("ntpd doesn't answer; its log:\n{}", fs::read_to_string(log).unwrap_or_default())
+    }
+
+    /// What the daemon answers to ntpq over its own loopback, which no guard sees.
+    ///
+    /// # Errors
+    /// ntpq isn't installed, or gets no answer.
+    pub fn ntpq(&self, query: &str) -> Result<String> {
+        let mut command = self.netns.command("python3");
+        // Debian's interpreter has Debian's modules, whichever one stands first on the path.
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("usr/bin/ntpq")?);
+        let output = command.args(["-c", query, "127.0.0.1"]).output().context("can't run ntpq")?;
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if !output.status.success() || said.contains("***") {
+            bail!("ntpq -c '{query}': {said}");
+        }
+        Ok(said)
+    }
+
+    /// One line of `ntpq -c sysstats`, as "restricted".
+    ///
+    /// # Errors
+    /// As [`Ntpd::ntpq`], or there is no such line.
+    pub fn sysstat(&self, name: &str) -> Result<u64> {
+        let table = self.ntpq("sysstats")?;
+        let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let value = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        value.with_context(|| format!("sysstats has no `{name}`:\n{table}"))
+    }
+
+    /// Kills it as a crash would.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn crash(&mut self) -> Result<()> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL)?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Ntpd<'_> {
+    fn drop(&mut self) {
+        // Already dead is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file of the package that `cargo xtask setup` unpacks, without installing it: an installed ntpsec would start,
+/// steer this machine's clock, and push out its own time service.
+fn installed(file: &str) -> Result<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab/ntpsec").join(file);
+    if !path.exists() {
+        bail!("{} is missing: run `cargo xtask setup`", path.display());
+    }
+    Ok(path)
+}
+
+/// Every call that sets the clock succeeds and does nothing.
+fn no_clock() -> Result<BpfProgram> {
+    let calls =
+        [libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime, libc::SYS_settimeofday];
+    let rules = calls.map(|call| (call, vec![])).into_iter().collect();
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(0),
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    Ok(filter.try_into()?)
+}

@@ -1,0 +1,172 @@
+//! The command as its users meet it: exit codes, and a sentence for everything that can go wrong.
+
+use nix::sys::signal::Signal;
+use ntpguard_tests::{
+    client::flood,
+    frame::payload,
+    guard::{Guarding, command},
+    netns::{INTERFACE, Lab},
+    policy::path,
+};
+use std::{fs, process::Command};
+
+/// Exit code and standard error of a command that ends by itself.
+fn fails(command: &mut Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!errors.contains("backtrace") && !errors.contains("panicked"), "{errors}");
+    (output.status.code().unwrap(), errors)
+}
+
+fn run<'a>(interface: &'a str, config: &'a str) -> [&'a str; 5] {
+    ["run", "--interface", interface, "--config", config]
+}
+
+#[test]
+fn every_failure_says_whose_fault_it_is_and_what_to_do() {
+    let lab = Lab::new().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = files.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pool = path("pool.conf").to_str().unwrap().to_owned();
+    let zeros = file("zeros.conf", b"restrict default ignore\n\0\0\0\n");
+    let long = file("long.conf", &[b"restrict ".to_vec(), vec![b'x'; 2000]].concat());
+    let folder = files.path().to_str().unwrap();
+    let missing = files.path().join("missing.conf").to_str().unwrap().to_owned();
+    for (arguments, code, words) in [
+        (&run(INTERFACE, &missing)[..], 1, "can't read"),
+        (&run(INTERFACE, folder), 1, "Is a directory"),
+        (&run(INTERFACE, &zeros), 1, "is not a text file"),
+        (&run(INTERFACE, &long), 1, "long.conf:1:10: a word of 2000 characters"),
+        (&run("eth7", &pool), 2, "there is no interface eth7; there are: lo, ntp0"),
+        (&run("lo", &pool), 2, "name the network card"),
+        (&[], 64, "Usage"),
+        (&["run"], 64, "--interface"),
+        (&["run", "--interface", INTERFACE, "--interval", "0s"], 64, "more than nothing"),
+        (&["run", "--interface", INTERFACE, "--xdp-mode", "fast"], 64, "native"),
+    ] {
+        let (status, errors) = fails(&mut command(&lab.server, arguments).unwrap());
+        assert_eq!(status, code, "{arguments:?}: {errors}");
+        assert!(errors.contains(words), "{arguments:?}: {errors}");
+    }
+    assert!(command(&lab.server, &["--help"]).unwrap().output().unwrap().status.success());
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn without_the_right_to_it_says_so() {
+    let lab = Lab::new().unwrap();
+    let pool = path("pool.conf");
+    let guard = command(&lab.server, &run(INTERFACE, pool.to_str().unwrap())).unwrap();
+    // All capabilities but those for BPF and for networks: what a service without them would have.
+    let mut bounded = lab.server.command("setpriv");
+    bounded.args(["--bounding-set=-sys_admin,-bpf,-net_admin,-perfmon", "--inh-caps=-all"]);
+    bounded.arg(guard.get_program()).args(guard.get_args());
+    let (status, errors) = fails(&mut bounded);
+    assert_eq!(status, 2, "{errors}");
+    assert!(errors.contains("run as root"), "{errors}");
+}
+
+#[test]
+fn a_second_guard_is_refused_and_the_first_stays() {
+    let lab = Lab::new().unwrap();
+    let pool = path("pool.conf");
+    let first = Guarding::start(&lab.server, &pool, &[]).unwrap();
+    let attached = lab.attached().unwrap();
+    for mode in ["auto", "native", "generic"] {
+        let arguments = [&run(INTERFACE, pool.to_str().unwrap())[..], &["--xdp-mode", mode]].concat();
+        let (status, errors) = fails(&mut command(&lab.server, &arguments).unwrap());
+        assert_eq!(status, 2, "{errors}");
+        assert!(errors.contains("another XDP program holds ntp0"), "{mode}: {errors}");
+    }
+    assert_eq!(lab.attached().unwrap(), attached);
+    assert!(first.end(Signal::SIGTERM).unwrap().status.success());
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn a_driver_without_native_xdp_gets_generic_and_a_word() {
+    let lab = Lab::new().unwrap();
+    lab.server.run("ip link add br0 type bridge").unwrap();
+    lab.server.run("ip link set br0 up").unwrap();
+    let pool = path("pool.conf");
+    let native = ["run", "--interface", "br0", "--xdp-mode", "native", "--config", pool.to_str().unwrap()];
+    let (status, errors) = fails(&mut command(&lab.server, &native).unwrap());
+    assert_eq!(status, 2, "{errors}");
+    assert!(errors.contains("the driver of br0 has no native XDP"), "{errors}");
+
+    // Both at once: native on the wire, generic on the bridge, each said.
+    let mut guard = Guarding::start(&lab.server, &pool, &["--interface", "br0"]).unwrap();
+    assert_eq!((&guard.attached["interface"], &guard.attached["mode"]), (&"br0".into(), &"generic".into()));
+    assert_eq!(guard.attached["fallback"], true);
+    let second = guard.line().unwrap();
+    assert_eq!((&second["interface"], &second["mode"]), (&INTERFACE.into(), &"native".into()));
+    assert_eq!(second["fallback"], false);
+    assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
+}
+
+#[test]
+fn every_mode_drops_and_counts() {
+    for (mode, trace) in [("native", false), ("generic", false), ("native", true)] {
+        let lab = Lab::new().unwrap();
+        let options = [&["--xdp-mode", mode][..], if trace { &["--trace"] } else { &[] }].concat();
+        let mut guard = Guarding::start(&lab.server, &path("pool.conf"), &options).unwrap();
+        assert_eq!(guard.attached["mode"], mode);
+        flood(&lab.outside, "192.0.2.2", "192.0.2.1", payload::MONLIST, 50).unwrap();
+        flood(&lab.outside, "2001:db8::2", "2001:db8::1", payload::READVAR, 25).unwrap();
+        let seen = (0..50).map(|_| guard.line().unwrap()).find(|line| line["dropped"]["packets"] == 75);
+        let seen = seen.expect("the counters come while it runs");
+        // pool.conf's default lines say noquery.
+        assert_eq!(seen["reasons"]["noquery"]["packets"], 0, "{mode}: nobody may query, so no rule is asked");
+        assert_eq!(
+            (&seen["reasons"]["mode7"]["packets"], &seen["reasons"]["mode6"]["packets"]),
+            (&50.into(), &25.into())
+        );
+        let ended = guard.end(Signal::SIGTERM).unwrap();
+        assert_eq!(
+            ended.errors.lines().filter(|line| *line == "trace: mode7").count(),
+            if trace { 50 } else { 0 }
+        );
+        assert_eq!(ended.totals.unwrap()["event"], "totals");
+    }
+}
+
+#[test]
+fn an_odd_line_is_reported_and_the_rest_is_enforced() {
+    let lab = Lab::new().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let conf = files.path().join("ntp.conf");
+    fs::write(&conf, "restrict default IGNORE\nrestrict no-such-name.invalid\nrestrict 192.0.2.2 ignore\n")
+        .unwrap();
+    let guard = Guarding::start(&lab.server, &conf, &[]).unwrap();
+    flood(&lab.outside, "192.0.2.2", "192.0.2.1", &payload::time(3, 4), 5).unwrap();
+    let ended = guard.end(Signal::SIGTERM).unwrap();
+    assert_eq!(ended.totals.unwrap()["reasons"]["ignore"]["packets"], 5);
+    let errors = ended.errors;
+    assert!(
+        errors.contains("ntp.conf:1:18: warning: `IGNORE` is no flag")
+            && errors.contains("did you mean `ignore`?"),
+        "{errors}"
+    );
+    assert!(errors.contains("ntp.conf:2:1: warning: `no-such-name.invalid` can't be resolved"), "{errors}");
+}
+
+#[test]
+fn it_needs_no_bpffs() {
+    let lab = Lab::new().unwrap();
+    let pool = path("pool.conf");
+    let guard = command(&lab.server, &run(INTERFACE, pool.to_str().unwrap())).unwrap();
+    let mut hidden = lab.server.command("unshare");
+    hidden.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /sys/fs && exec timeout --signal=INT 1 \"$0\" \"$@\"",
+    ]);
+    let output = hidden.arg(guard.get_program()).args(guard.get_args()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("guarding ntp0, native XDP") && said.contains("detached after"), "{said}");
+}

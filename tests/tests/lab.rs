@@ -1,0 +1,154 @@
+//! A real ntpd behind a real guard, in namespaces: what reaches it, and what its clients see.
+
+use nix::sys::signal::Signal;
+use ntpguard_tests::{
+    client::{Wire, ask, flood},
+    frame::{Frame, payload},
+    guard::Guarding,
+    netns::Lab,
+    ntpd::Ntpd,
+};
+use serde_json::Value;
+use std::{fs, path::PathBuf};
+
+const SERVER: &str = "192.0.2.1";
+const SERVER6: &str = "2001:db8::1";
+
+/// Debian's default lines, one ignored network, one without service, one host that may query.
+const CONF: &str = "\
+restrict default kod nomodify nopeer noquery limited
+restrict 127.0.0.1
+restrict ::1
+restrict 198.51.100.0 mask 255.255.255.0 ignore
+restrict 203.0.113.0 mask 255.255.255.0 noserve noquery
+restrict 2001:db8:51:: mask ffff:ffff:ffff:: ignore
+restrict 192.0.2.2
+";
+
+/// What one round of traffic came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Round {
+    /// Answers to clients that the lines serve.
+    served: [u64; 3],
+    /// Answers to a host that may query.
+    queries: u64,
+    /// Answers to those that may not.
+    refused: u64,
+    /// How far the daemon's own counter of refused packets moved.
+    restricted: u64,
+}
+
+fn conf_file() -> (tempfile::TempDir, PathBuf) {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("ntp.conf");
+    fs::write(&path, CONF).unwrap();
+    (files, path)
+}
+
+fn lab() -> Lab {
+    let lab = Lab::new().unwrap();
+    for address in ["192.0.2.66", "198.51.100.5", "203.0.113.5", "198.18.0.7", "2001:db8:51::5"] {
+        lab.address(address).unwrap();
+    }
+    lab
+}
+
+/// The same traffic every time, against a fresh daemon, so that its rate limiter starts afresh too.
+fn round(lab: &Lab) -> Round {
+    let daemon = Ntpd::start(&lab.server, CONF).unwrap();
+    let before = daemon.sysstat("restricted").unwrap();
+    let client = payload::time(3, 4);
+    let send = |from: &str, to: &str, bytes: &[u8], count| {
+        flood(&lab.outside, from, to, bytes, count).unwrap().answers
+    };
+    let refused = send("192.0.2.66", SERVER, payload::READVAR, 500)
+        + send("192.0.2.66", SERVER, payload::MONLIST, 500)
+        + send("198.51.100.5", SERVER, &client, 100)
+        + send("203.0.113.5", SERVER, &client, 100)
+        + send("2001:db8:51::5", SERVER6, &client, 100);
+    let asked = |from: &str, to: &str, bytes: &[u8]| ask(&lab.outside, from, to, bytes, 15).unwrap().answers;
+    let served = [
+        asked("192.0.2.2", SERVER, &client),
+        asked("198.18.0.7", SERVER, &client),
+        asked("2001:db8::2", SERVER6, &client),
+    ];
+    let queries = asked("192.0.2.2", SERVER, payload::READVAR);
+    Round { served, queries, refused, restricted: daemon.sysstat("restricted").unwrap() - before }
+}
+
+#[test]
+fn what_the_daemon_refuses_never_reaches_it_and_clients_notice_nothing() {
+    let lab = lab();
+    let bare = round(&lab);
+    println!("without ntpguard: {bare:?}");
+    let (_files, path) = conf_file();
+    let guard = Guarding::start(&lab.server, &path, &[]).unwrap();
+    assert_eq!(guard.attached["mode"], "native");
+    let guarded = round(&lab);
+    println!("with ntpguard:    {guarded:?}");
+    let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
+
+    // Without: the daemon refuses all 800, itself (monlist is no format that NTPsec knows, so not "restricted").
+    assert_eq!((bare.refused, bare.restricted), (0, 800));
+    assert_eq!((guarded.refused, guarded.restricted), (0, 0));
+    assert_eq!((bare.served, bare.queries), ([15; 3], 15));
+    assert_eq!((guarded.served, guarded.queries), (bare.served, bare.queries));
+
+    let packets = |reason: &str| totals["reasons"][reason]["packets"].as_u64().unwrap();
+    let counted = ["mode6", "noquery", "mode7", "ignore", "noserve", "time", "query"].map(packets);
+    // readvar was refused by the default line's noquery; NTPsec's noquery says nothing of mode 7, but the line does.
+    assert_eq!(counted, [0, 1000, 0, 200, 100, 45, 15], "{totals}");
+    assert_eq!(hits(&totals), [(1, 1000), (4, 100), (5, 100), (6, 100)], "{totals}");
+}
+
+/// Line and packets of each rule with hits.
+fn hits(totals: &Value) -> Vec<(u64, u64)> {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let rules = totals["rules"].as_array().unwrap();
+    let mut hits: Vec<_> =
+        rules.iter().map(|rule| (number(&rule["line"]), number(&rule["packets"]))).collect();
+    hits.sort_unstable();
+    hits
+}
+
+#[test]
+fn a_crash_of_the_daemon_leaves_the_guard_and_one_of_the_guard_leaves_the_daemon() {
+    let lab = lab();
+    let (_files, path) = conf_file();
+    let mut daemon = Ntpd::start(&lab.server, CONF).unwrap();
+    let guard = Guarding::start(&lab.server, &path, &[]).unwrap();
+    assert_eq!(lab.attached().unwrap().len(), 1);
+
+    daemon.crash().unwrap();
+    flood(&lab.outside, "192.0.2.66", SERVER, payload::MONLIST, 100).unwrap();
+    assert_eq!(lab.attached().unwrap().len(), 1);
+
+    let _daemon = Ntpd::start(&lab.server, CONF).unwrap();
+    let ended = guard.end(Signal::SIGKILL).unwrap();
+    assert!(!ended.status.success());
+    assert_eq!(lab.attached().unwrap(), [0; 0], "a killed guard leaves nothing attached");
+    assert_eq!(ask(&lab.outside, "198.18.0.7", SERVER, &payload::time(3, 4), 5).unwrap().answers, 5);
+}
+
+#[test]
+fn spoofed_sources_are_counted_and_other_traffic_is_left_alone() {
+    let lab = lab();
+    let (_files, path) = conf_file();
+    let guard = Guarding::start(&lab.server, &path, &[]).unwrap();
+    let wire = Wire::open(&lab.outside).unwrap();
+    let macs = |frame: Frame| frame.macs([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).build();
+    for source in ["127.0.0.1", "::1", "224.0.1.1"] {
+        for _ in 0..10 {
+            wire.send(&macs(Frame::from(source, 123).payload(&payload::time(3, 4)))).unwrap();
+        }
+    }
+    // Ping, ARP and neighbour discovery go their ways.
+    lab.outside.run("ping -c 2 -i 0.2 -W 1 192.0.2.1").unwrap();
+    lab.outside.run("ping -c 2 -i 0.2 -W 1 2001:db8::1").unwrap();
+    let ended = guard.end(Signal::SIGINT).unwrap();
+    assert!(ended.status.success(), "{}", ended.errors);
+    let totals = ended.totals.unwrap();
+    assert_eq!(totals["reasons"]["impossible-source"]["packets"], 30);
+    assert_eq!(totals["dropped"]["packets"], 30);
+    assert_eq!(totals["passed"]["packets"], 0);
+}

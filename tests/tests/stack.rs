@@ -1,0 +1,163 @@
+//! Linux itself is the oracle of parsing: what the stack hands to a socket on port 123, and what `locate` takes for a
+//! datagram to port 123, is the same.
+
+use ntpguard_common::wire::{Located, locate};
+use ntpguard_tests::{
+    client::Wire,
+    frame::{
+        Frame,
+        extension::{destination, fragment, hop_by_hop, routing},
+        payload,
+    },
+    golden::cases,
+    netns::Lab,
+};
+use std::{collections::BTreeMap, net::UdpSocket, time::Duration};
+
+/// The server's end of the wire, in [`Lab::new`].
+const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// A stack with sockets on port 123 and no daemon.
+struct Stack {
+    _lab: Lab,
+    wire: Wire,
+    sockets: [UdpSocket; 2],
+}
+
+impl Stack {
+    fn new() -> Self {
+        let lab = Lab::new().unwrap();
+        // The tests' sources are nobody's neighbours; what counts is that they arrive.
+        for knob in ["net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.ntp0.rp_filter=0"] {
+            lab.server.run(&format!("sysctl -q -w {knob}")).unwrap();
+        }
+        let sockets = lab.server.enter(|| {
+            ["0.0.0.0:123", "[2001:db8::1]:123"].map(|address| {
+                let socket = UdpSocket::bind(address).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                socket
+            })
+        });
+        let wire = Wire::open(&lab.outside).unwrap();
+        Self { _lab: lab, wire, sockets }
+    }
+
+    /// How many datagrams a frame makes arrive at port 123.
+    fn delivered(&self, frame: &[u8]) -> usize {
+        const MARK: &[u8] = b"mark";
+        self.wire.send(frame).unwrap();
+        for source in ["192.0.2.2", "2001:db8::2"] {
+            self.wire.send(&Frame::from(source, 9).payload(MARK).build()).unwrap();
+        }
+        let mut count = 0;
+        for socket in &self.sockets {
+            // What was sent before the mark arrives before it: a veth pair has one queue.
+            loop {
+                let mut buffer = [0; 16];
+                let length = socket.recv(&mut buffer).expect("the mark arrives");
+                if &buffer[..length] == MARK {
+                    break;
+                }
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+#[test]
+fn golden_frames_arrive_exactly_when_they_are_datagrams_to_port_123() {
+    let stack = Stack::new();
+    let mut arrived = 0;
+    for case in cases() {
+        if case.frame.len() > 1514 {
+            continue; // longer than the wire's MTU
+        }
+        let mut frame = case.frame.clone();
+        frame[..6].copy_from_slice(&SERVER_MAC);
+        arrived += check(&stack, case.name, &frame);
+    }
+    println!("{arrived} of the golden frames arrive");
+    assert!(arrived > 60);
+}
+
+#[test]
+fn random_chains_arrive_exactly_when_they_are_datagrams_to_port_123() {
+    let stack = Stack::new();
+    let mut seed = 0x2545_f491_u32;
+    let mut below = |bound: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % bound
+    };
+    let mut outcomes = BTreeMap::new();
+    for _ in 0..50_000 {
+        let v6 = below(4) > 0;
+        let mut frame = Frame::from(if v6 { "2001:db8::66" } else { "192.0.2.66" }, 40000);
+        frame = frame.payload(&payload::READVAR[..below(13) as usize]);
+        if v6 {
+            // Linux takes hop-by-hop options in the first place alone.
+            if below(3) == 0 {
+                frame = frame.extension(hop_by_hop(below(4) as u8));
+            }
+            for _ in 0..below(10) {
+                frame = frame.extension(match below(3) {
+                    0 => routing(below(3) as u8),
+                    // Never a first fragment: with the later ones it would make a datagram of two frames.
+                    1 => match below(8) {
+                        0 => fragment(1, below(2) == 0),
+                        _ => fragment(0, false),
+                    },
+                    _ => destination(below(4) as u8),
+                });
+            }
+        } else {
+            frame = frame.options(below(11) as usize);
+            if below(4) == 0 {
+                frame = frame.fragment(1, below(2) == 0);
+            }
+        }
+        if below(3) == 0 {
+            frame = frame.udp_length(below(24) as u16);
+        }
+        if below(3) == 0 {
+            frame = frame.ip_length(below(90) as u16);
+        }
+        if below(4) == 0 {
+            frame = frame.trailer(&vec![0x17; below(40) as usize]);
+        }
+        let bytes = frame.build();
+        let arrived = check(&stack, &format!("{frame:?}"), &bytes);
+        *outcomes.entry((kind(&bytes), arrived)).or_insert(0) += 1;
+    }
+    println!("{outcomes:?}");
+    assert!(outcomes[&("datagram", 1)] > 5000);
+}
+
+/// Asserts that `locate` and the stack agree on a frame; the number of datagrams that arrived.
+fn check(stack: &Stack, name: &str, frame: &[u8]) -> usize {
+    let arrived = stack.delivered(frame);
+    let located = locate(frame);
+    match located {
+        // Nothing that isn't located may arrive: it would have walked around the filter.
+        Located::NotNtp | Located::Truncated | Located::Fragment | Located::Malformed => {
+            assert_eq!(arrived, 0, "{located:?}, yet it arrived: {name}");
+        }
+        // It may arrive: it passes unread, and is counted.
+        Located::TooDeep => (),
+        // It may be discarded for reasons that locate leaves to the stack (checksums, sources that can't be, tags
+        // without a VLAN device, authentication headers without a key, bad options), which costs nothing.
+        Located::Datagram(_) => assert!(arrived <= 1, "{name}"),
+    }
+    arrived
+}
+
+fn kind(frame: &[u8]) -> &'static str {
+    match locate(frame) {
+        Located::NotNtp => "other",
+        Located::Truncated => "truncated",
+        Located::TooDeep => "too deep",
+        Located::Fragment => "fragment",
+        Located::Malformed => "malformed",
+        Located::Datagram(_) => "datagram",
+    }
+}
