@@ -6,7 +6,7 @@
 //! | map        | type                       | key → value                                   |
 //! |------------|----------------------------|-----------------------------------------------|
 //! | `SETTINGS` | array, 1                   | 0 → [`Settings`]: which slot is in force      |
-//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rule`]                |
+//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rule::to_words`]      |
 //! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                             |
 //! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]        |
 //! | `HITS`     | per-CPU array              | [`Rule::index`] → [`Counter`], drops only     |
@@ -41,9 +41,8 @@ impl Settings {
     }
 }
 
-/// What a source may do: the value of a prefix.
+/// What a source may do: the value of a prefix, there as two words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
 pub struct Rule {
     /// Bits of `Rule::*`.
     pub flags: u32,
@@ -69,6 +68,20 @@ impl Rule {
     pub const fn has(self, bits: u32) -> bool {
         self.flags & bits != 0
     }
+
+    /// As it lies in a trie. An array, since Linux 6.1 refuses an inner map made without BTF where the
+    /// template's value is a struct: it takes "no timer found" and "no timer looked for" for different layouts
+    /// (kernel/bpf/map_in_map.c:bpf_map_meta_equal, timer_off).
+    #[inline(always)]
+    pub const fn to_words(self) -> [u32; 2] {
+        [self.flags, self.index]
+    }
+
+    /// The reverse of [`Rule::to_words`].
+    #[inline(always)]
+    pub const fn from_words([flags, index]: [u32; 2]) -> Self {
+        Self { flags, index }
+    }
 }
 
 /// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
@@ -83,14 +96,11 @@ pub struct Counter {
 }
 
 const _: () = assert!(size_of::<Settings>() == 8 && align_of::<Settings>() == 8);
-const _: () = assert!(size_of::<Rule>() == 8 && size_of::<Counter>() == 16);
+const _: () = assert!(size_of::<Counter>() == 16 && align_of::<Counter>() == 8);
 
 // SAFETY: `#[repr(C)]`, integers only, no padding.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}
-// SAFETY: as above.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Rule {}
 // SAFETY: as above.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Counter {}

@@ -16,10 +16,10 @@ const TEMPLATE: usize = 1;
 static SETTINGS: Array<Settings, 1> = Array::new();
 
 #[btf_map]
-static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], Rule, TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 2], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
-static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], Rule, TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 2], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
@@ -39,11 +39,11 @@ impl Policy for Maps {
 
     #[inline(always)]
     fn rule(&self, slot: u32, source: &Source) -> Option<Rule> {
-        match *source {
+        let words = match *source {
             Source::V4(address) => RULES_V4.get(slot)?.get(&Key::new(32, address)),
             Source::V6(address) => RULES_V6.get(slot)?.get(&Key::new(128, address)),
-        }
-        .copied()
+        };
+        words.map(|words| Rule::from_words(*words))
     }
 }
 

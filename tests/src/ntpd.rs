@@ -7,19 +7,18 @@ use crate::netns::Netns;
 use anyhow::{Context as _, Result, bail};
 use nix::{
     libc,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::memfd::{MFdFlags, memfd_create},
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::{
-    fs,
-    os::unix::process::CommandExt as _,
+    fs::File,
+    io::{Read as _, Seek as _, Write as _},
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// What makes the lab's daemon answer at once, without a time source, and leave the clock alone.
 const LAB_LINES: &str = "disable ntp\ntos orphan 5 orphanwait 1\n";
@@ -28,7 +27,7 @@ const LAB_LINES: &str = "disable ntp\ntos orphan 5 orphanwait 1\n";
 pub struct Ntpd<'a> {
     netns: &'a Netns,
     child: Child,
-    _files: TempDir,
+    log: File,
 }
 
 impl<'a> Ntpd<'a> {
@@ -37,25 +36,24 @@ impl<'a> Ntpd<'a> {
     /// # Errors
     /// It isn't installed, or doesn't come up.
     pub fn start(netns: &'a Netns, conf: &str) -> Result<Self> {
-        let files = tempfile::tempdir()?;
-        let in_files = |name: &str| files.path().join(name);
-        fs::write(in_files("ntp.conf"), format!("{LAB_LINES}{conf}"))?;
+        let mut file = in_memory("ntp.conf")?;
+        file.write_all(format!("{LAB_LINES}{conf}").as_bytes())?;
+        let log = in_memory("ntpd.log")?;
         let mut command = netns.command(installed("usr/sbin/ntpd")?);
-        command.arg("-n").arg("-c").arg(in_files("ntp.conf")).arg("-l").arg(in_files("log"));
-        command.arg("-p").arg(in_files("pid")).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("-n").arg("-c").arg(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let no_clock = no_clock()?;
         // SAFETY: installs a ready filter by two system calls; nothing is allocated.
         unsafe {
             command.pre_exec(move || seccompiler::apply_filter(&no_clock).map_err(std::io::Error::other));
         }
         let child = command.spawn().context("can't start ntpd")?;
-        let log = in_files("log");
-        let daemon = Self { netns, child, _files: files };
-        daemon.wait(&log)?;
+        let mut daemon = Self { netns, child, log };
+        daemon.wait()?;
         Ok(daemon)
     }
 
-    fn wait(&self, log: &Path) -> Result<()> {
+    fn wait(&mut self) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(15) {
             if self.ntpq("rv 0 stratum").is_ok_and(|answer| answer.contains("stratum=5")) {
@@ -63,7 +61,10 @@ impl<'a> Ntpd<'a> {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        bail!("ntpd doesn't answer; its log:\n{}", fs::read_to_string(log).unwrap_or_default())
+        let mut said = String::new();
+        self.log.rewind()?;
+        self.log.read_to_string(&mut said)?;
+        bail!("ntpd doesn't answer; it said:\n{said}")
     }
 
     /// What the daemon answers to ntpq over its own loopback, which no guard sees.
@@ -99,7 +100,7 @@ impl<'a> Ntpd<'a> {
     /// # Errors
     /// It is gone already.
     pub fn crash(&mut self) -> Result<()> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL)?;
+        self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
@@ -121,6 +122,11 @@ fn installed(file: &str) -> Result<PathBuf> {
         bail!("{} is missing: run `cargo xtask setup`", path.display());
     }
     Ok(path)
+}
+
+/// A file that is gone with its last descriptor.
+fn in_memory(name: &str) -> Result<File> {
+    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?.into())
 }
 
 /// Every call that sets the clock succeeds and does nothing.

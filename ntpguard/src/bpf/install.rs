@@ -14,7 +14,7 @@ use aya::{
     },
 };
 use ipnet::IpNet;
-use ntpguard_common::abi::{Rule, SLOTS, Settings};
+use ntpguard_common::abi::{SLOTS, Settings};
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -26,8 +26,8 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
     for rule in &image.rules {
         let length = u32::from(rule.net.prefix_len());
         match rule.net {
-            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rule.rule)),
-            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rule.rule)),
+            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rule.rule.to_words())),
+            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rule.rule.to_words())),
         }
     }
     fill(ebpf, "RULES_V4", slot, &v4)?;
@@ -37,14 +37,14 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
 }
 
 /// Makes a trie of the rules and puts it into a slot.
-fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, Rule)]) -> Result<()> {
+fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, [u32; 2])]) -> Result<()> {
     let entries = u32::try_from(rules.len()).context("more rules than a map can hold")?.max(1);
-    let mut trie: LpmTrie<MapData, K, Rule> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
+    let mut trie: LpmTrie<MapData, K, [u32; 2]> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
         .with_context(|| format!("no room for a table of {entries} rules"))?;
     for (key, rule) in rules {
         trie.insert(key, rule, 0).with_context(|| format!("{name} is full"))?;
     }
-    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, Rule>> = map(ebpf, name)?.try_into()?;
+    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, [u32; 2]>> = map(ebpf, name)?.try_into()?;
     slots.set(slot, &trie, 0).with_context(|| format!("{name} can't be replaced"))
 }
 

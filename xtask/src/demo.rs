@@ -1,0 +1,19 @@
+//! `cargo xtask demo`: sets up, builds, and becomes the demo.
+
+use crate::{
+    run::{cargo, run},
+    setup,
+};
+use anyhow::{Result, bail};
+use std::os::unix::process::CommandExt as _;
+
+pub(crate) fn demo() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the demo makes network namespaces and loads a BPF program: run it as root");
+    }
+    setup::setup(false)?;
+    run(&mut cargo(&["build", "--quiet", "--package", "ntpguard", "--package", "ntpguard-tests"]))?;
+    // In this process's place, so that a Ctrl-C meets the demo and nobody else.
+    let error = cargo(&["run", "--quiet", "--package", "ntpguard-tests", "--bin", "demo"]).exec();
+    Err(error.into())
+}

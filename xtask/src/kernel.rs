@@ -1,0 +1,65 @@
+//! Debian's kernels, unpacked and never installed.
+
+use crate::{
+    run::{lab, output},
+    setup::{find, update},
+};
+use anyhow::{Context as _, Result};
+use std::{path::PathBuf, process::Command};
+
+/// A series of kernels that ntpguard is tested on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Series {
+    /// Debian 12's; the oldest that ntpguard supports.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13's.
+    #[value(name = "6.12")]
+    V6_12,
+}
+
+/// All of them.
+pub(crate) const ALL: [Series; 2] = [Series::V6_1, Series::V6_12];
+
+impl Series {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+        }
+    }
+
+    /// Where it is unpacked.
+    pub(crate) fn folder(self) -> PathBuf {
+        lab().join(format!("linux-{}", self.name()))
+    }
+
+    /// Its bootable image, if it is unpacked.
+    pub(crate) fn image(self) -> Option<PathBuf> {
+        find(&self.folder().join("boot"), |name| name.starts_with("vmlinuz-"))
+    }
+
+    /// Its modules' folder.
+    pub(crate) fn modules(self) -> Result<PathBuf> {
+        // /usr/lib where /lib is a link to it.
+        let folders = ["lib/modules", "usr/lib/modules"].map(|folder| self.folder().join(folder));
+        folders.iter().find_map(|folder| find(folder, |_| true)).context("the kernel has no modules")
+    }
+
+    /// The newest package of the series: small (cloud) and signed.
+    pub(crate) fn package(self) -> Result<String> {
+        update()?;
+        let pattern = format!("^linux-image-{}\\..*-cloud-amd64$", self.name().replace('.', "\\."));
+        let found = output(Command::new("apt-cache").args(["search", "--names-only", &pattern]))?;
+        let names = found.lines().filter_map(|line| line.split_whitespace().next());
+        let newest = names.max_by_key(|name| numbers(name));
+        let newest =
+            newest.with_context(|| format!("this system's packages have no kernel {}", self.name()))?;
+        Ok(newest.to_owned())
+    }
+}
+
+/// The numbers in a name, so that -9 sorts before -10.
+fn numbers(name: &str) -> Vec<u32> {
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}

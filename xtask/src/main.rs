@@ -1,0 +1,59 @@
+//! `cargo xtask`: what cargo alone can't do.
+
+mod demo;
+mod kernel;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod vm;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// ntpguard's tasks.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need, and say what before.
+    Setup {
+        /// Only report what is missing; exit with 1 if anything is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// A real ntpd under attack in namespaces, without ntpguard and then with it.
+    Demo,
+    /// Everything: unit tests, golden packets, the lab, VMs. As root.
+    Test,
+    /// Format and clippy, for the host and for the BPF target.
+    Lint,
+    /// Golden packets and a live attachment on another kernel, under qemu.
+    Vm {
+        /// Which kernel.
+        #[arg(long, value_enum)]
+        kernel: kernel::Series,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Setup { check } => setup::setup(check),
+        Task::Demo => demo::demo(),
+        Task::Test => test::test(),
+        Task::Lint => lint::lint(),
+        Task::Vm { kernel } => vm::vm(kernel),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
