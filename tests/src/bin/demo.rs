@@ -79,6 +79,9 @@ fn demo() -> Result<()> {
     let status = running.wait()?;
     shown.join().expect("reading doesn't panic");
     table(&before, &after);
+    println!(
+        "   NTPsec has no mode 7, so monlist goes unanswered; ntpd 4.2.6 would have sent up to 100 packets for each.\n"
+    );
 
     ensure!(status.success(), "ntpguard ended with {status}");
     ensure!(lab.attached()?.is_empty(), "ntpguard left a program attached");
