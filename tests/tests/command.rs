@@ -167,6 +167,6 @@ fn it_needs_no_bpffs() {
         "mount -t tmpfs none /sys/fs && exec timeout --signal=INT 1 \"$0\" \"$@\"",
     ]);
     let output = hidden.arg(guard.get_program()).args(guard.get_args()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(said.contains("guarding ntp0, native XDP") && said.contains("detached after"), "{said}");
 }
