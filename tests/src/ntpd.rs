@@ -4,7 +4,7 @@
 //! (without CAP_SYS_TIME it exits), so a seccomp filter answers its clock calls with "done".
 
 use crate::netns::Netns;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::{
     libc,
     sys::memfd::{MFdFlags, memfd_create},
@@ -55,16 +55,22 @@ impl<'a> Ntpd<'a> {
 
     fn wait(&mut self) -> Result<()> {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(15) {
-            if self.ntpq("rv 0 stratum").is_ok_and(|answer| answer.contains("stratum=5")) {
-                return Ok(());
+        let mut answer = self.ntpq("rv 0 stratum");
+        while !answer.as_ref().is_ok_and(|answer| answer.contains("stratum=5")) {
+            if start.elapsed() > Duration::from_secs(15) {
+                return Err(self.failure(answer));
             }
             thread::sleep(Duration::from_millis(100));
+            answer = self.ntpq("rv 0 stratum");
         }
+        Ok(())
+    }
+
+    fn failure(&mut self, answer: Result<String>) -> anyhow::Error {
         let mut said = String::new();
-        self.log.rewind()?;
-        self.log.read_to_string(&mut said)?;
-        bail!("ntpd doesn't answer; it said:\n{said}")
+        // What can't be read isn't shown.
+        let _ = self.log.rewind().and_then(|()| self.log.read_to_string(&mut said));
+        anyhow!("ntpd isn't ready: {answer:?}; it said:\n{said}")
     }
 
     /// What the daemon answers to ntpq over its own loopback, which no guard sees.

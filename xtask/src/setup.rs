@@ -30,6 +30,7 @@ const PACKAGES: &[&str] = &[
     "kmod",           // modinfo: which modules veth needs
     "libbsd0",        // ntpd's
     "libcap2",        // ntpd's
+    "netbase",        // ntpq looks its port up in /etc/services
     "procps",         // sysctl
     "python3-ntp",    // ntpq's
     "qemu-system-x86",
