@@ -6,7 +6,8 @@
 //! 3. fragments and contradictory lengths, since nothing after them can be judged;
 //! 4. modes 6 and 7 when nobody may query: no lookup, since this is what floods are made of;
 //! 5. sources that can't be, so that no spoofer reaches the rule of another;
-//! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve.
+//! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve;
+//! 7. what every daemon discards by its form.
 
 use crate::{
     abi::{Rule, Settings},
@@ -32,7 +33,7 @@ pub trait Policy {
 pub struct Verdict {
     /// Why.
     pub reason: Reason,
-    /// The index of the rule that said so; [`Verdict::NO_RULE`] when none was asked or none is to blame.
+    /// The index of the source's rule; [`Verdict::NO_RULE`] when none was asked.
     pub rule: u32,
     /// Where the IP packet ends, in bytes from the frame's start, by its own word; [`Verdict::NO_END`] where that
     /// wasn't read.
@@ -43,7 +44,7 @@ impl Verdict {
     /// In place of an end: past that of every frame.
     pub const NO_END: usize = u32::MAX as usize;
 
-    /// In place of a rule's index. Past the end of every table of hits.
+    /// In place of a rule's index.
     pub const NO_RULE: u32 = u32::MAX;
 
     /// A verdict that no rule is to blame for.
@@ -101,7 +102,7 @@ where
         let Some(verdict) = judge(packet, policy, settings, datagram) else { return Decision::Truncated };
         verdict
     } else if located == Located::Fragment {
-        Verdict::of(Reason::Fragment)
+        Verdict::of(if settings.has(Settings::HARDENING) { Reason::Fragment } else { Reason::Unread })
     } else {
         Verdict::of(Reason::Malformed)
     };
@@ -124,29 +125,35 @@ where
     // Two bytes, the UDP header's last and the payload's first: the verifier learns nothing from a one-byte
     // compare that the compiler has turned into `pointer >= end` (kernel/bpf/verifier.c:find_good_pkt_pointers).
     let [_, first_byte]: [u8; 2] = packet.load(payload - 1)?;
-    // A query's own reason when no line lets its source ask, and its shortest legal length.
-    let query = match Mode::of(first_byte) {
+    let mode = Mode::of(first_byte);
+    // A query's own reason, when no line lets its source ask.
+    let unlisted = match mode {
         Mode::Time => None,
-        Mode::Control => Some((Reason::Mode6, ntp::CONTROL_HEADER_LEN)),
-        Mode::Private => Some((Reason::Mode7, ntp::PRIVATE_HEADER_LEN)),
+        Mode::Control => Some(Reason::Mode6),
+        Mode::Private => Some(Reason::Mode7),
     };
-    if let Some((unlisted, _)) = query
+    if let Some(unlisted) = unlisted
         && settings.has(Settings::NOBODY_QUERIES)
     {
         return by_no_rule(unlisted);
     }
-    if source.is_impossible() {
+    if settings.has(Settings::HARDENING) && source.is_impossible() {
         return by_no_rule(Reason::ImpossibleSource);
     }
     let Some(rule) = policy.rule(settings.slot, &source) else { return by_no_rule(Reason::NoPolicy) };
-    let reason = match query {
+    let reason = match unlisted {
         _ if rule.has(Rule::IGNORE) => Reason::Ignore,
         None if rule.has(Rule::NOSERVE) => Reason::Noserve,
-        None => Reason::Time,
         Some(_) if rule.has(Rule::NOQUERY) => Reason::Noquery,
-        Some((unlisted, _)) if rule.has(Rule::UNLISTED) => unlisted,
-        Some((_, header_len)) if length < header_len => Reason::Malformed,
-        Some(_) => Reason::Query,
+        Some(unlisted) if rule.has(Rule::UNLISTED) => unlisted,
+        _ => {
+            let (discarded, passed) = match mode {
+                Mode::Time => (ntp::discards_time(first_byte, length), Reason::Time),
+                Mode::Control => (ntp::discards_control(packet, payload, length)?, Reason::Query),
+                Mode::Private => (ntp::discards_private(packet, payload, length)?, Reason::Query),
+            };
+            if discarded { Reason::Malformed } else { passed }
+        }
     };
     Some(Verdict { reason, rule: rule.index, end })
 }

@@ -1,7 +1,7 @@
 //! The reasons for a verdict, in one table.
 //!
 //! The table makes the enum, the counter's index, the name in every output and the documentation. A row's
-//! position is its index in the kernel's counters: append, never reorder, without a new [`crate::abi::VERSION`].
+//! position is its index in the kernel's counters: append, never reorder; [`crate::abi::CAUSES`] lie side by side.
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +45,16 @@ macro_rules! reasons {
 reasons! {
     Time             Pass "time"              "a time packet (modes 0 to 5), left to the daemon";
     Query            Pass "query"             "a query (mode 6 or 7) that a restrict line permits";
-    Unread           Pass "unread"            "an IPv6 header chain longer than ntpguard follows: passed unread";
+    Unread           Pass "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
     NoPolicy         Pass "no-policy"         "no policy is installed: everything passes";
     Mode6            Drop "mode6"             "a mode 6 query (ntpq), and no restrict line lets this source query";
     Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist), and no restrict line lets this source query";
     Ignore           Drop "ignore"            "the source's restrict line says ignore";
     Noquery          Drop "noquery"           "a query, and the source's restrict line says noquery";
     Noserve          Drop "noserve"           "a time packet, and the source's restrict line says noserve";
-    ImpossibleSource Drop "impossible-source" "a source that no wire can bring: loopback, multicast, unspecified, broadcast";
-    Fragment         Drop "fragment"          "the first fragment of a datagram to port 123: the rest can't be judged";
-    Malformed        Drop "malformed"         "empty, or lengths that contradict each other, or a query shorter than its header";
+    ImpossibleSource Drop "impossible-source" "a source that can't be: loopback, unspecified, multicast, broadcast, IPv4-mapped";
+    Fragment         Drop "fragment"          "the first fragment of a datagram to port 123, or one that hides its port in the next (RFC 8200, 4.5)";
+    Malformed        Drop "malformed"         "what every daemon discards by its form: empty, too short, impossible lengths, version 0, a response";
 }
 
 impl Reason {

@@ -14,14 +14,16 @@ impl Source {
     ///
     /// - loopback, 127/8 and `::1` (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): spoofed to pass `restrict 127.0.0.1`
     ///   (CVE-2014-9297, CVE-2014-9298);
-    /// - unspecified: 0/8 (RFC 1122 §3.2.1.3 a, b) and `::`;
+    /// - unspecified: 0.0.0.0 (RFC 1122 §3.2.1.3 a) and `::`;
     /// - multicast, 224/4 and ff00::/8: the daemons ignore it before any rule (ntp_restrict.c:restrictions);
     /// - the limited broadcast address;
     /// - IPv4-mapped IPv6: Linux delivers it, but the daemons' sockets are IPv6-only and can't answer it.
     #[inline(always)]
     pub fn is_impossible(&self) -> bool {
         match *self {
-            Self::V4([a, b, c, d]) => matches!(a, 0 | 127 | 224..=239) || (a & b & c & d) == 255,
+            Self::V4([a, b, c, d]) => {
+                matches!(a, 127 | 224..=239) || (a & b & c & d) == 255 || (a | b | c | d) == 0
+            }
             Self::V6(address) => {
                 let [high, low] = halves(address);
                 let in_low_64 = high == 0 && (low <= 1 || low >> 32 == 0xffff);
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn sources_that_cannot_be() {
-        for text in ["127.0.0.1", "127.255.255.255", "0.0.0.0", "0.1.2.3", "224.0.1.1", "239.255.255.255"] {
+        for text in ["127.0.0.1", "127.255.255.255", "0.0.0.0", "224.0.1.1", "239.255.255.255"] {
             assert!(impossible(text), "{text}");
         }
         for text in ["255.255.255.255", "::", "::1", "ff02::101", "::ffff:192.0.2.1"] {
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn sources_that_can() {
-        for text in ["126.255.255.255", "128.0.0.1", "1.0.0.0", "223.255.255.255", "240.0.0.1"] {
+        for text in ["126.255.255.255", "128.0.0.1", "0.0.0.1", "1.0.0.0", "223.255.255.255", "240.0.0.1"] {
             assert!(!impossible(text), "{text}");
         }
         for text in ["255.255.255.254", "::2", "::fffe:c000:201", "1::1", "fe80::1", "64:ff9b::c000:201"] {

@@ -4,16 +4,17 @@ use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
     macros::btf_map,
 };
+use core::ptr::read_volatile;
 use ntpguard_common::{
     Policy, Reason, Source, Verdict,
-    abi::{Counter, Rule, SLOTS, Settings},
+    abi::{Counter, Rule, SLOTS, Settings, hit},
 };
 
 /// Entries in the templates of the inner tries. The loader makes each trie as large as its policy.
 const TEMPLATE: usize = 1;
 
 #[btf_map]
-static SETTINGS: Array<Settings, 1> = Array::new();
+static SETTINGS: Array<u64, 1> = Array::new();
 
 #[btf_map]
 static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 2], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
@@ -24,7 +25,7 @@ static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 2], TEMPLATE>, { SLOTS as u
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
 
-/// One counter a rule; the loader sets the size.
+/// By `abi::hit`; the loader sets the size.
 #[btf_map]
 static HITS: PerCpuArray<Counter, 1> = PerCpuArray::new();
 
@@ -34,7 +35,11 @@ pub(crate) struct Maps;
 impl Policy for Maps {
     #[inline(always)]
     fn settings(&self) -> Settings {
-        SETTINGS.get(0).copied().unwrap_or_default()
+        // SAFETY: the map's one value. Volatile, so that the word is read whole and once: a policy may come into
+        // force in between.
+        SETTINGS
+            .get(0)
+            .map_or_else(Settings::default, |word| Settings::from_word(unsafe { read_volatile(word) }))
     }
 
     #[inline(always)]
@@ -47,12 +52,12 @@ impl Policy for Maps {
     }
 }
 
-/// Counts a verdict on this CPU: under its reason, and if it is a drop under the rule that caused it.
+/// Counts a verdict on this CPU: under its reason, and if a rule's flag caused it, there.
 #[inline(always)]
 pub(crate) fn count(verdict: Verdict, bytes: u64) {
     add(REASONS.get_ptr_mut(verdict.reason.index()), bytes);
-    if verdict.rule != Verdict::NO_RULE && verdict.action() == ntpguard_common::Action::Drop {
-        add(HITS.get_ptr_mut(verdict.rule), bytes);
+    if let Some(hit) = hit(verdict) {
+        add(HITS.get_ptr_mut(hit), bytes);
     }
 }
 

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use ntpguard_common::{Packet, packet::Wire};
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
-/// ntpguard follows ends far below (60 + 8 × 2048 bytes).
+/// ntpguard follows ends far below (62 + 8 × 2048 bytes).
 const MAX_OFFSET: usize = 0x7fff;
 
 /// The first buffer.

@@ -1,6 +1,9 @@
 //! The command line, as types.
 
-use crate::{bpf::Mode, compile::Queries};
+use crate::{
+    bpf::Mode,
+    compile::{Hardening, Queries},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
@@ -41,6 +44,10 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t)]
     pub queries: Queries,
 
+    /// Only the daemon's own reading: nothing is dropped that it would have taken. Implies `--queries restrict`.
+    #[arg(long, conflicts_with = "queries")]
+    pub no_hardening: bool,
+
     /// A readable line or one JSON object a line.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -52,6 +59,13 @@ pub struct Run {
     /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
     #[arg(long)]
     pub trace: bool,
+}
+
+impl Run {
+    /// What the options ask for beyond the daemon's reading.
+    pub fn hardening(&self) -> Hardening {
+        if self.no_hardening { Hardening::NONE } else { Hardening { queries: self.queries, packets: true } }
+    }
 }
 
 /// How to write.

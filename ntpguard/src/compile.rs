@@ -24,6 +24,22 @@ pub enum Queries {
     Restrict,
 }
 
+/// What is dropped beyond the daemon's own reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hardening {
+    /// Who may query.
+    pub queries: Queries,
+    /// Whether fragments and sources that can't be are dropped.
+    pub packets: bool,
+}
+
+impl Hardening {
+    /// All of it: the default.
+    pub const ALL: Self = Self { queries: Queries::Listed, packets: true };
+    /// None: the daemon's bare reading.
+    pub const NONE: Self = Self { queries: Queries::Restrict, packets: false };
+}
+
 /// A line of ntp.conf that made a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -47,7 +63,7 @@ pub struct ImageRule {
 }
 
 impl ImageRule {
-    /// The line that is to blame for a drop; `None` if none is (hardening, built-in defaults).
+    /// The line that is to blame for a drop; `None` if none is (hardening, form).
     pub fn cause(&self, reason: Reason) -> Option<&Line> {
         let flag = match reason {
             Reason::Ignore => Flags::IGNORE,
@@ -56,11 +72,6 @@ impl ImageRule {
             _ => return None,
         };
         self.lines.iter().find(|line| line.flags.has(flag))
-    }
-
-    /// The line to show beside the rule's hits: the first that drops anything, else the first.
-    pub fn line(&self) -> Option<&Line> {
-        self.lines.iter().find(|line| line.flags.has(ENFORCED)).or(self.lines.first())
     }
 }
 
@@ -75,16 +86,12 @@ pub struct Image {
 
 impl Image {
     /// Compiles a policy; `conf` lends the text of its lines.
-    pub fn compile(policy: &Policy, conf: &ConfFile, queries: Queries) -> Self {
-        let mut entries = policy.entries.clone();
-        for net in &policy.blurred {
-            entries.entry(*net).or_default().uncertain = true;
-        }
+    pub fn compile(policy: &Policy, conf: &ConfFile, hardening: Hardening) -> Self {
         let rules: Vec<_> = (0..)
-            .zip(&entries)
+            .zip(&policy.entries)
             .map(|(index, (net, entry))| {
                 let blurred = policy.blurred.iter().any(|wide| wide.contains(net));
-                let flags = rule_flags(net, entry, policy.source, blurred, queries);
+                let flags = rule_flags(net, entry, policy.source, blurred, hardening.queries);
                 let lines = entry.lines.iter().map(|&line| {
                     let restrict = &conf.restricts[line];
                     Line { place: restrict.place, text: restrict.text.clone(), flags: restrict.flags }
@@ -95,7 +102,8 @@ impl Image {
         // Rules for sources that no wire brings have no say: they never get as far as a lookup.
         let asked = |rule: &ImageRule| !rule.rule.has(Rule::ANY_NOQUERY) && !is_impossible(&rule.net);
         let nobody = if rules.iter().any(asked) { 0 } else { Settings::NOBODY_QUERIES };
-        Self { flags: Settings::INSTALLED | nobody, rules }
+        let hardened = if hardening.packets { Settings::HARDENING } else { 0 };
+        Self { flags: Settings::INSTALLED | nobody | hardened, rules }
     }
 }
 
@@ -116,23 +124,28 @@ impl ntpguard_common::Policy for Image {
 }
 
 fn rule_flags(net: &IpNet, entry: &Entry, source: Option<Flags>, blurred: bool, queries: Queries) -> u32 {
-    let permits = |flags: Flags| !flags.has(Flags::IGNORE.with(Flags::NOQUERY));
-    let listed = net.prefix_len() > 0 && permits(entry.flags);
-    let dropped = if entry.uncertain || blurred {
+    let drops = if entry.uncertain || blurred {
         Flags::default()
     } else if let Some(source) = source.filter(|_| net.prefix_len() < net.max_prefix_len()) {
         // An association's address within `net` may have the flags of `restrict source` instead; an entry for
         // just that host stands before it (ntp_restrict.c:restrict_source).
-        entry.flags.shared(source)
+        expanded(entry.flags).shared(expanded(source))
     } else {
         entry.flags
     };
-    let bit = |flag, bit| if dropped.has(flag) { bit } else { 0 };
+    let bit = |flag, bit| if drops.has(flag) { bit } else { 0 };
+    let certain = !entry.uncertain && entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY));
+    let listed = net.prefix_len() > 0 && entry.permits && !certain;
     let unlisted = if queries == Queries::Listed && !listed { Rule::UNLISTED } else { 0 };
     bit(Flags::IGNORE, Rule::IGNORE)
         | bit(Flags::NOSERVE, Rule::NOSERVE)
         | bit(Flags::NOQUERY, Rule::NOQUERY)
         | unlisted
+}
+
+/// With what `ignore` implies.
+fn expanded(flags: Flags) -> Flags {
+    if flags.has(Flags::IGNORE) { flags.with(ENFORCED) } else { flags }
 }
 
 /// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at

@@ -4,7 +4,7 @@ use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
     cli::{Cli, Verb},
     cmd,
-    fault::Fault,
+    fault::{Fault, tell},
 };
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("ntpguard: {fault}");
+            tell(format_args!("ntpguard: {fault}"));
             ExitCode::from(fault.exit_code())
         }
     }

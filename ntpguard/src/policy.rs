@@ -20,6 +20,8 @@ pub struct Entry {
     pub flags: Flags,
     /// Its lines, as indices into [`ConfFile::restricts`], in file order. None for a built-in entry.
     pub lines: Vec<usize>,
+    /// One of the lines, taken alone, lets its sources query.
+    pub permits: bool,
     /// The daemons differ about it: it must not drop anything.
     pub uncertain: bool,
 }
@@ -32,7 +34,7 @@ pub struct Policy {
     /// The flags of `restrict source`, if such a line exists: any address may turn out to be an association's,
     /// and then has these instead of its own.
     pub source: Option<Flags>,
-    /// Networks under a non-contiguous mask, cut to its contiguous part: nothing in them may be dropped.
+    /// Nothing in these networks may be dropped: a mask with gaps, cut to its part without.
     pub blurred: Vec<IpNet>,
     /// What an administrator should know beyond [`ConfFile::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
@@ -50,6 +52,9 @@ impl Policy {
         };
         for (index, restrict) in conf.restricts.iter().enumerate() {
             policy.apply(index, restrict, resolver);
+        }
+        if conf.blind {
+            policy.blurred.extend([Family::V4, Family::V6].map(everything));
         }
         policy
     }
@@ -78,9 +83,13 @@ impl Policy {
     }
 
     fn network(&mut self, address: IpAddr, index: usize, restrict: &Restrict) {
-        let Some(mask) = restrict.mask else {
-            return self.merge(IpNet::from(address), index, restrict, false);
-        };
+        match restrict.mask {
+            None => self.merge(IpNet::from(address), index, restrict, false),
+            Some(mask) => self.masked(address, mask, index, restrict, false),
+        }
+    }
+
+    fn masked(&mut self, address: IpAddr, mask: IpAddr, index: usize, restrict: &Restrict, uncertain: bool) {
         if Family::of(mask) != Family::of(address) {
             return self.warn(
                 restrict,
@@ -88,30 +97,35 @@ impl Policy {
             );
         }
         match ipnet::ip_mask_to_prefix(mask) {
-            Ok(length) => self.merge(prefix(address, length), index, restrict, false),
+            Ok(length) => self.merge(prefix(address, length), index, restrict, uncertain),
             Err(_) => {
-                self.blurred.push(prefix(address, leading_ones(mask)));
+                let net = prefix(address, leading_ones(mask));
+                self.blurred.push(net);
+                self.merge(net, index, restrict, true);
                 self.warn(restrict, "the mask has gaps: nothing is dropped in all of its leading part");
             }
         }
     }
 
     fn name(&mut self, name: &str, index: usize, restrict: &Restrict, resolver: Resolver<'_>) {
-        match resolver(name) {
-            Ok(addresses) => {
-                for address in addresses {
-                    if restrict.family.is_none_or(|wanted| wanted == Family::of(address)) {
-                        // 4.2.8 ignores a mask after a name; 4.2.6 and NTPsec apply it to the first address.
-                        self.merge(IpNet::from(address), index, restrict, restrict.mask.is_some());
-                    }
-                }
-            }
-            Err(error) => self.warn(
-                restrict,
-                &format!(
+        let addresses = match resolver(name) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let message = format!(
                     "`{name}` can't be resolved ({error}): the line has no effect; the rest is enforced"
-                ),
-            ),
+                );
+                return self.warn(restrict, &message);
+            }
+        };
+        let wanted = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
+        // 4.2.6 takes one address of several, and which one is first changes from look-up to look-up.
+        let uncertain = addresses.len() > 1 || restrict.mask.is_some();
+        for address in addresses.iter().filter(wanted) {
+            self.merge(IpNet::from(*address), index, restrict, uncertain);
+            // After a name, 4.2.8 ignores a mask; 4.2.6 and NTPsec apply it to the first address.
+            if let Some(mask) = restrict.mask.filter(|mask| Family::of(*mask) == Family::of(*address)) {
+                self.masked(*address, mask, index, restrict, true);
+            }
         }
     }
 
@@ -126,6 +140,7 @@ impl Policy {
         let entry = self.entries.entry(net).or_default();
         entry.flags = entry.flags.with(restrict.flags);
         entry.lines.push(index);
+        entry.permits |= !restrict.flags.has(Flags::IGNORE.with(Flags::NOQUERY));
         // An ntpport entry stands beside the plain one, and the daemons order the two differently.
         entry.uncertain |= uncertain || restrict.uncertain || restrict.flags.has(Flags::NTPPORT);
     }

@@ -7,7 +7,7 @@ use ntpguard_common::{Action, Reason, abi::Counter};
 pub struct Snapshot {
     /// By [`Reason::index`].
     pub reasons: Vec<Counter>,
-    /// Drops by rule, in the order of [`crate::compile::Image::rules`].
+    /// Drops by rule and flag, in the order of [`ntpguard_common::abi::hit`].
     pub hits: Vec<Counter>,
 }
 

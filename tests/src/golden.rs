@@ -40,7 +40,7 @@ const OUTSIDER6: &str = "2001:db8::66";
 
 /// All of them.
 pub fn cases() -> Vec<Golden> {
-    [modes(), sources(), rules(), wrapped(), fragments(), lengths(), buffers()].concat()
+    [modes(), sources(), rules(), forms(), wrapped(), fragments(), lengths(), buffers()].concat()
 }
 
 fn golden(name: &'static str, fixture: &'static str, frame: &Frame, expect: Expect) -> Golden {
@@ -151,6 +151,12 @@ fn sources() -> Vec<Golden> {
         impossible("client as if from 127.8.8.8", &client("127.8.8.8")),
         impossible("client as if from ::1", &client("::1")),
         impossible("client as if from 0.0.0.0", &client("0.0.0.0")),
+        golden(
+            "client from 0/8, unicast since Linux 5.3",
+            "pool.conf",
+            &client("0.1.2.3"),
+            passes(Reason::Time),
+        ),
         impossible("client as if from ::", &client("::")),
         impossible("client as if from 224.0.1.1", &client("224.0.1.1")),
         impossible("client as if from ff02::101", &client("ff02::101")),
@@ -226,6 +232,51 @@ fn rules() -> Vec<Golden> {
     ]
 }
 
+/// What every daemon discards by its form, from one who may have everything.
+fn forms() -> Vec<Golden> {
+    let permitted = |name, bytes: &[u8], reason| {
+        golden(name, "flags.conf", &Frame::from("198.51.100.66", 40000).payload(bytes), passes(reason))
+    };
+    let changed = |bytes: &[u8], at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        bytes
+    };
+    let mut all = vec![
+        permitted("time packet of 47 bytes", &time(3, 4)[..47], Reason::Malformed),
+        permitted("time packet of version 0", &time(3, 0), Reason::Malformed),
+        permitted("mode 0 of version 4", &time(0, 4), Reason::Malformed),
+        permitted("mode 0 of version 1", &time(0, 1), Reason::Time),
+        permitted("time packet of version 7", &time(3, 7), Reason::Time),
+        permitted("readvar", READVAR, Reason::Query),
+        permitted("readvar with leap bits", &changed(READVAR, 0, 0xd6), Reason::Query),
+        permitted("monlist, authenticated", &changed(MONLIST, 1, 0x80), Reason::Query),
+        permitted("monlist with items", &changed(MONLIST, 5, 1), Reason::Query),
+    ];
+    for (name, at, value) in [
+        ("mode 6 of version 0", 0, 0x06),
+        ("mode 6 of version 5", 0, 0x2e),
+        ("mode 6 response", 1, 0x82),
+        ("mode 6 error", 1, 0x42),
+        ("mode 6, more to come", 1, 0x22),
+        ("mode 6 at an offset", 9, 4),
+    ] {
+        all.push(permitted(name, &changed(READVAR, at, value), Reason::Malformed));
+    }
+    for (name, at, value) in [
+        ("mode 7 of version 0", 0, 0x07),
+        ("mode 7 of version 5", 0, 0x2f),
+        ("mode 7 response", 0, 0x97),
+        ("mode 7, more to come", 0, 0x57),
+        ("mode 7 with a sequence number", 1, 1),
+        ("mode 7 error", 4, 0x40),
+        ("mode 7, not zero where it must be", 6, 0x10),
+    ] {
+        all.push(permitted(name, &changed(MONLIST, at, value), Reason::Malformed));
+    }
+    all
+}
+
 /// What stands between the frame's start and UDP.
 fn wrapped() -> Vec<Golden> {
     let conf = "pool.conf";
@@ -297,6 +348,22 @@ fn fragments() -> Vec<Golden> {
         first("first fragment of a time packet", &client(OUTSIDER).fragment(0, true)),
         first("first fragment without the mode byte", &tiny.fragment(0, true)),
         first("first fragment, IPv6", &v6.clone().extension(fragment(0, true))),
+        first(
+            "first fragment that ends before the next extension header",
+            &v6.clone()
+                .extension(fragment(0, true))
+                .extension(destination(0))
+                .extension(destination(0))
+                .ip_length(16),
+        ),
+        first(
+            "first fragment that ends in an extension header",
+            &v6.clone().extension(fragment(0, true)).extension(destination(5)).ip_length(16),
+        ),
+        first(
+            "first fragment that ends before UDP's header",
+            &v6.clone().extension(fragment(0, true)).extension(destination(0)).ip_length(16),
+        ),
         first(
             "first fragment between extension headers",
             &v6.clone().extension(hop_by_hop(0)).extension(fragment(0, true)).extension(destination(0)),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use ntpguard::{
-    compile::{Image, Queries},
+    compile::{Hardening, Image},
     conf::{self, ConfFile},
     policy::Policy,
 };
@@ -45,10 +45,10 @@ pub struct Compiled {
 ///
 /// # Errors
 /// The file can't be read.
-pub fn compile(file: Option<&Path>, queries: Queries) -> Result<Compiled> {
+pub fn compile(file: Option<&Path>, hardening: Hardening) -> Result<Compiled> {
     let conf = conf::read(file).context("fixture")?;
     let policy = Policy::resolve(&conf, &names);
-    let image = Image::compile(&policy, &conf, queries);
+    let image = Image::compile(&policy, &conf, hardening);
     Ok(Compiled { conf, policy, image })
 }
 

@@ -2,7 +2,7 @@
 
 use ntpguard::{
     bpf::{Guard, Object},
-    compile::Queries,
+    compile::Hardening,
     policy::Policy,
 };
 use ntpguard_common::{Action, Decision, Verdict, decide};
@@ -37,8 +37,8 @@ fn host_and_kernel_agree_on_100_000_frames() {
     let mut random = Random(0x6e74_7067_7561_7264);
     let policies: Vec<_> = FIXTURES
         .iter()
-        .flat_map(|fixture| [(fixture, Queries::Listed), (fixture, Queries::Restrict)])
-        .map(|(fixture, queries)| compile(fixture.map(path).as_deref(), queries).unwrap())
+        .flat_map(|fixture| [(fixture, Hardening::ALL), (fixture, Hardening::NONE)])
+        .map(|(fixture, hardening)| compile(fixture.map(path).as_deref(), hardening).unwrap())
         .collect();
     let (mut differing, mut judged, mut dropped) = (0, 0, 0);
     for (number, compiled) in policies.iter().enumerate() {

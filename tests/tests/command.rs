@@ -1,6 +1,9 @@
 //! The command as its users meet it: exit codes, and a sentence for everything that can go wrong.
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use ntpguard_tests::{
     client::flood,
     frame::payload,
@@ -8,7 +11,12 @@ use ntpguard_tests::{
     netns::{INTERFACE, Lab},
     policy::path,
 };
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Exit code and standard error of a command that ends by itself.
 fn fails(command: &mut Command) -> (i32, String) {
@@ -101,10 +109,11 @@ fn a_driver_without_native_xdp_gets_generic_and_a_word() {
     // Both at once: native on the wire, generic on the bridge, each said.
     let mut guard = Guarding::start(&lab.server, &pool, &["--interface", "br0"]).unwrap();
     assert_eq!((&guard.attached["interface"], &guard.attached["mode"]), (&"br0".into(), &"generic".into()));
-    assert_eq!(guard.attached["fallback"], true);
+    let why = guard.attached["fallback"].as_str().unwrap().to_owned();
+    assert!(why.contains("the driver of br0 has no native XDP"), "{why}");
     let second = guard.line().unwrap();
     assert_eq!((&second["interface"], &second["mode"]), (&INTERFACE.into(), &"native".into()));
-    assert_eq!(second["fallback"], false);
+    assert!(second["fallback"].is_null());
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
 }
 
@@ -169,4 +178,72 @@ fn it_needs_no_bpffs() {
     let output = hidden.arg(guard.get_program()).args(guard.get_args()).output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(said.contains("guarding ntp0, native XDP") && said.contains("detached after"), "{said}");
+}
+
+#[test]
+fn closed_and_stalled_readers_and_a_hang_up_do_not_end_the_guarding() {
+    let lab = Lab::new().unwrap();
+    let pool = path("pool.conf");
+    let options = ["--trace", "--interval", "10ms"];
+    let arguments = [&run(INTERFACE, pool.to_str().unwrap())[..], &options].concat();
+    // Nobody reads standard output, and standard error is closed.
+    let mut guard = command(&lab.server, &arguments).unwrap();
+    let mut guard = guard.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(guard.stderr.take());
+    wait_for("it is attached", || lab.attached().unwrap().len() == 1);
+    flood(&lab.outside, "192.0.2.2", "192.0.2.1", payload::MONLIST, 20_000).unwrap();
+    let id = Pid::from_raw(guard.id() as i32);
+    kill(id, Signal::SIGHUP).unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!((guard.try_wait().unwrap(), lab.attached().unwrap().len()), (None, 1));
+    kill(id, Signal::SIGTERM).unwrap();
+    wait_for("it ends", || guard.try_wait().unwrap().is_some());
+    assert_eq!(guard.wait().unwrap().code(), Some(0));
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn an_interface_that_comes_back_is_guarded_again() {
+    let lab = Lab::new().unwrap();
+    lab.server.run("ip link add br0 type bridge").unwrap();
+    let guard = Guarding::start(&lab.server, &path("pool.conf"), &["--interface", "br0"]).unwrap();
+    let attached =
+        || lab.server.run("ip -details link show dev br0").is_ok_and(|shown| shown.contains("xdpgeneric"));
+    wait_for("both are guarded", || attached() && lab.attached().unwrap().len() == 1);
+    lab.server.run("ip link delete br0").unwrap();
+    thread::sleep(Duration::from_millis(500));
+    lab.server.run("ip link add br0 type bridge").unwrap();
+    wait_for("it is guarded again", attached);
+    let ended = guard.end(Signal::SIGTERM).unwrap();
+    assert!(ended.errors.contains("br0 is gone, and nothing guards it until it is back"), "{}", ended.errors);
+}
+
+#[test]
+fn what_is_no_ethernet_is_refused() {
+    let lab = Lab::new().unwrap();
+    lab.server.run("ip tuntap add dev tun0 mode tun").unwrap();
+    let pool = path("pool.conf");
+    let (status, errors) = fails(&mut command(&lab.server, &run("tun0", pool.to_str().unwrap())).unwrap());
+    assert_eq!(status, 2, "{errors}");
+    assert!(errors.contains("tun0 is no Ethernet interface"), "{errors}");
+}
+
+#[test]
+fn without_hardening_only_the_daemons_reading_is_enforced() {
+    let lab = Lab::new().unwrap();
+    let guard = Guarding::start(&lab.server, &path("lan.conf"), &["--no-hardening"]).unwrap();
+    flood(&lab.outside, "2001:db8::2", "2001:db8::1", payload::READVAR, 5).unwrap();
+    let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
+    assert_eq!(
+        (&totals["reasons"]["query"]["packets"], &totals["dropped"]["packets"]),
+        (&5.into(), &0.into())
+    );
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(5), "{what}: not within 5 s");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

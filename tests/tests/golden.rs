@@ -2,10 +2,10 @@
 
 use ntpguard::{
     bpf::{Guard, Object},
-    compile::{Image, Queries},
+    compile::{Hardening, Image},
     conf::ConfFile,
 };
-use ntpguard_common::{Action, Decision, decide};
+use ntpguard_common::{Action, Decision, abi::CAUSES, decide};
 use ntpguard_tests::{
     golden::{Expect, Golden, cases},
     policy::{Compiled, compile, path},
@@ -21,7 +21,7 @@ const CHOOSES_LINEAR: (u32, u32) = (6, 18);
 #[test]
 fn the_host_does_what_the_golden_packets_say() {
     for case in cases() {
-        let Compiled { conf, image, .. } = compile(Some(&path(case.fixture)), Queries::Listed).unwrap();
+        let Compiled { conf, image, .. } = compile(Some(&path(case.fixture)), Hardening::ALL).unwrap();
         let found = match decide(case.frame.as_slice(), &image) {
             Decision::NotNtp | Decision::Truncated => Expect::Untouched,
             Decision::Judged(verdict) => {
@@ -45,7 +45,7 @@ fn the_kernel_does_what_the_golden_packets_say() {
             continue;
         }
         let (guard, image) = guards.entry(case.fixture).or_insert_with(|| {
-            let Compiled { image, .. } = compile(Some(&path(case.fixture)), Queries::Listed).unwrap();
+            let Compiled { image, .. } = compile(Some(&path(case.fixture)), Hardening::ALL).unwrap();
             let mut guard = Guard::load(Object::Filter, &image).unwrap();
             guard.install(&image).unwrap();
             (guard, image)
@@ -79,8 +79,9 @@ fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
             case.name
         );
     }
-    let lines = image.rules.iter().zip(&counted.hits).filter(|(_, hits)| hits.packets > 0);
-    let line = reason.and_then(|reason| lines.filter_map(|(rule, _)| rule.cause(reason)).next());
+    let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
+    let hits: Vec<_> = causes.zip(&counted.hits).filter(|(_, hits)| hits.packets > 0).collect();
+    let line = hits.first().and_then(|(line, _)| *line);
     let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
     assert_eq!(line.map(|line| line.place.span.line), wanted, "{}", case.name);
 }

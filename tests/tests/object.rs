@@ -2,7 +2,7 @@
 
 use ntpguard::{
     bpf::{Guard, Object},
-    compile::Queries,
+    compile::Hardening,
 };
 use ntpguard_common::{Action, Decision, decide};
 use ntpguard_tests::{
@@ -34,7 +34,7 @@ fn bpftool_loads_it() {
 /// Figures, not a timed test: absolute times are noise on a shared machine.
 #[test]
 fn what_a_packet_costs() {
-    let image = compile(Some(&path("hosting.conf")), Queries::Listed).unwrap().image;
+    let image = compile(Some(&path("hosting.conf")), Hardening::ALL).unwrap().image;
     let mut guard = Guard::load(Object::Filter, &image).unwrap();
     guard.install(&image).unwrap();
     let mut floor = Guard::load(Object::Floor, &image).unwrap();

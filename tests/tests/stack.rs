@@ -133,6 +133,38 @@ fn random_chains_arrive_exactly_when_they_are_datagrams_to_port_123() {
     assert!(outcomes[&("datagram", 1)] > 5000);
 }
 
+/// The way around that a review found: the chain is cut between two extension headers, so that the first fragment
+/// shows no port, and Linux puts it together all the same.
+#[test]
+fn a_chain_split_over_two_fragments_does_not_arrive_unseen() {
+    let stack = Stack::new();
+    let split = |first_length: u16, headers: usize| {
+        let mut whole =
+            Frame::from("2001:db8::66", 40000).payload(payload::MONLIST).extension(fragment(0, true));
+        for _ in 0..headers {
+            whole = whole.extension(destination(0));
+        }
+        let whole = whole.build();
+        let (fixed, chain) = whole.split_at(14 + 40 + 8);
+        let (first, second) = chain.split_at(usize::from(first_length) - 8);
+        let mut frames = [[fixed, first].concat(), [fixed, second].concat()];
+        for (frame, (offset, more)) in frames.iter_mut().zip([(0, 1), (first_length - 8, 0)]) {
+            frame[..6].copy_from_slice(&SERVER_MAC);
+            let length = frame.len() as u16 - 54;
+            frame[18..20].copy_from_slice(&length.to_be_bytes());
+            frame[56..58].copy_from_slice(&(offset | more).to_be_bytes());
+        }
+        frames
+    };
+    for (first_length, headers) in [(16, 2), (24, 2), (16, 1), (24, 1), (32, 3)] {
+        let frames = split(first_length, headers);
+        let located = frames.each_ref().map(|frame| locate(frame.as_slice()));
+        let arrived: usize = frames.iter().map(|frame| stack.delivered(frame)).sum();
+        println!("cut after {first_length} bytes of {headers} headers: {located:?}, {arrived} arrived");
+        assert_eq!(located[0], Located::Fragment, "the first fragment is dropped, and with it the datagram");
+    }
+}
+
 /// Asserts that `locate` and the stack agree on a frame; the number of datagrams that arrived.
 fn check(stack: &Stack, name: &str, frame: &[u8]) -> usize {
     let arrived = stack.delivered(frame);

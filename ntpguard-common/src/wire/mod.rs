@@ -1,9 +1,9 @@
 //! Frame to datagram: Ethernet, VLAN tags, IPv4 or IPv6, UDP, as Linux would read them.
 //!
-//! Contract: [`locate`] says [`Located::Datagram`] only for what the stack would hand to a socket bound to UDP
-//! port 123. What the stack itself discards (bad versions, truncated packets) is [`Located::NotNtp`] or
-//! [`Located::Truncated`] and passes: it never reaches the daemon, and it isn't ours to judge. Checksums are not
-//! verified: the stack does.
+//! Contract: whatever the stack may hand to a socket bound to UDP port 123, [`locate`] finds: as
+//! [`Located::Datagram`], or as one of the others that say "port 123". What it calls [`Located::NotNtp`] or
+//! [`Located::Truncated`] doesn't get there. It may find more than the stack delivers: checksums are not
+//! verified, nor whether the frame is as long as its IP header says.
 
 mod ethernet;
 mod ipv4;
@@ -41,7 +41,8 @@ pub enum Located {
     Truncated,
     /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`].
     TooDeep,
-    /// The first fragment of a datagram to port 123.
+    /// The first fragment of a datagram to port 123; or an IPv6 first fragment that ends before its UDP header,
+    /// so that the port is in the next.
     Fragment,
     /// To port 123, with a UDP length that the stack refuses.
     Malformed,

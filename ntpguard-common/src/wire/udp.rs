@@ -7,6 +7,10 @@ use network_types::udp::UdpHdr;
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
     let Transport { source, offset, end, first_fragment, jumbo } = transport;
+    if first_fragment && offset + UdpHdr::LEN > end {
+        // The port is in the next fragment.
+        return Located::Fragment;
+    }
     let Some(header) = packet.load::<UdpHdr>(offset) else { return Located::Truncated };
     if header.dst != ntp::PORT.to_be_bytes() || offset + UdpHdr::LEN > end {
         return Located::NotNtp;

@@ -1,9 +1,16 @@
 //! Attaching, and the words for what can go wrong.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::programs::{ProgramError, Xdp, XdpMode};
-use nix::{errno::Errno, net::if_::if_nameindex};
+use nix::{
+    errno::Errno,
+    ifaddrs::getifaddrs,
+    net::if_::{if_nameindex, if_nametoindex},
+};
 use std::{error::Error, io};
+
+/// include/uapi/linux/if_arp.h
+const ARPHRD_ETHER: u16 = 1;
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -29,38 +36,71 @@ impl Mode {
 }
 
 /// How it came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
     /// Native or generic.
     pub mode: Mode,
-    /// Generic only because the driver has no native XDP.
-    pub fallback: bool,
+    /// Why it is generic, though native was preferred.
+    pub fallback: Option<String>,
+}
+
+/// The index of an interface, if there is one of this name now.
+pub fn index(interface: &str) -> Option<u32> {
+    if_nametoindex(interface).ok()
 }
 
 pub(super) fn attach(program: &mut Xdp, interface: &str, mode: Mode) -> Result<Attached> {
     if interface == "lo" {
         bail!("lo is this host's loopback: no packet from outside arrives there; name the network card");
     }
-    let mut try_mode = |mode| program.attach(interface, mode).map(|_| ());
-    let outcome = match mode {
-        Mode::Native => try_mode(XdpMode::Driver).map(|()| (Mode::Native, false)),
-        Mode::Generic => try_mode(XdpMode::Skb).map(|()| (Mode::Generic, false)),
-        Mode::Auto => match try_mode(XdpMode::Driver) {
-            Err(error) if errno(&error) == Some(Errno::EOPNOTSUPP) => {
-                try_mode(XdpMode::Skb).map(|()| (Mode::Generic, true))
-            }
-            other => other.map(|()| (Mode::Native, false)),
-        },
+    if !is_ethernet(interface)? {
+        bail!(
+            "{interface} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card"
+        );
+    }
+    let first = match mode {
+        Mode::Generic => XdpMode::Skb,
+        Mode::Auto | Mode::Native => XdpMode::Driver,
     };
-    match outcome {
-        Ok((mode, fallback)) => Ok(Attached { mode, fallback }),
+    let named = if mode == Mode::Generic { Mode::Generic } else { Mode::Native };
+    match program.attach(interface, first) {
+        Ok(_) => Ok(Attached { mode: named, fallback: None }),
+        Err(error) if mode == Mode::Auto && unsupported(&error) => {
+            let fallback = Some(in_words(error, interface).to_string());
+            program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
+            Ok(Attached { mode: Mode::Generic, fallback })
+        }
         Err(error) => Err(in_words(error, interface)),
     }
 }
 
+/// Whether the driver can't, or can't as the interface is set up: with jumbo frames or many queues.
+fn unsupported(error: &ProgramError) -> bool {
+    use Errno::{EINVAL, EMSGSIZE, ENOMEM, ENOSPC, EOPNOTSUPP, ERANGE};
+    matches!(errno(error), Some(EOPNOTSUPP | EINVAL | ERANGE | EMSGSIZE | ENOMEM | ENOSPC))
+}
+
+/// Whether frames on it begin with an Ethernet header.
+fn is_ethernet(interface: &str) -> Result<bool> {
+    let mut addresses =
+        getifaddrs().context("can't list the interfaces")?.filter(|one| one.interface_name == interface);
+    let link =
+        addresses.find_map(|one| one.address.as_ref().and_then(|address| address.as_link_addr()).copied());
+    match link {
+        Some(link) => Ok(link.hatype() == ARPHRD_ETHER),
+        // A tunnel may have no link-layer address at all.
+        None if index(interface).is_some() => Ok(false),
+        None => Err(no_such(interface)),
+    }
+}
+
+fn no_such(interface: &str) -> anyhow::Error {
+    anyhow!("there is no interface {interface}; there are: {}", interfaces())
+}
+
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     if let ProgramError::UnknownInterface { .. } = error {
-        return anyhow!("there is no interface {interface}; there are: {}", interfaces());
+        return no_such(interface);
     }
     let advice = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => format!(
@@ -68,11 +108,11 @@ fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
              `bpftool net`, and stop its owner"
         ),
         Some(Errno::EOPNOTSUPP) => {
-            format!("the driver of {interface} has no native XDP: use `--xdp-mode generic`, or `auto`")
+            format!("the driver of {interface} has no native XDP: `--xdp-mode generic` needs none")
         }
-        Some(Errno::ERANGE | Errno::EMSGSIZE) => format!(
-            "the driver of {interface} refuses XDP at this MTU: lower it (`ip link set dev {interface} mtu …`), or \
-             use `--xdp-mode generic`"
+        Some(Errno::ERANGE | Errno::EMSGSIZE | Errno::EINVAL | Errno::ENOMEM | Errno::ENOSPC) => format!(
+            "the driver of {interface} refuses native XDP as the interface is set up: a lower MTU or fewer queues may \
+             help (`ip link set dev {interface} mtu …`, `ethtool --set-channels {interface} …`)"
         ),
         Some(Errno::EPERM | Errno::EACCES) => {
             format!("not allowed to attach to {interface}: run as root, or with CAP_NET_ADMIN")

@@ -20,8 +20,8 @@ use ntpguard_common::abi::{SLOTS, Settings};
 const BPF_F_NO_PREALLOC: u32 = 1;
 
 pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
-    let mut settings: Array<_, Settings> = map(ebpf, "SETTINGS")?.try_into()?;
-    let slot = (settings.get(&0, 0)?.slot + 1) % SLOTS;
+    let settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
+    let slot = (Settings::from_word(settings.get(&0, 0)?).slot + 1) % SLOTS;
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for rule in &image.rules {
         let length = u32::from(rule.net.prefix_len());
@@ -32,8 +32,9 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
     }
     fill(ebpf, "RULES_V4", slot, &v4)?;
     fill(ebpf, "RULES_V6", slot, &v6)?;
-    settings = map(ebpf, "SETTINGS")?.try_into()?;
-    settings.set(0, Settings { flags: image.flags, slot }, 0).context("the new policy can't be put in force")
+    let mut settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
+    let word = Settings { flags: image.flags, slot }.to_word();
+    settings.set(0, word, 0).context("the new policy can't be put in force")
 }
 
 /// Makes a trie of the rules and puts it into a slot.

@@ -7,17 +7,20 @@ mod attach;
 mod install;
 mod trace;
 
-pub use attach::{Attached, Mode};
+pub use attach::{Attached, Mode, index};
 pub use trace::Trace;
 
 use crate::{compile::Image, stats::Snapshot};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfError, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{MapError, PerCpuArray},
     programs::{ProgramError, Xdp},
 };
-use ntpguard_common::{Reason, abi::Counter};
+use ntpguard_common::{
+    Reason,
+    abi::{CAUSES, Counter},
+};
 use std::{io, time::Duration};
 
 /// The program's name in the object, and in `bpftool prog`.
@@ -48,6 +51,7 @@ impl Object {
 /// A loaded filter.
 pub struct Guard {
     ebpf: Ebpf,
+    /// As many as the counters have room for.
     rules: usize,
 }
 
@@ -58,10 +62,9 @@ impl Guard {
     /// No right to, or a kernel that refuses the program.
     pub fn load(object: Object, image: &Image) -> Result<Self> {
         let rules = image.rules.len();
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries("HITS", u32::try_from(rules).context("more rules than a map can count")?)
-            .load(object.bytes())
-            .map_err(in_words)?;
+        let hits = u32::try_from(rules * CAUSES.len()).context("more rules than a map can count")?;
+        let mut ebpf =
+            EbpfLoader::new().map_max_entries("HITS", hits).load(object.bytes()).map_err(in_words)?;
         xdp(&mut ebpf)?.load().map_err(program_in_words)?;
         Ok(Self { ebpf, rules })
     }
@@ -69,8 +72,14 @@ impl Guard {
     /// Puts the image in force, both families and all settings at once.
     ///
     /// # Errors
-    /// The kernel refuses a map; what was in force stays.
+    /// The kernel refuses a map, or the image has more rules than there are counters; what was in force stays.
     pub fn install(&mut self, image: &Image) -> Result<()> {
+        ensure!(
+            image.rules.len() <= self.rules,
+            "{} rules, and counters for {}",
+            image.rules.len(),
+            self.rules
+        );
         install::install(&mut self.ebpf, image)
     }
 
@@ -92,7 +101,10 @@ impl Guard {
             let array: PerCpuArray<_, Counter> = map.try_into()?;
             (0..count as u32).map(|index| Ok(sum(array.get(&index, 0)?.iter()))).collect()
         };
-        Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", self.rules)? })
+        Ok(Snapshot {
+            reasons: read("REASONS", Reason::COUNT)?,
+            hits: read("HITS", self.rules * CAUSES.len())?,
+        })
     }
 
     /// Starts reading the lines that [`Object::Trace`] logs.

@@ -1,10 +1,11 @@
 //! `run --trace`: the lines that the tracing program logs, with names put to the numbers.
 
+use crate::fault::tell;
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
-use ntpguard_common::Reason;
+use ntpguard_common::{Reason, Verdict};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// A running trace.
@@ -46,8 +47,8 @@ impl Log for Names {
         if let (Some(Ok(reason)), Some(Ok(rule))) = (numbers.next(), numbers.next()) {
             let reason = Reason::ALL.get(reason as usize).map_or("unknown", |reason| reason.name());
             match rule {
-                ntpguard_common::Verdict::NO_RULE => eprintln!("trace: {reason}"),
-                rule => eprintln!("trace: {reason} (rule {rule})"),
+                Verdict::NO_RULE => tell(format_args!("trace: {reason}")),
+                rule => tell(format_args!("trace: {reason} (rule {rule})")),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Reading the file and those it includes.
 
-use super::{ConfFile, Directive, MAX_WORD, Place, line};
+use super::{ConfFile, Directive, Line, MAX_WORD, Place, Word, line};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
@@ -23,21 +23,26 @@ enum Flow {
 /// The file can't be read, or has a word so long that the daemon refuses to start.
 pub fn read(path: Option<&Path>) -> Result<ConfFile> {
     let mut conf = ConfFile::default();
-    if let Some(path) = path {
-        let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-        one(&mut conf, path.to_owned(), &bytes, 0)?;
+    let Some(path) = path else { return Ok(conf) };
+    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    one(&mut conf, path.to_owned(), &bytes, 0, false)?;
+    // NTPsec reads this folder too, even after `end` (ntp_config.c:readconfig); ntp.org's ntpd doesn't.
+    let folder = sibling(path, Path::new("ntp.d"));
+    if folder.is_dir() {
+        all(&mut conf, &folder, 0)?;
     }
     Ok(conf)
 }
 
-fn one(conf: &mut ConfFile, path: PathBuf, bytes: &[u8], level: usize) -> Result<Flow> {
+/// Reads one file; `uncertain` if not every daemon does.
+fn one(conf: &mut ConfFile, path: PathBuf, bytes: &[u8], level: usize, uncertain: bool) -> Result<Flow> {
     let file = conf.files.len();
-    conf.files.push(path);
+    conf.files.push(path.clone());
     if bytes.contains(&0) {
-        bail!("{} is not a text file: it contains zero bytes", conf.files[file].display());
+        bail!("{} is not a text file: it contains zero bytes", path.display());
     }
     for (number, text) in (1..).zip(bytes.split(|&b| b == b'\n')) {
-        match line(conf, file, number, text) {
+        match line(conf, &Line { file, number, text, uncertain }) {
             Directive::Done => (),
             Directive::End => return Ok(Flow::End),
             Directive::LongWord(span) => bail!(
@@ -45,8 +50,6 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: &[u8], level: usize) -> Result
                 conf.show(Place { file, span }),
                 span.length
             ),
-            // The daemon takes the path as it stands, relative to its own working directory, and skips a file
-            // that it can't read (ntp_scanner.c:lex_push_file).
             Directive::Include(word) if level == MAX_INCLUDE_LEVEL => {
                 conf.warn(
                     file,
@@ -54,15 +57,72 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: &[u8], level: usize) -> Result
                     "included too deep: the daemon skips it; does the file include itself?",
                 );
             }
-            Directive::Include(word) => match fs::read(&word.text) {
-                Ok(bytes) => {
-                    if one(conf, PathBuf::from(&word.text), &bytes, level + 1)? == Flow::End {
-                        return Ok(Flow::End);
-                    }
+            Directive::Include(word) => {
+                if include(conf, &path, file, &word, level + 1, uncertain)? == Flow::End {
+                    return Ok(Flow::End);
                 }
-                Err(error) => conf.warn(file, word.span, format!("can't be read, and is skipped: {error}")),
-            },
+            }
         }
     }
     Ok(Flow::On)
+}
+
+/// Reads what `includefile` names in the file at `from`. ntp.org's ntpd takes the path as it stands, relative to a
+/// working directory that only it knows; NTPsec relative to the including file, and it reads folders
+/// (ntp_scanner.c:lex_push_file).
+fn include(
+    conf: &mut ConfFile,
+    from: &Path,
+    file: usize,
+    word: &Word,
+    level: usize,
+    uncertain: bool,
+) -> Result<Flow> {
+    let named = Path::new(&word.text);
+    let path = sibling(from, named);
+    if path.is_dir() {
+        conf.warn(
+            file,
+            word.span,
+            "a folder, which only NTPsec reads: nothing is dropped on account of its lines",
+        );
+        all(conf, &path, level)?;
+        return Ok(Flow::On);
+    }
+    match fs::read(&path) {
+        Ok(bytes) if named.is_absolute() => one(conf, path, &bytes, level, uncertain),
+        Ok(bytes) => {
+            conf.blind(
+                file,
+                word.span,
+                "a relative path, which ntp.org's ntpd takes from its working directory",
+            );
+            one(conf, path, &bytes, level, true)
+        }
+        Err(error) => {
+            conf.blind(file, word.span, &format!("{} can't be read ({error})", path.display()));
+            Ok(Flow::On)
+        }
+    }
+}
+
+/// Reads `*.conf` in a folder and those below it, sorted, as NTPsec does.
+fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("can't read {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && level < MAX_INCLUDE_LEVEL {
+            all(conf, &path, level + 1)?;
+        } else if path.extension().is_some_and(|extension| extension == "conf") {
+            let bytes = fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+            one(conf, path, &bytes, level, true)?;
+        }
+    }
+    Ok(())
+}
+
+/// A path relative to the folder of another.
+fn sibling(path: &Path, other: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(other)
 }

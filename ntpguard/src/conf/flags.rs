@@ -26,6 +26,7 @@ const FLAGS: &[(&str, Flags, bool)] = &[
     ("noepeer", Flags(1 << 14), false),
     ("nomrulist", Flags(1 << 15), false),
     ("epeer", Flags(1 << 16), false),
+    ("serverresponse", Flags(1 << 17), false), // and a second word, `fuzz`
 ];
 
 impl Flags {

@@ -11,8 +11,6 @@ pub(super) struct Word {
     pub(super) text: String,
     /// A word with a quoted part is a string, never a keyword or a number.
     pub(super) quoted: bool,
-    /// Has bytes over 0x7f, which 4.2.8 and NTPsec delete while reading (ntp_scanner.c:lex_getch), and 4.2.6 keeps.
-    pub(super) foreign: bool,
     pub(super) span: Span,
 }
 
@@ -22,12 +20,26 @@ impl Word {
         !self.quoted && self.text == keyword
     }
 
-    /// Whether the scanner makes an integer or a double of it (ntp_scanner.c:is_integer, is_double).
+    /// Whether every scanner makes a number of it (ntp_scanner.c:is_integer, is_double): sign, digits with at most
+    /// one point among them, exponent.
     pub(super) fn is_number(&self) -> bool {
-        let digits = self.text.strip_prefix('-').unwrap_or(&self.text);
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        !self.quoted && all_digits(whole) && all_digits(fraction)
+        let past_digits = |text: &'_ str| text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let unsigned = self.text.strip_prefix(['+', '-']).unwrap_or(&self.text);
+        let whole = unsigned.len() - past_digits(unsigned);
+        let rest = &unsigned[whole..];
+        let (fraction, rest) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(rest.len() - past_digits(rest)),
+            None => ("", rest),
+        };
+        let exponent =
+            rest.strip_prefix(['e', 'E']).map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
+        let ends = rest.is_empty() || exponent.is_some_and(|exponent| past_digits(exponent) == 0);
+        !self.quoted && whole + fraction.len() > 0 && ends
+    }
+
+    /// Whether 4.2.8 and NTPsec make an unsigned number of it, and 4.2.6 a string (ntp_scanner.c:is_u_int).
+    pub(super) fn is_hexadecimal(&self) -> bool {
+        !self.quoted && self.text.starts_with("0x")
     }
 }
 
@@ -38,6 +50,13 @@ pub(super) enum Special {
     Words,
     /// Ordinary: after keywords that demand a string (server, includefile, keys …).
     Ordinary,
+}
+
+/// Whether the line has bytes over 0x7f outside comments, which 4.2.8 and NTPsec delete while reading
+/// (ntp_scanner.c:lex_getch), and 4.2.6 keeps.
+pub(super) fn is_foreign(line: &[u8]) -> bool {
+    let end = line.iter().position(|&byte| byte == b'#').unwrap_or(line.len());
+    !line[..end].is_ascii()
 }
 
 /// Cuts one line into words; `number` is the line's, from 1.
@@ -63,18 +82,18 @@ pub(super) fn words(line: &[u8], number: usize, special: Special) -> Vec<Word> {
                     let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
                     bytes.extend_from_slice(&rest[..length]);
                     at = (at + length + 2).min(line.len());
-                } else {
-                    bytes.push(line[at]);
-                    at += 1;
+                    // The closing quote ends the word.
+                    break;
                 }
+                bytes.push(line[at]);
+                at += 1;
             }
         }
-        let foreign = !bytes.is_ascii();
         bytes.retain(u8::is_ascii);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if quoted || !text.is_empty() {
             let span = Span { line: number, column: start + 1, length: at - start };
-            words.push(Word { text, quoted, foreign, span });
+            words.push(Word { text, quoted, span });
         }
     }
     words
@@ -106,6 +125,7 @@ mod tests {
         assert_eq!(texts(b"\t restrict 10.0.0.1#x y\r"), ["restrict", "10.0.0.1"]);
         assert_eq!(texts(b"keys \"/etc/a b\" x"), ["keys", "/etc/a b", "x"]);
         assert_eq!(texts(b"keys ab\"c # d"), ["keys", "abc # d"]);
+        assert_eq!(texts(b"restrict \"192.0.2.7\"nomodify"), ["restrict", "192.0.2.7", "nomodify"]);
         assert_eq!(texts(b"# nothing"), [""; 0]);
     }
 
@@ -117,14 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn bytes_over_0x7f_vanish() {
+    fn bytes_over_0x7f_vanish_and_are_noted() {
+        assert!(is_foreign(b"restrict default \xe2\x80\x93 ignore"));
+        assert!(!is_foreign(b"restrict default # \xc3\xa4"));
         assert_eq!(texts(b"\xef\xbb\xbfrestrict 1.2.3.4 \xc3\xa4"), ["restrict", "1.2.3.4"]);
     }
 
     #[test]
     fn numbers() {
         let number = |text: &str| words(text.as_bytes(), 1, Special::Words)[0].is_number();
-        assert!(number("10") && number("-1") && number("10.1"));
-        assert!(!number("10.0.0.1") && !number("\"10\"") && !number("10.") && !number("x"));
+        for text in ["10", "-1", "+1", "10.1", "10.", ".5", "1e5", "1.5E-3", "1e"] {
+            assert!(number(text), "{text}");
+        }
+        for text in ["10.0.0.1", "\"10\"", ".", "x", "1x", "1e5x", "0x10", "2001:db8::1", "-"] {
+            assert!(!number(text), "{text}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub use file::read;
 pub use flags::Flags;
 pub use restrict::{Family, Restrict, Target};
 
-use lexer::{Special, Word, words};
+use lexer::{Special, Word, is_foreign, words};
 use std::{fmt, path::PathBuf};
 
 /// The longest word that any daemon takes; all refuse to start on a longer one (ntp_scanner.c:MAX_LEXEME, 1025 in
@@ -73,6 +73,8 @@ pub struct ConfFile {
     pub associations: Vec<Association>,
     /// What an administrator should know.
     pub diagnostics: Vec<Diagnostic>,
+    /// Some lines that a daemon may read are not in here: nothing may be dropped on account of the others.
+    pub blind: bool,
 }
 
 impl ConfFile {
@@ -80,6 +82,12 @@ impl ConfFile {
     pub fn show(&self, place: Place) -> impl fmt::Display {
         let Span { line, column, .. } = place.span;
         format!("{}:{line}:{column}", self.files[place.file].display())
+    }
+
+    /// Some lines are out of reach: says why, and that nothing is enforced.
+    fn blind(&mut self, file: usize, span: Span, why: &str) {
+        self.blind = true;
+        self.warn(file, span, format!("{why}: no line of the configuration is enforced, only hardening"));
     }
 
     fn warn(&mut self, file: usize, span: Span, message: impl Into<String>) {
@@ -99,8 +107,18 @@ enum Directive {
     LongWord(Span),
 }
 
-/// Reads one line of file number `file` into `conf`.
-fn line(conf: &mut ConfFile, file: usize, number: usize, text: &[u8]) -> Directive {
+/// One line, and where it stands.
+struct Line<'a> {
+    file: usize,
+    number: usize,
+    text: &'a [u8],
+    /// Not every daemon reads the file that it stands in.
+    uncertain: bool,
+}
+
+/// Reads one line into `conf`.
+fn line(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
+    let Line { file, number, text, .. } = *line;
     let strings = words(text, number, Special::Ordinary);
     let Some(keyword) = strings.first() else { return Directive::Done };
     if let Some(long) = strings.iter().find(|word| word.text.len() > MAX_WORD) {
@@ -109,9 +127,7 @@ fn line(conf: &mut ConfFile, file: usize, number: usize, text: &[u8]) -> Directi
     match keyword.text.as_str() {
         _ if keyword.quoted => (),
         "restrict" | "unrestrict" | "delrestrict" => {
-            let words = words(text, number, Special::Words);
-            let text = String::from_utf8_lossy(text).trim().to_owned();
-            restrict::parse(conf, file, text, &words);
+            restrict::parse(conf, line, &words(text, number, Special::Words));
         }
         "server" | "pool" | "peer" => match associated(&strings[1..]) {
             Some(host) => {
@@ -124,6 +140,9 @@ fn line(conf: &mut ConfFile, file: usize, number: usize, text: &[u8]) -> Directi
                 format!("`{}` without a host: the daemon drops it", keyword.text),
             ),
         },
+        "includefile" | "end" if is_foreign(text) => {
+            conf.blind(file, keyword.span, "bytes over 0x7f, at which 4.2.6 stops and the others don't");
+        }
         "includefile" => match strings.get(1) {
             Some(path) => return Directive::Include(path.clone()),
             None => conf.warn(file, keyword.span, "`includefile` without a path: the daemon drops the line"),

@@ -8,7 +8,10 @@
 //! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
 //! gives 192.0.2.7 full access.
 
-use super::{ConfFile, Flags, Place, lexer::Word};
+use super::{
+    ConfFile, Flags, Line, Place,
+    lexer::{Word, is_foreign},
+};
 use std::net::IpAddr;
 
 /// An address family.
@@ -65,7 +68,8 @@ pub struct Restrict {
 }
 
 /// Reads the words of a restrict line (the keyword included) into `conf`.
-pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Word]) {
+pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+    let Line { file, .. } = *line;
     let Some((keyword, mut rest)) = words.split_first() else { return };
     let family = match rest.first() {
         Some(word) if word.is("-4") => Some(Family::V4),
@@ -90,8 +94,10 @@ pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Wor
     let mut mask = None;
     if let [word, after @ ..] = rest
         && word.is("mask")
+        // No grammar has a mask after `default` or `source`: it is a word too many there.
+        && !matches!(target, Target::Default | Target::Source)
     {
-        mask = after.first().and_then(|word| word.text.parse().ok());
+        mask = after.first().and_then(|word| literal(&word.text));
         if mask.is_none() {
             conf.warn(file, word.span, "no address follows `mask`: the daemon drops the line");
             return;
@@ -99,73 +105,99 @@ pub(super) fn parse(conf: &mut ConfFile, file: usize, text: String, words: &[Wor
         rest = &after[1..];
     }
 
-    let doubt = if let Some(word) = words.iter().find(|word| word.foreign) {
-        Some((word, "has bytes over 0x7f, which 4.2.8 and NTPsec skip; 4.2.6 doesn't know the word"))
-    } else if prefix.is_some() {
-        Some((
-            who,
-            "is a network to NTPsec; to ntp.org's ntpd it is a host name, and the line is lost: write `mask`",
-        ))
-    } else if family.is_some() && mask.is_some() {
-        Some((
-            who,
-            "has `-4` or `-6` and a mask, which only 4.2.8 takes; 4.2.6 and NTPsec stop before `mask`, and give this \
-             one host full access: leave the `-4` or `-6` away",
-        ))
-    } else {
-        None
-    };
-    if let Some((word, message)) = doubt {
-        let message = format!("`{}` {message}. Nothing is dropped on account of this line", word.text);
-        conf.warn(file, word.span, message);
-    }
     let undoes = !keyword.is("restrict");
     if undoes {
         let message =
             format!("not every daemon knows `{}`: nothing is dropped of what it undoes", keyword.text);
         conf.warn(file, keyword.span, message);
     }
+    let doubt = doubt(line, who, &target, prefix, family, mask.is_some());
+    if let Some(message) = doubt {
+        conf.warn(
+            file,
+            who.span,
+            format!("`{}` {message}. Nothing is dropped on account of this line", who.text),
+        );
+    }
     let flags = flags(conf, file, rest);
     conf.restricts.push(Restrict {
-        mask: match prefix {
-            Some(length) => prefix_mask(&target, length),
-            None => mask,
-        },
+        mask: prefix.and_then(|length| prefix_mask(&target, length)).or(mask),
         target,
         family,
         flags,
         undoes,
-        uncertain: doubt.is_some(),
+        uncertain: doubt.is_some() || line.uncertain,
         place: Place { file, span: keyword.span },
-        text,
+        text: String::from_utf8_lossy(line.text).trim().to_owned(),
     });
+}
+
+/// In what the daemons differ about a line, in words that follow its address.
+fn doubt(
+    line: &Line<'_>,
+    who: &Word,
+    target: &Target,
+    prefix: Option<u8>,
+    family: Option<Family>,
+    masked: bool,
+) -> Option<&'static str> {
+    let other_family = match target {
+        Target::Address(address) => family.is_some_and(|family| family != Family::of(*address)),
+        _ => false,
+    };
+    if is_foreign(line.text) {
+        Some("stands in a line with bytes over 0x7f, which 4.2.8 and NTPsec skip and 4.2.6 stops at")
+    } else if prefix.is_some() {
+        Some(
+            "is a network to NTPsec; to ntp.org's ntpd it is a host name, and the line is lost: write `mask`",
+        )
+    } else if other_family {
+        Some("is of the other family: 4.2.8 and NTPsec drop the line, 4.2.6 applies it")
+    } else if family.is_some() && masked {
+        Some(
+            "has `-4` or `-6` and a mask, which only 4.2.8 takes; 4.2.6 and NTPsec stop before `mask`, and give this \
+             one host full access: leave the `-4` or `-6` away",
+        )
+    } else if who.is_hexadecimal() {
+        Some("is a number to 4.2.8 and NTPsec, which drop the line, and an address to 4.2.6")
+    } else if matches!(target, Target::Name(name) if !name.contains(['.', ':'])) && !who.quoted {
+        Some(
+            "has no dot, and would be no name to the daemon if it were one of its keywords: write the whole name",
+        )
+    } else {
+        None
+    }
 }
 
 /// Whom a word names, and the length of a CIDR prefix after it.
 fn target(word: &Word) -> (Target, Option<u8>) {
+    let named = |text: &str| literal(text).map_or_else(|| Target::Name(text.to_owned()), Target::Address);
     if word.is("default") {
-        return (Target::Default, None);
-    }
-    if word.is("source") {
-        return (Target::Source, None);
-    }
-    let literal =
-        |text: &str| text.trim_matches(['[', ']']).split('%').next().and_then(|text| text.parse().ok());
-    match word.text.rsplit_once('/') {
-        Some((address, length)) => match literal(address) {
-            Some(address) => (Target::Address(address), Some(leading_number(length))),
-            None => (Target::Name(word.text.clone()), None),
-        },
-        None => match literal(&word.text) {
-            Some(address) => (Target::Address(address), None),
-            None => (Target::Name(word.text.clone()), None),
-        },
+        (Target::Default, None)
+    } else if word.is("source") {
+        (Target::Source, None)
+    } else if let Some((address, length)) = word.text.rsplit_once('/') {
+        (named(address), Some(leading_number(length)))
+    } else {
+        (named(&word.text), None)
     }
 }
 
-/// As strtol(3) reads it: what follows the digits is ignored, and no digits are 0. Out of range is 0 too, since
+/// An address as the daemons take it (ntp_net.c:is_ip_address): IPv4 as it is, IPv6 up to a closing bracket if it
+/// begins with one, and without its scope.
+fn literal(text: &str) -> Option<IpAddr> {
+    let inner = match text.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => text,
+    };
+    let v6 = inner.split('%').next().and_then(|text| text.parse().ok());
+    text.parse().ok().map(IpAddr::V4).or(v6.map(IpAddr::V6))
+}
+
+/// As strtol(3) reads it: a sign, digits, and what follows is ignored; no digits are 0. Out of range is 0 too, since
 /// NTPsec takes both for a host (ntp_config.c:fix_node_cidr).
 fn leading_number(text: &str) -> u8 {
+    let text = text.strip_prefix('+').unwrap_or(text);
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().unwrap_or(0)
 }
@@ -173,7 +205,7 @@ fn leading_number(text: &str) -> u8 {
 /// The mask of a CIDR length; none, which means a host, for 0 and lengths past the address's end.
 fn prefix_mask(target: &Target, length: u8) -> Option<IpAddr> {
     match target {
-        Target::Address(IpAddr::V4(_)) if (1..=32).contains(&length) => {
+        Target::Address(IpAddr::V4(_)) | Target::Name(_) if (1..=32).contains(&length) => {
             Some(IpAddr::V4((u32::MAX << (32 - length)).into()))
         }
         Target::Address(IpAddr::V6(_)) if (1..=128).contains(&length) => {
@@ -202,6 +234,9 @@ fn flags(conf: &mut ConfFile, file: usize, words: &[Word]) -> Flags {
         };
         if !everywhere {
             doubted = doubted.or(Some(word));
+        }
+        if word.is("serverresponse") {
+            words.next();
         }
         let drops = Flags::IGNORE.with(Flags::NOSERVE).with(Flags::NOQUERY);
         match doubted {

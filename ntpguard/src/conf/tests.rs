@@ -6,7 +6,7 @@ use std::net::IpAddr;
 fn parse(text: &str) -> ConfFile {
     let mut conf = ConfFile { files: vec!["ntp.conf".into()], ..ConfFile::default() };
     for (number, text) in (1..).zip(text.split('\n')) {
-        line(&mut conf, 0, number, text.as_bytes());
+        line(&mut conf, &Line { file: 0, number, text: text.as_bytes(), uncertain: false });
     }
     conf
 }
@@ -27,6 +27,15 @@ fn the_shapes_of_a_restrict_line() {
         ("restrict default ignore", Target::Default, None, "ignore"),
         ("restrict 192.0.2.7", Target::Address(address("192.0.2.7")), None, ""),
         ("restrict [2001:db8::7%eth0] noquery", Target::Address(address("2001:db8::7")), None, "noquery"),
+        ("restrict [2001:db8::7]:123 noquery", Target::Address(address("2001:db8::7")), None, "noquery"),
+        ("restrict [192.0.2.7] noquery", Target::Name("[192.0.2.7]".into()), None, "noquery"),
+        ("restrict 192.0.2.7%eth0 noquery", Target::Name("192.0.2.7%eth0".into()), None, "noquery"),
+        (
+            "restrict 2001:db8:: mask [ffff:ffff::] ignore",
+            Target::Address(address("2001:db8::")),
+            Some(address("ffff:ffff::")),
+            "ignore",
+        ),
         (
             "restrict 192.0.2.0 mask 255.255.255.0 nomodify notrap",
             Target::Address(address("192.0.2.0")),
@@ -58,6 +67,8 @@ fn what_stands_before_a_bad_word_takes_effect() {
         ("restrict 192.0.2.7 \"ignore\"", ""),
         ("restrict 192.0.2.7 ignore,noquery", "ignore"),
         ("restrict 192.0.2.0 ignore mask 255.255.255.0", "ignore"),
+        ("restrict default mask 0.0.0.0 ignore", ""),
+        ("restrict source mask 0.0.0.0 ignore", ""),
     ] {
         let conf = parse(text);
         assert_eq!(conf.restricts[0].flags.to_string(), flags, "{text}");
@@ -70,6 +81,8 @@ fn what_stands_before_a_bad_word_takes_effect() {
 fn a_flag_after_a_word_that_some_daemon_does_not_know_is_left_to_the_daemon() {
     assert_eq!(only("restrict default noquery noepeer ignore").flags.to_string(), "noquery noepeer");
     assert_eq!(only("restrict default ippeerlimit 1 ignore nomodify").flags.to_string(), "nomodify");
+    let fuzzed = only("restrict 192.0.2.7 ignore serverresponse fuzz ntpport").flags;
+    assert!(fuzzed.has(Flags::IGNORE) && fuzzed.has(Flags::NTPPORT));
 }
 
 #[test]
@@ -96,12 +109,19 @@ fn lines_that_the_daemons_read_differently() {
         "restrict 192.0.2.0/24x ignore",
         "restrict -4 192.0.2.0 mask 255.255.255.0 ignore",
         "restrict 192.0.2.7\u{e4} ignore",
+        "restrict default \u{2013} ignore",
+        "restrict -6 192.0.2.7 ignore",
+        "restrict 0xc0000207 ignore",
+        "restrict gateway ignore",
+        "restrict ntp1.example.net/24 ignore",
     ] {
         assert!(only(text).uncertain, "{text}");
         assert_eq!(parse(text).diagnostics.len(), 1, "{text}");
     }
     assert_eq!(only("restrict 192.0.2.0/24x ignore").mask, Some(address("255.255.255.0")));
+    assert_eq!(only("restrict 192.0.2.0/+24 ignore").mask, Some(address("255.255.255.0")));
     assert_eq!(only("restrict 0.0.0.0/0 ignore").mask, None);
+    assert_eq!(only("restrict 192.0.2.0/0 mask 255.0.0.0").mask, Some(address("255.0.0.0")));
     assert!(only("unrestrict default noquery").undoes);
 }
 
@@ -146,7 +166,7 @@ fn no_bytes_make_it_panic() {
             }
         }
         let mut conf = ConfFile { files: vec!["ntp.conf".into()], ..ConfFile::default() };
-        line(&mut conf, 0, 1, &text);
+        line(&mut conf, &Line { file: 0, number: 1, text: &text, uncertain: false });
     }
 }
 
@@ -160,6 +180,7 @@ fn includes_are_read_and_loops_end() {
     assert_eq!(conf.files, [path("a"), path("b")]);
     assert_eq!(conf.restricts.iter().map(|line| line.place.file).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(conf.diagnostics.len(), 1, "the missing file is reported");
+    assert!(conf.blind, "and what it says might have been a permission");
 
     std::fs::write(path("loop"), format!("restrict 192.0.2.3\nincludefile {}\n", path("loop").display()))
         .unwrap();
@@ -169,4 +190,33 @@ fn includes_are_read_and_loops_end() {
 
     std::fs::write(path("end"), "restrict 192.0.2.4\nend\nrestrict 192.0.2.5\n").unwrap();
     assert_eq!(read(Some(&path("end"))).unwrap().restricts.len(), 1);
+}
+
+#[test]
+fn what_only_ntpsec_reads_drops_nothing() {
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name);
+    std::fs::create_dir_all(path("ntp.d/below")).unwrap();
+    std::fs::write(path("ntp.conf"), "restrict default ignore\nend\nrestrict 192.0.2.9\n").unwrap();
+    std::fs::write(path("ntp.d/local.conf"), "restrict 192.0.2.1\n").unwrap();
+    std::fs::write(path("ntp.d/below/more.conf"), "restrict 192.0.2.2 ignore\n").unwrap();
+    std::fs::write(path("ntp.d/README"), "restrict 192.0.2.3\n").unwrap();
+    let conf = read(Some(&path("ntp.conf"))).unwrap();
+    let read_as: Vec<_> = conf.restricts.iter().map(|line| (line.text.as_str(), line.uncertain)).collect();
+    assert_eq!(
+        read_as,
+        [
+            ("restrict default ignore", false),
+            ("restrict 192.0.2.2 ignore", true),
+            ("restrict 192.0.2.1", true)
+        ]
+    );
+    assert!(!conf.blind);
+
+    std::fs::write(path("folder.conf"), format!("includefile {}\n", path("ntp.d").display())).unwrap();
+    let conf = read(Some(&path("folder.conf"))).unwrap();
+    assert!(conf.restricts.iter().all(|line| line.uncertain) && conf.restricts.len() == 4);
+
+    std::fs::write(path("relative.conf"), "includefile ntp.conf\n").unwrap();
+    assert!(read(Some(&path("relative.conf"))).unwrap().blind, "the daemon's working directory is unknown");
 }

@@ -1,6 +1,6 @@
 //! One JSON object a line. Fields are added, never renamed.
 
-use super::Tick;
+use super::{Tick, hits};
 use crate::{
     bpf::Attached,
     compile::{Image, ImageRule},
@@ -9,7 +9,7 @@ use crate::{
 use ntpguard_common::{Action, Reason, abi::Counter};
 use serde_json::{Map, Value, json};
 
-pub(super) fn attached(interface: &str, attached: Attached) -> String {
+pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { mode, fallback } = attached;
     json!({ "event": "attached", "interface": interface, "mode": mode.name(), "fallback": fallback })
         .to_string()
@@ -26,8 +26,8 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Im
         .iter()
         .map(|&reason| (reason.name().to_owned(), both(tick.total.of(reason), tick.since.of(reason))))
         .collect();
-    let hits = image.rules.iter().zip(&tick.total.hits).filter(|(_, hits)| hits.packets > 0);
-    let rules: Vec<_> = hits.map(|(rule, hits)| hit(rule, hits, conf)).collect();
+    let rules: Vec<_> =
+        hits(image, tick.total).map(|(rule, cause, hits)| hit(rule, cause, hits, conf)).collect();
     json!({
         "event": event,
         "seconds": tick.elapsed.as_secs_f64(),
@@ -39,11 +39,12 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Im
     .to_string()
 }
 
-/// Drops by one rule; file, line and text are null for a built-in default.
-fn hit(rule: &ImageRule, hits: &Counter, conf: &ConfFile) -> Value {
-    let line = rule.line();
+/// Drops by one line's flag.
+fn hit(rule: &ImageRule, cause: Reason, hits: Counter, conf: &ConfFile) -> Value {
+    let line = rule.cause(cause);
     json!({
         "net": rule.net.to_string(),
+        "reason": cause.name(),
         "file": line.map(|line| conf.files[line.place.file].display().to_string()),
         "line": line.map(|line| line.place.span.line),
         "text": line.map(|line| line.text.as_str()),

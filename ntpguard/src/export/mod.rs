@@ -2,13 +2,21 @@
 
 mod json;
 mod text;
+mod writer;
 
-use crate::{bpf::Attached, cli::Format, compile::Image, conf::ConfFile, stats::Snapshot};
-use ntpguard_common::{Reason, abi::Counter};
-use std::{
-    io::{self, Write as _},
-    time::Duration,
+use crate::{
+    bpf::Attached,
+    cli::Format,
+    compile::{Image, ImageRule},
+    conf::ConfFile,
+    stats::Snapshot,
 };
+use ntpguard_common::{
+    Reason,
+    abi::{CAUSES, Counter},
+};
+use std::time::Duration;
+use writer::Writer;
 
 /// What happened in a span of time.
 pub struct Tick<'a> {
@@ -32,23 +40,22 @@ pub struct Exporter<'a> {
     format: Format,
     conf: &'a ConfFile,
     image: &'a Image,
-    /// Nobody reads any more. The filter goes on: a closed pipe is no reason to leave the daemon unprotected.
-    closed: bool,
+    writer: Writer,
 }
 
 impl<'a> Exporter<'a> {
     /// `conf` and `image` put lines of ntp.conf to the hits.
     pub fn new(format: Format, conf: &'a ConfFile, image: &'a Image) -> Self {
-        Self { format, conf, image, closed: false }
+        Self { format, conf, image, writer: Writer::start() }
     }
 
     /// An interface is guarded from now on.
-    pub fn attached(&mut self, interface: &str, attached: Attached) {
+    pub fn attached(&mut self, interface: &str, attached: &Attached) {
         let line = match self.format {
             Format::Text => text::attached(interface, attached),
             Format::Json => json::attached(interface, attached),
         };
-        self.write(&line);
+        self.writer.write(line);
     }
 
     /// One interval is over.
@@ -57,7 +64,7 @@ impl<'a> Exporter<'a> {
             Format::Text => text::tick(tick),
             Format::Json => json::counters("counters", tick, self.conf, self.image),
         };
-        self.write(&line);
+        self.writer.write(line);
     }
 
     /// All is over.
@@ -66,20 +73,23 @@ impl<'a> Exporter<'a> {
             Format::Text => text::totals(tick, self.conf, self.image),
             Format::Json => json::counters("totals", tick, self.conf, self.image),
         };
-        self.write(&lines);
+        self.writer.write(lines);
     }
 
-    fn write(&mut self, text: &str) {
-        if self.closed {
-            return;
-        }
-        let mut out = io::stdout().lock();
-        if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-            self.closed = true;
-            // Standard error may be gone as well.
-            let _ = writeln!(io::stderr(), "ntpguard: can't write counters ({error}); still guarding");
-        }
+    /// Writes what is still to be written, unless nobody reads it.
+    pub fn end(self) {
+        self.writer.end();
     }
+}
+
+/// The hits of one rule under one of its flags, as [`ntpguard_common::abi::hit`] orders them.
+fn hits<'a>(
+    image: &'a Image,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (&'a ImageRule, Reason, Counter)> {
+    let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
+    let all = causes.zip(&snapshot.hits).map(|((rule, cause), hits)| (rule, cause, *hits));
+    all.filter(|(_, _, hits)| hits.packets > 0)
 }
 
 /// The reasons that have counted something.

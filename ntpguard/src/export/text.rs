@@ -1,20 +1,16 @@
 //! Lines for people.
 
-use super::{Tick, counted};
-use crate::{
-    bpf::{Attached, Mode},
-    compile::Image,
-    conf::ConfFile,
-};
+use super::{Tick, counted, hits};
+use crate::{bpf::Attached, compile::Image, conf::ConfFile};
 use ntpguard_common::Action;
 
-pub(super) fn attached(interface: &str, attached: Attached) -> String {
+pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { mode, fallback } = attached;
-    let why = match (mode, fallback) {
-        (Mode::Generic, true) => ": its driver has no native XDP, so each packet costs several times as much",
-        _ => "",
-    };
-    format!("guarding {interface}, {} XDP{why}", mode.name())
+    let line = format!("guarding {interface}, {} XDP", mode.name());
+    match fallback {
+        Some(why) => format!("{line}, at several times the cost a packet of native: {why}"),
+        None => line,
+    }
 }
 
 pub(super) fn tick(tick: &Tick<'_>) -> String {
@@ -43,13 +39,15 @@ pub(super) fn totals(tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String 
             lines.push(format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary()));
         }
     }
-    let hits = image.rules.iter().zip(&tick.total.hits).filter(|(_, hits)| hits.packets > 0);
-    for (rule, hits) in hits {
-        let line = match rule.line() {
-            Some(line) => format!("{}: {}", conf.show(line.place), line.text),
-            None => format!("built-in default for {}", rule.net),
-        };
-        lines.push(format!("  {:<18}{:>12}  {line}", "by", hits.packets));
+    if hits(image, tick.total).next().is_some() {
+        lines.push("dropped by line".to_owned());
+    }
+    for (rule, cause, hits) in hits(image, tick.total) {
+        // No flag without a line: the built-in entries have none.
+        if let Some(line) = rule.cause(cause) {
+            let place = conf.show(line.place);
+            lines.push(format!("  {:<18}{:>12}  {place}: {}", cause.name(), hits.packets, line.text));
+        }
     }
     lines.join("\n")
 }
