@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Where the verdict looks things up: maps in the kernel, an image on the host.
-pub trait Policy {
+pub trait Lookup {
     /// What is in force now; one consistent reading.
     fn settings(&self) -> Settings;
     /// The rule of the longest prefix that holds the source, in the given slot.
@@ -84,10 +84,10 @@ impl Decision {
 
 /// Judges a frame.
 #[inline(always)]
-pub fn decide<P, R>(packet: &P, policy: &R) -> Decision
+pub fn decide<P, L>(packet: &P, policy: &L) -> Decision
 where
     P: Packet + ?Sized,
-    R: Policy + ?Sized,
+    L: Lookup + ?Sized,
 {
     let located = match wire::locate(packet) {
         Located::NotNtp => return Decision::NotNtp,
@@ -111,10 +111,10 @@ where
 
 /// Judges a datagram; `None` when a byte that matters lies past those at hand.
 #[inline(always)]
-fn judge<P, R>(packet: &P, policy: &R, settings: Settings, datagram: Datagram) -> Option<Verdict>
+fn judge<P, L>(packet: &P, policy: &L, settings: Settings, datagram: Datagram) -> Option<Verdict>
 where
     P: Packet + ?Sized,
-    R: Policy + ?Sized,
+    L: Lookup + ?Sized,
 {
     let Datagram { source, source_port: _, payload, length, end } = datagram;
     let by_no_rule = |reason| Some(Verdict { reason, rule: Verdict::NO_RULE, end });

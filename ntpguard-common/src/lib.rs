@@ -6,7 +6,7 @@
 //! ```text
 //! frame ─wire::locate→ Datagram ─decide→ Verdict { Reason, rule }
 //!                                  ↑
-//!                       Policy: Settings and Rules
+//!                       Lookup: Settings and Rules
 //! ```
 //!
 //! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: the
@@ -20,7 +20,7 @@ pub mod reason;
 pub mod source;
 pub mod wire;
 
-pub use decide::{Decision, Policy, Verdict, decide};
+pub use decide::{Decision, Lookup, Verdict, decide};
 pub use packet::Packet;
 pub use reason::{Action, Reason};
 pub use source::Source;

@@ -1,4 +1,4 @@
-//! The maps (ntpguard_common::abi has their layout), and the [`Policy`] read from them.
+//! The maps (ntpguard_common::abi has their layout), and the [`Lookup`] read from them.
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Policy, Reason, Source, Verdict,
+    Lookup, Reason, Source, Verdict,
     abi::{Counter, Rule, SLOTS, Settings, hit},
 };
 
@@ -32,7 +32,7 @@ static HITS: PerCpuArray<Counter, 1> = PerCpuArray::new();
 /// The policy in the maps.
 pub(crate) struct Maps;
 
-impl Policy for Maps {
+impl Lookup for Maps {
     #[inline(always)]
     fn settings(&self) -> Settings {
         // SAFETY: the map's one value. Volatile, so that the word is read whole and once: a policy may come into

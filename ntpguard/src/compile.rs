@@ -1,7 +1,7 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
 //! Contract: an image is complete; nothing but it decides. The loader copies it into the kernel, and on the host it
-//! is itself a [`ntpguard_common::Policy`], so both give the same verdicts.
+//! is itself a [`ntpguard_common::Lookup`], so both give the same verdicts.
 
 use crate::{
     conf::{ConfFile, Flags, Place},
@@ -108,7 +108,7 @@ impl Image {
 }
 
 /// On the host: the longest prefix, found by looking at all of them.
-impl ntpguard_common::Policy for Image {
+impl ntpguard_common::Lookup for Image {
     fn settings(&self) -> Settings {
         Settings { flags: self.flags, slot: 0 }
     }
