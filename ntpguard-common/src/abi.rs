@@ -11,6 +11,7 @@
 //! | `HITS`     | per-CPU array              | [`hit`] → [`Counter`]                         |
 
 use crate::{Reason, Verdict};
+use core::iter::Sum;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -121,6 +122,15 @@ pub struct Counter {
     pub bytes: u64,
 }
 
+impl Sum for Counter {
+    fn sum<I: Iterator<Item = Self>>(counters: I) -> Self {
+        counters.fold(Self::default(), |sum, Self { packets, bytes }| Self {
+            packets: sum.packets + packets,
+            bytes: sum.bytes + bytes,
+        })
+    }
+}
+
 const _: () = assert!(size_of::<Counter>() == 16 && align_of::<Counter>() == 8);
 
 // SAFETY: `#[repr(C)]`, integers only, no padding.
@@ -141,11 +151,11 @@ mod tests {
     #[test]
     fn each_cause_has_a_counter_of_its_own() {
         for (place, cause) in CAUSES.into_iter().enumerate() {
-            let verdict = Verdict { reason: cause, rule: 5, end: 0 };
+            let verdict = Verdict { reason: cause, rule: 5, datagram: None };
             assert_eq!(hit(verdict), Some(15 + place as u32));
         }
         for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
-            assert_eq!(hit(Verdict { reason: *reason, rule: 5, end: 0 }), None);
+            assert_eq!(hit(Verdict { reason: *reason, rule: 5, datagram: None }), None);
         }
     }
 }

@@ -35,22 +35,18 @@ pub struct Verdict {
     pub reason: Reason,
     /// The index of the source's rule; [`Verdict::NO_RULE`] when none was asked.
     pub rule: u32,
-    /// Where the IP packet ends, in bytes from the frame's start, by its own word; [`Verdict::NO_END`] where that
-    /// wasn't read.
-    pub end: usize,
+    /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
+    pub datagram: Option<Datagram>,
 }
 
 impl Verdict {
-    /// In place of an end: past that of every frame.
-    pub const NO_END: usize = u32::MAX as usize;
-
     /// In place of a rule's index.
     pub const NO_RULE: u32 = u32::MAX;
 
     /// A verdict that no rule is to blame for.
     #[inline(always)]
     pub const fn of(reason: Reason) -> Self {
-        Self { reason, rule: Self::NO_RULE, end: Self::NO_END }
+        Self { reason, rule: Self::NO_RULE, datagram: None }
     }
 
     /// What becomes of the packet.
@@ -116,8 +112,8 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    let Datagram { source, source_port: _, payload, length, end } = datagram;
-    let by_no_rule = |reason| Some(Verdict { reason, rule: Verdict::NO_RULE, end });
+    let Datagram { source, payload, length, .. } = datagram;
+    let by_no_rule = |reason| Some(Verdict { reason, rule: Verdict::NO_RULE, datagram: Some(datagram) });
     if length == 0 {
         // The daemons' read_network_packet() discards it.
         return by_no_rule(Reason::Malformed);
@@ -155,5 +151,5 @@ where
             if discarded { Reason::Malformed } else { passed }
         }
     };
-    Some(Verdict { reason, rule: rule.index, end })
+    Some(Verdict { reason, rule: rule.index, datagram: Some(datagram) })
 }

@@ -1,7 +1,7 @@
 //! What the XDP program and the host share: bytes in, verdict out.
 //!
 //! This crate is a leaf. It does no I/O, allocates nothing, and is compiled twice: for the BPF target, where
-//! the verifier reads it, and for the host, where tests, `explain` and `replay` run the same code.
+//! the verifier reads it, and for the host, where tests run the same code.
 //!
 //! ```text
 //! frame ─wire::locate→ Datagram ─decide→ Verdict { Reason, rule }

@@ -19,7 +19,8 @@ pub(crate) fn run(ctx: &XdpContext, told: impl Fn(Verdict)) -> u32 {
     };
     let Decision::Judged(verdict) = decision else { return xdp_action::XDP_PASS };
     // A call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
-    let bytes = if verdict.end as u64 > linear.len() { buffers.len() } else { linear.len() };
+    let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= linear.len());
+    let bytes = if whole { linear.len() } else { buffers.len() };
     maps::count(verdict, bytes);
     told(verdict);
     match verdict.action() {

@@ -12,9 +12,18 @@ mod runtime;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use aya_log_ebpf::info;
+use ntpguard_common::{Source, Verdict};
 
-/// Stands in front of the daemon, and tells. The loader puts a name to the reason.
+/// Stands in front of the daemon, and tells: reason, rule, source, source port. The loader puts words to the numbers.
 #[xdp(frags)]
 fn ntpguard(ctx: XdpContext) -> u32 {
-    filter::run(&ctx, |verdict| info!(&ctx, "{} {}", verdict.reason.index(), verdict.rule))
+    filter::run(&ctx, |verdict| {
+        let Verdict { reason, rule, datagram } = verdict;
+        let reason = reason.index();
+        match datagram.map(|datagram| (datagram.source, datagram.source_port)) {
+            Some((Source::V4(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
+            Some((Source::V6(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
+            None => info!(&ctx, "{} {}", reason, rule),
+        }
+    })
 }

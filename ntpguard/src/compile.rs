@@ -1,11 +1,11 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but it decides. The loader copies it into the kernel, and on the host it
+//! Contract: an image is complete; nothing but its flags and rules decides (their lines are for people). The loader copies it into the kernel, and on the host it
 //! is itself a [`ntpguard_common::Lookup`], so both give the same verdicts.
 
 use crate::{
     conf::{ConfFile, Flags, Place},
-    policy::{ENFORCED, Entry, Policy},
+    policy::{Entry, Policy},
 };
 use ipnet::IpNet;
 use ntpguard_common::{
@@ -145,7 +145,7 @@ fn rule_flags(net: &IpNet, entry: &Entry, source: Option<Flags>, blurred: bool, 
 
 /// With what `ignore` implies.
 fn expanded(flags: Flags) -> Flags {
-    if flags.has(Flags::IGNORE) { flags.with(ENFORCED) } else { flags }
+    if flags.has(Flags::IGNORE) { flags.with(Flags::DROPPING) } else { flags }
 }
 
 /// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at

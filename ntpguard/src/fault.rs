@@ -1,9 +1,6 @@
-//! Errors that know whose fault they are, and the way to tell people; the exit code says it to scripts.
+//! Errors that know whose fault they are; the exit code says it to scripts.
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-};
+use std::fmt;
 
 /// An error and who can mend it.
 #[derive(Debug)]
@@ -50,9 +47,4 @@ impl<T, E: Into<anyhow::Error>> Blame<T> for Result<T, E> {
     fn environment(self) -> Result<T, Fault> {
         self.map_err(|error| Fault::Environment(error.into()))
     }
-}
-
-/// Writes a line to standard error. That nobody reads it is no reason to stop guarding.
-pub fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
 }

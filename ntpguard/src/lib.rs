@@ -6,7 +6,7 @@
 //! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←─┘
 //! ```
 //!
-//! Each arrow is one function, and no type points back. [`bpf`] alone touches aya, [`resolve`] alone DNS.
+//! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
 
 pub mod bpf;
 pub mod cli;
@@ -18,3 +18,4 @@ pub mod fault;
 pub mod policy;
 pub mod resolve;
 pub mod stats;
+pub mod writer;

@@ -4,7 +4,8 @@ use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
     cli::{Cli, Verb},
     cmd,
-    fault::{Fault, tell},
+    fault::Fault,
+    writer::{tell, told},
 };
 use std::process::ExitCode;
 
@@ -21,11 +22,13 @@ fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(options) => cmd::run::run(&options),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             tell(format_args!("ntpguard: {fault}"));
             ExitCode::from(fault.exit_code())
         }
-    }
+    };
+    told();
+    code
 }

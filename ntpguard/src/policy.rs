@@ -1,4 +1,4 @@
-//! ConfFile → [`Policy`]: names resolved, duplicates merged, the daemon's built-in entries added.
+//! ConfFile → [`Policy`]: names resolved, duplicates merged, the two built-in default entries added.
 //!
 //! Contract: every effect that only some of ntp.org's ntpd 4.2.6, 4.2.8 and NTPsec would have is made permissive
 //! here, so that nothing is dropped that any of them would have answered.
@@ -9,9 +9,6 @@ use std::{collections::BTreeMap, io, net::IpAddr};
 
 /// Looks up a name; [`crate::resolve::addresses`] is the real one.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
-
-/// The flags that drop packets silently, of those enforced so far.
-pub const ENFORCED: Flags = Flags::IGNORE.with(Flags::NOSERVE).with(Flags::NOQUERY);
 
 /// What the daemon holds about one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

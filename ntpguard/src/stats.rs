@@ -7,7 +7,8 @@ use ntpguard_common::{Action, Reason, abi::Counter};
 pub struct Snapshot {
     /// By [`Reason::index`].
     pub reasons: Vec<Counter>,
-    /// Drops by rule and flag, in the order of [`ntpguard_common::abi::hit`].
+    /// Drops by rule and flag, in the order of [`ntpguard_common::abi::hit`]; empty if they
+    /// weren't read.
     pub hits: Vec<Counter>,
 }
 
@@ -19,11 +20,7 @@ impl Snapshot {
 
     /// All reasons with this action.
     pub fn total(&self, action: Action) -> Counter {
-        let reasons = Reason::ALL.iter().filter(|reason| reason.action() == action);
-        reasons.fold(Counter::default(), |sum, reason| {
-            let Counter { packets, bytes } = self.of(*reason);
-            Counter { packets: sum.packets + packets, bytes: sum.bytes + bytes }
-        })
+        Reason::ALL.iter().filter(|reason| reason.action() == action).map(|reason| self.of(*reason)).sum()
     }
 
     /// What was counted since an earlier reading.

@@ -13,6 +13,9 @@ const MIN_FRAME: usize = 60;
 /// Not zero, so that a test notices padding read as payload: as an NTP packet it would be a mode 7 query.
 const PADDING: u8 = 0x17;
 
+/// From the outside's hardware address to the server's, as the lab has them.
+const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
 /// Where frames go unless told otherwise.
 pub const SERVER_V4: &str = "192.0.2.1";
 /// As [`SERVER_V4`].
@@ -42,7 +45,6 @@ pub struct Frame {
     destination: IpAddr,
     source_port: u16,
     destination_port: u16,
-    macs: [u8; 12],
     ether_type: Option<u16>,
     tags: Vec<(u16, u16)>,
     protocol: u8,
@@ -119,7 +121,6 @@ impl Frame {
             destination: destination.parse().expect("an address"),
             source_port,
             destination_port: 123,
-            macs: [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2],
             ether_type: None,
             tags: Vec::new(),
             protocol: 17,
@@ -143,13 +144,6 @@ impl Frame {
     /// Another destination port.
     pub fn to_port(mut self, port: u16) -> Self {
         self.destination_port = port;
-        self
-    }
-
-    /// Destination and source hardware addresses.
-    pub fn macs(mut self, destination: [u8; 6], source: [u8; 6]) -> Self {
-        self.macs[..6].copy_from_slice(&destination);
-        self.macs[6..].copy_from_slice(&source);
         self
     }
 
@@ -215,7 +209,7 @@ impl Frame {
 
     /// The bytes, from the destination's hardware address on.
     pub fn build(&self) -> Vec<u8> {
-        let mut frame = self.macs.to_vec();
+        let mut frame = MACS.to_vec();
         for (protocol, vlan) in &self.tags {
             frame.extend(protocol.to_be_bytes());
             frame.extend(vlan.to_be_bytes());

@@ -108,12 +108,14 @@ fn a_driver_without_native_xdp_gets_generic_and_a_word() {
 
     // Both at once: native on the wire, generic on the bridge, each said.
     let mut guard = Guarding::start(&lab.server, &pool, &["--interface", "br0"]).unwrap();
-    assert_eq!((&guard.attached["interface"], &guard.attached["mode"]), (&"br0".into(), &"generic".into()));
-    let why = guard.attached["fallback"].as_str().unwrap().to_owned();
-    assert!(why.contains("the driver of br0 has no native XDP"), "{why}");
+    assert_eq!(
+        (&guard.attached["interface"], &guard.attached["mode"]),
+        (&INTERFACE.into(), &"native".into())
+    );
+    assert!(guard.attached["fallback"].is_null());
     let second = guard.line().unwrap();
-    assert_eq!((&second["interface"], &second["mode"]), (&INTERFACE.into(), &"native".into()));
-    assert!(second["fallback"].is_null());
+    assert_eq!((&second["interface"], &second["mode"]), (&"br0".into(), &"generic".into()));
+    assert_eq!(second["fallback"], "the driver of br0 has no native XDP");
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
 }
 
@@ -136,7 +138,7 @@ fn every_mode_drops_and_counts() {
         );
         let ended = guard.end(Signal::SIGTERM).unwrap();
         assert_eq!(
-            ended.errors.lines().filter(|line| *line == "trace: mode7").count(),
+            ended.errors.lines().filter(|line| line.starts_with("trace: mode7 from 192.0.2.2 port ")).count(),
             if trace { 50 } else { 0 }
         );
         assert_eq!(ended.totals.unwrap()["event"], "totals");
@@ -182,24 +184,43 @@ fn it_needs_no_bpffs() {
 
 #[test]
 fn closed_and_stalled_readers_and_a_hang_up_do_not_end_the_guarding() {
+    for stalled in [false, true] {
+        let lab = Lab::new().unwrap();
+        let pool = path("pool.conf");
+        let options = ["--trace", "--interval", "10ms"];
+        let arguments = [&run(INTERFACE, pool.to_str().unwrap())[..], &options].concat();
+        let mut guard = command(&lab.server, &arguments).unwrap();
+        let mut guard = guard.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if !stalled {
+            drop((guard.stdout.take(), guard.stderr.take()));
+        }
+        wait_for("it is attached", || lab.attached().unwrap().len() == 1);
+        flood(&lab.outside, "192.0.2.2", "192.0.2.1", payload::MONLIST, 20_000).unwrap();
+        let id = Pid::from_raw(guard.id() as i32);
+        kill(id, Signal::SIGHUP).unwrap();
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(
+            (guard.try_wait().unwrap(), lab.attached().unwrap().len()),
+            (None, 1),
+            "stalled: {stalled}"
+        );
+        kill(id, Signal::SIGTERM).unwrap();
+        wait_for("it ends", || guard.try_wait().unwrap().is_some());
+        assert_eq!(guard.wait().unwrap().code(), Some(0), "stalled: {stalled}");
+        assert_eq!(lab.attached().unwrap(), [0; 0]);
+    }
+}
+
+#[test]
+fn the_trace_names_source_and_line() {
     let lab = Lab::new().unwrap();
-    let pool = path("pool.conf");
-    let options = ["--trace", "--interval", "10ms"];
-    let arguments = [&run(INTERFACE, pool.to_str().unwrap())[..], &options].concat();
-    // Nobody reads standard output, and standard error is closed.
-    let mut guard = command(&lab.server, &arguments).unwrap();
-    let mut guard = guard.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(guard.stderr.take());
-    wait_for("it is attached", || lab.attached().unwrap().len() == 1);
-    flood(&lab.outside, "192.0.2.2", "192.0.2.1", payload::MONLIST, 20_000).unwrap();
-    let id = Pid::from_raw(guard.id() as i32);
-    kill(id, Signal::SIGHUP).unwrap();
-    thread::sleep(Duration::from_millis(1500));
-    assert_eq!((guard.try_wait().unwrap(), lab.attached().unwrap().len()), (None, 1));
-    kill(id, Signal::SIGTERM).unwrap();
-    wait_for("it ends", || guard.try_wait().unwrap().is_some());
-    assert_eq!(guard.wait().unwrap().code(), Some(0));
-    assert_eq!(lab.attached().unwrap(), [0; 0]);
+    let guard = Guarding::start(&lab.server, &path("hosting.conf"), &["--trace"]).unwrap();
+    flood(&lab.outside, "2001:db8::2", "2001:db8::1", &payload::time(3, 4), 3).unwrap();
+    let errors = guard.end(Signal::SIGTERM).unwrap().errors;
+    let traced: Vec<_> =
+        errors.lines().filter(|line| line.starts_with("trace: ignore from 2001:db8::2 port ")).collect();
+    assert_eq!(traced.len(), 3, "{errors}");
+    assert!(traced[0].ends_with("hosting.conf:2:1: restrict default ignore"), "{errors}");
 }
 
 #[test]

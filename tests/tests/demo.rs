@@ -6,6 +6,7 @@ use nix::{
 };
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -16,28 +17,34 @@ const MARK: &str = "NTPGUARD_DEMO_UNDER_TEST=1";
 
 #[test]
 fn ctrl_c_and_kill_leave_nothing_behind() {
+    let before = programs();
     // While the daemon starts, in the first flood, and when the guard is attached.
-    for (signal, after) in
-        [(Signal::SIGINT, 300), (Signal::SIGKILL, 2_000), (Signal::SIGINT, 13_500), (Signal::SIGKILL, 13_500)]
-    {
+    for (signal, moment) in [
+        (Signal::SIGINT, "1. Without ntpguard"),
+        (Signal::SIGKILL, "reached the daemon"),
+        (Signal::SIGINT, "guarding"),
+        (Signal::SIGKILL, "guarding"),
+    ] {
         let (name, value) = MARK.split_once('=').unwrap();
         let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"))
             .env(name, value)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        thread::sleep(Duration::from_millis(after));
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains(moment)), "it never came to {moment:?}");
+        thread::sleep(Duration::from_millis(300));
         assert_ne!(children(), 0, "it runs");
         kill(Pid::from_raw(demo.id() as i32), signal).unwrap();
         demo.wait().unwrap();
         let start = Instant::now();
-        while (children(), programs()) != (0, 0) {
+        while children() > 0 || programs() > before {
             assert!(
                 start.elapsed() < Duration::from_secs(5),
-                "{} processes, {} programs left after {signal} at {after} ms",
+                "{} processes, {} programs left after {signal} at {moment:?}",
                 children(),
-                programs()
+                programs() - before
             );
             thread::sleep(Duration::from_millis(50));
         }
@@ -54,6 +61,9 @@ fn children() -> usize {
 
 /// XDP programs of ntpguard's in the kernel, attached or not.
 fn programs() -> usize {
-    let output = Command::new("bpftool").args(["prog", "show", "name", "ntpguard"]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains("xdp")).count()
+    let output = Command::new("bpftool").args(["--json", "prog", "list"]).output().unwrap();
+    assert!(output.status.success());
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ours = |program: &&serde_json::Value| program["type"] == "xdp" && program["name"] == "ntpguard";
+    listed.as_array().unwrap().iter().filter(ours).count()
 }

@@ -136,10 +136,9 @@ fn spoofed_sources_are_counted_and_other_traffic_is_left_alone() {
     let (_files, path) = conf_file();
     let guard = Guarding::start(&lab.server, &path, &[]).unwrap();
     let wire = Wire::open(&lab.outside).unwrap();
-    let macs = |frame: Frame| frame.macs([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).build();
     for source in ["127.0.0.1", "::1", "224.0.1.1"] {
         for _ in 0..10 {
-            wire.send(&macs(Frame::from(source, 123).payload(&payload::time(3, 4)))).unwrap();
+            wire.send(&Frame::from(source, 123).payload(&payload::time(3, 4)).build()).unwrap();
         }
     }
     // Ping, ARP and neighbour discovery go their ways.

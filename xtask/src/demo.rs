@@ -2,7 +2,7 @@
 
 use crate::{
     run::{cargo, run},
-    setup,
+    setup::{self, Purpose},
 };
 use anyhow::{Result, bail};
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +11,7 @@ pub(crate) fn demo() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the demo makes network namespaces and loads a BPF program: run it as root");
     }
-    setup::setup(false)?;
+    setup::ensure(Purpose::Lab)?;
     run(&mut cargo(&["build", "--quiet", "--package", "ntpguard", "--package", "ntpguard-tests"]))?;
     // In this process's place, so that a Ctrl-C meets the demo and nobody else.
     let error = cargo(&["run", "--quiet", "--package", "ntpguard-tests", "--bin", "demo"]).exec();

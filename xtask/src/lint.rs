@@ -2,13 +2,14 @@
 
 use crate::{
     run::{cargo, root, run},
-    setup, toolchain,
+    setup::{self, Purpose},
+    toolchain,
 };
 use anyhow::{Context as _, Result};
 use std::process::Command;
 
 pub(crate) fn lint() -> Result<()> {
-    setup::setup(false)?;
+    setup::ensure(Purpose::Build)?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     let host =
         ["clippy", "--workspace", "--exclude", "ntpguard-ebpf", "--all-targets", "--", "--deny", "warnings"];
@@ -20,7 +21,8 @@ pub(crate) fn lint() -> Result<()> {
     bpf.args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir", "target/bpf"]);
     bpf.args(["--", "--deny", "warnings"]);
     // What aya-build sets for the real build.
-    bpf.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"");
+    bpf.env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
     // cargo set these for xtask itself; they would bring its own toolchain along.
     bpf.env_remove("RUSTC").env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     run(bpf.current_dir(root()))

@@ -6,7 +6,7 @@
 
 use crate::{
     kernel,
-    run::{lab, output, run},
+    run::{cargo, lab, output, run},
     toolchain,
 };
 use anyhow::{Context as _, Result, bail};
@@ -16,23 +16,38 @@ use std::{
     process::Command,
 };
 
-/// bpf-linker's version; its LLVM must be at least as new as the toolchain's.
+/// The version that goes with aya's release train.
 const BPF_LINKER: &str = "0.13.0";
 
-/// Debian packages that tests, demo and VMs use.
-const PACKAGES: &[&str] = &[
+/// What is to be done, and so what must be there; each includes the ones before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Build the programs.
+    Build,
+    /// Run the lab: the demo.
+    Lab,
+    /// Run all tests, VMs included.
+    Test,
+}
+
+/// Debian packages that the lab uses.
+const LAB: &[&str] = &[
+    "iproute2",     // namespaces, veth
+    "iputils-ping", // traffic that isn't NTP
+    "libbsd0",      // ntpd's
+    "libcap2",      // ntpd's
+    "netbase",      // ntpq looks its port up in /etc/services
+    "python3-ntp",  // ntpq's
+];
+
+/// Debian packages that tests use beside those of the lab.
+const TESTS: &[&str] = &[
     "bpftool",        // the object must load with other loaders too
     "busybox-static", // the VMs' userland
     "cpio",           // their file system
-    "ethtool",        // offloads of the lab's wire
-    "iproute2",       // namespaces, veth
-    "iputils-ping",   // traffic that isn't NTP
+    "ethtool",        // to look at the lab's wire by hand
     "kmod",           // modinfo: which modules veth needs
-    "libbsd0",        // ntpd's
-    "libcap2",        // ntpd's
-    "netbase",        // ntpq looks its port up in /etc/services
     "procps",         // sysctl
-    "python3-ntp",    // ntpq's
     "qemu-system-x86",
     "util-linux", // unshare, setpriv
     "xz-utils",   // modules of newer kernels
@@ -49,33 +64,38 @@ struct Need {
     get: Box<dyn Fn() -> Result<()>>,
 }
 
-/// Installs what is missing, or reports it.
-pub(crate) fn setup(check: bool) -> Result<()> {
-    let mut found = 0;
+/// Installs what is missing, and says so.
+pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
     // One at a time: what the first one brings decides what the next one needs.
-    while let Some(need) = missing().into_iter().next() {
-        if check {
-            missing().iter().for_each(|need| println!("missing: {}", need.what));
-            bail!("`cargo xtask setup` installs it");
-        }
-        installable(&need)?;
-        found += 1;
+    while let Some(need) = missing(purpose).into_iter().next() {
+        installable(&need, purpose)?;
         println!("==> {}", need.what);
         (need.get)().with_context(|| format!("setting up {}", need.what))?;
-        if missing().first().is_some_and(|still| still.what == need.what) {
+        if missing(purpose).first().is_some_and(|still| still.what == need.what) {
             bail!("{} was set up, and is still missing", need.what);
         }
-    }
-    if found > 0 || check {
-        println!("everything is there");
     }
     Ok(())
 }
 
+/// `cargo xtask setup`: everything for every purpose; with `check`, only a report.
+pub(crate) fn setup(check: bool) -> Result<()> {
+    if check {
+        let missing = missing(Purpose::Test);
+        missing.iter().for_each(|need| println!("missing: {}", need.what));
+        if !missing.is_empty() {
+            bail!("`cargo xtask setup` installs it");
+        }
+    }
+    ensure(Purpose::Test)?;
+    println!("everything is there");
+    Ok(())
+}
+
 /// Whether this system is one that set-up knows.
-fn installable(need: &Need) -> Result<()> {
+fn installable(need: &Need, purpose: Purpose) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
-        let all: Vec<_> = missing().into_iter().map(|need| format!("\n  - {}", need.what)).collect();
+        let all: Vec<_> = missing(purpose).into_iter().map(|need| format!("\n  - {}", need.what)).collect();
         bail!(
             "this system has no apt-get, and set-up knows no other way. Install by hand:{}\n\
              The BPF toolchain is `rustup toolchain install nightly --component rust-src,clippy` and \
@@ -90,7 +110,7 @@ fn installable(need: &Need) -> Result<()> {
 }
 
 /// What isn't there, in the order in which it can be installed.
-fn missing() -> Vec<Need> {
+fn missing(purpose: Purpose) -> Vec<Need> {
     let mut needs = Vec::new();
     let mut need = |what: String, get: Box<dyn Fn() -> Result<()>>| needs.push(Need { what, get });
     if output(Command::new("rustup").arg("--version")).is_err() {
@@ -109,16 +129,22 @@ fn missing() -> Vec<Need> {
         let install = name.clone();
         need(format!("clippy of the toolchain {name}"), Box::new(move || install_clippy(&install)));
     }
-    if linker().is_none() {
+    if !linked() {
         need(
             format!("bpf-linker {BPF_LINKER}, which links BPF objects"),
             Box::new(move || bpf_linker(&name)),
         );
     }
-    let absent: Vec<&str> = absent(PACKAGES);
+    if purpose == Purpose::Build {
+        return needs;
+    }
+    let mut packages = LAB.to_vec();
+    if purpose == Purpose::Test {
+        packages.extend(TESTS);
+    }
+    let absent = absent(&packages);
     if !absent.is_empty() {
-        let what = format!("packages for tests, demo and VMs: {}", absent.join(" "));
-        need(what, Box::new(move || apt(&absent)));
+        need(format!("packages for tests and demo: {}", absent.join(" ")), Box::new(move || apt(&absent)));
     }
     let ntpsec = lab().join("ntpsec");
     if !ntpsec.join("usr/sbin/ntpd").exists() {
@@ -127,8 +153,8 @@ fn missing() -> Vec<Need> {
             Box::new(move || unpack("ntpsec", &ntpsec)),
         );
     }
-    for series in kernel::ALL {
-        if series.image().is_none() {
+    if purpose == Purpose::Test {
+        for series in kernel::ALL.into_iter().filter(|series| series.image().is_none()) {
             let what = format!("Debian's kernel {}, unpacked under target/lab", series.name());
             need(what, Box::new(move || unpack(&series.package()?, &series.folder())));
         }
@@ -136,19 +162,20 @@ fn missing() -> Vec<Need> {
     needs
 }
 
-/// rustup's nightly where its sources can be had, else Debian's.
+/// rustup's nightly where its sources can be had, and the LLVM that a linker for it needs; else Debian's.
 fn rust() -> Result<()> {
     let nightly =
         ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src,clippy"];
-    println!("    rustup {}", nightly.join(" "));
     // A nightly that is there may be one whose server is out of reach: its sources may still be had.
     let component = ["component", "add", "rust-src", "clippy", "--toolchain", "nightly"];
     let installed = toolchain::is_installed("nightly");
     let arguments = if installed { &component[..] } else { &nightly };
-    if run(Command::new("rustup").args(arguments)).is_ok() && toolchain::has_sources("nightly") {
+    println!("    rustup {}", arguments.join(" "));
+    let had = run(Command::new("rustup").args(arguments)).is_ok() && toolchain::has_sources("nightly");
+    if had && (linked() || available(&llvm("nightly")?[0])) {
         return Ok(());
     }
-    println!("    not to be had; Debian's instead");
+    println!("    not to be had, or no LLVM to link for it; Debian's instead");
     apt(DEBIAN_RUST)?;
     run(Command::new("rustup").args(["toolchain", "link", toolchain::DEBIAN, "/usr"]))
 }
@@ -164,29 +191,33 @@ fn install_clippy(toolchain: &str) -> Result<()> {
     run(Command::new("rustup").args(["component", "add", "clippy", "--toolchain", toolchain]))
 }
 
-fn linker() -> Option<String> {
-    output(Command::new("bpf-linker").arg("--version")).ok()
+/// Whether bpf-linker is there, in the version that is known to work.
+fn linked() -> bool {
+    output(Command::new("bpf-linker").arg("--version"))
+        .is_ok_and(|version| version.trim().ends_with(BPF_LINKER))
+}
+
+/// The packages of the LLVM that a toolchain has.
+fn llvm(toolchain: &str) -> Result<[String; 2]> {
+    let version = output(Command::new("rustup").args(["run", toolchain, "rustc", "--version", "--verbose"]))?;
+    let major = version.lines().find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next());
+    let major = major.with_context(|| format!("{toolchain}'s rustc doesn't tell its LLVM"))?;
+    Ok([format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")])
+}
+
+/// Whether this system's packages have it.
+fn available(package: &str) -> bool {
+    update().is_ok() && output(Command::new("apt-cache").args(["show", package])).is_ok()
 }
 
 fn bpf_linker(toolchain: &str) -> Result<()> {
-    let version = output(Command::new("rustup").args(["run", toolchain, "rustc", "--version", "--verbose"]))?;
-    let llvm = version.lines().find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next());
-    let llvm = llvm.with_context(|| format!("{toolchain}'s rustc doesn't tell its LLVM"))?;
-    let packages = [format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev")];
+    let packages = llvm(toolchain)?;
     let others = ["libzstd-dev", "zlib1g-dev", "g++"];
-    apt(&packages.iter().map(String::as_str).chain(others).collect::<Vec<_>>()).with_context(|| {
-        format!(
-            "{toolchain} has LLVM {llvm}, and this system no packages of it; with Debian's Rust \
-             (`apt-get install {}; rustup toolchain link {} /usr`) set {}={}",
-            DEBIAN_RUST.join(" "),
-            toolchain::DEBIAN,
-            toolchain::OVERRIDE,
-            toolchain::DEBIAN
-        )
-    })?;
-    let mut install = crate::run::cargo(&["install", "--locked", "bpf-linker", "--version", BPF_LINKER]);
-    install.args(["--no-default-features", "--features", &format!("llvm-{llvm}")]);
-    run(install.env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}")))
+    apt(&packages.iter().map(String::as_str).chain(others).collect::<Vec<_>>())?;
+    let llvm = packages[0].trim_end_matches("-dev");
+    let mut install = cargo(&["install", "--locked", "bpf-linker", "--version", BPF_LINKER]);
+    install.args(["--no-default-features", "--features", llvm]);
+    run(install.env("LLVM_PREFIX", format!("/usr/lib/{llvm}")))
 }
 
 /// Those of the packages that aren't installed.

@@ -3,7 +3,8 @@
 use crate::{
     kernel,
     run::{cargo, run},
-    setup, vm,
+    setup::{self, Purpose},
+    vm,
 };
 use anyhow::{Result, bail};
 
@@ -13,7 +14,7 @@ pub(crate) fn test() -> Result<()> {
             "the tests make network namespaces and load BPF programs, and none is skipped: run them as root"
         );
     }
-    setup::setup(false)?;
+    setup::ensure(Purpose::Test)?;
     run(&mut cargo(&[
         "test",
         "--package",

@@ -9,10 +9,10 @@ pub(crate) const OVERRIDE: &str = "NTPGUARD_BPF_TOOLCHAIN";
 pub(crate) const DEBIAN: &str = "bpf";
 
 /// The first toolchain that can build core for a target without a standard library: the one named in
-/// [`OVERRIDE`], nightly, Debian's.
+/// [`OVERRIDE`]; Debian's, which set-up links only where nightly won't do; nightly.
 pub(crate) fn find() -> Option<String> {
     let named = std::env::var(OVERRIDE).ok();
-    let candidates = [named.as_deref(), Some("nightly"), Some(DEBIAN)];
+    let candidates = [named.as_deref(), Some(DEBIAN), Some("nightly")];
     candidates.into_iter().flatten().find(|name| has_sources(name)).map(str::to_owned)
 }
 

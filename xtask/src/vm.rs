@@ -6,7 +6,7 @@
 use crate::{
     kernel::Series,
     run::{cargo, lab, output, root, run},
-    setup,
+    setup::{self, Purpose},
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -24,7 +24,7 @@ const DONE: &str = "ntpguard-vm-exit:";
 const LIMIT: &str = "300";
 
 pub(crate) fn vm(series: Series) -> Result<()> {
-    setup::setup(false)?;
+    setup::ensure(Purpose::Test)?;
     let folder = lab().join(format!("vm-{}", series.name()));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;

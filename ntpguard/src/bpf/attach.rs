@@ -45,7 +45,7 @@ pub struct Attached {
 }
 
 /// The index of an interface, if there is one of this name now.
-pub fn index(interface: &str) -> Option<u32> {
+pub fn interface_index(interface: &str) -> Option<u32> {
     if_nametoindex(interface).ok()
 }
 
@@ -58,20 +58,18 @@ pub(super) fn attach(program: &mut Xdp, interface: &str, mode: Mode) -> Result<A
             "{interface} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card"
         );
     }
-    let first = match mode {
-        Mode::Generic => XdpMode::Skb,
-        Mode::Auto | Mode::Native => XdpMode::Driver,
+    let driver = match mode {
+        Mode::Generic => None,
+        Mode::Auto | Mode::Native => Some(program.attach(interface, XdpMode::Driver)),
     };
-    let named = if mode == Mode::Generic { Mode::Generic } else { Mode::Native };
-    match program.attach(interface, first) {
-        Ok(_) => Ok(Attached { mode: named, fallback: None }),
-        Err(error) if mode == Mode::Auto && unsupported(&error) => {
-            let fallback = Some(in_words(error, interface).to_string());
-            program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
-            Ok(Attached { mode: Mode::Generic, fallback })
-        }
-        Err(error) => Err(in_words(error, interface)),
-    }
+    let fallback = match driver {
+        Some(Ok(_)) => return Ok(Attached { mode: Mode::Native, fallback: None }),
+        Some(Err(error)) if mode == Mode::Auto && unsupported(&error) => Some(cause(&error, interface)),
+        Some(Err(error)) => return Err(in_words(error, interface)),
+        None => None,
+    };
+    program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
+    Ok(Attached { mode: Mode::Generic, fallback })
 }
 
 /// Whether the driver can't, or can't as the interface is set up: with jumbo frames or many queues.
@@ -89,7 +87,7 @@ fn is_ethernet(interface: &str) -> Result<bool> {
     match link {
         Some(link) => Ok(link.hatype() == ARPHRD_ETHER),
         // A tunnel may have no link-layer address at all.
-        None if index(interface).is_some() => Ok(false),
+        None if interface_index(interface).is_some() => Ok(false),
         None => Err(no_such(interface)),
     }
 }
@@ -98,28 +96,37 @@ fn no_such(interface: &str) -> anyhow::Error {
     anyhow!("there is no interface {interface}; there are: {}", interfaces())
 }
 
+/// What is wrong, and what to do about it.
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     if let ProgramError::UnknownInterface { .. } = error {
         return no_such(interface);
     }
     let advice = match errno(&error) {
-        Some(Errno::EBUSY | Errno::EEXIST) => format!(
-            "another XDP program holds {interface}, and only one can: see `ip link show dev {interface}` and \
-             `bpftool net`, and stop its owner"
-        ),
-        Some(Errno::EOPNOTSUPP) => {
-            format!("the driver of {interface} has no native XDP: `--xdp-mode generic` needs none")
+        Some(Errno::EBUSY | Errno::EEXIST) => {
+            format!("; see `ip link show dev {interface}` and `bpftool net`, and stop its owner")
         }
-        Some(Errno::ERANGE | Errno::EMSGSIZE | Errno::EINVAL | Errno::ENOMEM | Errno::ENOSPC) => format!(
-            "the driver of {interface} refuses native XDP as the interface is set up: a lower MTU or fewer queues may \
-             help (`ip link set dev {interface} mtu …`, `ethtool --set-channels {interface} …`)"
+        Some(Errno::EPERM | Errno::EACCES) => "; run as root, or with CAP_NET_ADMIN".to_owned(),
+        _ if unsupported(&error) => format!(
+            "; `--xdp-mode generic` asks nothing of the driver, and a lower MTU or fewer queues may help native \
+             (`ip link set dev {interface} mtu …`, `ethtool --set-channels {interface} …`)"
         ),
-        Some(Errno::EPERM | Errno::EACCES) => {
-            format!("not allowed to attach to {interface}: run as root, or with CAP_NET_ADMIN")
-        }
-        _ => format!("can't attach to {interface}"),
+        _ => String::new(),
     };
-    anyhow::Error::new(error).context(advice)
+    let words = cause(&error, interface) + &advice;
+    anyhow::Error::new(error).context(words)
+}
+
+/// What is wrong.
+fn cause(error: &ProgramError, interface: &str) -> String {
+    match errno(error) {
+        Some(Errno::EBUSY | Errno::EEXIST) => {
+            format!("another XDP program holds {interface}, and only one can")
+        }
+        Some(Errno::EOPNOTSUPP) => format!("the driver of {interface} has no native XDP"),
+        Some(Errno::EPERM | Errno::EACCES) => format!("not allowed to attach to {interface}"),
+        Some(errno) => format!("{interface} takes no XDP program as it is set up ({})", errno.desc()),
+        None => format!("can't attach to {interface}"),
+    }
 }
 
 /// The system call's errno, wherever in the chain of causes it is.

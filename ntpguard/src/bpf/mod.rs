@@ -7,18 +7,18 @@ mod attach;
 mod install;
 mod trace;
 
-pub use attach::{Attached, Mode, index};
+pub use attach::{Attached, Mode, interface_index};
 pub use trace::Trace;
 
 use crate::{compile::Image, stats::Snapshot};
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::{
     Ebpf, EbpfError, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{MapError, PerCpuArray},
     programs::{ProgramError, Xdp},
 };
 use ntpguard_common::{
-    Reason,
+    Action, Reason,
     abi::{CAUSES, Counter},
 };
 use std::{io, time::Duration};
@@ -91,28 +91,27 @@ impl Guard {
         attach::attach(xdp(&mut self.ebpf)?, interface, mode)
     }
 
-    /// What was counted so far, summed over all CPUs.
+    /// What was counted so far, summed over all CPUs; the hits of rules, a system call each, only if asked for.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
-    pub fn counters(&self) -> Result<Snapshot> {
+    pub fn counters(&self, hits: bool) -> Result<Snapshot> {
         let read = |name: &str, count: usize| -> Result<Vec<Counter>> {
             let map = self.ebpf.map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
             let array: PerCpuArray<_, Counter> = map.try_into()?;
-            (0..count as u32).map(|index| Ok(sum(array.get(&index, 0)?.iter()))).collect()
+            (0..count as u32).map(|index| Ok(array.get(&index, 0)?.iter().copied().sum())).collect()
         };
-        Ok(Snapshot {
-            reasons: read("REASONS", Reason::COUNT)?,
-            hits: read("HITS", self.rules * CAUSES.len())?,
-        })
+        let rules = if hits { self.rules } else { 0 };
+        Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", rules * CAUSES.len())? })
     }
 
-    /// Starts reading the lines that [`Object::Trace`] logs.
+    /// Starts reading the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf, by
+    /// [`ntpguard_common::abi::hit`].
     ///
     /// # Errors
     /// The object has no log.
-    pub fn trace(&mut self) -> Result<Trace> {
-        Trace::start(&mut self.ebpf)
+    pub fn trace(&mut self, causes: Vec<Option<String>>) -> Result<Trace> {
+        Trace::start(&mut self.ebpf, causes)
     }
 
     /// Runs the program on a frame `repeat` times, attached or not, and counts as for a frame from a wire
@@ -134,7 +133,12 @@ impl Guard {
             ..Default::default()
         };
         let result = xdp(&mut self.ebpf)?.test_run(options)?;
-        Ok(TestRun { action: result.return_value, duration: result.duration })
+        let action = match result.return_value {
+            1 => Action::Drop,
+            2 => Action::Pass,
+            other => bail!("the program answered {other}"),
+        };
+        Ok(TestRun { action, duration: result.duration })
     }
 
     /// How many instructions the verifier walked.
@@ -150,8 +154,8 @@ impl Guard {
 /// What a test run came to.
 #[derive(Clone, Copy, Debug)]
 pub struct TestRun {
-    /// XDP_DROP is 1, XDP_PASS 2.
-    pub action: u32,
+    /// XDP_DROP or XDP_PASS.
+    pub action: Action,
     /// Mean time for one run, in whole nanoseconds.
     pub duration: Duration,
 }
@@ -159,13 +163,6 @@ pub struct TestRun {
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     let program = ebpf.program_mut(PROGRAM).ok_or_else(|| anyhow!("the object has no program {PROGRAM}"))?;
     Ok(program.try_into()?)
-}
-
-fn sum<'a>(cpus: impl Iterator<Item = &'a Counter>) -> Counter {
-    cpus.fold(Counter::default(), |sum, cpu| Counter {
-        packets: sum.packets + cpu.packets,
-        bytes: sum.bytes + cpu.bytes,
-    })
 }
 
 /// What to do about a failed load of the object.

@@ -1,27 +1,27 @@
-//! `run --trace`: the lines that the tracing program logs, with names put to the numbers.
+//! `run --trace`: the lines that the tracing program logs, with words put to the numbers.
 
-use crate::fault::tell;
+use crate::writer::tell;
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
-use ntpguard_common::{Reason, Verdict};
+use ntpguard_common::{Reason, Verdict, abi};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// A running trace.
 pub struct Trace {
-    log: AsyncFd<EbpfLogger<Names>>,
+    log: AsyncFd<EbpfLogger<Words>>,
 }
 
 impl Trace {
-    pub(super) fn start(ebpf: &mut Ebpf) -> Result<Self> {
-        let log = EbpfLogger::init_with_logger(ebpf, Names).context("the program has no log")?;
+    pub(super) fn start(ebpf: &mut Ebpf, causes: Vec<Option<String>>) -> Result<Self> {
+        let log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
         // SAFETY: the logger owns the ring buffer's descriptor, never gives it away, and lives in here.
         let log = unsafe { AsyncFd::register_with_interest(log, Interest::READABLE) }?;
         Ok(Self { log })
     }
 
-    /// Waits for lines and writes them to standard error.
+    /// Waits for lines and writes them to standard error; some are lost if its reader is too far behind.
     ///
     /// # Errors
     /// The ring buffer can't be waited for.
@@ -33,23 +33,39 @@ impl Trace {
     }
 }
 
-/// Turns "reason rule" into words.
-struct Names;
+/// Turns "reason rule source port" into words.
+struct Words {
+    /// The lines of ntp.conf, by [`abi::hit`].
+    causes: Vec<Option<String>>,
+}
 
-impl Log for Names {
+impl Words {
+    /// `None` if the program said something else.
+    fn of(&self, line: &str) -> Option<String> {
+        let mut words = line.split(' ');
+        let mut number = || words.next()?.parse::<u32>().ok();
+        let (reason, rule) = (*Reason::ALL.get(number()? as usize)?, number()?);
+        let hit = abi::hit(Verdict { reason, rule, datagram: None });
+        let cause = hit.and_then(|hit| self.causes.get(hit as usize)?.as_deref());
+        let from = match (words.next(), words.next()) {
+            (Some(source), Some(port)) => format!(" from {source} port {port}"),
+            _ => String::new(),
+        };
+        let by = cause.map(|cause| format!(" by {cause}")).unwrap_or_default();
+        Some(format!("trace: {}{from}{by}", reason.name()))
+    }
+}
+
+impl Log for Words {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
         let line = record.args().to_string();
-        let mut numbers = line.split(' ').map(str::parse::<u32>);
-        if let (Some(Ok(reason)), Some(Ok(rule))) = (numbers.next(), numbers.next()) {
-            let reason = Reason::ALL.get(reason as usize).map_or("unknown", |reason| reason.name());
-            match rule {
-                Verdict::NO_RULE => tell(format_args!("trace: {reason}")),
-                rule => tell(format_args!("trace: {reason} (rule {rule})")),
-            }
+        match self.of(&line) {
+            Some(words) => tell(format_args!("{words}")),
+            None => tell(format_args!("trace: {line}")),
         }
     }
 

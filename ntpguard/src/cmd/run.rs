@@ -6,29 +6,37 @@ use crate::{
     compile::Image,
     conf::{self, ConfFile},
     export::{Exporter, Tick},
-    fault::{Blame as _, Fault, tell},
+    fault::{Blame as _, Fault},
     policy::Policy,
     resolve,
+    writer::tell,
 };
+use anyhow::Context as _;
+use ntpguard_common::abi::CAUSES;
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, interval_at},
 };
 
 /// Where the packages of NTPsec and of ntp.org's ntpd put the file.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
+
+/// How soon an interface that comes back is guarded again.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; nothing stays attached then.
 pub fn run(options: &cli::Run) -> Result<(), Fault> {
-    let path = options.config.clone().or_else(default_config);
+    let path = match &options.config {
+        Some(path) => Some(path.clone()),
+        None => default_config().configuration()?,
+    };
     let conf = conf::read(path.as_deref()).configuration()?;
     match &path {
         Some(path) => tell(format_args!("policy from {}", path.display())),
@@ -48,8 +56,14 @@ pub fn run(options: &cli::Run) -> Result<(), Fault> {
     runtime.block_on(guard(options, &conf, &image))
 }
 
-fn default_config() -> Option<PathBuf> {
-    DEFAULT_CONFIGS.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned)
+/// The default that is there. One that can't be looked at isn't absent: to guard without it would be to ignore it.
+fn default_config() -> anyhow::Result<Option<PathBuf>> {
+    for path in DEFAULT_CONFIGS.map(Path::new) {
+        if path.try_exists().with_context(|| format!("can't tell whether {} is there", path.display()))? {
+            return Ok(Some(path.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(), Fault> {
@@ -60,21 +74,29 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
 
     let object = if options.trace { Object::Trace } else { Object::Filter };
     let mut guard = Guard::load(object, image).environment()?;
-    let mut trace = if options.trace { Some(guard.trace().environment()?) } else { None };
+    let mut trace = match options.trace {
+        true => Some(guard.trace(causes(conf, image)).environment()?),
+        false => None,
+    };
     guard.install(image).environment()?;
-    let mut export = Exporter::new(options.format, conf, image);
-    let mut places = Places::new(&options.interface);
-    places.attach(&mut guard, options.xdp_mode, &mut export).environment()?;
+    let export = Exporter::new(options.format, conf, image);
+    let mut places =
+        Places::attach(&options.interface, &mut guard, options.xdp_mode, &export).environment()?;
 
     let start = Instant::now();
-    let (mut last, mut then) = (guard.counters().environment()?, start);
-    let zero = last.clone();
-    let mut ticks = interval(options.interval);
+    let (mut last, mut then) = (guard.counters(export.shows_hits()).environment()?, start);
+    let zero = guard.counters(true).environment()?;
+    let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    let mut looks = interval(FOLLOW);
     loop {
         tokio::select! {
             _ = ticks.tick() => (),
+            _ = looks.tick() => {
+                places.follow(&mut guard, options.xdp_mode, &export);
+                continue;
+            }
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
@@ -89,8 +111,7 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
                 continue;
             }
         }
-        places.follow(&mut guard, options.xdp_mode, &mut export);
-        match guard.counters() {
+        match guard.counters(export.shows_hits()) {
             Ok(snapshot) => {
                 let now = Instant::now();
                 export.tick(&Tick { elapsed: now - then, since: snapshot.since(&last), total: &snapshot });
@@ -99,56 +120,64 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
             Err(error) => tell(format_args!("can't read the counters: {error:#}; still guarding")),
         }
     }
-    let total = guard.counters().unwrap_or(last);
+    let total = guard.counters(true).unwrap_or(last);
     // Detaches from every interface.
     drop(guard);
     export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total });
-    export.end();
     Ok(())
 }
 
-/// The interfaces to guard, and under which index each is guarded.
+/// The interfaces to guard.
 struct Places<'a> {
-    guarded: BTreeMap<&'a str, Option<u32>>,
+    /// By name: the index that was last attached to, or that wouldn't be.
+    seen: Vec<(&'a str, Option<u32>)>,
 }
 
 impl<'a> Places<'a> {
-    fn new(interfaces: &'a [String]) -> Self {
-        Self { guarded: interfaces.iter().map(|interface| (interface.as_str(), None)).collect() }
-    }
-
-    /// Attaches to all of them, or fails at the first that won't.
-    fn attach(&mut self, guard: &mut Guard, mode: Mode, export: &mut Exporter<'_>) -> anyhow::Result<()> {
-        for (interface, guarded) in &mut self.guarded {
-            let attached = guard.attach(interface, mode)?;
-            *guarded = bpf::index(interface);
-            export.attached(interface, &attached);
+    /// Attaches to all of them, and tells when all went well; each once.
+    fn attach(
+        names: &'a [String],
+        guard: &mut Guard,
+        mode: Mode,
+        export: &Exporter<'_>,
+    ) -> anyhow::Result<Self> {
+        let (mut seen, mut attached) = (Vec::new(), Vec::new());
+        for name in names.iter().map(String::as_str) {
+            if !seen.iter().any(|(known, _)| *known == name) {
+                attached.push((name, guard.attach(name, mode)?));
+                seen.push((name, bpf::interface_index(name)));
+            }
         }
-        Ok(())
+        attached.iter().for_each(|(name, attached)| export.attached(name, attached));
+        Ok(Self { seen })
     }
 
     /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
     /// with its interface, and tells nobody.
-    fn follow(&mut self, guard: &mut Guard, mode: Mode, export: &mut Exporter<'_>) {
-        for (interface, guarded) in &mut self.guarded {
-            let now = bpf::index(interface);
-            if *guarded == now {
+    fn follow(&mut self, guard: &mut Guard, mode: Mode, export: &Exporter<'_>) {
+        for (name, seen) in &mut self.seen {
+            let now = bpf::interface_index(name);
+            if *seen == now {
                 continue;
             }
-            if guarded.take().is_some() {
-                tell(format_args!("{interface} is gone, and nothing guards it until it is back"));
+            if seen.is_some() {
+                tell(format_args!("{name} is gone, and nothing guards it until it is back"));
             }
+            *seen = now;
             if now.is_some() {
-                match guard.attach(interface, mode) {
-                    Ok(attached) => {
-                        *guarded = now;
-                        export.attached(interface, &attached);
-                    }
-                    Err(error) => tell(format_args!("{interface} is back, and can't be guarded: {error:#}")),
+                match guard.attach(name, mode) {
+                    Ok(attached) => export.attached(name, &attached),
+                    Err(error) => tell(format_args!("{name} is back, and can't be guarded: {error:#}")),
                 }
             }
         }
     }
+}
+
+/// The line to blame for each cause of each rule, in words.
+fn causes(conf: &ConfFile, image: &Image) -> Vec<Option<String>> {
+    let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
+    lines.map(|line| line.map(|line| format!("{}: {}", conf.show(line.place), line.text))).collect()
 }
 
 /// The next lines of the trace; never, when there is none.

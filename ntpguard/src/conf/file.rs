@@ -1,6 +1,6 @@
 //! Reading the file and those it includes.
 
-use super::{ConfFile, Directive, Line, MAX_WORD, Place, Word, line};
+use super::{ConfFile, Directive, Line, MAX_WORD, Place, Span, Word, line};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
@@ -28,8 +28,12 @@ pub fn read(path: Option<&Path>) -> Result<ConfFile> {
     one(&mut conf, path.to_owned(), &bytes, 0, false)?;
     // NTPsec reads this folder too, even after `end` (ntp_config.c:readconfig); ntp.org's ntpd doesn't.
     let folder = sibling(path, Path::new("ntp.d"));
-    if folder.is_dir() {
-        all(&mut conf, &folder, 0)?;
+    match folder.try_exists() {
+        Ok(true) => all(&mut conf, &folder, 0)?,
+        Ok(false) => (),
+        Err(error) => {
+            conf.blind(0, Span::default(), &format!("{} can't be read ({error})", folder.display()))
+        }
     }
     Ok(conf)
 }
@@ -108,15 +112,26 @@ fn include(
 
 /// Reads `*.conf` in a folder and those below it, sorted, as NTPsec does.
 fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("can't read {}", folder.display()))?;
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let out_of_reach = |conf: &mut ConfFile, path: &Path, error| {
+        conf.blind(0, Span::default(), &format!("{} can't be read ({error})", path.display()));
+    };
+    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut paths: Vec<PathBuf> = match listed {
+        Ok(paths) => paths,
+        Err(error) => {
+            out_of_reach(conf, folder, error);
+            return Ok(());
+        }
+    };
     paths.sort();
     for path in paths {
         if path.is_dir() && level < MAX_INCLUDE_LEVEL {
             all(conf, &path, level + 1)?;
         } else if path.extension().is_some_and(|extension| extension == "conf") {
-            let bytes = fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
-            one(conf, path, &bytes, level, true)?;
+            match fs::read(&path) {
+                Ok(bytes) => one(conf, path, &bytes, level, true).map(drop)?,
+                Err(error) => out_of_reach(conf, &path, error),
+            }
         }
     }
     Ok(())

@@ -36,6 +36,8 @@ impl Flags {
     pub const NOSERVE: Self = Self(1 << 1);
     /// No answers to modes 6 and 7.
     pub const NOQUERY: Self = Self(1 << 2);
+    /// Those that drop packets silently, of what is enforced so far.
+    pub const DROPPING: Self = Self::IGNORE.with(Self::NOSERVE).with(Self::NOQUERY);
     /// Subject to the rate limiter.
     pub const LIMITED: Self = Self(1 << 6);
     /// Not a flag but a condition: source port 123 only.

@@ -238,9 +238,8 @@ fn flags(conf: &mut ConfFile, file: usize, words: &[Word]) -> Flags {
         if word.is("serverresponse") {
             words.next();
         }
-        let drops = Flags::IGNORE.with(Flags::NOSERVE).with(Flags::NOQUERY);
         match doubted {
-            Some(doubt) if flag.has(drops) => {
+            Some(doubt) if flag.has(Flags::DROPPING) => {
                 let message = format!(
                     "not every daemon knows `{}`, and one that doesn't loses this flag: it is left to the daemon; \
                      write it before `{}`",

@@ -2,7 +2,6 @@
 
 mod json;
 mod text;
-mod writer;
 
 use crate::{
     bpf::Attached,
@@ -10,13 +9,13 @@ use crate::{
     compile::{Image, ImageRule},
     conf::ConfFile,
     stats::Snapshot,
+    writer::{Writer, tell},
 };
 use ntpguard_common::{
     Reason,
     abi::{CAUSES, Counter},
 };
 use std::time::Duration;
-use writer::Writer;
 
 /// What happened in a span of time.
 pub struct Tick<'a> {
@@ -46,39 +45,39 @@ pub struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// `conf` and `image` put lines of ntp.conf to the hits.
     pub fn new(format: Format, conf: &'a ConfFile, image: &'a Image) -> Self {
-        Self { format, conf, image, writer: Writer::start() }
+        Self { format, conf, image, writer: Writer::to(std::io::stdout()) }
+    }
+
+    /// Whether [`Exporter::tick`] shows the hits of rules, which are many to read.
+    pub fn shows_hits(&self) -> bool {
+        self.format == Format::Json
     }
 
     /// An interface is guarded from now on.
-    pub fn attached(&mut self, interface: &str, attached: &Attached) {
-        let line = match self.format {
+    pub fn attached(&self, interface: &str, attached: &Attached) {
+        self.writer.insist(match self.format {
             Format::Text => text::attached(interface, attached),
             Format::Json => json::attached(interface, attached),
-        };
-        self.writer.write(line);
+        });
     }
 
-    /// One interval is over.
-    pub fn tick(&mut self, tick: &Tick<'_>) {
-        let line = match self.format {
+    /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
+    pub fn tick(&self, tick: &Tick<'_>) {
+        self.writer.offer(match self.format {
             Format::Text => text::tick(tick),
             Format::Json => json::counters("counters", tick, self.conf, self.image),
-        };
-        self.writer.write(line);
+        });
     }
 
     /// All is over.
-    pub fn totals(&mut self, tick: &Tick<'_>) {
-        let lines = match self.format {
+    pub fn totals(self, tick: &Tick<'_>) {
+        self.writer.insist(match self.format {
             Format::Text => text::totals(tick, self.conf, self.image),
             Format::Json => json::counters("totals", tick, self.conf, self.image),
-        };
-        self.writer.write(lines);
-    }
-
-    /// Writes what is still to be written, unless nobody reads it.
-    pub fn end(self) {
-        self.writer.end();
+        });
+        if !self.writer.flush() {
+            tell(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
+        }
     }
 }
 

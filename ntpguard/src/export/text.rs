@@ -8,7 +8,7 @@ pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { mode, fallback } = attached;
     let line = format!("guarding {interface}, {} XDP", mode.name());
     match fallback {
-        Some(why) => format!("{line}, at several times the cost a packet of native: {why}"),
+        Some(why) => format!("{line}, at several times the cost of native, since {why}"),
         None => line,
     }
 }

@@ -13,7 +13,7 @@ use ntpguard_tests::{
 };
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
     process::{Child, ExitCode, Stdio},
     thread,
 };
@@ -72,7 +72,8 @@ fn demo() -> Result<()> {
     println!("    # ntpguard run --interface {INTERFACE} --config {}\n", conf.display());
     let mut command = lab.server.command(guard::binary()?);
     command.args(["run", "--interface", INTERFACE, "--config"]).arg(conf);
-    let mut running = command.stdout(Stdio::piped()).spawn().context("can't start ntpguard")?;
+    let mut running =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("can't start ntpguard")?;
     let shown = show(&mut running)?;
     let after = rounds(&lab, &text)?;
     lab.outside.run(&format!("kill -INT {}", running.id()))?;
@@ -90,10 +91,16 @@ fn demo() -> Result<()> {
 
 /// Prints what ntpguard prints, as it comes; returns when it is attached.
 fn show(running: &mut Child) -> Result<thread::JoinHandle<()>> {
+    let errors = BufReader::new(running.stderr.take().context("a pipe")?);
+    thread::spawn(move || print(errors.lines()));
     let mut lines = BufReader::new(running.stdout.take().context("a pipe")?).lines();
     let first = lines.next().context("ntpguard ended")??;
     println!("    {first}");
-    Ok(thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("    {line}"))))
+    Ok(thread::spawn(move || print(lines)))
+}
+
+fn print(lines: impl Iterator<Item = io::Result<String>>) {
+    lines.map_while(Result::ok).for_each(|line| println!("    {line}"));
 }
 
 fn rounds(lab: &Lab, conf: &str) -> Result<Outcome> {
@@ -101,10 +108,7 @@ fn rounds(lab: &Lab, conf: &str) -> Result<Outcome> {
     let received = daemon.sysstat("packets received")?;
     let wire = Wire::open(&lab.outside)?;
     let client = payload::time(3, 4);
-    let loopback = Frame::from("127.0.0.1", 123)
-        .macs([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .payload(payload::READVAR)
-        .build();
+    let loopback = Frame::from("127.0.0.1", 123).payload(payload::READVAR).build();
     let mut outcome = Outcome::default();
     for _ in 0..ROUNDS {
         add(&mut outcome.monlist, flood(&lab.outside, ATTACKER, SERVER, payload::MONLIST, QUERIES)?);
@@ -124,8 +128,8 @@ fn rounds(lab: &Lab, conf: &str) -> Result<Outcome> {
 }
 
 fn add(sum: &mut Exchange, more: Exchange) {
-    let Exchange { sent, answers, bytes } = more;
-    *sum = Exchange { sent: sum.sent + sent, answers: sum.answers + answers, bytes: sum.bytes + bytes };
+    let Exchange { sent, answers } = more;
+    *sum = Exchange { sent: sum.sent + sent, answers: sum.answers + answers };
 }
 
 fn table(before: &Outcome, after: &Outcome) {

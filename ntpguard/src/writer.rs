@@ -1,0 +1,141 @@
+//! Output behind a thread: a reader that is slow or gone never holds up the guard.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Lines kept for a slow reader.
+const PENDING: usize = 64;
+/// How long the end waits for a reader.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes a line to standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
+/// guarding, or to guard more slowly.
+pub fn tell(line: fmt::Arguments<'_>) {
+    standard_error().offer(line.to_string());
+}
+
+/// Waits until everything that was told is written, but not for ever.
+pub fn told() {
+    standard_error().flush();
+}
+
+fn standard_error() -> &'static Writer {
+    static WRITER: OnceLock<Writer> = OnceLock::new();
+    WRITER.get_or_init(|| Writer::to(io::stderr()))
+}
+
+enum Message {
+    Line(String),
+    /// Everything before this is written when the sender hangs up.
+    Flush(SyncSender<()>),
+}
+
+/// A thread that writes lines.
+pub(crate) struct Writer {
+    messages: SyncSender<Message>,
+}
+
+impl Writer {
+    pub(crate) fn to(mut out: impl Write + Send + 'static) -> Self {
+        let (messages, pending) = sync_channel(PENDING);
+        thread::spawn(move || {
+            // The end of this thread hangs up on everyone who still has something to say.
+            let _: io::Result<()> = write(&mut out, &pending);
+        });
+        Self { messages }
+    }
+
+    /// A line that may be lost: when the reader is too far behind, or gone.
+    pub(crate) fn offer(&self, line: String) {
+        let _ = self.messages.try_send(Message::Line(line));
+    }
+
+    /// A line that is worth waiting for.
+    pub(crate) fn insist(&self, line: String) {
+        self.wait(Message::Line(line));
+    }
+
+    /// Waits until everything is written; whether it was.
+    pub(crate) fn flush(&self) -> bool {
+        let (waiting, written) = sync_channel(0);
+        // A hang-up without a word is what is waited for.
+        self.wait(Message::Flush(waiting)) && written.recv_timeout(PATIENCE) != Err(TIMED_OUT)
+    }
+
+    /// Hands a message over as soon as there is room for it, within [`PATIENCE`].
+    fn wait(&self, mut message: Message) -> bool {
+        let start = Instant::now();
+        loop {
+            match self.messages.try_send(message) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(back)) if start.elapsed() < PATIENCE => message = back,
+                Err(_) => return false,
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+const TIMED_OUT: std::sync::mpsc::RecvTimeoutError = std::sync::mpsc::RecvTimeoutError::Timeout;
+
+fn write(out: &mut impl Write, pending: &Receiver<Message>) -> io::Result<()> {
+    for message in pending {
+        match message {
+            Message::Line(line) => writeln!(out, "{line}").and_then(|()| out.flush())?,
+            Message::Flush(waiting) => drop(waiting),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Takes lines as slowly as it is told to.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<Mutex<Vec<u8>>>, Duration);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            thread::sleep(self.1);
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_insisted_on_gets_past_a_full_queue() {
+        let slow = Slow(Arc::default(), Duration::from_millis(2));
+        let writer = Writer::to(slow.clone());
+        (0..10 * PENDING).for_each(|_| writer.offer("offered".to_owned()));
+        writer.insist("insisted".to_owned());
+        assert!(writer.flush());
+        let written = String::from_utf8(slow.0.lock().unwrap().clone()).unwrap();
+        assert!(written.ends_with("insisted\n"));
+        assert!(written.lines().count() < 5 * PENDING, "the rest was lost, and nobody waited");
+    }
+
+    #[test]
+    fn a_stalled_reader_is_waited_for_no_longer_than_patience() {
+        let writer = Writer::to(Slow(Arc::default(), Duration::from_secs(3600)));
+        (0..10 * PENDING).for_each(|_| writer.offer("offered".to_owned()));
+        let start = Instant::now();
+        writer.insist("insisted".to_owned());
+        assert!(!writer.flush());
+        assert!(start.elapsed() < 3 * PATIENCE);
+    }
+}
