@@ -1,7 +1,8 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but its flags and rules decides (their lines are for people). The loader copies it into the kernel, and on the host it
-//! is itself a [`ntpguard_common::Lookup`], so both give the same verdicts.
+//! Contract: an image is complete; nothing but its flags and rules decides (their lines are for people). The loader
+//! copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the same
+//! verdicts.
 
 use crate::{
     conf::{ConfFile, Flags, Place},

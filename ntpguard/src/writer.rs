@@ -34,7 +34,7 @@ fn standard_error() -> &'static Writer {
 
 enum Message {
     Line(String),
-    /// Everything before this is written when the sender hangs up.
+    /// Answered when everything before it is written; never, if it can't be.
     Flush(SyncSender<()>),
 }
 
@@ -47,7 +47,7 @@ impl Writer {
     pub(crate) fn to(mut out: impl Write + Send + 'static) -> Self {
         let (messages, pending) = sync_channel(PENDING);
         thread::spawn(move || {
-            // The end of this thread hangs up on everyone who still has something to say.
+            // The end of this thread hangs up on everyone who still has something to say or waits for an answer.
             let _: io::Result<()> = write(&mut out, &pending);
         });
         Self { messages }
@@ -65,9 +65,8 @@ impl Writer {
 
     /// Waits until everything is written; whether it was.
     pub(crate) fn flush(&self) -> bool {
-        let (waiting, written) = sync_channel(0);
-        // A hang-up without a word is what is waited for.
-        self.wait(Message::Flush(waiting)) && written.recv_timeout(PATIENCE) != Err(TIMED_OUT)
+        let (waiting, written) = sync_channel(1);
+        self.wait(Message::Flush(waiting)) && written.recv_timeout(PATIENCE).is_ok()
     }
 
     /// Hands a message over as soon as there is room for it, within [`PATIENCE`].
@@ -84,13 +83,12 @@ impl Writer {
     }
 }
 
-const TIMED_OUT: std::sync::mpsc::RecvTimeoutError = std::sync::mpsc::RecvTimeoutError::Timeout;
-
 fn write(out: &mut impl Write, pending: &Receiver<Message>) -> io::Result<()> {
     for message in pending {
         match message {
             Message::Line(line) => writeln!(out, "{line}").and_then(|()| out.flush())?,
-            Message::Flush(waiting) => drop(waiting),
+            // Nobody waits any more: fine.
+            Message::Flush(waiting) => drop(waiting.try_send(())),
         }
     }
     Ok(())
@@ -127,6 +125,24 @@ mod tests {
         let written = String::from_utf8(slow.0.lock().unwrap().clone()).unwrap();
         assert!(written.ends_with("insisted\n"));
         assert!(written.lines().count() < 5 * PENDING, "the rest was lost, and nobody waited");
+    }
+
+    #[test]
+    fn what_a_closed_pipe_lost_was_not_written() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                thread::sleep(Duration::from_millis(20)); // so that the flush is queued behind the line
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let writer = Writer::to(Closed);
+        writer.insist("totals".to_owned());
+        assert!(!writer.flush());
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
 
 pub mod client;
+pub mod fixture;
 pub mod frame;
 pub mod golden;
 pub mod guard;
 pub mod netns;
 pub mod ntpd;
-pub mod policy;

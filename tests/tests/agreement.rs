@@ -7,8 +7,8 @@ use ntpguard::{
 };
 use ntpguard_common::{Action, Decision, Verdict, decide};
 use ntpguard_tests::{
+    fixture::{Compiled, FIXTURES, compile, path},
     golden::cases,
-    policy::{Compiled, FIXTURES, compile, path},
 };
 
 const FRAMES: usize = 100_000;

@@ -6,10 +6,10 @@ use nix::{
 };
 use ntpguard_tests::{
     client::flood,
+    fixture::path,
     frame::payload,
     guard::{Guarding, command},
     netns::{INTERFACE, Lab},
-    policy::path,
 };
 use std::{
     fs,
@@ -163,6 +163,18 @@ fn an_odd_line_is_reported_and_the_rest_is_enforced() {
         "{errors}"
     );
     assert!(errors.contains("ntp.conf:2:1: warning: `no-such-name.invalid` can't be resolved"), "{errors}");
+}
+
+#[test]
+fn of_many_odd_lines_none_goes_unsaid() {
+    let lab = Lab::new().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let conf = files.path().join("ntp.conf");
+    // Several times what is kept for a slow reader; in bytes less than a pipe holds, since it is read at the end.
+    const LINES: usize = 300;
+    fs::write(&conf, "restrict 192.0.2.7 bogus\n".repeat(LINES)).unwrap();
+    let errors = Guarding::start(&lab.server, &conf, &[]).unwrap().end(Signal::SIGTERM).unwrap().errors;
+    assert_eq!(errors.lines().filter(|line| line.contains("`bogus` is no flag")).count(), LINES);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use ntpguard::{
     conf::Flags,
 };
 use ntpguard_common::abi::{Rule, Settings};
-use ntpguard_tests::policy::{FIXTURES, compile, path};
+use ntpguard_tests::fixture::{FIXTURES, compile, path};
 use std::fs;
 
 /// `net: flags`, one a line, as a reviewer would write it.

@@ -6,8 +6,8 @@ use ntpguard::{
 };
 use ntpguard_common::{Action, Decision, abi::CAUSES, decide};
 use ntpguard_tests::{
+    fixture::{Compiled, compile, path},
     golden::{Expect, Golden, cases},
-    policy::{Compiled, compile, path},
 };
 use std::collections::BTreeMap;
 

@@ -3,16 +3,13 @@
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
     client::{Wire, ask, flood},
-    frame::{Frame, payload},
+    frame::{Frame, SERVER_V4 as SERVER, SERVER_V6 as SERVER6, payload},
     guard::Guarding,
     netns::Lab,
     ntpd::Ntpd,
 };
 use serde_json::Value;
 use std::{fs, path::PathBuf};
-
-const SERVER: &str = "192.0.2.1";
-const SERVER6: &str = "2001:db8::1";
 
 /// Debian's default lines, one ignored network, one without service, one host that may query.
 const CONF: &str = "\

@@ -6,8 +6,8 @@ use ntpguard::{
 };
 use ntpguard_common::{Action, Decision, decide};
 use ntpguard_tests::{
+    fixture::{compile, path},
     frame::{Frame, payload},
-    policy::{compile, path},
 };
 use std::{fs, process::Command};
 

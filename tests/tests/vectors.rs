@@ -4,7 +4,7 @@
 
 use ntpguard::compile::Hardening;
 use ntpguard_common::{Action, decide};
-use ntpguard_tests::{frame::Frame, policy::compile};
+use ntpguard_tests::{fixture::compile, frame::Frame};
 use serde_json::Value;
 use std::{fs, path::Path};
 

@@ -168,7 +168,7 @@ fn rust() -> Result<()> {
         ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src,clippy"];
     // A nightly that is there may be one whose server is out of reach: its sources may still be had.
     let component = ["component", "add", "rust-src", "clippy", "--toolchain", "nightly"];
-    let installed = toolchain::is_installed("nightly");
+    let installed = output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_ok();
     let arguments = if installed { &component[..] } else { &nightly };
     println!("    rustup {}", arguments.join(" "));
     let had = run(Command::new("rustup").args(arguments)).is_ok() && toolchain::has_sources("nightly");

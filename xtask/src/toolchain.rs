@@ -25,12 +25,3 @@ pub(crate) fn has_sources(name: &str) -> bool {
             && Path::new(&sysroot).join("lib/rustlib/src/rust/library/Cargo.lock").exists()
     })
 }
-
-/// Whether the toolchain is installed, with sources or without.
-#[allow(dead_code, reason = "the build script needs only `find`")]
-pub(crate) fn is_installed(name: &str) -> bool {
-    Command::new("rustup")
-        .args(["run", name, "rustc", "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success())
-}

@@ -36,18 +36,7 @@ pub(crate) fn vm(series: Series) -> Result<()> {
     println!("\nLinux {} under qemu:", series.name());
     let image = series.image().context("the kernel isn't unpacked")?;
     let mut qemu = Command::new("timeout");
-    qemu.args([
-        LIMIT,
-        "qemu-system-x86_64",
-        "-accel",
-        "tcg",
-        "-cpu",
-        "max",
-        "-m",
-        "1024",
-        "-nographic",
-        "-no-reboot",
-    ]);
+    qemu.args([LIMIT, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-no-reboot"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(&archive);
     qemu.args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"]).stdin(Stdio::null());

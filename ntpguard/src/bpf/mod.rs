@@ -8,7 +8,6 @@ mod install;
 mod trace;
 
 pub use attach::{Attached, Mode, interface_index};
-pub use trace::Trace;
 
 use crate::{compile::Image, stats::Snapshot};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -105,13 +104,13 @@ impl Guard {
         Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", rules * CAUSES.len())? })
     }
 
-    /// Starts reading the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf, by
+    /// Starts telling the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf, by
     /// [`ntpguard_common::abi::hit`].
     ///
     /// # Errors
     /// The object has no log.
-    pub fn trace(&mut self, causes: Vec<Option<String>>) -> Result<Trace> {
-        Trace::start(&mut self.ebpf, causes)
+    pub fn trace(&mut self, causes: Vec<Option<String>>) -> Result<()> {
+        trace::start(&mut self.ebpf, causes)
     }
 
     /// Runs the program on a frame `repeat` times, attached or not, and counts as for a frame from a wire

@@ -5,32 +5,27 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use ntpguard_common::{Reason, Verdict, abi};
-use tokio::io::{Interest, unix::AsyncFd};
+use std::{os::fd::AsFd as _, thread};
 
-/// A running trace.
-pub struct Trace {
-    log: AsyncFd<EbpfLogger<Words>>,
-}
-
-impl Trace {
-    pub(super) fn start(ebpf: &mut Ebpf, causes: Vec<Option<String>>) -> Result<Self> {
-        let log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
-        // SAFETY: the logger owns the ring buffer's descriptor, never gives it away, and lives in here.
-        let log = unsafe { AsyncFd::register_with_interest(log, Interest::READABLE) }?;
-        Ok(Self { log })
-    }
-
-    /// Waits for lines and writes them to standard error; some are lost if its reader is too far behind.
-    ///
-    /// # Errors
-    /// The ring buffer can't be waited for.
-    pub async fn next(&mut self) -> Result<()> {
-        let mut ready = self.log.readable_mut().await?;
-        ready.get_inner_mut().flush();
-        ready.clear_ready();
-        Ok(())
-    }
+/// Starts a thread that writes the lines to standard error; some are lost if its reader is too far behind. Under a flood
+/// aya-log's `flush` may never return: on a thread of its own, it keeps nobody from stopping the guard.
+pub(super) fn start(ebpf: &mut Ebpf, causes: Vec<Option<String>>) -> Result<()> {
+    let mut log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
+    thread::spawn(move || {
+        loop {
+            let mut readable = [PollFd::new(log.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut readable, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => log.flush(),
+                Err(errno) => return tell(format_args!("no more trace ({errno}); still guarding")),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Turns "reason rule source port" into words.

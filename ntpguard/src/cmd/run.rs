@@ -1,10 +1,10 @@
 //! `ntpguard run`: policy in, filter on, counters out, until a signal; then off.
 
 use crate::{
-    bpf::{self, Guard, Mode, Object, Trace},
+    bpf::{self, Guard, Mode, Object},
     cli,
     compile::Image,
-    conf::{self, ConfFile},
+    conf::{self, ConfFile, Diagnostic},
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     policy::Policy,
@@ -48,8 +48,12 @@ pub fn run(options: &cli::Run) -> Result<(), Fault> {
         }
     }
     let policy = Policy::resolve(&conf, &resolve::addresses);
-    for diagnostic in conf.diagnostics.iter().chain(&policy.diagnostics) {
-        tell(format_args!("{}: warning: {}", conf.show(diagnostic.place), diagnostic.message));
+    let warning =
+        |diagnostic: &Diagnostic| format!("{}: warning: {}", conf.show(diagnostic.place), diagnostic.message);
+    let warnings: Vec<_> = conf.diagnostics.iter().chain(&policy.diagnostics).map(warning).collect();
+    if !warnings.is_empty() {
+        // In one piece: none may be lost, however many there are.
+        tell(format_args!("{}", warnings.join("\n")));
     }
     let image = Image::compile(&policy, &conf, options.hardening());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
@@ -74,18 +78,17 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
 
     let object = if options.trace { Object::Trace } else { Object::Filter };
     let mut guard = Guard::load(object, image).environment()?;
-    let mut trace = match options.trace {
-        true => Some(guard.trace(causes(conf, image)).environment()?),
-        false => None,
-    };
+    if options.trace {
+        guard.trace(causes(conf, image)).environment()?;
+    }
     guard.install(image).environment()?;
     let export = Exporter::new(options.format, conf, image);
     let mut places =
         Places::attach(&options.interface, &mut guard, options.xdp_mode, &export).environment()?;
 
     let start = Instant::now();
-    let (mut last, mut then) = (guard.counters(export.shows_hits()).environment()?, start);
     let zero = guard.counters(true).environment()?;
+    let (mut last, mut then) = (zero.clone(), start);
     let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -101,13 +104,6 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
                 tell(format_args!("SIGHUP: still guarding; restart ntpguard to read a changed configuration"));
-                continue;
-            }
-            outcome = traced(&mut trace) => {
-                if let Err(error) = outcome {
-                    tell(format_args!("no more trace: {error:#}; still guarding"));
-                    trace = None;
-                }
                 continue;
             }
         }
@@ -127,47 +123,60 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
     Ok(())
 }
 
-/// The interfaces to guard.
-struct Places<'a> {
-    /// By name: the index that was last attached to, or that wouldn't be.
-    seen: Vec<(&'a str, Option<u32>)>,
+/// An interface to guard.
+struct Place<'a> {
+    name: &'a str,
+    /// The index under which it is guarded.
+    guarded: Option<u32>,
+    /// The index under which it came back and couldn't be: said once, and tried again.
+    refused: Option<u32>,
 }
 
+/// All of them.
+struct Places<'a>(Vec<Place<'a>>);
+
 impl<'a> Places<'a> {
-    /// Attaches to all of them, and tells when all went well; each once.
+    /// Attaches to all of them, each once, and tells when all went well.
     fn attach(
         names: &'a [String],
         guard: &mut Guard,
         mode: Mode,
         export: &Exporter<'_>,
     ) -> anyhow::Result<Self> {
-        let (mut seen, mut attached) = (Vec::new(), Vec::new());
-        for name in names.iter().map(String::as_str) {
-            if !seen.iter().any(|(known, _)| *known == name) {
-                attached.push((name, guard.attach(name, mode)?));
-                seen.push((name, bpf::interface_index(name)));
+        let (mut places, mut attached) = (Vec::<Place<'_>>::new(), Vec::new());
+        for name in names {
+            if places.iter().all(|place| place.name != name) {
+                attached.push(guard.attach(name, mode)?);
+                places.push(Place { name, guarded: bpf::interface_index(name), refused: None });
             }
         }
-        attached.iter().for_each(|(name, attached)| export.attached(name, attached));
-        Ok(Self { seen })
+        places.iter().zip(&attached).for_each(|(place, attached)| export.attached(place.name, attached));
+        Ok(Self(places))
     }
 
     /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
     /// with its interface, and tells nobody.
     fn follow(&mut self, guard: &mut Guard, mode: Mode, export: &Exporter<'_>) {
-        for (name, seen) in &mut self.seen {
+        for Place { name, guarded, refused } in &mut self.0 {
             let now = bpf::interface_index(name);
-            if *seen == now {
+            if *guarded == now {
                 continue;
             }
-            if seen.is_some() {
+            if guarded.take().is_some() {
                 tell(format_args!("{name} is gone, and nothing guards it until it is back"));
             }
-            *seen = now;
-            if now.is_some() {
-                match guard.attach(name, mode) {
-                    Ok(attached) => export.attached(name, &attached),
-                    Err(error) => tell(format_args!("{name} is back, and can't be guarded: {error:#}")),
+            if now.is_none() {
+                continue;
+            }
+            match guard.attach(name, mode) {
+                Ok(attached) => {
+                    (*guarded, *refused) = (now, None);
+                    export.attached(name, &attached);
+                }
+                Err(_) if *refused == now => (),
+                Err(error) => {
+                    *refused = now;
+                    tell(format_args!("{name} is back, and can't be guarded (tried again): {error:#}"));
                 }
             }
         }
@@ -178,12 +187,4 @@ impl<'a> Places<'a> {
 fn causes(conf: &ConfFile, image: &Image) -> Vec<Option<String>> {
     let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
     lines.map(|line| line.map(|line| format!("{}: {}", conf.show(line.place), line.text))).collect()
-}
-
-/// The next lines of the trace; never, when there is none.
-async fn traced(trace: &mut Option<Trace>) -> anyhow::Result<()> {
-    match trace {
-        Some(trace) => trace.next().await,
-        None => std::future::pending().await,
-    }
 }

@@ -5,11 +5,11 @@
 use anyhow::{Context as _, Result, ensure};
 use ntpguard_tests::{
     client::{Exchange, Wire, ask, flood},
-    frame::{Frame, payload},
+    fixture,
+    frame::{Frame, SERVER_V4 as SERVER, payload},
     guard,
     netns::{INTERFACE, Lab},
     ntpd::Ntpd,
-    policy,
 };
 use std::{
     env, fs,
@@ -18,7 +18,6 @@ use std::{
     thread,
 };
 
-const SERVER: &str = "192.0.2.1";
 const ATTACKER: &str = "192.0.2.66";
 const IGNORED: &str = "198.51.100.5";
 const CLIENTS: [&str; 3] = ["192.0.2.2", "192.0.2.3", "203.0.113.9"];
@@ -53,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn demo() -> Result<()> {
-    let conf = policy::path("demo.conf");
+    let conf = fixture::path("demo.conf");
     let conf = conf.strip_prefix(env::current_dir()?).unwrap_or(&conf);
     let text = fs::read_to_string(conf)?;
     println!("Two hosts in namespaces of their own: a server with NTPsec's ntpd, and the rest of the world.");
