@@ -2,15 +2,16 @@
 //!
 //! Integers only, in host byte order, without padding.
 //!
-//! | map        | type                       | key → value                                   |
-//! |------------|----------------------------|-----------------------------------------------|
-//! | `SETTINGS` | array, 1                   | 0 → [`Settings::to_word`]: what is in force   |
-//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rule::to_words`]      |
-//! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                             |
-//! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]        |
-//! | `HITS`     | per-CPU array              | [`hit`] → [`Counter`]                         |
+//! | map        | type                       | key → value                                          |
+//! |------------|----------------------------|------------------------------------------------------|
+//! | `SETTINGS` | array, 1                   | 0 → [`Settings::to_word`]: what is in force          |
+//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rules::to_words`]            |
+//! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                                    |
+//! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
+//! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]               |
+//! | `HITS`     | per-CPU array              | [`hit`] → [`Counter`]                                |
 
-use crate::{Reason, Verdict};
+use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// How many policies can be in place: the one in force, and the one being built.
@@ -28,11 +29,24 @@ pub struct Settings {
 impl Settings {
     /// A policy is installed.
     pub const INSTALLED: u32 = 1;
-    /// No rule lets anyone query: modes 6 and 7 are dropped before any lookup.
-    pub const NOBODY_QUERIES: u32 = 1 << 1;
-
-    /// Hardening: fragments and sources that can't be are dropped.
-    pub const HARDENING: u32 = 1 << 2;
+    /// Nobody may send mode 6: it is dropped before any lookup.
+    pub const NOBODY_CONTROL: u32 = 1 << 1;
+    /// Nobody may send mode 7, or the daemon doesn't take it: it is dropped before any lookup.
+    pub const NOBODY_PRIVATE: u32 = 1 << 2;
+    /// Hardening: sources that can't be are dropped.
+    pub const HARDEN_SOURCES: u32 = 1 << 3;
+    /// Hardening: fragments are dropped.
+    pub const HARDEN_FRAGMENTS: u32 = 1 << 4;
+    /// Hardening: responses to queries are dropped, whoever sends them.
+    pub const HARDEN_RESPONSES: u32 = 1 << 5;
+    /// Hardening: queries are dropped that the daemon would answer with an error about their form.
+    pub const HARDEN_FORM: u32 = 1 << 6;
+    /// The daemon is ntp.org's ntpd 4.2.8; with neither this nor [`Settings::NTPSEC`], 4.2.6.
+    pub const NTP_428: u32 = 1 << 7;
+    /// The daemon is NTPsec's.
+    pub const NTPSEC: u32 = 1 << 8;
+    /// The daemon has keys, so that a MAC may be right.
+    pub const KEYS: u32 = 1 << 9;
 
     /// Whether all of these bits are set.
     #[inline(always)]
@@ -53,12 +67,12 @@ impl Settings {
     }
 }
 
-/// What a source may do: the value of a prefix, there as two words.
+/// What a source may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Bits of `Rule::*`.
+    /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
     pub flags: u32,
-    /// Its place in the image's table of rules, and so of its counters in `HITS` (see [`hit`]).
+    /// Its place among the counters in `HITS` (see [`hit`]); [`Verdict::NO_RULE`] if it has none.
     pub index: u32,
 }
 
@@ -71,6 +85,16 @@ impl Rule {
     pub const NOQUERY: u32 = 1 << 2;
     /// Hardening: modes 6 and 7 are dropped because no explicit line permits them.
     pub const UNLISTED: u32 = 1 << 3;
+    /// `version`: versions other than 4 are dropped.
+    pub const VERSION: u32 = 1 << 4;
+    /// `notrust`: modes 0 to 5 without a MAC are dropped.
+    pub const NOTRUST: u32 = 1 << 5;
+    /// The source is this host itself.
+    pub const OWN: u32 = 1 << 6;
+    /// `mssntp`: a MAC that no key verifies may pass all the same.
+    pub const MSSNTP: u32 = 1 << 7;
+    /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
+    pub const GAPS_SHIFT: u32 = 16;
 
     /// Any of these keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
@@ -81,23 +105,108 @@ impl Rule {
         self.flags & bits != 0
     }
 
+    /// The gaps that come before this rule if they hold the source, the first one at bit 0.
+    #[inline(always)]
+    pub const fn gaps(self) -> u32 {
+        self.flags >> Self::GAPS_SHIFT
+    }
+}
+
+/// What the sources of a prefix may do: the value of a trie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// From any UDP port but 123.
+    pub any_port: Rule,
+    /// From UDP port 123, where `ntpport` entries count (ntp_restrict.c:match_restrict4_addr).
+    pub ntp_port: Rule,
+}
+
+impl Rules {
+    /// The one for a UDP source port, in host byte order.
+    #[inline(always)]
+    pub const fn of(self, port: u16) -> Rule {
+        if port == crate::wire::ntp::PORT { self.ntp_port } else { self.any_port }
+    }
+
     /// As it lies in a trie. An array, since Linux 6.1 refuses an inner map made without BTF where the
     /// template's value is a struct: it takes "no timer found" and "no timer looked for" for different layouts
     /// (kernel/bpf/map_in_map.c:bpf_map_meta_equal, timer_off).
     #[inline(always)]
-    pub const fn to_words(self) -> [u32; 2] {
-        [self.flags, self.index]
+    pub const fn to_words(self) -> [u32; 4] {
+        [self.any_port.flags, self.any_port.index, self.ntp_port.flags, self.ntp_port.index]
     }
 
-    /// The reverse of [`Rule::to_words`].
+    /// The reverse of [`Rules::to_words`].
     #[inline(always)]
-    pub const fn from_words([flags, index]: [u32; 2]) -> Self {
-        Self { flags, index }
+    pub const fn from_words([any_flags, any_index, ntp_flags, ntp_index]: [u32; 4]) -> Self {
+        Self {
+            any_port: Rule { flags: any_flags, index: any_index },
+            ntp_port: Rule { flags: ntp_flags, index: ntp_index },
+        }
+    }
+}
+
+/// An entry whose mask has gaps, which no trie can hold.
+///
+/// ntpd compares addresses before masks, so such an entry may stand before one with a longer prefix. Where it does is
+/// known when the policy is compiled: each rule names the gaps that come before it ([`Rule::gaps`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// The network's address as big-endian words; IPv4 in the first.
+    pub address: [u32; 4],
+    /// Its mask, alike.
+    pub mask: [u32; 4],
+    /// What its sources may do.
+    pub rule: Rule,
+}
+
+impl Gap {
+    /// As many in one family; with more, some are not enforced.
+    pub const MAX: u32 = 16;
+    /// Places for all of them: two families in each slot.
+    pub const ALL: u32 = Self::MAX * 2 * SLOTS;
+
+    /// Where one lies in `GAPS`; `number` is its place in the order of its family.
+    #[inline(always)]
+    pub const fn place(slot: u32, is_v6: bool, number: u32) -> u32 {
+        (slot * 2 + is_v6 as u32) * Self::MAX + number
+    }
+
+    /// A source's address as big-endian words.
+    #[inline(always)]
+    pub fn words(source: &Source) -> [u32; 4] {
+        match *source {
+            Source::V4(address) => [u32::from_be_bytes(address), 0, 0, 0],
+            Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
+                [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_be_bytes)
+            }
+        }
+    }
+
+    /// Whether it holds an address, given as [`Gap::words`].
+    #[inline(always)]
+    pub const fn holds(&self, words: [u32; 4]) -> bool {
+        let Self { address: [a, b, c, d], mask: [i, j, k, l], .. } = *self;
+        let [w, x, y, z] = words;
+        (w & i ^ a) | (x & j ^ b) | (y & k ^ c) | (z & l ^ d) == 0
+    }
+
+    /// As it lies in the map.
+    pub const fn to_words(self) -> [u32; 10] {
+        let Self { address: [a, b, c, d], mask: [i, j, k, l], rule: Rule { flags, index } } = self;
+        [a, b, c, d, i, j, k, l, flags, index]
+    }
+
+    /// The reverse of [`Gap::to_words`].
+    #[inline(always)]
+    pub const fn from_words([a, b, c, d, i, j, k, l, flags, index]: [u32; 10]) -> Self {
+        Self { address: [a, b, c, d], mask: [i, j, k, l], rule: Rule { flags, index } }
     }
 }
 
 /// The reasons that a flag of a rule gives, in the order of the rule's counters.
-pub const CAUSES: [Reason; 3] = [Reason::Ignore, Reason::Noquery, Reason::Noserve];
+pub const CAUSES: [Reason; 5] =
+    [Reason::Ignore, Reason::Noquery, Reason::Noserve, Reason::Version, Reason::Notrust];
 
 /// The counter of a drop that a flag of a rule caused.
 #[inline(always)]
@@ -143,16 +252,26 @@ mod tests {
 
     #[test]
     fn settings_are_one_word() {
-        let settings = Settings { flags: Settings::INSTALLED | Settings::HARDENING, slot: 1 };
+        let settings = Settings { flags: Settings::INSTALLED | Settings::NOBODY_PRIVATE, slot: 1 };
         assert_eq!(settings.to_word(), 0x0000_0001_0000_0005);
         assert_eq!(Settings::from_word(settings.to_word()), settings);
+    }
+
+    #[test]
+    fn a_gap_holds_what_agrees_where_its_mask_is_set() {
+        let gap = Gap { address: [0x0a00_0005, 0, 0, 0], mask: [0xff00_00ff, 0, 0, 0], ..Gap::default() };
+        assert!(gap.holds(Gap::words(&Source::V4([10, 9, 8, 5]))));
+        assert!(!gap.holds(Gap::words(&Source::V4([10, 9, 8, 6]))));
+        assert!(!gap.holds(Gap::words(&Source::V4([11, 9, 8, 5]))));
+        assert_eq!(Gap::from_words(gap.to_words()), gap);
+        assert_eq!(Gap::place(1, true, 15), Gap::ALL - 1);
     }
 
     #[test]
     fn each_cause_has_a_counter_of_its_own() {
         for (place, cause) in CAUSES.into_iter().enumerate() {
             let verdict = Verdict { reason: cause, rule: 5, datagram: None };
-            assert_eq!(hit(verdict), Some(15 + place as u32));
+            assert_eq!(hit(verdict), Some(25 + place as u32));
         }
         for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
             assert_eq!(hit(Verdict { reason: *reason, rule: 5, datagram: None }), None);

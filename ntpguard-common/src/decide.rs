@@ -4,19 +4,20 @@
 //! 1. what isn't UDP to port 123 passes before any map is touched;
 //! 2. without a policy everything passes;
 //! 3. fragments and contradictory lengths, since nothing after them can be judged;
-//! 4. modes 6 and 7 when nobody may query: no lookup, since this is what floods are made of;
-//! 5. sources that can't be, so that no spoofer reaches the rule of another;
-//! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve;
-//! 7. what every daemon discards by its form.
+//! 4. responses, and modes 6 and 7 when nobody may query: no lookup, since this is what floods are made of;
+//! 5. sources that can't be, so that no spoofer reaches the rule of another; source ports that the daemon refuses;
+//! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version;
+//! 7. what the daemon discards by its form; notrust, which asks for a MAC, last.
 
 use crate::{
     abi::{Rule, Settings},
+    form::{self, Trailer},
     packet::Packet,
     reason::{Action, Reason},
     source::Source,
     wire::{
         self, Datagram, Located,
-        ntp::{self, Mode},
+        ntp::{CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
     },
 };
 
@@ -24,8 +25,8 @@ use crate::{
 pub trait Lookup {
     /// What is in force now; one consistent reading.
     fn settings(&self) -> Settings;
-    /// The rule of the longest prefix that holds the source, in the given slot.
-    fn rule(&self, slot: u32, source: &Source) -> Option<Rule>;
+    /// The rule for a source and its UDP port (host byte order), in the given slot.
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule>;
 }
 
 /// What becomes of a packet to UDP port 123, and why.
@@ -98,7 +99,7 @@ where
         let Some(verdict) = judge(packet, policy, settings, datagram) else { return Decision::Truncated };
         verdict
     } else if located == Located::Fragment {
-        Verdict::of(if settings.has(Settings::HARDENING) { Reason::Fragment } else { Reason::Unread })
+        Verdict::of(if settings.has(Settings::HARDEN_FRAGMENTS) { Reason::Fragment } else { Reason::Unread })
     } else {
         Verdict::of(Reason::Malformed)
     };
@@ -112,44 +113,165 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    let Datagram { source, payload, length, .. } = datagram;
+    let Datagram { source, source_port, payload, length, .. } = datagram;
     let by_no_rule = |reason| Some(Verdict { reason, rule: Verdict::NO_RULE, datagram: Some(datagram) });
-    if length == 0 {
-        // The daemons' read_network_packet() discards it.
+    if length < 2 {
+        // Too short for any mode of any daemon. Two, so that the verifier learns the packet's end: it makes nothing
+        // of a one-byte compare that the compiler has turned into `pointer >= end`
+        // (kernel/bpf/verifier.c:find_good_pkt_pointers).
         return by_no_rule(Reason::Malformed);
     }
-    // Two bytes, the UDP header's last and the payload's first: the verifier learns nothing from a one-byte
-    // compare that the compiler has turned into `pointer >= end` (kernel/bpf/verifier.c:find_good_pkt_pointers).
-    let [_, first_byte]: [u8; 2] = packet.load(payload - 1)?;
-    let mode = Mode::of(first_byte);
-    // A query's own reason, when no line lets its source ask.
-    let unlisted = match mode {
-        Mode::Time => None,
-        Mode::Control => Some(Reason::Mode6),
-        Mode::Private => Some(Reason::Mode7),
-    };
-    if let Some(unlisted) = unlisted
-        && settings.has(Settings::NOBODY_QUERIES)
+    let [first, second]: [u8; 2] = packet.load(payload)?;
+    let mode = Mode::of(first);
+    if mode != Mode::Time {
+        // In the first byte of mode 7, in the second of mode 6: the bit that says "response".
+        let (response, nobody, unlisted) = match mode {
+            Mode::Private => (first, Settings::NOBODY_PRIVATE, Reason::Mode7),
+            _ => (second, Settings::NOBODY_CONTROL, Reason::Mode6),
+        };
+        if response & 0x80 != 0 && settings.has(Settings::HARDEN_RESPONSES) {
+            return by_no_rule(Reason::Response);
+        }
+        if settings.has(nobody) {
+            return by_no_rule(unlisted);
+        }
+    }
+    if source.is_impossible()
+        && let Some(reason) = impossible(settings, &source)
     {
-        return by_no_rule(unlisted);
+        return by_no_rule(reason);
     }
-    if settings.has(Settings::HARDENING) && source.is_impossible() {
-        return by_no_rule(Reason::ImpossibleSource);
+    if source_port < form::lowest_source_port(settings) {
+        return by_no_rule(Reason::SourcePort);
     }
-    let Some(rule) = policy.rule(settings.slot, &source) else { return by_no_rule(Reason::NoPolicy) };
-    let reason = match unlisted {
-        _ if rule.has(Rule::IGNORE) => Reason::Ignore,
-        None if rule.has(Rule::NOSERVE) => Reason::Noserve,
-        Some(_) if rule.has(Rule::NOQUERY) => Reason::Noquery,
-        Some(unlisted) if rule.has(Rule::UNLISTED) => unlisted,
-        _ => {
-            let (discarded, passed) = match mode {
-                Mode::Time => (ntp::discards_time(first_byte, length), Reason::Time),
-                Mode::Control => (ntp::discards_control(packet, payload, length)?, Reason::Query),
-                Mode::Private => (ntp::discards_private(packet, payload, length)?, Reason::Query),
-            };
-            if discarded { Reason::Malformed } else { passed }
+    let Some(rule) = policy.rule(settings.slot, &source, source_port) else {
+        return by_no_rule(Reason::NoPolicy);
+    };
+    let reason = if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+        Reason::ImpossibleSource
+    } else if rule.has(Rule::IGNORE) {
+        Reason::Ignore
+    } else {
+        match mode {
+            Mode::Time => time(packet, settings, rule, payload, length, first)?,
+            Mode::Control => control(packet, settings, rule, payload, length, first)?,
+            Mode::Private => private(packet, settings, rule, payload, length)?,
         }
     };
     Some(Verdict { reason, rule: rule.index, datagram: Some(datagram) })
+}
+
+/// What becomes of a packet from a source that can't be; `None` if it is judged like any other.
+#[inline(always)]
+fn impossible(settings: Settings, source: &Source) -> Option<Reason> {
+    if settings.has(Settings::HARDEN_SOURCES) {
+        Some(Reason::ImpossibleSource)
+    } else if source.is_multicast() {
+        // All daemons: ntp_restrict.c:restrictions.
+        Some(Reason::Ignore)
+    } else if source.is_loopback_v6() && settings.flags & (Settings::NTP_428 | Settings::NTPSEC) != 0 {
+        // Arrived on another interface than lo: ntp_io.c:read_network_packet (Bug 2672).
+        Some(Reason::ImpossibleSource)
+    } else {
+        None
+    }
+}
+
+/// Judges a time packet.
+#[inline(always)]
+fn time<P: Packet + ?Sized>(
+    packet: &P,
+    settings: Settings,
+    rule: Rule,
+    payload: usize,
+    length: usize,
+    first: u8,
+) -> Option<Reason> {
+    if rule.has(Rule::NOSERVE) {
+        return Some(Reason::Noserve);
+    }
+    if rule.has(Rule::VERSION) && is_not_version_4(first) {
+        return Some(Reason::Version);
+    }
+    if let Some(reason) = form::discards_time(settings, first, length) {
+        return Some(reason);
+    }
+    let trailer = form::trailer(packet, settings, first, payload, length)?;
+    let ntpsec = settings.has(Settings::NTPSEC);
+    Some(match trailer {
+        Trailer::Bad => Reason::Malformed,
+        Trailer::Nothing if rule.has(Rule::NOTRUST) => Reason::Notrust,
+        // NTPsec looks for a key before it looks at extension fields, NTS's too (ntp_proto.c:receive).
+        Trailer::Extensions if rule.has(Rule::NOTRUST) && ntpsec => Reason::Notrust,
+        // With `mssntp`, what looks like a MAC may be a request to Samba, and pass.
+        Trailer::Mac if ntpsec && !settings.has(Settings::KEYS) && !rule.has(Rule::MSSNTP) => Reason::Mac,
+        _ => Reason::Time,
+    })
+}
+
+/// Judges a mode 6 query.
+#[inline(always)]
+fn control<P: Packet + ?Sized>(
+    packet: &P,
+    settings: Settings,
+    rule: Rule,
+    payload: usize,
+    length: usize,
+    first: u8,
+) -> Option<Reason> {
+    if rule.has(Rule::NOQUERY) {
+        return Some(Reason::Noquery);
+    }
+    // In NTPsec alone the flag reaches queries too (ntp_proto.c:check_early_restrictions).
+    if rule.has(Rule::VERSION) && settings.has(Settings::NTPSEC) && is_not_version_4(first) {
+        return Some(Reason::Version);
+    }
+    if rule.has(Rule::UNLISTED) {
+        return Some(Reason::Mode6);
+    }
+    if length < CONTROL_HEADER_LEN {
+        return Some(Reason::Malformed);
+    }
+    let head = Control::load(packet, payload)?;
+    Some(if head.is_discarded() {
+        Reason::Malformed
+    } else if settings.has(Settings::HARDEN_FORM) && head.is_bad(length) {
+        Reason::BadQuery
+    } else {
+        Reason::Query
+    })
+}
+
+/// Judges a mode 7 query, of a daemon that takes them.
+#[inline(always)]
+fn private<P: Packet + ?Sized>(
+    packet: &P,
+    settings: Settings,
+    rule: Rule,
+    payload: usize,
+    length: usize,
+) -> Option<Reason> {
+    if rule.has(Rule::NOQUERY) {
+        return Some(Reason::Noquery);
+    }
+    if rule.has(Rule::UNLISTED) {
+        return Some(Reason::Mode7);
+    }
+    if length < PRIVATE_HEADER_LEN {
+        return Some(Reason::Malformed);
+    }
+    let head = Private::load(packet, payload)?;
+    Some(if head.is_discarded() {
+        Reason::Malformed
+    } else if settings.has(Settings::HARDEN_FORM) && head.is_bad(length) {
+        Reason::BadQuery
+    } else {
+        Reason::Query
+    })
+}
+
+/// What the flag `version` refuses.
+#[inline(always)]
+const fn is_not_version_4(first_byte: u8) -> bool {
+    first_byte >> 3 & 7 != 4
 }

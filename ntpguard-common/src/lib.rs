@@ -15,6 +15,7 @@
 
 pub mod abi;
 pub mod decide;
+pub mod form;
 pub mod packet;
 pub mod reason;
 pub mod source;

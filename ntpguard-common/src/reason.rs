@@ -48,13 +48,20 @@ reasons! {
     Unread           Pass "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
     NoPolicy         Pass "no-policy"         "no policy is installed: everything passes";
     Mode6            Drop "mode6"             "a mode 6 query (ntpq), and no restrict line lets this source query";
-    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist), and no restrict line lets this source query";
-    Ignore           Drop "ignore"            "the source's restrict line says ignore";
+    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist), and no restrict line lets this source query, or the daemon has no mode 7";
+    Ignore           Drop "ignore"            "the source's restrict line says ignore; or a multicast source, which the daemon ignores";
     Noquery          Drop "noquery"           "a query, and the source's restrict line says noquery";
     Noserve          Drop "noserve"           "a time packet, and the source's restrict line says noserve";
-    ImpossibleSource Drop "impossible-source" "a source that can't be: loopback, unspecified, multicast, broadcast, IPv4-mapped";
+    Version          Drop "version"           "another NTP version than 4, and the source's restrict line says version";
+    Notrust          Drop "notrust"           "a time packet without a MAC, and the source's restrict line says notrust";
+    ImpossibleSource Drop "impossible-source" "a source that can't be: loopback, this host's own, unspecified, multicast, broadcast, IPv4-mapped";
+    SourcePort       Drop "source-port"       "a UDP source port that the daemon refuses: below 123 in 4.2.6, 0 in 4.2.8";
     Fragment         Drop "fragment"          "the first fragment of a datagram to port 123, or one that hides its port in the next (RFC 8200, 4.5)";
-    Malformed        Drop "malformed"         "what every daemon discards by its form: empty, too short, impossible lengths, version 0, a response";
+    Malformed        Drop "malformed"         "what the daemon discards by its form: empty, too short, impossible lengths, an impossible version";
+    Mode             Drop "mode"              "a mode that the daemon takes from nobody: 0 except in version 1, in NTPsec also 2 and 5";
+    Mac              Drop "mac"               "a MAC, which NTPsec without keys discards";
+    Response         Drop "response"          "a response (mode 6 or 7) that arrives as if it were a query: a reflection, or a loop";
+    BadQuery         Drop "bad-query"         "a query that the daemon would answer with an error about its form";
 }
 
 impl Reason {

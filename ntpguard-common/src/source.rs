@@ -31,6 +31,21 @@ impl Source {
             }
         }
     }
+
+    /// 224/4 or ff00::/8.
+    #[inline(always)]
+    pub const fn is_multicast(&self) -> bool {
+        match *self {
+            Self::V4([first, ..]) => first >> 4 == 0xe,
+            Self::V6([first, ..]) => first == 0xff,
+        }
+    }
+
+    /// `::1`.
+    #[inline(always)]
+    pub fn is_loopback_v6(&self) -> bool {
+        matches!(*self, Self::V6(address) if halves(address) == [0, 1])
+    }
 }
 
 /// The two 64-bit halves of an IPv6 address: the BPF target has no 128-bit registers.

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Lookup, Reason, Source, Verdict,
-    abi::{Counter, Rule, SLOTS, Settings, hit},
+    abi::{Counter, Gap, Rule, Rules, SLOTS, Settings, hit},
 };
 
 /// Entries in the templates of the inner tries. The loader makes each trie as large as its policy.
@@ -17,10 +17,13 @@ const TEMPLATE: usize = 1;
 static SETTINGS: Array<u64, 1> = Array::new();
 
 #[btf_map]
-static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 2], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 4], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
-static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 2], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 4], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+static GAPS: Array<[u32; 10], { Gap::ALL as usize }> = Array::new();
 
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
@@ -43,13 +46,32 @@ impl Lookup for Maps {
     }
 
     #[inline(always)]
-    fn rule(&self, slot: u32, source: &Source) -> Option<Rule> {
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule> {
         let words = match *source {
             Source::V4(address) => RULES_V4.get(slot)?.get(&Key::new(32, address)),
             Source::V6(address) => RULES_V6.get(slot)?.get(&Key::new(128, address)),
         };
-        words.map(|words| Rule::from_words(*words))
+        let rule = Rules::from_words(*words?).of(port);
+        Some(if rule.gaps() == 0 { rule } else { before(rule, slot, source) })
     }
+}
+
+/// The first of the gaps before a rule that holds the source, or the rule itself.
+#[inline(always)]
+fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
+    let words = Gap::words(source);
+    let is_v6 = matches!(source, Source::V6(_));
+    for number in 0..Gap::MAX {
+        if rule.gaps() >> number & 1 != 0
+            && let Some(gap) = GAPS.get(Gap::place(slot, is_v6, number))
+        {
+            let gap = Gap::from_words(*gap);
+            if gap.holds(words) {
+                return gap.rule;
+            }
+        }
+    }
+    rule
 }
 
 /// Counts a verdict on this CPU: under its reason, and if a rule's flag caused it, there.

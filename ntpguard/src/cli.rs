@@ -2,10 +2,11 @@
 
 use crate::{
     bpf::Mode,
-    compile::{Hardening, Queries},
+    compile::{Harden, Hardening, Queries},
+    dialect::{Dialect, Ordering},
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{path::PathBuf, time::Duration};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// An XDP filter in front of an unmodified ntpd: drops NTP queries (mode 6 and 7, monlist) and enforces the
 /// restrict lines of ntp.conf before a packet reaches the stack, and counts every drop.
@@ -22,6 +23,49 @@ pub struct Cli {
 pub enum Verb {
     /// Stand in front of the daemon and show what is dropped, until SIGINT or SIGTERM.
     Run(Run),
+    /// Read an ntp.conf as the daemon does, and say what it really does.
+    Check(Check),
+    /// Say what becomes of a packet, and which line is to blame.
+    Explain(Box<Explain>),
+    /// Say what would have been dropped of a capture.
+    Replay(Replay),
+}
+
+/// How ntp.conf is read.
+#[derive(Args, Clone, Debug)]
+pub struct Reading {
+    /// The daemon that reads the file [default: the one that runs or is installed here].
+    #[arg(long, value_enum, value_name = "DAEMON")]
+    pub dialect: Option<Dialect>,
+
+    /// Where ntp.org's ntpd 4.2.8 puts ntpport lines: p17 for releases before 4.2.8p18 [default: that of the release
+    /// found, or p18].
+    #[arg(long, value_enum)]
+    pub ordering: Option<Ordering>,
+}
+
+/// What is dropped beyond the daemon's own reading.
+#[derive(Args, Clone, Debug)]
+pub struct Hardened {
+    /// Who may send queries (mode 6 and 7): sources that a restrict line other than default lets query, or
+    /// whoever the daemon itself would answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub queries: Queries,
+
+    /// What else is dropped that the daemon might take: all of it, unless some are named.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,…", default_values_t = Harden::value_variants().to_vec())]
+    pub harden: Vec<Harden>,
+
+    /// Only the daemon's own reading: nothing is dropped that it would have taken. Implies `--queries restrict`.
+    #[arg(long, conflicts_with_all = ["queries", "harden"])]
+    pub no_hardening: bool,
+}
+
+impl Hardened {
+    /// What the options come to.
+    pub fn hardening(&self) -> Hardening {
+        if self.no_hardening { Hardening::NONE } else { Hardening::new(self.queries, &self.harden) }
+    }
 }
 
 /// The options of `run`.
@@ -35,18 +79,17 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+
     /// Where the program runs: in the driver, in the stack, or the best there is.
     #[arg(long, value_enum, default_value_t)]
     pub xdp_mode: Mode,
 
-    /// Who may send queries (mode 6 and 7): sources that a restrict line other than default lets query, or
-    /// whoever the daemon itself would answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub queries: Queries,
-
-    /// Only the daemon's own reading: nothing is dropped that it would have taken. Implies `--queries restrict`.
-    #[arg(long, conflicts_with = "queries")]
-    pub no_hardening: bool,
+    /// What is dropped beyond the daemon's reading.
+    #[command(flatten)]
+    pub hardened: Hardened,
 
     /// A readable line or one JSON object a line.
     #[arg(long, value_enum, default_value_t)]
@@ -61,11 +104,146 @@ pub struct Run {
     pub trace: bool,
 }
 
-impl Run {
-    /// What the options ask for beyond the daemon's reading.
-    pub fn hardening(&self) -> Hardening {
-        if self.no_hardening { Hardening::NONE } else { Hardening { queries: self.queries, packets: true } }
+/// The options of `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
+    pub file: Option<PathBuf>,
+
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+
+    /// What is dropped beyond the daemon's reading.
+    #[command(flatten)]
+    pub hardened: Hardened,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Exit with 1 on warnings, too.
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// The options of `explain`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("packet").required(true).args(["payload", "mode", "frame", "vectors"]))]
+pub struct Explain {
+    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
+    #[arg(long, value_name = "FILE", conflicts_with = "vectors")]
+    pub config: Option<PathBuf>,
+
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+
+    /// What is dropped beyond the daemon's reading.
+    #[command(flatten)]
+    pub hardened: Hardened,
+
+    /// The packet's source address.
+    #[arg(long, value_name = "ADDR", required_unless_present_any = ["frame", "vectors"])]
+    pub source: Option<IpAddr>,
+
+    /// Its UDP source port.
+    #[arg(long, value_name = "N", default_value_t = 40_000)]
+    pub source_port: u16,
+
+    /// Its UDP payload.
+    #[arg(long, value_name = "HEX", value_parser = hex)]
+    pub payload: Option<Bytes>,
+
+    /// A usual packet of this mode instead: 3 a client, 6 ntpq's readvar, 7 monlist.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..8))]
+    pub mode: Option<u8>,
+
+    /// Of mode 6 the opcode, of mode 7 the request code.
+    #[arg(long, value_name = "N", requires = "mode")]
+    pub request: Option<u8>,
+
+    /// A whole Ethernet frame instead.
+    #[arg(long, value_name = "HEX", value_parser = hex, conflicts_with_all = ["source", "source_port"])]
+    pub frame: Option<Bytes>,
+
+    /// Many packets, one JSON object a line: conf, src, sport, payload_hex. Names in them are not looked up.
+    #[arg(long, value_name = "FILE")]
+    pub vectors: Option<PathBuf>,
+
+    /// An address of the daemon's host; may be given more than once [default: those of this host].
+    #[arg(long, value_name = "ADDR")]
+    pub local_address: Vec<IpAddr>,
+
+    /// Who is asked: the program in the kernel, the same code on the host, or the first that can be.
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineChoice,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Who judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// The kernel if it may be, else the host.
+    #[default]
+    Auto,
+    /// The XDP program, by BPF_PROG_TEST_RUN.
+    Kernel,
+    /// The same code, compiled for the host.
+    Host,
+}
+
+/// The options of `replay`.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// A capture: pcap or pcapng; `-` for standard input.
+    pub capture: PathBuf,
+
+    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+
+    /// What is dropped beyond the daemon's reading.
+    #[command(flatten)]
+    pub hardened: Hardened,
+
+    /// An address of the daemon's host; may be given more than once [default: those of this host].
+    #[arg(long, value_name = "ADDR")]
+    pub local_address: Vec<IpAddr>,
+
+    /// How many sources to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Bytes given as hexadecimal digits.
+#[derive(Clone, Debug)]
+pub struct Bytes(pub Vec<u8>);
+
+/// Reads hexadecimal digits, in pairs, spaces and colons between them allowed.
+pub(crate) fn hex(text: &str) -> Result<Bytes, String> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':')
+        .map(|c| {
+            c.to_digit(16).map(|digit| digit as u8).ok_or_else(|| format!("`{c}` is no hexadecimal digit"))
+        })
+        .collect::<Result<_, _>>()?;
+    if digits.len() % 2 == 1 {
+        return Err("an odd number of hexadecimal digits".to_owned());
     }
+    Ok(Bytes(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
 }
 
 /// How to write.
@@ -101,6 +279,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        assert_eq!(hex("17 00:03 2A").unwrap().0, [0x17, 0, 3, 0x2a]);
+        assert!(hex("").unwrap().0.is_empty());
+        assert!(hex("170").is_err() && hex("1g").is_err());
     }
 
     #[test]

@@ -1,45 +1,28 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but its flags and rules decides (their lines are for people). The loader
-//! copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the same
-//! verdicts.
+//! Contract: an image is complete; nothing but its flags, prefixes and gaps decides (its rules are for people). The
+//! loader copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the
+//! same verdicts.
+//!
+//! With masks that are prefixes, ntpd's order of entries and the longest prefix come to the same: of two that hold
+//! a source, the longer one has the higher address, or an equal one and the higher mask. A mask with gaps may stand
+//! anywhere; which rules it stands before is written into them.
 
 use crate::{
-    conf::{ConfFile, Flags, Place},
+    conf::{ConfFile, Family, Flags, Place},
+    net::{self, Net},
     policy::{Entry, Policy},
 };
 use ipnet::IpNet;
 use ntpguard_common::{
-    Reason, Source,
-    abi::{Rule, Settings},
+    Reason, Source, Verdict,
+    abi::{Gap, Rule, Rules, Settings},
 };
-use std::net::IpAddr;
+use std::collections::HashMap;
 
-/// Who may query (modes 6 and 7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Queries {
-    /// Sources that a restrict line other than `default` names and lets query: hardening.
-    #[default]
-    Listed,
-    /// Whoever the daemon would answer, by its own reading.
-    Restrict,
-}
+mod harden;
 
-/// What is dropped beyond the daemon's own reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hardening {
-    /// Who may query.
-    pub queries: Queries,
-    /// Whether fragments and sources that can't be are dropped.
-    pub packets: bool,
-}
-
-impl Hardening {
-    /// All of it: the default.
-    pub const ALL: Self = Self { queries: Queries::Listed, packets: true };
-    /// None: the daemon's bare reading.
-    pub const NONE: Self = Self { queries: Queries::Restrict, packets: false };
-}
+pub use harden::{Harden, Hardening, Queries};
 
 /// A line of ntp.conf that made a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,27 +35,33 @@ pub struct Line {
     pub flags: Flags,
 }
 
-/// A prefix and what its sources may do.
+/// An entry of the daemon's list, and what its sources may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRule {
-    /// The prefix.
-    pub net: IpNet,
-    /// Goes into the map; its index is the rule's place in [`Image::rules`].
+    /// Whom it speaks of.
+    pub net: Net,
+    /// Only packets from UDP port 123.
+    pub ntpport: bool,
+    /// Its index is its place in [`Image::rules`].
     pub rule: Rule,
     /// The lines it comes from; none for a built-in default.
     pub lines: Vec<Line>,
 }
 
 impl ImageRule {
-    /// The line that is to blame for a drop; `None` if none is (hardening, form).
+    /// The line that is to blame for a drop; `None` if none is (built in, hardening, form).
     pub fn cause(&self, reason: Reason) -> Option<&Line> {
-        let flag = match reason {
+        let flags = match reason {
             Reason::Ignore => Flags::IGNORE,
             Reason::Noserve => Flags::NOSERVE,
             Reason::Noquery => Flags::NOQUERY,
+            Reason::Version => Flags::VERSION,
+            Reason::Notrust => Flags::NOTRUST,
+            // Nobody may query, so nobody's rule was asked.
+            Reason::Mode6 | Reason::Mode7 => Flags::NOQUERY.with(Flags::IGNORE),
             _ => return None,
         };
-        self.lines.iter().find(|line| line.flags.has(flag))
+        self.lines.iter().find(|line| line.flags.has(flags))
     }
 }
 
@@ -81,82 +70,213 @@ impl ImageRule {
 pub struct Image {
     /// Bits of [`Settings`].
     pub flags: u32,
-    /// The rules, by their index.
+    /// The daemon's entries, in its order, without those for its own addresses.
     pub rules: Vec<ImageRule>,
+    /// What the tries hold.
+    pub prefixes: HashMap<IpNet, Rules>,
+    /// The entries whose masks have gaps, in the daemon's order, IPv4 and IPv6.
+    pub gaps: [Vec<Gap>; 2],
+    /// The lengths of the prefixes, longest first, IPv4 and IPv6.
+    lengths: [Vec<u8>; 2],
 }
 
 impl Image {
     /// Compiles a policy; `conf` lends the text of its lines.
     pub fn compile(policy: &Policy, conf: &ConfFile, hardening: Hardening) -> Self {
-        let rules: Vec<_> = (0..)
-            .zip(&policy.entries)
-            .map(|(index, (net, entry))| {
-                let blurred = policy.blurred.iter().any(|wide| wide.contains(net));
-                let flags = rule_flags(net, entry, policy.source, blurred, hardening.queries);
-                let lines = entry.lines.iter().map(|&line| {
-                    let restrict = &conf.restricts[line];
-                    Line { place: restrict.place, text: restrict.text.clone(), flags: restrict.flags }
-                });
-                ImageRule { net: *net, rule: Rule { flags, index }, lines: lines.collect() }
+        let mut next = 0;
+        let ranked: Vec<Ranked<'_>> = policy
+            .entries
+            .iter()
+            .map(|entry| {
+                let index = if entry.own { Verdict::NO_RULE } else { next };
+                next += u32::from(!entry.own);
+                let flags = rule_flags(entry, policy.source, conf, hardening);
+                Ranked { entry, rule: Rule { flags, index } }
             })
             .collect();
-        // Rules for sources that no wire brings have no say: they never get as far as a lookup.
-        let asked = |rule: &ImageRule| !rule.rule.has(Rule::ANY_NOQUERY) && !is_impossible(&rule.net);
-        let nobody = if rules.iter().any(asked) { 0 } else { Settings::NOBODY_QUERIES };
-        let hardened = if hardening.packets { Settings::HARDENING } else { 0 };
-        Self { flags: Settings::INSTALLED | nobody | hardened, rules }
+        let rules =
+            ranked.iter().filter(|ranked| !ranked.entry.own).map(|ranked| ranked.image_rule(conf)).collect();
+
+        let mut image = Self {
+            flags: 0,
+            rules,
+            prefixes: HashMap::new(),
+            gaps: [vec![], vec![]],
+            lengths: [vec![], vec![]],
+        };
+        for family in [Family::V4, Family::V6] {
+            let of_family: Vec<_> =
+                ranked.iter().filter(|ranked| ranked.entry.net.family() == family).collect();
+            image.compile_family(family as usize, &of_family);
+        }
+        let daemon = conf.daemon.setting() | if conf.trusts_keys { Settings::KEYS } else { 0 };
+        image.flags = Settings::INSTALLED | hardening.packets | daemon;
+        if !image.anyone_queries() {
+            image.flags |= Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE;
+        }
+        if !conf.takes_mode7() {
+            image.flags |= Settings::NOBODY_PRIVATE;
+        }
+        image
+    }
+
+    fn compile_family(&mut self, family: usize, ranked: &[&Ranked<'_>]) {
+        let with_gaps: Vec<(usize, &Ranked<'_>)> = (0..)
+            .zip(ranked.iter().copied())
+            .filter(|(_, ranked)| ranked.entry.net.prefix().is_none())
+            .collect();
+        let (held, lost) = with_gaps.split_at(with_gaps.len().min(Gap::MAX as usize));
+        // What an entry that finds no place may open, a later one must not drop.
+        let softened = |rank: usize, ranked: &Ranked<'_>| {
+            let open =
+                lost.iter().filter(|(place, gap)| *place < rank && gap.entry.net.overlaps(ranked.entry.net));
+            let flags = open.fold(ranked.rule.flags, |flags, (_, gap)| flags & gap.rule.flags);
+            Rule { flags, ..ranked.rule }
+        };
+        self.gaps[family] = held
+            .iter()
+            .map(|(rank, ranked)| Gap {
+                address: words(ranked.entry.net.address()),
+                mask: words(ranked.entry.net.mask()),
+                rule: softened(*rank, ranked),
+            })
+            .collect();
+
+        // By address and length, so that a prefix comes right after those that hold it.
+        let mut prefixes: Vec<(IpNet, usize, &Ranked<'_>)> = (0..)
+            .zip(ranked.iter().copied())
+            .filter_map(|(rank, ranked)| Some((ranked.entry.net.prefix()?, rank, ranked)))
+            .collect();
+        prefixes.sort_by_key(|(prefix, rank, _)| (prefix.addr(), prefix.prefix_len(), *rank));
+        let mut above: Vec<(IpNet, Rules)> = Vec::new();
+        for same in prefixes.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let prefix = same[0].0;
+            while above.last().is_some_and(|(outer, _)| !outer.contains(&prefix)) {
+                above.pop();
+            }
+            let outer = above.last().map_or_else(Rules::default, |(_, rules)| *rules);
+            let mut rules = outer;
+            // From the last to the first, which is the one that counts.
+            for &(_, rank, ranked) in same.iter().rev() {
+                let before = |for_ntp_port: bool| {
+                    let gaps = held.iter().enumerate().filter(|(_, (place, gap))| {
+                        *place < rank
+                            && (for_ntp_port || !gap.entry.ntpport)
+                            && gap.entry.net.overlaps(ranked.entry.net)
+                    });
+                    gaps.fold(0, |set, (number, _)| set | 1 << number) << Rule::GAPS_SHIFT
+                };
+                let rule = softened(rank, ranked);
+                let rule = |for_ntp_port: bool, outer: Rule| {
+                    // One that may not be there drops only what the next one drops, too.
+                    let flags = match ranked.entry.doubtful {
+                        true if held.is_empty() => rule.flags & expanded(outer.flags),
+                        true => 0,
+                        false => rule.flags,
+                    };
+                    Rule { flags: flags | before(for_ntp_port), index: rule.index }
+                };
+                rules.ntp_port = rule(true, rules.ntp_port);
+                if !ranked.entry.ntpport {
+                    rules.any_port = rule(false, rules.any_port);
+                }
+            }
+            if same.iter().any(|(.., ranked)| ranked.entry.own) {
+                rules.any_port.flags |= Rule::OWN;
+                rules.ntp_port.flags |= Rule::OWN;
+            }
+            above.push((prefix, rules));
+            self.prefixes.insert(prefix, rules);
+            self.lengths[family].push(prefix.prefix_len());
+        }
+        self.lengths[family].sort_unstable_by(|a, b| b.cmp(a));
+        self.lengths[family].dedup();
+    }
+
+    /// Whether any source that a wire may bring may query.
+    fn anyone_queries(&self) -> bool {
+        let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | Rule::OWN);
+        let prefixes = self
+            .prefixes
+            .iter()
+            .any(|(net, rules)| (may(rules.any_port) || may(rules.ntp_port)) && !harden::is_impossible(net));
+        prefixes || self.gaps.iter().flatten().any(|gap| may(gap.rule))
+    }
+
+    /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
+    pub fn rule_of(&self, source: &Source, port: u16) -> Option<&ImageRule> {
+        let rule = ntpguard_common::Lookup::rule(self, 0, source, port)?;
+        self.rules.get(rule.index as usize)
     }
 }
 
-/// On the host: the longest prefix, found by looking at all of them.
+/// On the host: the longest prefix, then the gaps before it, as ntpguard-ebpf's maps.rs.
 impl ntpguard_common::Lookup for Image {
     fn settings(&self) -> Settings {
         Settings { flags: self.flags, slot: 0 }
     }
 
-    fn rule(&self, _slot: u32, source: &Source) -> Option<Rule> {
-        let address = match *source {
-            Source::V4(octets) => IpAddr::from(octets),
-            Source::V6(octets) => IpAddr::from(octets),
-        };
-        let holding = self.rules.iter().filter(|rule| rule.net.contains(&address));
-        holding.max_by_key(|rule| rule.net.prefix_len()).map(|rule| rule.rule)
+    fn rule(&self, _slot: u32, source: &Source, port: u16) -> Option<Rule> {
+        let address = net::address(source);
+        let family = Family::of(address) as usize;
+        let of_length = |&length: &u8| self.prefixes.get(&IpNet::new(address, length).ok()?.trunc());
+        let rule = self.lengths[family].iter().find_map(of_length)?.of(port);
+        let words = Gap::words(source);
+        let mut gaps = self.gaps[family].iter().enumerate();
+        let first = gaps.find(|(number, gap)| rule.gaps() >> number & 1 != 0 && gap.holds(words));
+        Some(first.map_or(rule, |(_, gap)| gap.rule))
     }
 }
 
-fn rule_flags(net: &IpNet, entry: &Entry, source: Option<Flags>, blurred: bool, queries: Queries) -> u32 {
-    let drops = if entry.uncertain || blurred {
-        Flags::default()
-    } else if let Some(source) = source.filter(|_| net.prefix_len() < net.max_prefix_len()) {
-        // An association's address within `net` may have the flags of `restrict source` instead; an entry for
-        // just that host stands before it (ntp_restrict.c:restrict_source).
-        expanded(entry.flags).shared(expanded(source))
-    } else {
-        entry.flags
+/// An entry at its place in the daemon's order.
+struct Ranked<'a> {
+    entry: &'a Entry,
+    rule: Rule,
+}
+
+impl Ranked<'_> {
+    fn image_rule(&self, conf: &ConfFile) -> ImageRule {
+        let Self { entry, rule } = self;
+        let lines = entry.lines.iter().map(|&line| {
+            let restrict = &conf.restricts[line];
+            Line { place: restrict.place, text: restrict.text.clone(), flags: restrict.flags }
+        });
+        ImageRule { net: entry.net, ntpport: entry.ntpport, rule: *rule, lines: lines.collect() }
+    }
+}
+
+fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
+    let flags = entry.flags;
+    let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
+    let drops = match source {
+        _ if conf.blind => Flags::NONE,
+        // An association's address may have the flags of `restrict source` instead; an entry for just that host
+        // stands before it. NTPsec puts one only where the association would break (ntp_restrict.c:restrict_source).
+        Some(source) if !entry.net.is_host() && !entry.own && (breaks || !conf.daemon.is_ntpsec()) => {
+            flags.expanded().shared(source.expanded())
+        }
+        _ => flags,
     };
-    let bit = |flag, bit| if drops.has(flag) { bit } else { 0 };
-    let certain = !entry.uncertain && entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY));
-    let listed = net.prefix_len() > 0 && entry.permits && !certain;
-    let unlisted = if queries == Queries::Listed && !listed { Rule::UNLISTED } else { 0 };
-    bit(Flags::IGNORE, Rule::IGNORE)
-        | bit(Flags::NOSERVE, Rule::NOSERVE)
-        | bit(Flags::NOQUERY, Rule::NOQUERY)
-        | unlisted
+    let unlisted = hardening.queries == Queries::Listed && !entry.permits_queries();
+    [
+        (drops.has(Flags::IGNORE), Rule::IGNORE),
+        (drops.has(Flags::NOSERVE), Rule::NOSERVE),
+        (drops.has(Flags::NOQUERY), Rule::NOQUERY),
+        (drops.has(Flags::VERSION), Rule::VERSION),
+        (drops.has(Flags::NOTRUST), Rule::NOTRUST),
+        (flags.has(Flags::MSSNTP), Rule::MSSNTP),
+        (unlisted, Rule::UNLISTED),
+    ]
+    .iter()
+    .fold(0, |flags, (set, bit)| if *set { flags | bit } else { flags })
 }
 
 /// With what `ignore` implies.
-fn expanded(flags: Flags) -> Flags {
-    if flags.has(Flags::IGNORE) { flags.with(Flags::DROPPING) } else { flags }
+const fn expanded(flags: u32) -> u32 {
+    let implied = Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST;
+    if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
 }
 
-/// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at
-/// least eight bits, so within eight bits the two ends tell; of IPv6 only single hosts are asked.
-fn is_impossible(net: &IpNet) -> bool {
-    match net {
-        IpNet::V4(net) => {
-            let ends = [net.network(), net.broadcast()];
-            net.prefix_len() >= 8 && ends.iter().all(|end| Source::V4(end.octets()).is_impossible())
-        }
-        IpNet::V6(net) => net.prefix_len() == 128 && Source::V6(net.network().octets()).is_impossible(),
-    }
+fn words(address: std::net::IpAddr) -> [u32; 4] {
+    Gap::words(&net::source(address))
 }

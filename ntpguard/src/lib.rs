@@ -8,14 +8,25 @@
 //!
 //! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
 
+pub mod audit;
 pub mod bpf;
+pub mod capture;
 pub mod cli;
 pub mod cmd;
 pub mod compile;
 pub mod conf;
+pub mod detect;
+pub mod diagnostic;
+pub mod dialect;
+pub mod engine;
 pub mod export;
 pub mod fault;
+pub mod frame;
+pub mod net;
+pub mod own;
 pub mod policy;
+pub mod reading;
+pub mod replay;
 pub mod resolve;
 pub mod stats;
 pub mod writer;

@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Run(options) => cmd::run::run(&options),
+        Verb::Explain(options) => cmd::explain::run(&options),
+        Verb::Replay(options) => cmd::replay::run(&options),
+        Verb::Check(options) => cmd::check::run(&options),
     };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,169 +1,229 @@
-//! ConfFile → [`Policy`]: names resolved, duplicates merged, the two built-in default entries added.
+//! ConfFile → [`Policy`]: what the daemon holds after reading its configuration.
 //!
-//! Contract: every effect that only some of ntp.org's ntpd 4.2.6, 4.2.8 and NTPsec would have is made permissive
-//! here, so that nothing is dropped that any of them would have answered.
+//! Contract: the entries stand in the order in which the daemon looks at them, and the first that matches decides
+//! (ntp_restrict.c:match_restrict4_addr). Names are resolved, duplicates merged, what a line takes away is gone, and
+//! the built-in entries are there.
 
-use crate::conf::{ConfFile, Diagnostic, Family, Flags, Restrict, Target};
-use ipnet::IpNet;
-use std::{collections::BTreeMap, io, net::IpAddr};
+use crate::{
+    conf::{Action, ConfFile, Family, Flags, Restrict, Target},
+    diagnostic::{Code, Diagnostic},
+    dialect::{Daemon, Dialect},
+    net::Net,
+};
+use std::{cmp::Reverse, collections::HashMap, io, net::IpAddr};
 
 /// Looks up a name; [`crate::resolve::addresses`] is the real one.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
-/// What the daemon holds about one network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One entry of the daemon's access list.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// All flags of all its lines: a later line never clears one (ntp_restrict.c:hack_restrict).
+    /// Whom it speaks of.
+    pub net: Net,
+    /// Only packets from UDP port 123.
+    pub ntpport: bool,
+    /// The daemon's own address, which it ignores as a source (ntp_io.c:create_interface).
+    pub own: bool,
+    /// All flags of all its lines.
     pub flags: Flags,
     /// Its lines, as indices into [`ConfFile::restricts`], in file order. None for a built-in entry.
     pub lines: Vec<usize>,
-    /// One of the lines, taken alone, lets its sources query.
-    pub permits: bool,
-    /// The daemons differ about it: it must not drop anything.
-    pub uncertain: bool,
+    /// Which of several addresses of a name the daemon took can't be known: this may not be one of them.
+    pub doubtful: bool,
 }
+
+impl Entry {
+    /// What tells it from others (ntp_restrict.c:hack_restrict).
+    fn identity(&self) -> Identity {
+        (self.net, self.ntpport, self.own)
+    }
+
+    /// Whether a line, and not a default one, lets its sources query.
+    pub fn permits_queries(&self) -> bool {
+        !self.lines.is_empty()
+            && !self.net.is_everything()
+            && !self.flags.has(Flags::IGNORE.with(Flags::NOQUERY))
+    }
+}
+
+type Identity = (Net, bool, bool);
 
 /// The access control of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// By network. The two default entries, 0.0.0.0/0 and ::/0, are always there.
-    pub entries: BTreeMap<IpNet, Entry>,
-    /// The flags of `restrict source`, if such a line exists: any address may turn out to be an association's,
-    /// and then has these instead of its own.
+    /// In the daemon's order, IPv4 first.
+    pub entries: Vec<Entry>,
+    /// The flags of `restrict source`, if such a line exists and associations may: any address may turn out to be an
+    /// association's, and then has these instead of its own.
     pub source: Option<Flags>,
-    /// Nothing in these networks may be dropped: a mask with gaps, cut to its part without.
-    pub blurred: Vec<IpNet>,
     /// What an administrator should know beyond [`ConfFile::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Policy {
-    /// Applies the lines in order.
-    pub fn resolve(conf: &ConfFile, resolver: Resolver<'_>) -> Self {
-        let defaults = [Family::V4, Family::V6].map(|family| (everything(family), Entry::default()));
-        let mut policy = Self {
-            entries: BTreeMap::from(defaults),
+    /// Applies the lines in order; `own` are the addresses of the daemon's host.
+    pub fn resolve(conf: &ConfFile, resolver: Resolver<'_>, own: &[IpAddr]) -> Self {
+        let mut builder = Builder {
+            daemon: conf.daemon,
+            resolver,
+            entries: Vec::new(),
+            places: HashMap::new(),
             source: None,
-            blurred: Vec::new(),
             diagnostics: Vec::new(),
         };
+        for family in [Family::V4, Family::V6] {
+            let net = Net::everything(family);
+            builder.entry(net, false, false).flags = conf.daemon.built_in_default();
+        }
+        for address in own {
+            builder.entry(Net::host(*address), true, true).flags = Flags::IGNORE;
+        }
         for (index, restrict) in conf.restricts.iter().enumerate() {
-            policy.apply(index, restrict, resolver);
+            builder.apply(index, restrict);
         }
-        if conf.blind {
-            policy.blurred.extend([Family::V4, Family::V6].map(everything));
-        }
-        policy
+        let Builder { entries, source, diagnostics, .. } = builder;
+        let mut entries: Vec<_> = entries.into_iter().flatten().collect();
+        // Stable: what ranks equal keeps the order of lines.
+        entries.sort_by_cached_key(|entry| rank(entry, conf.daemon));
+        // Without keys and with authentication nobody sets up an association but the file.
+        let associations = !conf.associations.is_empty() || conf.auth_off.is_some() || conf.trusts_keys;
+        Self { entries, source: source.filter(|_| associations), diagnostics }
     }
 
-    fn apply(&mut self, index: usize, restrict: &Restrict, resolver: Resolver<'_>) {
+    /// The entry that decides on a source, in the daemon's way: the first that matches.
+    pub fn matching(&self, source: IpAddr, port: u16) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.net.contains(source) && (!entry.ntpport || port == 123))
+    }
+}
+
+type Rank = (Family, Reverse<(IpAddr, IpAddr)>, Reverse<u16>);
+
+/// The daemon's order: by address, then by mask, then by match flags, all descending (ntp_restrict.c:
+/// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h).
+fn rank(entry: &Entry, daemon: Daemon) -> Rank {
+    let flags = match (entry.own, entry.ntpport) {
+        (true, _) => 0x3000,
+        (false, true) if !daemon.is_p18() => 0x2000,
+        (false, _) => 0,
+    };
+    (entry.net.family(), Reverse((entry.net.address(), entry.net.mask())), Reverse(flags))
+}
+
+struct Builder<'a> {
+    daemon: Daemon,
+    resolver: Resolver<'a>,
+    /// In the order of their creation; `None` once deleted.
+    entries: Vec<Option<Entry>>,
+    places: HashMap<Identity, usize>,
+    source: Option<Flags>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Builder<'_> {
+    fn apply(&mut self, index: usize, restrict: &Restrict) {
         match &restrict.target {
-            Target::Source => {
-                let flags =
-                    if restrict.uncertain || restrict.undoes { Flags::default() } else { restrict.flags };
-                self.source = match self.source {
-                    None if restrict.undoes => None,
-                    None => Some(flags),
-                    Some(others) => Some(others.shared(flags)),
-                };
-            }
+            Target::Source => self.template(restrict),
             Target::Default => {
                 for family in [Family::V4, Family::V6] {
                     if restrict.family.is_none_or(|wanted| wanted == family) {
-                        self.merge(everything(family), index, restrict, false);
+                        self.change(Net::everything(family), index, restrict, false);
                     }
                 }
             }
-            Target::Address(address) => self.network(*address, index, restrict),
-            Target::Name(name) => self.name(name, index, restrict, resolver),
-        }
-    }
-
-    fn network(&mut self, address: IpAddr, index: usize, restrict: &Restrict) {
-        match restrict.mask {
-            None => self.merge(IpNet::from(address), index, restrict, false),
-            Some(mask) => self.masked(address, mask, index, restrict, false),
-        }
-    }
-
-    fn masked(&mut self, address: IpAddr, mask: IpAddr, index: usize, restrict: &Restrict, uncertain: bool) {
-        if Family::of(mask) != Family::of(address) {
-            return self.warn(
-                restrict,
-                "address and mask are of different families: what the daemon does is undefined",
-            );
-        }
-        match ipnet::ip_mask_to_prefix(mask) {
-            Ok(length) => self.merge(prefix(address, length), index, restrict, uncertain),
-            Err(_) => {
-                let net = prefix(address, leading_ones(mask));
-                self.blurred.push(net);
-                self.merge(net, index, restrict, true);
-                self.warn(restrict, "the mask has gaps: nothing is dropped in all of its leading part");
+            Target::Address(address) => {
+                let net = restrict.mask.map_or(Net::host(*address), |mask| Net::new(*address, mask));
+                self.change(net, index, restrict, false);
             }
+            Target::Name(name) => self.name(name, index, restrict),
         }
     }
 
-    fn name(&mut self, name: &str, index: usize, restrict: &Restrict, resolver: Resolver<'_>) {
-        let addresses = match resolver(name) {
+    fn template(&mut self, restrict: &Restrict) {
+        // The last line wins, and `unrestrict source` is one of them (ntp_config.c:config_access). 4.2.8's
+        // `delrestrict source ADDRESS` takes an association's entry away, not the template.
+        if restrict.action != Action::Delete {
+            self.source = Some(restrict.flags);
+        }
+    }
+
+    /// 4.2.6 takes the first address of a name, 4.2.8 and NTPsec all. After a name, 4.2.8p18 knows no mask
+    /// (Bug 3872); the others apply it to the first address.
+    fn name(&mut self, name: &str, index: usize, restrict: &Restrict) {
+        let addresses = match (self.resolver)(name) {
             Ok(addresses) => addresses,
             Err(error) => {
                 let message = format!(
                     "`{name}` can't be resolved ({error}): the line has no effect; the rest is enforced"
                 );
-                return self.warn(restrict, &message);
+                let found = Diagnostic::at(Code::UnresolvedName, restrict.place, message);
+                self.diagnostics.push(found.help("behind `restrict default ignore`, write addresses"));
+                return;
             }
         };
-        let wanted = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
-        // 4.2.6 takes one address of several, and which one is first changes from look-up to look-up.
-        let uncertain = addresses.len() > 1 || restrict.mask.is_some();
-        for address in addresses.iter().filter(wanted) {
-            self.merge(IpNet::from(*address), index, restrict, uncertain);
-            // After a name, 4.2.8 ignores a mask; 4.2.6 and NTPsec apply it to the first address.
-            if let Some(mask) = restrict.mask.filter(|mask| Family::of(*mask) == Family::of(*address)) {
-                self.masked(*address, mask, index, restrict, true);
+        let family = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
+        let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
+        let one = self.daemon.dialect == Dialect::Ntp426;
+        let mask = restrict.mask.filter(|_| !self.daemon.is_p18());
+        let doubtful = addresses.len() > 1 && (one || mask.is_some());
+        if doubtful {
+            let message = format!(
+                "`{name}` has {} addresses, and which one is the daemon's first can't be known: nothing is dropped on \
+                 account of this line",
+                addresses.len()
+            );
+            let found = Diagnostic::at(Code::AmbiguousName, restrict.place, message);
+            self.diagnostics.push(found.help("write the addresses"));
+        }
+        for address in addresses {
+            if doubtful || mask.is_none() {
+                self.change(Net::host(address), index, restrict, doubtful);
+            }
+            if let Some(mask) = mask {
+                self.change(Net::new(address, mask), index, restrict, doubtful);
             }
         }
     }
 
-    fn merge(&mut self, net: IpNet, index: usize, restrict: &Restrict, uncertain: bool) {
-        if restrict.undoes {
-            // What isn't there can't be undone.
-            if let Some(entry) = self.entries.get_mut(&net) {
-                entry.uncertain = true;
+    /// Does to one entry what a line says.
+    fn change(&mut self, net: Net, index: usize, restrict: &Restrict, doubtful: bool) {
+        let ntpport = restrict.flags.has(Flags::NTPPORT);
+        let flags = restrict.flags.without(Flags::NTPPORT).without(self.daemon.inert());
+        match restrict.action {
+            Action::Add => {
+                let new = !self.places.contains_key(&(net, ntpport, false));
+                let entry = self.entry(net, ntpport, false);
+                entry.flags = entry.flags.with(flags);
+                entry.lines.push(index);
+                entry.doubtful = doubtful && (new || entry.doubtful);
             }
-            return;
+            Action::Unrestrict if flags == Flags::NONE && !ntpport => self.delete(net),
+            Action::Unrestrict => {
+                if let Some(&place) = self.places.get(&(net, ntpport, false))
+                    && let Some(entry) = &mut self.entries[place]
+                {
+                    entry.flags = entry.flags.without(flags);
+                }
+            }
+            Action::Delete => self.delete(net),
         }
-        let entry = self.entries.entry(net).or_default();
-        entry.flags = entry.flags.with(restrict.flags);
-        entry.lines.push(index);
-        entry.permits |= !restrict.flags.has(Flags::IGNORE.with(Flags::NOQUERY));
-        // An ntpport entry stands beside the plain one, and the daemons order the two differently.
-        entry.uncertain |= uncertain || restrict.uncertain || restrict.flags.has(Flags::NTPPORT);
     }
 
-    fn warn(&mut self, restrict: &Restrict, message: &str) {
-        self.diagnostics.push(Diagnostic { place: restrict.place, message: message.to_owned() });
+    /// The plain entry for a network goes; the built-in defaults stay.
+    fn delete(&mut self, net: Net) {
+        if !net.is_everything()
+            && let Some(place) = self.places.remove(&(net, false, false))
+        {
+            self.entries[place] = None;
+        }
     }
-}
 
-/// 0.0.0.0/0 or ::/0.
-fn everything(family: Family) -> IpNet {
-    match family {
-        Family::V4 => IpNet::V4(Default::default()),
-        Family::V6 => IpNet::V6(Default::default()),
+    /// The entry with this identity, made if there is none.
+    fn entry(&mut self, net: Net, ntpport: bool, own: bool) -> &mut Entry {
+        let new = Entry { net, ntpport, own, flags: Flags::NONE, lines: Vec::new(), doubtful: false };
+        let place = *self.places.entry(new.identity()).or_insert(self.entries.len());
+        if place == self.entries.len() {
+            self.entries.push(None);
+        }
+        self.entries[place].get_or_insert(new)
     }
-}
-
-fn prefix(address: IpAddr, length: u8) -> IpNet {
-    // Both come from one family, and no length is over its width.
-    IpNet::new_assert(address, length).trunc()
-}
-
-fn leading_ones(mask: IpAddr) -> u8 {
-    let ones = match mask {
-        IpAddr::V4(mask) => u32::from(mask).leading_ones(),
-        IpAddr::V6(mask) => u128::from(mask).leading_ones(),
-    };
-    ones as u8
 }

@@ -7,11 +7,12 @@ use nix::{
     sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, sendto, socket},
 };
 use std::{
+    collections::HashSet,
     io::ErrorKind,
     net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What was sent, and what came back.
@@ -65,6 +66,60 @@ pub fn flood(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) ->
         receive(&socket, &mut exchange, u64::MAX)?;
         Ok(exchange)
     })
+}
+
+/// A datagram of its own.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Whose it is: one of the namespace's addresses.
+    pub from: IpAddr,
+    /// From which UDP port; 0 is any.
+    pub port: u16,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// Sends each probe from a socket of its own to port 123 of the address of its family, and tells which were
+/// answered.
+///
+/// # Errors
+/// The address isn't one of the namespace's, or the port is taken.
+pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<bool>> {
+    /// So few at a time that no buffer runs over.
+    const AT_ONCE: usize = 64;
+    const PATIENCE: Duration = Duration::from_millis(100);
+    netns.enter(|| {
+        let mut answered = vec![false; probes.len()];
+        let mut left: Vec<usize> = (0..probes.len()).collect();
+        while !left.is_empty() {
+            // A port that is given can be had once at a time.
+            let (mut taken, mut round, mut later) = (HashSet::new(), Vec::new(), Vec::new());
+            for at in left {
+                let Probe { from, port, .. } = probes[at];
+                let free = round.len() < AT_ONCE && (port == 0 || taken.insert((from, port)));
+                if free { &mut round } else { &mut later }.push(at);
+            }
+            let sockets: Vec<_> = round.iter().map(|at| probe(&probes[*at], to)).collect::<Result<_>>()?;
+            let start = Instant::now();
+            for (at, socket) in round.iter().zip(&sockets) {
+                let patience = PATIENCE.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+                socket.set_read_timeout(Some(patience))?;
+                let mut exchange = Exchange::default();
+                receive(socket, &mut exchange, 1)?;
+                answered[*at] = exchange.answers > 0;
+            }
+            left = later;
+        }
+        Ok(answered)
+    })
+}
+
+fn probe(probe: &Probe, [v4, v6]: [IpAddr; 2]) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddr::new(probe.from, probe.port))
+        .with_context(|| format!("{} port {} can't be had", probe.from, probe.port))?;
+    socket.connect(SocketAddr::new(if probe.from.is_ipv4() { v4 } else { v6 }, 123))?;
+    send(&socket, &probe.payload)?;
+    Ok(socket)
 }
 
 /// The outside's end of the wire, with no stack in between.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use ntpguard::{
     compile::{Hardening, Image},
     conf::{self, ConfFile},
+    dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use std::{
@@ -13,16 +14,23 @@ use std::{
 };
 
 /// Every fixture that must load, with the absence of a file as the last.
-pub const FIXTURES: [Option<&str>; 8] = [
+pub const FIXTURES: [Option<&str>; 9] = [
     Some("hosting.conf"),
     Some("hosting-monitor.conf"),
     Some("debian-ntpsec.conf"),
     Some("pool.conf"),
     Some("lan.conf"),
     Some("flags.conf"),
+    Some("gaps.conf"),
     Some("empty.conf"),
     None,
 ];
+
+/// The addresses of the daemon's host, in fixtures and vectors.
+pub const OWN: [&str; 4] = ["198.18.0.1", "2001:db8:ffff::1", "127.0.0.1", "::1"];
+
+/// All dialects.
+pub const DIALECTS: [Dialect; 3] = [Dialect::Ntp426, Dialect::Ntp428, Dialect::NtpSec];
 
 /// The path of a fixture; in a VM they lie beside the test.
 pub fn path(name: &str) -> PathBuf {
@@ -45,9 +53,10 @@ pub struct Compiled {
 ///
 /// # Errors
 /// The file can't be read.
-pub fn compile(file: Option<&Path>, hardening: Hardening) -> Result<Compiled> {
-    let conf = conf::read(file).context("fixture")?;
-    let policy = Policy::resolve(&conf, &names);
+pub fn compile(file: Option<&Path>, dialect: Dialect, hardening: Hardening) -> Result<Compiled> {
+    let conf = conf::read(file, Daemon::new(dialect)).context("fixture")?;
+    let own = OWN.map(|address| address.parse().expect("an address"));
+    let policy = Policy::resolve(&conf, &names, &own);
     let image = Image::compile(&policy, &conf, hardening);
     Ok(Compiled { conf, policy, image })
 }

@@ -46,6 +46,8 @@ impl Guarding {
             "200ms",
             "--interface",
             INTERFACE,
+            "--dialect",
+            "ntpsec", // the lab's daemon
             "--config",
         ]);
         command.arg(config).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -10,3 +10,4 @@ pub mod golden;
 pub mod guard;
 pub mod netns;
 pub mod ntpd;
+pub mod random;

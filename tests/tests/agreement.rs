@@ -7,51 +7,41 @@ use ntpguard::{
 };
 use ntpguard_common::{Action, Decision, Verdict, decide};
 use ntpguard_tests::{
-    fixture::{Compiled, FIXTURES, compile, path},
+    fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
     golden::cases,
+    random::Random,
 };
 
 const FRAMES: usize = 100_000;
 /// A test run refuses frames without a whole Ethernet header.
 const SHORTEST: usize = 14;
 
-/// xorshift64*: the same frames on every run and every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound
-    }
-}
-
 #[test]
 fn host_and_kernel_agree_on_100_000_frames() {
     let seeds: Vec<Vec<u8>> = cases().into_iter().map(|case| case.frame).collect();
-    let mut random = Random(0x6e74_7067_7561_7264);
+    let mut random = Random::new(0x6e74_7067_7561_7264);
     let policies: Vec<_> = FIXTURES
         .iter()
-        .flat_map(|fixture| [(fixture, Hardening::ALL), (fixture, Hardening::NONE)])
-        .map(|(fixture, hardening)| compile(fixture.map(path).as_deref(), hardening).unwrap())
+        .flat_map(|fixture| DIALECTS.map(|dialect| (fixture, dialect)))
+        .flat_map(|(fixture, dialect)| {
+            [Hardening::ALL, Hardening::NONE].map(|hardening| (fixture, dialect, hardening))
+        })
+        .map(|(fixture, dialect, hardening)| {
+            compile(fixture.map(path).as_deref(), dialect, hardening).unwrap()
+        })
         .collect();
     let (mut differing, mut judged, mut dropped) = (0, 0, 0);
     for (number, compiled) in policies.iter().enumerate() {
         let Compiled { image, policy, .. } = compiled;
-        let mut guard = Guard::load(Object::Filter, image).unwrap();
+        let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
         guard.install(image).unwrap();
         let frames = FRAMES / policies.len() + usize::from(number < FRAMES % policies.len());
         for _ in 0..frames {
             let frame = frame(&mut random, &seeds, policy);
             let host = decide(frame.as_slice(), image);
-            let before = guard.counters(true).unwrap();
+            let before = guard.counters(usize::MAX).unwrap();
             let action = guard.test_run(&frame, 1, None).unwrap().action;
-            let counted = guard.counters(true).unwrap().since(&before);
+            let counted = guard.counters(usize::MAX).unwrap().since(&before);
             let kernel: Vec<_> =
                 (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
             let expected = match host {
@@ -111,8 +101,11 @@ fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
 /// its source.
 fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
     use std::net::IpAddr::{V4, V6};
-    let net = policy.entries.keys().nth(random.below(policy.entries.len())).expect("in range");
-    let address = if random.below(2) == 0 { net.network() } else { net.broadcast() };
+    let entry = &policy.entries[random.below(policy.entries.len())];
+    let address = match entry.net.prefix() {
+        Some(prefix) if random.below(2) == 0 => prefix.broadcast(),
+        _ => entry.net.address(),
+    };
     match (address, &frame[12..14]) {
         (V4(address), [0x08, 0x00]) if frame.len() >= 34 => {
             frame[26..30].copy_from_slice(&address.octets());

@@ -158,7 +158,7 @@ fn an_odd_line_is_reported_and_the_rest_is_enforced() {
     assert_eq!(ended.totals.unwrap()["reasons"]["ignore"]["packets"], 5);
     let errors = ended.errors;
     assert!(
-        errors.contains("ntp.conf:1:18: warning: `IGNORE` is no flag")
+        errors.contains("ntp.conf:1:18: error: `IGNORE` is no flag")
             && errors.contains("did you mean `ignore`?"),
         "{errors}"
     );

@@ -2,159 +2,163 @@
 
 use ntpguard::{
     compile::{Hardening, Image},
-    conf::Flags,
+    dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
 };
 use ntpguard_common::abi::{Rule, Settings};
-use ntpguard_tests::fixture::{FIXTURES, compile, path};
+use ntpguard_tests::fixture::{DIALECTS, FIXTURES, compile, path};
 use std::fs;
 
-/// `net: flags`, one a line, as a reviewer would write it.
+/// `net: flags`, one a rule, in the daemon's order, as a reviewer would write it.
 fn shown(image: &Image) -> Vec<String> {
     let names = [
         (Rule::IGNORE, "ignore"),
         (Rule::NOSERVE, "noserve"),
         (Rule::NOQUERY, "noquery"),
+        (Rule::VERSION, "version"),
+        (Rule::NOTRUST, "notrust"),
         (Rule::UNLISTED, "unlisted"),
     ];
     let rule = |rule: &ntpguard::compile::ImageRule| {
         let flags: Vec<_> =
             names.iter().filter(|(bit, _)| rule.rule.has(*bit)).map(|(_, name)| *name).collect();
-        format!("{}: {}", rule.net, flags.join(" "))
+        let port = if rule.ntpport { " ntpport" } else { "" };
+        format!("{}{port}: {}", rule.net, flags.join(" "))
     };
     image.rules.iter().map(rule).collect()
 }
 
-fn image(text: &str, hardening: Hardening) -> Image {
+fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
-    compile(Some(file.path()), hardening).unwrap().image
+    compile(Some(file.path()), dialect, hardening).unwrap().image
+}
+
+fn bare(text: &str, dialect: Dialect) -> Vec<String> {
+    shown(&image(text, dialect, Hardening::NONE))
 }
 
 #[test]
 fn every_fixture_loads_without_a_word() {
-    for fixture in FIXTURES {
-        let compiled = compile(fixture.map(path).as_deref(), Hardening::ALL).unwrap();
-        assert_eq!(compiled.conf.diagnostics, [], "{fixture:?}");
-        assert_eq!(compiled.policy.diagnostics, [], "{fixture:?}");
+    for dialect in DIALECTS {
+        for fixture in FIXTURES {
+            let compiled = compile(fixture.map(path).as_deref(), dialect, Hardening::ALL).unwrap();
+            assert_eq!(compiled.conf.diagnostics, [], "{fixture:?}");
+        }
     }
 }
 
 #[test]
 fn the_hosting_providers_advice() {
-    // The name has two addresses, of which 4.2.6 takes one: its noquery is certain for neither.
-    let hosting = compile(Some(&path("hosting.conf")), Hardening::ALL).unwrap().image;
+    let hosting = compile(Some(&path("hosting.conf")), Ntp428, Hardening::ALL).unwrap().image;
     let mut wanted = vec![
-        "0.0.0.0/0: ignore unlisted",
+        "203.0.113.123/32: noquery unlisted",
         "127.0.0.1/32: ",
-        "203.0.113.123/32: unlisted",
+        "0.0.0.0/0: ignore unlisted",
+        "2001:db8:113::123/128: noquery unlisted",
         "::/0: ignore unlisted",
-        "2001:db8:113::123/128: unlisted",
     ];
     assert_eq!(shown(&hosting), wanted);
-    assert!(hosting.flags & Settings::NOBODY_QUERIES != 0, "127.0.0.1 never comes over a wire");
-    let later = compile(Some(&path("hosting-monitor.conf")), Hardening::ALL).unwrap().image;
+    assert!(hosting.flags & Settings::NOBODY_CONTROL != 0, "127.0.0.1 never comes over a wire");
+    let later = compile(Some(&path("hosting-monitor.conf")), Ntp428, Hardening::ALL).unwrap().image;
     wanted.insert(4, "::1/128: ");
     assert_eq!(shown(&later), wanted);
 }
 
 #[test]
+fn of_a_name_with_two_addresses_4_2_6_takes_one_and_so_neither_drops() {
+    let hosting = compile(Some(&path("hosting.conf")), Ntp426, Hardening::NONE).unwrap();
+    let rules = &hosting.image.prefixes;
+    assert_eq!(
+        rules[&"203.0.113.123/32".parse().unwrap()].any_port.flags,
+        Rule::NOQUERY,
+        "ignored if not taken"
+    );
+    let open = image("restrict ntp1.example.net noserve", Ntp426, Hardening::NONE);
+    assert_eq!(open.prefixes[&"203.0.113.123/32".parse().unwrap()].any_port.flags, 0);
+}
+
+#[test]
 fn defaults_and_the_absence_of_a_file() {
     let open = ["0.0.0.0/0: unlisted", "::/0: unlisted"];
-    assert_eq!(shown(&compile(Some(&path("empty.conf")), Hardening::ALL).unwrap().image), open);
-    assert_eq!(shown(&compile(None, Hardening::ALL).unwrap().image), open);
-    let bare = compile(None, Hardening::NONE).unwrap().image;
-    assert_eq!(shown(&bare), ["0.0.0.0/0: ", "::/0: "]);
-    assert!(bare.flags & Settings::NOBODY_QUERIES == 0);
-    let debian = compile(Some(&path("debian-ntpsec.conf")), Hardening::NONE).unwrap();
-    assert_eq!(shown(&debian.image), ["0.0.0.0/0: noquery", "127.0.0.1/32: ", "::/0: noquery", "::1/128: "]);
+    assert_eq!(shown(&compile(Some(&path("empty.conf")), Ntp428, Hardening::ALL).unwrap().image), open);
+    assert_eq!(shown(&compile(None, Ntp428, Hardening::ALL).unwrap().image), open);
+    let classic = compile(None, Ntp426, Hardening::NONE).unwrap().image;
+    assert_eq!(shown(&classic), ["0.0.0.0/0: ", "::/0: "]);
+    assert!(classic.flags & (Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE) == 0);
+    let sec = compile(None, NtpSec, Hardening::NONE).unwrap().image;
+    assert_eq!(shown(&sec), ["0.0.0.0/0: noquery", "::/0: noquery"]);
+    let debian = compile(Some(&path("debian-ntpsec.conf")), NtpSec, Hardening::NONE).unwrap();
+    assert_eq!(shown(&debian.image), ["127.0.0.1/32: ", "0.0.0.0/0: noquery", "::1/128: ", "::/0: noquery"]);
     assert_eq!(debian.conf.associations.len(), 4);
-    for (net, entry) in &debian.policy.entries {
-        assert_eq!(entry.flags.has(Flags::LIMITED), net.prefix_len() == 0, "{net}");
-    }
 }
 
 #[test]
 fn networks_and_merging() {
-    let lan = compile(Some(&path("lan.conf")), Hardening::ALL).unwrap().image;
-    assert_eq!(shown(&lan), ["0.0.0.0/0: unlisted", "192.0.2.0/24: ", "::/0: unlisted"]);
-    let merged = image(
-        "restrict 192.0.2.77 mask 255.255.255.0 ignore\nrestrict 192.0.2.0 mask 255.255.255.0 noquery",
-        Hardening::NONE,
-    );
-    assert_eq!(shown(&merged)[1], "192.0.2.0/24: ignore noquery");
-    let default = image("restrict 0.0.0.0 mask 0.0.0.0 ignore\nrestrict 0.0.0.0 noserve", Hardening::NONE);
-    assert_eq!(shown(&default), ["0.0.0.0/0: ignore", "0.0.0.0/32: noserve", "::/0: "]);
+    let lan = compile(Some(&path("lan.conf")), Ntp428, Hardening::ALL).unwrap().image;
+    assert_eq!(shown(&lan), ["192.0.2.0/24: ", "0.0.0.0/0: unlisted", "::/0: unlisted"]);
+    let merged =
+        "restrict 192.0.2.77 mask 255.255.255.0 ignore\nrestrict 192.0.2.0 mask 255.255.255.0 noquery";
+    assert_eq!(bare(merged, Ntp426)[0], "192.0.2.0/24: ignore noquery");
+    let default = "restrict 0.0.0.0 mask 0.0.0.0 ignore\nrestrict 0.0.0.0 noserve";
+    assert_eq!(bare(default, Ntp426), ["0.0.0.0/32: noserve", "0.0.0.0/0: ignore", "::/0: "]);
 }
 
 #[test]
-fn what_the_daemons_read_differently_drops_nothing() {
-    for text in [
-        "restrict 192.0.2.0/24 ignore",
-        "restrict -4 192.0.2.0 mask 255.255.255.0 ignore",
-        "restrict 192.0.2.0 mask 255.255.255.0 ignore ntpport",
-        "restrict 192.0.2.0 mask 255.255.255.0 ignore\nunrestrict 192.0.2.0 mask 255.255.255.0 ignore",
-    ] {
-        let image = image(text, Hardening::NONE);
-        assert_eq!(shown(&image), ["0.0.0.0/0: ", "192.0.2.0/24: ", "::/0: "], "{text}");
+fn the_same_line_means_three_things() {
+    let cidr = "restrict 192.0.2.0/24 ignore";
+    assert_eq!(DIALECTS.map(|dialect| bare(cidr, dialect).len()), [2, 2, 3]);
+    let family = "restrict -4 192.0.2.0 mask 255.255.255.0 ignore";
+    let first = DIALECTS.map(|dialect| bare(family, dialect).remove(0));
+    assert_eq!(first, ["192.0.2.0/32: ", "192.0.2.0/24: ignore", "192.0.2.0/32: "]);
+    let undone = "restrict 192.0.2.1 ignore noquery\nunrestrict 192.0.2.1 ignore";
+    let first = DIALECTS.map(|dialect| bare(undone, dialect).remove(0));
+    assert_eq!(
+        first,
+        ["192.0.2.1/32: ignore noquery", "192.0.2.1/32: ignore noquery", "192.0.2.1/32: noquery"]
+    );
+    let lifted = "unrestrict default noquery limited";
+    assert_eq!(bare(lifted, NtpSec), ["0.0.0.0/0: ", "::/0: "]);
+    let removed = "restrict 192.0.2.1 ignore\nunrestrict 192.0.2.1 nopeer";
+    assert_eq!(bare(removed, NtpSec), ["0.0.0.0/0: noquery", "::/0: noquery"], "nopeer is no flag there");
+}
+
+#[test]
+fn a_mask_of_the_other_family_speaks_of_everyone() {
+    for dialect in DIALECTS {
+        let rules = bare("restrict 192.0.2.1 mask ffff:: ignore", dialect);
+        assert!(rules[0].starts_with("0.0.0.0/0: ignore"), "{rules:?}");
     }
 }
 
 #[test]
-fn to_undo_is_not_to_permit() {
-    let image = image("unrestrict 192.0.2.0 mask 255.255.255.0\nunrestrict default noquery", Hardening::ALL);
-    assert_eq!(shown(&image), ["0.0.0.0/0: unlisted", "::/0: unlisted"]);
-}
-
-#[test]
-fn a_mask_with_gaps_blurs_what_it_may_cover() {
-    let image = image(
-        "restrict default ignore\nrestrict 10.0.0.5 mask 255.0.0.255\nrestrict 10.1.0.0 mask 255.255.0.0 ignore\n\
-         restrict 11.1.0.0 mask 255.255.0.0 noserve",
-        Hardening::NONE,
-    );
-    assert_eq!(
-        shown(&image),
-        ["0.0.0.0/0: ignore", "10.0.0.0/8: ", "10.1.0.0/16: ", "11.1.0.0/16: noserve", "::/0: ignore"]
-    );
+fn an_ntpport_line_after_one_without_is_unreachable_in_p18() {
+    let text = "restrict 192.0.2.7 noserve\nrestrict 192.0.2.7 ignore ntpport";
+    let port_123 = |dialect| {
+        let image = image(text, dialect, Hardening::NONE);
+        image.prefixes[&"192.0.2.7/32".parse().unwrap()].ntp_port.flags
+    };
+    assert_eq!(DIALECTS.map(port_123), [Rule::IGNORE, Rule::NOSERVE, Rule::IGNORE]);
 }
 
 #[test]
 fn a_source_line_opens_every_network_to_associations_but_no_listed_host() {
-    let image = image(
-        "restrict default ignore\nrestrict source noquery\nrestrict 192.0.2.9 noserve",
-        Hardening::NONE,
-    );
-    assert_eq!(shown(&image), ["0.0.0.0/0: noquery", "192.0.2.9/32: noserve", "::/0: noquery"]);
-    let both = self::image("restrict default noquery\nrestrict source noquery nomodify", Hardening::NONE);
-    assert_eq!(shown(&both), ["0.0.0.0/0: noquery", "::/0: noquery"]);
-}
-
-#[test]
-fn a_mask_with_gaps_lists_only_what_a_line_permits() {
-    let closed = image("restrict 10.0.0.5 mask 255.0.255.255 noquery", Hardening::ALL);
-    assert_eq!(shown(&closed), ["0.0.0.0/0: unlisted", "10.0.0.0/8: unlisted", "::/0: unlisted"]);
-    let open = image("restrict 10.0.0.5 mask 255.0.255.255 nomodify", Hardening::ALL);
-    assert_eq!(shown(&open)[1], "10.0.0.0/8: ");
-}
-
-#[test]
-fn a_name_with_a_mask_may_be_a_network_or_a_host() {
-    let friend =
-        image("restrict default ignore\nrestrict ntp1.example.net mask 255.255.255.0", Hardening::NONE);
-    assert_eq!(
-        shown(&friend),
-        [
-            "0.0.0.0/0: ignore",
-            "203.0.113.0/24: ",
-            "203.0.113.123/32: ",
-            "::/0: ignore",
-            "2001:db8:113::123/128: "
-        ]
-    );
+    let text =
+        "server 203.0.113.1\nrestrict default ignore\nrestrict source noquery\nrestrict 192.0.2.9 noserve";
+    assert_eq!(bare(text, Ntp428), ["192.0.2.9/32: noserve", "0.0.0.0/0: noquery", "::/0: noquery"]);
+    let both = "server 203.0.113.1\nrestrict default noquery\nrestrict source noquery nomodify";
+    assert_eq!(bare(both, Ntp428), ["0.0.0.0/0: noquery", "::/0: noquery"]);
+    // NTPsec makes a hole only where the association would break.
+    let noserve = "server 203.0.113.1\nrestrict default noserve\nrestrict source";
+    assert_eq!(bare(noserve, NtpSec)[0], "0.0.0.0/0: noserve noquery");
+    assert_eq!(bare(noserve, Ntp428)[0], "0.0.0.0/0: ");
+    let nobody = "restrict default ignore\nrestrict source";
+    assert_eq!(bare(nobody, Ntp428)[0], "0.0.0.0/0: ignore", "no line sets up an association");
 }
 
 #[test]
 fn lines_out_of_reach_leave_only_hardening() {
-    let blind = image("restrict default ignore\nincludefile /nonexistent/ntp.conf", Hardening::ALL);
+    let blind = image("restrict default ignore\nincludefile relative.conf", Ntp428, Hardening::ALL);
     assert_eq!(shown(&blind), ["0.0.0.0/0: unlisted", "::/0: unlisted"]);
+    let absent = image("restrict default ignore\nincludefile /nonexistent/ntp.conf", Ntp428, Hardening::ALL);
+    assert_eq!(shown(&absent)[0], "0.0.0.0/0: ignore unlisted", "the daemon goes on without it, too");
 }

@@ -3,6 +3,7 @@
 use ntpguard::{
     bpf::{Guard, Object},
     compile::{Hardening, Image},
+    dialect::Dialect,
 };
 use ntpguard_common::{Action, Decision, abi::CAUSES, decide};
 use ntpguard_tests::{
@@ -17,7 +18,8 @@ const CHOOSES_LINEAR: (u32, u32) = (6, 18);
 #[test]
 fn the_host_does_what_the_golden_packets_say() {
     for case in cases() {
-        let Compiled { conf, image, .. } = compile(Some(&path(case.fixture)), Hardening::ALL).unwrap();
+        let Compiled { conf, image, .. } =
+            compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
         let found = match decide(case.frame.as_slice(), &image) {
             Decision::NotNtp | Decision::Truncated => Expect::Untouched,
             Decision::Judged(verdict) => {
@@ -40,9 +42,10 @@ fn the_kernel_does_what_the_golden_packets_say() {
             println!("not on this kernel: {}", case.name);
             continue;
         }
-        let (guard, image) = guards.entry(case.fixture).or_insert_with(|| {
-            let Compiled { image, .. } = compile(Some(&path(case.fixture)), Hardening::ALL).unwrap();
-            let mut guard = Guard::load(Object::Filter, &image).unwrap();
+        let (guard, image) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
+            let Compiled { image, .. } =
+                compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
+            let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
             guard.install(&image).unwrap();
             (guard, image)
         });
@@ -54,11 +57,11 @@ fn the_kernel_does_what_the_golden_packets_say() {
 }
 
 fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
-    let before = guard.counters(true).unwrap();
+    let before = guard.counters(usize::MAX).unwrap();
     let result = guard
         .test_run(&case.frame, 1, case.linear)
         .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
-    let counted = guard.counters(true).unwrap().since(&before);
+    let counted = guard.counters(usize::MAX).unwrap().since(&before);
     let moved: Vec<_> = (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
     let (action, reason) = match case.expect {
         Expect::Untouched => (Action::Pass, None),
@@ -92,9 +95,9 @@ fn kernel() -> (u32, u32) {
 #[test]
 fn a_new_policy_replaces_the_old_one_whole() {
     let images = ["hosting.conf", "lan.conf", "flags.conf", "pool.conf", "hosting.conf"]
-        .map(|fixture| compile(Some(&path(fixture)), Hardening::ALL).unwrap().image);
+        .map(|fixture| compile(Some(&path(fixture)), Dialect::Ntp426, Hardening::ALL).unwrap().image);
     let largest = images.iter().max_by_key(|image| image.rules.len()).unwrap();
-    let mut guard = Guard::load(Object::Filter, largest).unwrap();
+    let mut guard = Guard::load(Object::Filter, largest.rules.len()).unwrap();
     for image in &images {
         guard.install(image).unwrap();
         for case in cases().iter().filter(|case| case.linear.is_none()) {
@@ -102,7 +105,7 @@ fn a_new_policy_replaces_the_old_one_whole() {
             assert_eq!(action, decide(case.frame.as_slice(), image).action(), "{}", case.name);
         }
     }
-    let mut small = Guard::load(Object::Filter, &images[1]).unwrap();
+    let mut small = Guard::load(Object::Filter, images[1].rules.len()).unwrap();
     let refused = small.install(largest).unwrap_err().to_string();
     assert!(refused.contains("rules, and counters for"), "{refused}");
 }

@@ -3,6 +3,7 @@
 use ntpguard::{
     bpf::{Guard, Object},
     compile::Hardening,
+    dialect::Dialect,
 };
 use ntpguard_common::{Action, Decision, decide};
 use ntpguard_tests::{
@@ -34,10 +35,10 @@ fn bpftool_loads_it() {
 /// Figures, not a timed test: absolute times are noise on a shared machine.
 #[test]
 fn what_a_packet_costs() {
-    let image = compile(Some(&path("hosting.conf")), Hardening::ALL).unwrap().image;
-    let mut guard = Guard::load(Object::Filter, &image).unwrap();
+    let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
+    let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
     guard.install(&image).unwrap();
-    let mut floor = Guard::load(Object::Floor, &image).unwrap();
+    let mut floor = Guard::load(Object::Floor, image.rules.len()).unwrap();
     println!("verifier: {} instructions walked", guard.verified_instructions().unwrap());
 
     let monlist = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST).build();

@@ -14,43 +14,68 @@ pub const CONTROL_HEADER_LEN: usize = 12;
 /// Length in bytes of a mode 7 (private) header.
 pub const PRIVATE_HEADER_LEN: usize = 8;
 
-/// Whether 4.2.6, 4.2.8 and NTPsec all discard a time packet by its form: shorter than its header, version 0,
-/// or mode 0 in another version than 1 (ntp_proto.c:receive; NTPsec's is_packet_not_low_rot).
-#[inline(always)]
-pub const fn discards_time(first_byte: u8, length: usize) -> bool {
-    let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
-    length < TIME_HEADER_LEN || version == 0 || (mode == 0 && version != 1)
+/// The head of a mode 6 query (RFC 9327 §2).
+#[derive(Clone, Copy)]
+pub struct Control([u8; CONTROL_HEADER_LEN]);
+
+impl Control {
+    /// Reads it; `None` when it lies past the bytes at hand.
+    #[inline(always)]
+    pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
+        packet.load(payload).map(Self)
+    }
+
+    /// Whether every daemon discards it: a response, an error or one of several parts, an offset, version 0 or over 4
+    /// (ntp_control.c:process_control).
+    #[inline(always)]
+    pub const fn is_discarded(&self) -> bool {
+        let [first, second, _, _, _, _, _, _, high, low, _, _] = self.0;
+        impossible_version(first) || second & 0xe0 != 0 || high | low != 0
+    }
+
+    /// Whether the daemon answers that it is badly formed (CERR_BADFMT): more data announced than `length` has, or a
+    /// length that is no multiple of 4.
+    #[inline(always)]
+    pub const fn is_bad(&self, length: usize) -> bool {
+        let [.., high, low] = self.0;
+        let count = u16::from_be_bytes([high, low]) as usize;
+        count > length - CONTROL_HEADER_LEN || !length.is_multiple_of(4)
+    }
 }
 
-/// Whether 4.2.6, 4.2.8 and NTPsec all discard a mode 6 query by its form: shorter than its header, a response,
-/// an error or one of several parts, version 0 or over 4 (ntp_control.c:process_control). `None` when it lies past
-/// the bytes at hand.
-#[inline(always)]
-pub fn discards_control<P: Packet + ?Sized>(packet: &P, payload: usize, length: usize) -> Option<bool> {
-    if length < CONTROL_HEADER_LEN {
-        return Some(true);
+/// The head of a mode 7 query (ntp_request.h:struct req_pkt).
+#[derive(Clone, Copy)]
+pub struct Private([u8; PRIVATE_HEADER_LEN]);
+
+impl Private {
+    /// Reads it; `None` when it lies past the bytes at hand.
+    #[inline(always)]
+    pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
+        packet.load(payload).map(Self)
     }
-    let [first, second, _, _, _, _, _, _, high, low, _, _]: [u8; CONTROL_HEADER_LEN] =
-        packet.load(payload)?;
-    Some(!(1..=4).contains(&(first >> 3 & 7)) || second & 0xe0 != 0 || high | low != 0)
+
+    /// Whether ntp.org's ntpd discards it: a response, one of several parts, version 0 or over 4, or fields set that
+    /// are zero in a query (ntp_request.c:process_private).
+    #[inline(always)]
+    pub const fn is_discarded(&self) -> bool {
+        let [first, sequence, _, _, error, _, zero, _] = self.0;
+        first & 0xc0 != 0 || impossible_version(first) || sequence & 0x7f != 0 || (error | zero) & 0xf0 != 0
+    }
+
+    /// Whether the daemon answers that it knows no such implementation, or that the items don't fit in `length`.
+    #[inline(always)]
+    pub const fn is_bad(&self, length: usize) -> bool {
+        let [_, _, implementation, _, items_high, items, size_high, size] = self.0;
+        let items = u16::from_be_bytes([items_high & 0xf, items]) as usize;
+        let size = u16::from_be_bytes([size_high & 0xf, size]) as usize;
+        !matches!(implementation, 2 | 3) || items * size > length - PRIVATE_HEADER_LEN
+    }
 }
 
-/// Whether 4.2.6, 4.2.8 and NTPsec all discard a mode 7 query by its form: shorter than its header, a response, one
-/// of several parts, version 0 or over 4, or fields set that are zero in a query (ntp_request.c:process_private;
-/// NTPsec has no mode 7). `None` when it lies past the bytes at hand.
+/// Version 0, or over 4.
 #[inline(always)]
-pub fn discards_private<P: Packet + ?Sized>(packet: &P, payload: usize, length: usize) -> Option<bool> {
-    if length < PRIVATE_HEADER_LEN {
-        return Some(true);
-    }
-    let [first, sequence, _, _, error, _, zero, _]: [u8; PRIVATE_HEADER_LEN] = packet.load(payload)?;
-    let version = first >> 3 & 7;
-    Some(
-        first & 0xc0 != 0
-            || !(1..=4).contains(&version)
-            || sequence & 0x7f != 0
-            || (error | zero) & 0xf0 != 0,
-    )
+const fn impossible_version(first_byte: u8) -> bool {
+    (first_byte >> 3 & 7).wrapping_sub(1) >= 4
 }
 
 /// The association mode, the low three bits of the first byte.

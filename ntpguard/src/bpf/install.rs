@@ -14,7 +14,7 @@ use aya::{
     },
 };
 use ipnet::IpNet;
-use ntpguard_common::abi::{SLOTS, Settings};
+use ntpguard_common::abi::{Gap, SLOTS, Settings};
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -23,29 +23,36 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
     let settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let slot = (Settings::from_word(settings.get(&0, 0)?).slot + 1) % SLOTS;
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for rule in &image.rules {
-        let length = u32::from(rule.net.prefix_len());
-        match rule.net {
-            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rule.rule.to_words())),
-            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rule.rule.to_words())),
+    for (net, rules) in &image.prefixes {
+        let length = u32::from(net.prefix_len());
+        match net {
+            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rules.to_words())),
+            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rules.to_words())),
         }
     }
     fill(ebpf, "RULES_V4", slot, &v4)?;
     fill(ebpf, "RULES_V6", slot, &v6)?;
+    // After the tries, so that no packet still reads this slot's.
+    let mut gaps: Array<_, [u32; 10]> = map(ebpf, "GAPS")?.try_into()?;
+    for (is_v6, of_family) in [false, true].into_iter().zip(&image.gaps) {
+        for (number, gap) in (0..).zip(of_family) {
+            gaps.set(Gap::place(slot, is_v6, number), gap.to_words(), 0).context("GAPS can't be written")?;
+        }
+    }
     let mut settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let word = Settings { flags: image.flags, slot }.to_word();
     settings.set(0, word, 0).context("the new policy can't be put in force")
 }
 
 /// Makes a trie of the rules and puts it into a slot.
-fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, [u32; 2])]) -> Result<()> {
+fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, [u32; 4])]) -> Result<()> {
     let entries = u32::try_from(rules.len()).context("more rules than a map can hold")?.max(1);
-    let mut trie: LpmTrie<MapData, K, [u32; 2]> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
+    let mut trie: LpmTrie<MapData, K, [u32; 4]> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
         .with_context(|| format!("no room for a table of {entries} rules"))?;
     for (key, rule) in rules {
         trie.insert(key, rule, 0).with_context(|| format!("{name} is full"))?;
     }
-    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, [u32; 2]>> = map(ebpf, name)?.try_into()?;
+    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, [u32; 4]>> = map(ebpf, name)?.try_into()?;
     slots.set(slot, &trie, 0).with_context(|| format!("{name} can't be replaced"))
 }
 

@@ -55,12 +55,11 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Loads the program, with room to count the hits of as many rules as the image has.
+    /// Loads the program, with room to count the hits of so many rules.
     ///
     /// # Errors
     /// No right to, or a kernel that refuses the program.
-    pub fn load(object: Object, image: &Image) -> Result<Self> {
-        let rules = image.rules.len();
+    pub fn load(object: Object, rules: usize) -> Result<Self> {
         let hits = u32::try_from(rules * CAUSES.len()).context("more rules than a map can count")?;
         let mut ebpf =
             EbpfLoader::new().map_max_entries("HITS", hits).load(object.bytes()).map_err(in_words)?;
@@ -90,17 +89,17 @@ impl Guard {
         attach::attach(xdp(&mut self.ebpf)?, interface, mode)
     }
 
-    /// What was counted so far, summed over all CPUs; the hits of rules, a system call each, only if asked for.
+    /// What was counted so far, summed over all CPUs, and the hits of so many rules, a system call each.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
-    pub fn counters(&self, hits: bool) -> Result<Snapshot> {
+    pub fn counters(&self, rules: usize) -> Result<Snapshot> {
         let read = |name: &str, count: usize| -> Result<Vec<Counter>> {
             let map = self.ebpf.map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
             let array: PerCpuArray<_, Counter> = map.try_into()?;
             (0..count as u32).map(|index| Ok(array.get(&index, 0)?.iter().copied().sum())).collect()
         };
-        let rules = if hits { self.rules } else { 0 };
+        let rules = rules.min(self.rules);
         Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", rules * CAUSES.len())? })
     }
 

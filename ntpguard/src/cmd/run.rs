@@ -4,90 +4,99 @@ use crate::{
     bpf::{self, Guard, Mode, Object},
     cli,
     compile::Image,
-    conf::{self, ConfFile, Diagnostic},
+    conf::ConfFile,
+    diagnostic::Diagnostic,
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
+    own,
     policy::Policy,
-    resolve,
+    reading, resolve,
     writer::tell,
 };
-use anyhow::Context as _;
 use ntpguard_common::abi::CAUSES;
 use std::{
-    path::{Path, PathBuf},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval, interval_at},
+    time::{MissedTickBehavior, interval, interval_at, sleep},
 };
-
-/// Where the packages of NTPsec and of ntp.org's ntpd put the file.
-const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
 
 /// How soon an interface that comes back is guarded again.
 const FOLLOW: Duration = Duration::from_secs(1);
+
+/// Addresses come and go in bunches: how long to wait for the rest of one.
+const BUNCH: Duration = Duration::from_millis(100);
 
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; nothing stays attached then.
 pub fn run(options: &cli::Run) -> Result<(), Fault> {
-    let path = match &options.config {
-        Some(path) => Some(path.clone()),
-        None => default_config().configuration()?,
-    };
-    let conf = conf::read(path.as_deref()).configuration()?;
-    match &path {
-        Some(path) => tell(format_args!("policy from {}", path.display())),
-        None => {
-            let [sec, org] = DEFAULT_CONFIGS;
-            tell(format_args!(
-                "there is neither {sec} nor {org}: every source may get time, and none may query"
-            ));
-        }
-    }
-    let policy = Policy::resolve(&conf, &resolve::addresses);
-    let warning =
-        |diagnostic: &Diagnostic| format!("{}: warning: {}", conf.show(diagnostic.place), diagnostic.message);
-    let warnings: Vec<_> = conf.diagnostics.iter().chain(&policy.diagnostics).map(warning).collect();
+    let read = reading::read(options.config.as_deref(), &options.reading)?;
+    tell(format_args!("{}", read.because));
+    let names = resolve::Names::default();
+    let compiler = Compiler { conf: &read.conf, names: &names, options };
+    let own = own::addresses().environment()?;
+    let policy = compiler.policy(&own);
+    let diagnostics = read.conf.diagnostics.iter().chain(&policy.diagnostics);
+    let warnings: Vec<_> = diagnostics.map(|diagnostic| warning(&read.conf, diagnostic)).collect();
     if !warnings.is_empty() {
         // In one piece: none may be lost, however many there are.
         tell(format_args!("{}", warnings.join("\n")));
     }
-    let image = Image::compile(&policy, &conf, options.hardening());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
-    runtime.block_on(guard(options, &conf, &image))
+    runtime.block_on(guard(options, &compiler, own))
 }
 
-/// The default that is there. One that can't be looked at isn't absent: to guard without it would be to ignore it.
-fn default_config() -> anyhow::Result<Option<PathBuf>> {
-    for path in DEFAULT_CONFIGS.map(Path::new) {
-        if path.try_exists().with_context(|| format!("can't tell whether {} is there", path.display()))? {
-            return Ok(Some(path.to_owned()));
-        }
+/// One line for a diagnostic; `ntpguard check` has more.
+fn warning(conf: &ConfFile, diagnostic: &Diagnostic) -> String {
+    let Diagnostic { code, place, message, help } = diagnostic;
+    let place = place.map(|place| format!("{}: ", conf.show(place))).unwrap_or_default();
+    let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{place}{}: {message}{help}", code.severity().name())
+}
+
+/// What doesn't change while the guard runs.
+struct Compiler<'a> {
+    conf: &'a ConfFile,
+    names: &'a resolve::Names,
+    options: &'a cli::Run,
+}
+
+impl Compiler<'_> {
+    fn policy(&self, own: &[IpAddr]) -> Policy {
+        Policy::resolve(self.conf, &|name| self.names.addresses(name), own)
     }
-    Ok(None)
+
+    fn image(&self, own: &[IpAddr]) -> Image {
+        Image::compile(&self.policy(own), self.conf, self.options.hardened.hardening())
+    }
 }
 
-async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(), Fault> {
+async fn guard(options: &cli::Run, compiler: &Compiler<'_>, mut own: Vec<IpAddr>) -> Result<(), Fault> {
     // Before anything is attached, so that no signal in between leaves it so.
     let mut interrupted = signal(SignalKind::interrupt()).environment()?;
     let mut terminated = signal(SignalKind::terminate()).environment()?;
     let mut hung_up = signal(SignalKind::hangup()).environment()?;
 
+    let changes = own::Changes::listen().environment()?;
+
+    let (conf, image) = (compiler.conf, &compiler.image(&own));
     let object = if options.trace { Object::Trace } else { Object::Filter };
-    let mut guard = Guard::load(object, image).environment()?;
+    let mut guard = Guard::load(object, image.rules.len()).environment()?;
     if options.trace {
         guard.trace(causes(conf, image)).environment()?;
     }
     guard.install(image).environment()?;
+    let all = image.rules.len();
     let export = Exporter::new(options.format, conf, image);
     let mut places =
         Places::attach(&options.interface, &mut guard, options.xdp_mode, &export).environment()?;
 
     let start = Instant::now();
-    let zero = guard.counters(true).environment()?;
+    let zero = guard.counters(all).environment()?;
     let (mut last, mut then) = (zero.clone(), start);
     let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,6 +109,12 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
                 places.follow(&mut guard, options.xdp_mode, &export);
                 continue;
             }
+            changed = changes.changed() => {
+                changed.environment()?;
+                sleep(BUNCH).await;
+                follow(&mut guard, compiler, &mut own);
+                continue;
+            }
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
@@ -107,7 +122,7 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
                 continue;
             }
         }
-        match guard.counters(export.shows_hits()) {
+        match guard.counters(if export.shows_hits() { all } else { 0 }) {
             Ok(snapshot) => {
                 let now = Instant::now();
                 export.tick(&Tick { elapsed: now - then, since: snapshot.since(&last), total: &snapshot });
@@ -116,11 +131,27 @@ async fn guard(options: &cli::Run, conf: &ConfFile, image: &Image) -> Result<(),
             Err(error) => tell(format_args!("can't read the counters: {error:#}; still guarding")),
         }
     }
-    let total = guard.counters(true).unwrap_or(last);
+    let total = guard.counters(all).unwrap_or(last);
     // Detaches from every interface.
     drop(guard);
     export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total });
     Ok(())
+}
+
+/// Puts a policy in force that knows this host's addresses as they are now. The rules, and so their counters, are the
+/// same; own addresses have none.
+fn follow(guard: &mut Guard, compiler: &Compiler<'_>, own: &mut Vec<IpAddr>) {
+    let followed = own::addresses().and_then(|now| {
+        if now != *own {
+            guard.install(&compiler.image(&now))?;
+            tell(format_args!("this host's addresses have changed: {} before, {} now", own.len(), now.len()));
+            *own = now;
+        }
+        Ok(())
+    });
+    if let Err(error) = followed {
+        tell(format_args!("can't follow this host's addresses: {error:#}; still guarding by the old ones"));
+    }
 }
 
 /// An interface to guard.

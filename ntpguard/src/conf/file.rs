@@ -1,9 +1,18 @@
 //! Reading the file and those it includes.
 
-use super::{ConfFile, Directive, Line, MAX_WORD, Place, Span, Word, line};
+use super::{
+    ConfFile, File, Place,
+    lexer::Word,
+    line::{self, Directive, Line},
+};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    dialect::Daemon,
+};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -21,117 +30,125 @@ enum Flow {
 ///
 /// # Errors
 /// The file can't be read, or has a word so long that the daemon refuses to start.
-pub fn read(path: Option<&Path>) -> Result<ConfFile> {
-    let mut conf = ConfFile::default();
+pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<ConfFile> {
+    let mut conf = ConfFile::new(daemon);
     let Some(path) = path else { return Ok(conf) };
     let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    one(&mut conf, path.to_owned(), &bytes, 0, false)?;
-    // NTPsec reads this folder too, even after `end` (ntp_config.c:readconfig); ntp.org's ntpd doesn't.
+    one(&mut conf, path.to_owned(), bytes, 0)?;
+    // Even after `end` (ntp_config.c:readconfig).
     let folder = sibling(path, Path::new("ntp.d"));
-    match folder.try_exists() {
-        Ok(true) => all(&mut conf, &folder, 0)?,
-        Ok(false) => (),
-        Err(error) => {
-            conf.blind(0, Span::default(), &format!("{} can't be read ({error})", folder.display()))
-        }
+    if daemon.is_ntpsec() && folder.is_dir() {
+        all(&mut conf, &folder, 0)?;
     }
     Ok(conf)
 }
 
-/// Reads one file; `uncertain` if not every daemon does.
-fn one(conf: &mut ConfFile, path: PathBuf, bytes: &[u8], level: usize, uncertain: bool) -> Result<Flow> {
+/// Reads a configuration that is at hand, under the path of the file that it might be.
+///
+/// # Errors
+/// A word so long that the daemon refuses to start, or an included file that can't be read.
+pub fn parse(path: &Path, bytes: &[u8], daemon: Daemon) -> Result<ConfFile> {
+    let mut conf = ConfFile::new(daemon);
+    one(&mut conf, path.to_owned(), bytes.to_owned(), 0)?;
+    Ok(conf)
+}
+
+fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Result<Flow> {
     let file = conf.files.len();
-    conf.files.push(path.clone());
     if bytes.contains(&0) {
         bail!("{} is not a text file: it contains zero bytes", path.display());
     }
+    conf.files.push(File { path: path.clone(), bytes: Vec::new() });
+    let mut flow = Flow::On;
     for (number, text) in (1..).zip(bytes.split(|&b| b == b'\n')) {
-        match line(conf, &Line { file, number, text, uncertain }) {
+        match line::read(conf, &Line { file, number, text }) {
             Directive::Done => (),
-            Directive::End => return Ok(Flow::End),
+            Directive::End => flow = Flow::End,
             Directive::LongWord(span) => bail!(
-                "{}: a word of {} characters; ntpd refuses to start on one over {MAX_WORD}: shorten it",
+                "{}: a word of {} characters: {} refuses to start on one over {}; shorten it",
                 conf.show(Place { file, span }),
-                span.length
+                span.length,
+                conf.daemon,
+                conf.daemon.max_word()
             ),
-            Directive::Include(word) if level == MAX_INCLUDE_LEVEL => {
-                conf.warn(
-                    file,
-                    word.span,
-                    "included too deep: the daemon skips it; does the file include itself?",
-                );
-            }
             Directive::Include(word) => {
-                if include(conf, &path, file, &word, level + 1, uncertain)? == Flow::End {
-                    return Ok(Flow::End);
-                }
+                flow = include(conf, &path, Place { file, span: word.span }, &word, level)?
             }
         }
+        if flow == Flow::End {
+            break;
+        }
     }
-    Ok(Flow::On)
+    conf.files[file].bytes = bytes;
+    Ok(flow)
 }
 
 /// Reads what `includefile` names in the file at `from`. ntp.org's ntpd takes the path as it stands, relative to a
 /// working directory that only it knows; NTPsec relative to the including file, and it reads folders
 /// (ntp_scanner.c:lex_push_file).
-fn include(
-    conf: &mut ConfFile,
-    from: &Path,
-    file: usize,
-    word: &Word,
-    level: usize,
-    uncertain: bool,
-) -> Result<Flow> {
+fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word, level: usize) -> Result<Flow> {
     let named = Path::new(&word.text);
-    let path = sibling(from, named);
-    if path.is_dir() {
-        conf.warn(
-            file,
-            word.span,
-            "a folder, which only NTPsec reads: nothing is dropped on account of its lines",
+    if level == MAX_INCLUDE_LEVEL {
+        let message = "included too deep: the daemon skips it";
+        let found = Diagnostic::at(Code::IncludeLost, place, message);
+        conf.tell(
+            found.help(format!("files nest {MAX_INCLUDE_LEVEL} deep at most; does the file include itself?")),
         );
-        all(conf, &path, level)?;
         return Ok(Flow::On);
     }
-    match fs::read(&path) {
-        Ok(bytes) if named.is_absolute() => one(conf, path, &bytes, level, uncertain),
-        Ok(bytes) => {
-            conf.blind(
-                file,
-                word.span,
-                "a relative path, which ntp.org's ntpd takes from its working directory",
-            );
-            one(conf, path, &bytes, level, true)
-        }
-        Err(error) => {
-            conf.blind(file, word.span, &format!("{} can't be read ({error})", path.display()));
-            Ok(Flow::On)
-        }
+    if named.is_relative() && !conf.daemon.is_ntpsec() {
+        conf.blind(
+            Some(place),
+            format!("{} takes the relative path from a working directory that only it knows", conf.daemon),
+        );
     }
+    let path = sibling(from, named);
+    if conf.daemon.is_ntpsec() && path.is_dir() {
+        all(conf, &path, level + 1)?;
+        return Ok(Flow::On);
+    }
+    load(conf, path, Some(place), level + 1)
 }
 
-/// Reads `*.conf` in a folder and those below it, sorted, as NTPsec does.
+/// Reads a file if it is there. If it isn't, the daemon goes on without it, too.
+fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) -> Result<Flow> {
+    match fs::read(&path) {
+        Ok(bytes) => return one(conf, path, bytes, level),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory
+            ) =>
+        {
+            let message =
+                format!("{} can't be read ({error}): the daemon goes on without it", path.display());
+            conf.tell(Diagnostic { code: Code::IncludeLost, place, message, help: None });
+        }
+        Err(error) => conf.blind(place, format!("{} can't be read ({error})", path.display())),
+    }
+    Ok(Flow::On)
+}
+
+/// Reads `*.conf` in a folder, folders of such names too, the last first, as NTPsec does (it puts them on a stack in
+/// order, and takes the uppermost; ntp_scanner.c:lex_push_file).
 fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<()> {
-    let out_of_reach = |conf: &mut ConfFile, path: &Path, error| {
-        conf.blind(0, Span::default(), &format!("{} can't be read ({error})", path.display()));
-    };
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = match listed {
         Ok(paths) => paths,
         Err(error) => {
-            out_of_reach(conf, folder, error);
+            conf.blind(None, format!("{} can't be read ({error})", folder.display()));
             return Ok(());
         }
     };
-    paths.sort();
+    paths.sort_by(|a, b| b.cmp(a));
     for path in paths {
+        if !path.as_os_str().as_encoded_bytes().ends_with(b".conf") {
+            continue;
+        }
         if path.is_dir() && level < MAX_INCLUDE_LEVEL {
             all(conf, &path, level + 1)?;
-        } else if path.extension().is_some_and(|extension| extension == "conf") {
-            match fs::read(&path) {
-                Ok(bytes) => one(conf, path, &bytes, level, true).map(drop)?,
-                Err(error) => out_of_reach(conf, &path, error),
-            }
+        } else {
+            load(conf, path, None, level)?;
         }
     }
     Ok(())

@@ -39,7 +39,8 @@ impl Word {
 
     /// Whether 4.2.8 and NTPsec make an unsigned number of it, and 4.2.6 a string (ntp_scanner.c:is_u_int).
     pub(super) fn is_hexadecimal(&self) -> bool {
-        !self.quoted && self.text.starts_with("0x")
+        let digits = self.text.strip_prefix("0x").or(self.text.strip_prefix("0X"));
+        !self.quoted && digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))
     }
 }
 
@@ -52,15 +53,17 @@ pub(super) enum Special {
     Ordinary,
 }
 
-/// Whether the line has bytes over 0x7f outside comments, which 4.2.8 and NTPsec delete while reading
-/// (ntp_scanner.c:lex_getch), and 4.2.6 keeps.
-pub(super) fn is_foreign(line: &[u8]) -> bool {
-    let end = line.iter().position(|&byte| byte == b'#').unwrap_or(line.len());
-    !line[..end].is_ascii()
+/// What becomes of bytes over 0x7f.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Characters like others: 4.2.6.
+    Kept,
+    /// Gone before anything looks at them: 4.2.8 and NTPsec (ntp_scanner.c:lex_getch).
+    Deleted,
 }
 
 /// Cuts one line into words; `number` is the line's, from 1.
-pub(super) fn words(line: &[u8], number: usize, special: Special) -> Vec<Word> {
+pub(super) fn words(line: &[u8], number: usize, special: Special, foreign: Foreign) -> Vec<Word> {
     let mut words = Vec::new();
     let mut at = 0;
     while at < line.len() && line[at] != b'#' {
@@ -89,7 +92,9 @@ pub(super) fn words(line: &[u8], number: usize, special: Special) -> Vec<Word> {
                 at += 1;
             }
         }
-        bytes.retain(u8::is_ascii);
+        if foreign == Foreign::Deleted {
+            bytes.retain(u8::is_ascii);
+        }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if quoted || !text.is_empty() {
             let span = Span { line: number, column: start + 1, length: at - start };
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
 
     fn texts(line: &[u8]) -> Vec<String> {
-        words(line, 1, Special::Words).into_iter().map(|word| word.text).collect()
+        words(line, 1, Special::Words, Foreign::Deleted).into_iter().map(|word| word.text).collect()
     }
 
     #[test]
@@ -132,20 +137,20 @@ mod tests {
     #[test]
     fn special_characters_are_words_only_where_no_string_is_demanded() {
         assert_eq!(texts(b"ignore,noquery"), ["ignore", ",", "noquery"]);
-        let ordinary = words(b"includefile a=b", 1, Special::Ordinary);
+        let ordinary = words(b"includefile a=b", 1, Special::Ordinary, Foreign::Deleted);
         assert_eq!(ordinary[1].text, "a=b");
     }
 
     #[test]
-    fn bytes_over_0x7f_vanish_and_are_noted() {
-        assert!(is_foreign(b"restrict default \xe2\x80\x93 ignore"));
-        assert!(!is_foreign(b"restrict default # \xc3\xa4"));
+    fn bytes_over_0x7f_vanish_but_for_4_2_6() {
+        let kept = words(b"\xef\xbb\xbfrestrict x", 1, Special::Words, Foreign::Kept);
+        assert_eq!(kept[0].text, "\u{feff}restrict");
         assert_eq!(texts(b"\xef\xbb\xbfrestrict 1.2.3.4 \xc3\xa4"), ["restrict", "1.2.3.4"]);
     }
 
     #[test]
     fn numbers() {
-        let number = |text: &str| words(text.as_bytes(), 1, Special::Words)[0].is_number();
+        let number = |text: &str| words(text.as_bytes(), 1, Special::Words, Foreign::Deleted)[0].is_number();
         for text in ["10", "-1", "+1", "10.1", "10.", ".5", "1e5", "1.5E-3", "1e"] {
             assert!(number(text), "{text}");
         }

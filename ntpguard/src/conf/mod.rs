@@ -2,30 +2,31 @@
 //! reading of the file and of those it includes.
 //!
 //! Contract: a line that the daemon drops is dropped, the part that it keeps is kept (it applies what stands before
-//! the first word it doesn't know, and starts), and each such line leaves a [`Diagnostic`]. Where ntp.org's ntpd
-//! 4.2.6, 4.2.8 and NTPsec read a line differently, the line is marked [`Restrict::uncertain`], and nothing is
-//! dropped on its account.
+//! the first word it doesn't know, and starts), and each such line leaves a [`Diagnostic`]. What the daemon reads and
+//! ntpguard can't is marked [`ConfFile::blind`]: nothing may be dropped on account of the rest then.
 
+mod edit;
 mod file;
 mod flags;
+mod keywords;
 mod lexer;
+mod line;
 mod restrict;
 #[cfg(test)]
 mod tests;
 
-pub use file::read;
+pub use file::{parse, read};
 pub use flags::Flags;
-pub use restrict::{Family, Restrict, Target};
+pub use restrict::{Action, Family, Restrict, Target};
 
-use lexer::{Special, Word, is_foreign, words};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    dialect::{Daemon, Dialect},
+};
 use std::{fmt, path::PathBuf};
 
-/// The longest word that any daemon takes; all refuse to start on a longer one (ntp_scanner.c:MAX_LEXEME, 1025 in
-/// 4.2.6 and NTPsec; 128 in 4.2.8).
-pub const MAX_WORD: usize = 1024;
-
 /// Where something stands in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub struct Span {
     /// Line, from 1.
     pub line: usize,
@@ -36,7 +37,7 @@ pub struct Span {
 }
 
 /// A place in one of the files read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Index into [`ConfFile::files`].
     pub file: usize,
@@ -44,122 +45,98 @@ pub struct Place {
     pub span: Span,
 }
 
-/// Something an administrator should know about a line.
+/// A file as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// The line.
-    pub place: Place,
-    /// What the daemon does with it, and what was probably meant.
-    pub message: String,
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
-/// A line that sets up an association: `server`, `pool`, `peer`.
+/// A line that sets up associations: `server`, `pool`, `peer`, and those for broadcast and manycast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Association {
-    /// The host, as written.
-    pub host: String,
+    /// The host, as written; `None` for lines that have none (`broadcastclient`).
+    pub host: Option<String>,
     /// Where it stands.
     pub place: Place,
 }
 
 /// A configuration: one file and those it includes, in reading order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfFile {
+    /// The daemon that it was read for.
+    pub daemon: Daemon,
     /// The files, the first one first. Empty when there is none: the daemon's built-in defaults.
-    pub files: Vec<PathBuf>,
-    /// The `restrict` lines.
+    pub files: Vec<File>,
+    /// The `restrict` lines and those that undo them.
     pub restricts: Vec<Restrict>,
-    /// The `server`, `pool` and `peer` lines.
+    /// The lines that set up associations.
     pub associations: Vec<Association>,
+    /// `enable mode7`, of which only 4.2.8 knows.
+    pub mode7_on: bool,
+    /// `disable mode7`, which wins wherever it stands: all of `disable` is applied after all of `enable`
+    /// (ntp_config.c:config_system_opts).
+    pub mode7_off: bool,
+    /// `disable monitor`.
+    pub monitor_off: Option<Place>,
+    /// `disable auth`.
+    pub auth_off: Option<Place>,
+    /// A `trustedkey` line: without one, no MAC is ever right, whatever keys there are.
+    pub trusts_keys: bool,
     /// What an administrator should know.
     pub diagnostics: Vec<Diagnostic>,
-    /// Some lines that a daemon may read are not in here: nothing may be dropped on account of the others.
+    /// Some lines that the daemon may read are not in here: nothing may be dropped on account of the others.
     pub blind: bool,
 }
 
 impl ConfFile {
+    /// The absence of a file, which leaves the daemon at its built-in defaults.
+    pub fn new(daemon: Daemon) -> Self {
+        Self {
+            daemon,
+            files: Vec::new(),
+            restricts: Vec::new(),
+            associations: Vec::new(),
+            mode7_on: false,
+            mode7_off: false,
+            monitor_off: None,
+            auth_off: None,
+            trusts_keys: false,
+            diagnostics: Vec::new(),
+            blind: false,
+        }
+    }
+
+    /// Whether the daemon takes mode 7: 4.2.6 always, 4.2.8 if told to, NTPsec never.
+    pub fn takes_mode7(&self) -> bool {
+        match self.daemon.dialect {
+            Dialect::Ntp426 => true,
+            Dialect::Ntp428 => self.mode7_on && !self.mode7_off,
+            Dialect::NtpSec => false,
+        }
+    }
+
     /// `path:line:column` of a place.
     pub fn show(&self, place: Place) -> impl fmt::Display {
         let Span { line, column, .. } = place.span;
-        format!("{}:{line}:{column}", self.files[place.file].display())
+        format!("{}:{line}:{column}", self.files[place.file].path.display())
     }
 
-    /// Some lines are out of reach: says why, and that nothing is enforced.
-    fn blind(&mut self, file: usize, span: Span, why: &str) {
+    /// The text of a restrict line.
+    pub fn text(&self, restrict: usize) -> &str {
+        &self.restricts[restrict].text
+    }
+
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Some lines are out of reach.
+    fn blind(&mut self, place: Option<Place>, why: String) {
         self.blind = true;
-        self.warn(file, span, format!("{why}: no line of the configuration is enforced, only hardening"));
+        let message = format!("{why}: no line of the configuration is enforced, only hardening");
+        self.tell(Diagnostic { code: Code::IncludeUnread, place, message, help: None });
     }
-
-    fn warn(&mut self, file: usize, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic { place: Place { file, span }, message: message.into() });
-    }
-}
-
-/// What a line asks the reader of files to do.
-enum Directive {
-    /// Nothing; go on.
-    Done,
-    /// Read this file now.
-    Include(Word),
-    /// `end`: read nothing more, here or in the including files.
-    End,
-    /// A word longer than [`MAX_WORD`].
-    LongWord(Span),
-}
-
-/// One line, and where it stands.
-struct Line<'a> {
-    file: usize,
-    number: usize,
-    text: &'a [u8],
-    /// Not every daemon reads the file that it stands in.
-    uncertain: bool,
-}
-
-/// Reads one line into `conf`.
-fn line(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
-    let Line { file, number, text, .. } = *line;
-    let strings = words(text, number, Special::Ordinary);
-    let Some(keyword) = strings.first() else { return Directive::Done };
-    if let Some(long) = strings.iter().find(|word| word.text.len() > MAX_WORD) {
-        return Directive::LongWord(long.span);
-    }
-    match keyword.text.as_str() {
-        _ if keyword.quoted => (),
-        "restrict" | "unrestrict" | "delrestrict" => {
-            restrict::parse(conf, line, &words(text, number, Special::Words));
-        }
-        "server" | "pool" | "peer" => match associated(&strings[1..]) {
-            Some(host) => {
-                let place = Place { file, span: host.span };
-                conf.associations.push(Association { host: host.text.clone(), place });
-            }
-            None => conf.warn(
-                file,
-                keyword.span,
-                format!("`{}` without a host: the daemon drops it", keyword.text),
-            ),
-        },
-        "includefile" | "end" if is_foreign(text) => {
-            conf.blind(file, keyword.span, "bytes over 0x7f, at which 4.2.6 stops and the others don't");
-        }
-        "includefile" => match strings.get(1) {
-            Some(path) => return Directive::Include(path.clone()),
-            None => conf.warn(file, keyword.span, "`includefile` without a path: the daemon drops the line"),
-        },
-        "end" => return Directive::End,
-        word if flags::one_edit("restrict", &word.to_ascii_lowercase()) => conf.warn(
-            file,
-            keyword.span,
-            format!("`{word}` is no keyword: the daemon drops the line; did you mean `restrict`?"),
-        ),
-        // The rest of the language, `disable monitor` included, has no say in what passes.
-        _ => (),
-    }
-    Directive::Done
-}
-
-/// The host of an association line, past `-4` and `-6`.
-fn associated(words: &[Word]) -> Option<&Word> {
-    words.iter().find(|word| !word.is("-4") && !word.is("-6"))
 }

@@ -1,4 +1,4 @@
-//! The `restrict` line (ntp_parser.y: access_control_command).
+//! The `restrict` line and those that undo it (ntp_parser.y: access_control_command).
 //!
 //! ```text
 //! restrict [-4|-6] default|source|ADDRESS|NAME [mask MASK] [ippeerlimit N] FLAG…
@@ -8,9 +8,10 @@
 //! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
 //! gives 192.0.2.7 full access.
 
-use super::{
-    ConfFile, Flags, Line, Place,
-    lexer::{Word, is_foreign},
+use super::{ConfFile, Flags, Place, keywords, lexer::Word, line::Line};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    dialect::Dialect::{Ntp428, NtpSec},
 };
 use std::net::IpAddr;
 
@@ -42,25 +43,34 @@ pub enum Target {
     Source,
     /// An address; with a mask a network.
     Address(IpAddr),
-    /// A host name, one entry for each of its addresses.
+    /// A host name, with an entry for its addresses.
     Name(String),
+}
+
+/// What a line does to the entry that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `restrict`: adds flags, and the entry if there is none.
+    Add,
+    /// NTPsec's `unrestrict`: takes flags away, or without any the entry.
+    Unrestrict,
+    /// 4.2.8p18's `delrestrict`: takes the entry away.
+    Delete,
 }
 
 /// A restrict line, as far as the daemon applies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restrict {
+    /// What it does.
+    pub action: Action,
     /// Whom it speaks of.
     pub target: Target,
     /// `-4` or `-6`; `None` is both for `default` and names.
     pub family: Option<Family>,
-    /// `mask MASK`.
+    /// `mask MASK`, or of NTPsec's `/LENGTH`.
     pub mask: Option<IpAddr>,
     /// The flags that take effect.
     pub flags: Flags,
-    /// `unrestrict` or `delrestrict`: takes away, where the daemon knows the word at all.
-    pub undoes: bool,
-    /// The daemons read this line differently: nothing may be dropped on its account.
-    pub uncertain: bool,
     /// Where it stands.
     pub place: Place,
     /// The line as written.
@@ -69,123 +79,261 @@ pub struct Restrict {
 
 /// Reads the words of a restrict line (the keyword included) into `conf`.
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
-    let Line { file, .. } = *line;
-    let Some((keyword, mut rest)) = words.split_first() else { return };
-    let family = match rest.first() {
-        Some(word) if word.is("-4") => Some(Family::V4),
-        Some(word) if word.is("-6") => Some(Family::V6),
-        _ => None,
-    };
-    rest = &rest[usize::from(family.is_some())..];
-    let Some((who, after)) = rest.split_first() else {
-        conf.warn(file, keyword.span, "whom? The line ends before an address, and the daemon drops it");
-        return;
-    };
-    rest = after;
-    if who.is_number() {
-        conf.warn(
-            file,
-            who.span,
-            "the daemon takes this for a number and drops the line; write all four parts",
-        );
-        return;
-    }
-    let (target, prefix) = target(who);
-    let mut mask = None;
-    if let [word, after @ ..] = rest
-        && word.is("mask")
-        // No grammar has a mask after `default` or `source`: it is a word too many there.
-        && !matches!(target, Target::Default | Target::Source)
-    {
-        mask = after.first().and_then(|word| literal(&word.text));
-        if mask.is_none() {
-            conf.warn(file, word.span, "no address follows `mask`: the daemon drops the line");
-            return;
+    let Some((keyword, rest)) = words.split_first() else { return };
+    let action = match keyword.text.as_str() {
+        "unrestrict" => Action::Unrestrict,
+        "delrestrict" if conf.daemon.is_p18() => Action::Delete,
+        "delrestrict" => {
+            let message = "only 4.2.8p18 and later know `delrestrict`: the daemon drops the line";
+            return conf.tell(Diagnostic::at(Code::UnknownRestrict, line.at(keyword), message));
         }
-        rest = &after[1..];
+        _ => Action::Add,
+    };
+    let parsed = Parser { conf, line, rest, keyword, action }.head();
+    if let Some((family, target, mask, flags)) = parsed {
+        let text = String::from_utf8_lossy(line.text).trim().to_owned();
+        conf.restricts.push(Restrict { action, target, family, mask, flags, place: line.at(keyword), text });
     }
-
-    let undoes = !keyword.is("restrict");
-    if undoes {
-        let message =
-            format!("not every daemon knows `{}`: nothing is dropped of what it undoes", keyword.text);
-        conf.warn(file, keyword.span, message);
-    }
-    let doubt = doubt(line, who, &target, prefix, family, mask.is_some());
-    if let Some(message) = doubt {
-        conf.warn(
-            file,
-            who.span,
-            format!("`{}` {message}. Nothing is dropped on account of this line", who.text),
-        );
-    }
-    let flags = flags(conf, file, rest);
-    conf.restricts.push(Restrict {
-        mask: prefix.and_then(|length| prefix_mask(&target, length)).or(mask),
-        target,
-        family,
-        flags,
-        undoes,
-        uncertain: doubt.is_some() || line.uncertain,
-        place: Place { file, span: keyword.span },
-        text: String::from_utf8_lossy(line.text).trim().to_owned(),
-    });
 }
 
-/// In what the daemons differ about a line, in words that follow its address.
-fn doubt(
-    line: &Line<'_>,
-    who: &Word,
-    target: &Target,
-    prefix: Option<u8>,
-    family: Option<Family>,
-    masked: bool,
-) -> Option<&'static str> {
-    let other_family = match target {
-        Target::Address(address) => family.is_some_and(|family| family != Family::of(*address)),
-        _ => false,
-    };
-    if is_foreign(line.text) {
-        Some("stands in a line with bytes over 0x7f, which 4.2.8 and NTPsec skip and 4.2.6 stops at")
-    } else if prefix.is_some() {
-        Some(
-            "is a network to NTPsec; to ntp.org's ntpd it is a host name, and the line is lost: write `mask`",
-        )
-    } else if other_family {
-        Some("is of the other family: 4.2.8 and NTPsec drop the line, 4.2.6 applies it")
-    } else if family.is_some() && masked {
-        Some(
-            "has `-4` or `-6` and a mask, which only 4.2.8 takes; 4.2.6 and NTPsec stop before `mask`, and give this \
-             one host full access: leave the `-4` or `-6` away",
-        )
-    } else if who.is_hexadecimal() {
-        Some("is a number to 4.2.8 and NTPsec, which drop the line, and an address to 4.2.6")
-    } else if matches!(target, Target::Name(name) if !name.contains(['.', ':'])) && !who.quoted {
-        Some(
-            "has no dot, and would be no name to the daemon if it were one of its keywords: write the whole name",
-        )
-    } else {
+/// The words of a line that are still to be read.
+struct Parser<'a> {
+    conf: &'a mut ConfFile,
+    line: &'a Line<'a>,
+    keyword: &'a Word,
+    rest: &'a [Word],
+    action: Action,
+}
+
+type Head = (Option<Family>, Target, Option<IpAddr>, Flags);
+
+impl<'a> Parser<'a> {
+    /// What the daemon applies; `None` if it drops the line.
+    fn head(mut self) -> Option<Head> {
+        let family = match self.rest.first() {
+            Some(word) if word.is("-4") => Some(Family::V4),
+            Some(word) if word.is("-6") => Some(Family::V6),
+            _ => None,
+        };
+        self.rest = &self.rest[usize::from(family.is_some())..];
+        if self.action == Action::Delete
+            && let Some(word) = self.rest.first()
+            && (family.is_some() || word.is("default"))
+        {
+            let message = "`delrestrict` takes an address: the daemon drops the line".to_owned();
+            return self.lost(Code::Misplaced, word, message);
+        }
+        let Some(who) = self.next() else {
+            let message = "whom? The line ends before an address, and the daemon drops it";
+            return self.lost(Code::NoAddress, self.keyword, message.to_owned());
+        };
+        let (target, mut mask) = self.target(who)?;
+        if let Target::Address(address) = target
+            && family.is_some_and(|family| family != Family::of(address))
+            && self.conf.daemon.is(&[Ntp428, NtpSec])
+        {
+            let message = format!("`{}` is of the other family: the daemon drops the line", who.text);
+            return self.lost(Code::OtherFamily, who, message);
+        }
+        if let Some(word) = self.rest.first().filter(|word| word.is("mask")) {
+            if matches!(target, Target::Default | Target::Source) {
+                let message =
+                    format!("no mask follows `{}`: the daemon applies the line without any flag", who.text);
+                self.tell(Code::Misplaced, word, message, None);
+                return Some((family, target, mask, Flags::NONE));
+            }
+            if family.is_some() && !self.conf.daemon.is(&[Ntp428]) {
+                let message = format!(
+                    "after `-4` or `-6` the daemon takes no mask: it gives {} alone full access, and drops the rest",
+                    who.text
+                );
+                self.tell(Code::FamilyMask, word, message, Some("leave the `-4` or `-6` away".to_owned()));
+                return Some((family, target, mask, Flags::NONE));
+            }
+            let given = self.mask(word, &target)?;
+            // A prefix length stands above a mask.
+            mask = mask.or(Some(given));
+        }
+        // `delrestrict` has no flags: what follows is lost, and the entry goes all the same.
+        let flags = if self.action == Action::Delete { Flags::NONE } else { self.flags(&target)? };
+        Some((family, target, mask, flags))
+    }
+
+    fn next(&mut self) -> Option<&'a Word> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    fn tell(&mut self, code: Code, word: &Word, message: String, help: Option<String>) {
+        let place = Some(self.line.at(word));
+        self.conf.tell(Diagnostic { code, place, message, help });
+    }
+
+    /// The daemon drops the line.
+    fn lost<T>(&mut self, code: Code, word: &Word, message: String) -> Option<T> {
+        self.tell(code, word, message, None);
         None
     }
+
+    /// Whom a word names, and the mask of a prefix length after it.
+    fn target(&mut self, word: &Word) -> Option<(Target, Option<IpAddr>)> {
+        let daemon = self.conf.daemon;
+        let keyword = !word.quoted && keywords::dialects(&word.text).contains(&daemon.dialect);
+        if word.is("default") {
+            return Some((Target::Default, None));
+        } else if keyword && word.is("source") {
+            return Some((Target::Source, None));
+        } else if keyword {
+            let message = format!("`{}` is a keyword: the daemon drops the line", word.text);
+            return self.lost(Code::KeywordAddress, word, message);
+        } else if word.is_number() || (word.is_hexadecimal() && daemon.is(&[Ntp428, NtpSec])) {
+            let message = format!("the daemon takes `{}` for a number, and drops the line", word.text);
+            self.tell(
+                Code::NumberAddress,
+                word,
+                message,
+                Some("write all four parts of the address".to_owned()),
+            );
+            return None;
+        }
+        match word.text.rsplit_once('/') {
+            Some((address, length)) if daemon.is_ntpsec() => self.cidr(word, address, length),
+            Some((address, length)) if literal(address).is_some() => {
+                let message = format!(
+                    "{daemon} knows no prefix length: it takes `{}` for a host name, and drops the line",
+                    word.text
+                );
+                let help = literal(address).and_then(|address| prefix_mask(address, leading_number(length)));
+                let help = help.map(|mask| format!("write `{address} mask {mask}`"));
+                self.tell(Code::Cidr, word, message, help);
+                None
+            }
+            _ => Some((named(&word.text), None)),
+        }
+    }
+
+    /// NTPsec's ADDRESS/LENGTH (ntp_config.c:fix_node_cidr).
+    fn cidr(&mut self, word: &Word, address: &str, length: &str) -> Option<(Target, Option<IpAddr>)> {
+        let target = named(address);
+        let mask = match target {
+            Target::Address(address) => prefix_mask(address, leading_number(length)),
+            // No colon, so the length is one of IPv4.
+            _ => prefix_mask(IpAddr::from([0; 4]), leading_number(length)),
+        };
+        if mask.is_none() {
+            let message = format!("NTPsec cuts `/{length}` off: the line speaks of {address} alone");
+            let help = (leading_number(length) == 0).then(|| "to mean everyone, write `default`".to_owned());
+            self.tell(Code::CidrHost, word, message, help);
+        }
+        Some((target, mask))
+    }
+
+    /// The address after `mask`.
+    fn mask(&mut self, word: &Word, target: &Target) -> Option<IpAddr> {
+        self.next();
+        let written = self.next();
+        let mask = written.and_then(|word| literal(&word.text));
+        if matches!(target, Target::Name(_)) && self.conf.daemon.is_p18() {
+            // Not even looked at (ntp_config.c:config_access, Bug 3872).
+            return Some(mask.unwrap_or(IpAddr::from([255; 4])));
+        }
+        let Some(mask) = mask else {
+            let message = "no address follows `mask`: the daemon drops the line".to_owned();
+            let length = written.map_or(0, |word| leading_number(&word.text));
+            let meant = match target {
+                Target::Address(address) => prefix_mask(*address, length),
+                _ => None,
+            };
+            let help = match meant {
+                Some(mask) => format!("write `mask {mask}`"),
+                None => "write the mask as an address, as in 255.255.255.0".to_owned(),
+            };
+            self.tell(Code::BadMask, word, message, Some(help));
+            return None;
+        };
+        match target {
+            Target::Address(address) if Family::of(*address) != Family::of(mask) => {
+                let message = "the mask is of the other family, and the daemon reads it as 0: the line speaks of \
+                               everyone of the address's family (a 4.2.8 with its debugging code aborts)";
+                self.tell(Code::OtherFamily, word, message.to_owned(), None);
+                Some(mask)
+            }
+            _ => Some(mask),
+        }
+    }
+
+    /// The flags that take effect: those before the first word that is none. `None` if the daemon drops the line,
+    /// since a word that must have another behind it can't be undone.
+    fn flags(&mut self, target: &Target) -> Option<Flags> {
+        let dialect = self.conf.daemon.dialect;
+        if let Some(word) = self.rest.first()
+            && word.is("ippeerlimit")
+            && dialect == Ntp428
+        {
+            self.next();
+            match self.next() {
+                Some(number) if number.is_number() => (),
+                _ => {
+                    let message = "no number follows `ippeerlimit`: the daemon drops the line".to_owned();
+                    return self.lost(Code::Misplaced, word, message);
+                }
+            }
+        }
+        let mut flags = Flags::NONE;
+        while let Some(word) = self.next() {
+            let known = if word.quoted { None } else { Flags::named(&word.text, dialect) };
+            let Some(flag) = known else {
+                self.not_a_flag(word, flags, target);
+                break;
+            };
+            if word.is("serverresponse") && !self.next().is_some_and(|word| word.is("fuzz")) {
+                let message = "`fuzz` must follow `serverresponse`: the daemon drops the line".to_owned();
+                return self.lost(Code::Misplaced, word, message);
+            }
+            if flag == Flags::EPEER {
+                let message = "`epeer` stops the daemon at start-up".to_owned();
+                self.tell(Code::Epeer, word, message, Some("leave it away: it is the default".to_owned()));
+            }
+            flags = flags.with(flag);
+        }
+        Some(flags)
+    }
+
+    /// What a word that is no flag costs.
+    fn not_a_flag(&mut self, word: &Word, flags: Flags, target: &Target) {
+        let daemon = self.conf.daemon;
+        let applied = match (flags, target) {
+            (Flags::NONE, Target::Default) => "without any flag".to_owned(),
+            (Flags::NONE, _) => "without any flag: full access".to_owned(),
+            _ => format!("with `{flags}` alone"),
+        };
+        let foreign = Flags::dialects(&word.text);
+        let (code, what) = if word.quoted {
+            (Code::UnknownFlag, format!("`\"{}\"` is no flag, since it is quoted", word.text))
+        } else if !foreign.is_empty() || word.is("ippeerlimit") {
+            (Code::ForeignFlag, format!("{daemon} doesn't take `{}` here", word.text))
+        } else {
+            (Code::UnknownFlag, format!("`{}` is no flag", word.text))
+        };
+        let meant = Flags::meant(&word.text, daemon.dialect).map(|flag| format!("did you mean `{flag}`?"));
+        let place = match word.text.as_str() {
+            "mask" => Some("`mask` stands right behind the address".to_owned()),
+            "," => Some("flags are separated by spaces".to_owned()),
+            _ => None,
+        };
+        let message = format!("{what}: the daemon applies the line {applied}, and drops the rest");
+        self.tell(code, word, message, meant.or(place));
+    }
 }
 
-/// Whom a word names, and the length of a CIDR prefix after it.
-fn target(word: &Word) -> (Target, Option<u8>) {
-    let named = |text: &str| literal(text).map_or_else(|| Target::Name(text.to_owned()), Target::Address);
-    if word.is("default") {
-        (Target::Default, None)
-    } else if word.is("source") {
-        (Target::Source, None)
-    } else if let Some((address, length)) = word.text.rsplit_once('/') {
-        (named(address), Some(leading_number(length)))
-    } else {
-        (named(&word.text), None)
-    }
+fn named(text: &str) -> Target {
+    literal(text).map_or_else(|| Target::Name(text.to_owned()), Target::Address)
 }
 
 /// An address as the daemons take it (ntp_net.c:is_ip_address): IPv4 as it is, IPv6 up to a closing bracket if it
 /// begins with one, and without its scope.
-fn literal(text: &str) -> Option<IpAddr> {
+pub(super) fn literal(text: &str) -> Option<IpAddr> {
     let inner = match text.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => text,
@@ -202,67 +350,13 @@ fn leading_number(text: &str) -> u8 {
     text[..digits].parse().unwrap_or(0)
 }
 
-/// The mask of a CIDR length; none, which means a host, for 0 and lengths past the address's end.
-fn prefix_mask(target: &Target, length: u8) -> Option<IpAddr> {
-    match target {
-        Target::Address(IpAddr::V4(_)) | Target::Name(_) if (1..=32).contains(&length) => {
-            Some(IpAddr::V4((u32::MAX << (32 - length)).into()))
-        }
-        Target::Address(IpAddr::V6(_)) if (1..=128).contains(&length) => {
+/// The mask of a prefix length; none, which means a host, for 0 and lengths past the address's end.
+fn prefix_mask(address: IpAddr, length: u8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(_) if (1..=32).contains(&length) => Some(IpAddr::V4((u32::MAX << (32 - length)).into())),
+        IpAddr::V6(_) if (1..=128).contains(&length) => {
             Some(IpAddr::V6((u128::MAX << (128 - length)).into()))
         }
         _ => None,
     }
-}
-
-/// The flags that take effect: those before the first word that is none.
-fn flags(conf: &mut ConfFile, file: usize, words: &[Word]) -> Flags {
-    let mut flags = Flags::default();
-    // Past a word that some daemon doesn't know, a flag may be lost: it is kept only if it drops nothing.
-    let mut doubted: Option<&Word> = None;
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        if word.is("ippeerlimit") {
-            doubted = doubted.or(Some(word));
-            words.next();
-            continue;
-        }
-        let known = if word.quoted { None } else { Flags::named(&word.text) };
-        let Some((flag, everywhere)) = known else {
-            conf.warn(file, word.span, lost(word, flags));
-            break;
-        };
-        if !everywhere {
-            doubted = doubted.or(Some(word));
-        }
-        if word.is("serverresponse") {
-            words.next();
-        }
-        match doubted {
-            Some(doubt) if flag.has(Flags::DROPPING) => {
-                let message = format!(
-                    "not every daemon knows `{}`, and one that doesn't loses this flag: it is left to the daemon; \
-                     write it before `{}`",
-                    doubt.text, doubt.text
-                );
-                conf.warn(file, word.span, message);
-            }
-            _ => flags = flags.with(flag),
-        }
-    }
-    flags
-}
-
-/// What a word that is no flag costs.
-fn lost(word: &Word, flags: Flags) -> String {
-    let applied = if flags == Flags::default() {
-        "without any flag: full access".to_owned()
-    } else {
-        format!("with `{flags}` alone")
-    };
-    let meant = match Flags::meant(&word.text) {
-        Some(flag) => format!("; did you mean `{flag}`?"),
-        None => String::new(),
-    };
-    format!("`{}` is no flag: the daemon applies the line {applied}, and drops the rest{meant}", word.text)
 }

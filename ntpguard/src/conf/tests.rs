@@ -1,14 +1,15 @@
 //! Lines as the daemons read them: the table of semantics, a test each.
 
 use super::*;
-use std::net::IpAddr;
+use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
+use std::{net::IpAddr, path::Path};
+
+fn parse_as(text: &str, dialect: Dialect) -> ConfFile {
+    super::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
+}
 
 fn parse(text: &str) -> ConfFile {
-    let mut conf = ConfFile { files: vec!["ntp.conf".into()], ..ConfFile::default() };
-    for (number, text) in (1..).zip(text.split('\n')) {
-        line(&mut conf, &Line { file: 0, number, text: text.as_bytes(), uncertain: false });
-    }
-    conf
+    parse_as(text, Ntp428)
 }
 
 fn only(text: &str) -> Restrict {
@@ -53,7 +54,6 @@ fn the_shapes_of_a_restrict_line() {
         let restrict = only(text);
         assert_eq!((restrict.target, restrict.mask), (target, mask), "{text}");
         assert_eq!(restrict.flags.to_string(), flags, "{text}");
-        assert!(!restrict.uncertain, "{text}");
     }
     assert_eq!(only("restrict -6 default ignore").family, Some(Family::V6));
 }
@@ -78,14 +78,6 @@ fn what_stands_before_a_bad_word_takes_effect() {
 }
 
 #[test]
-fn a_flag_after_a_word_that_some_daemon_does_not_know_is_left_to_the_daemon() {
-    assert_eq!(only("restrict default noquery noepeer ignore").flags.to_string(), "noquery noepeer");
-    assert_eq!(only("restrict default ippeerlimit 1 ignore nomodify").flags.to_string(), "nomodify");
-    let fuzzed = only("restrict 192.0.2.7 ignore serverresponse fuzz ntpport").flags;
-    assert!(fuzzed.has(Flags::IGNORE) && fuzzed.has(Flags::NTPPORT));
-}
-
-#[test]
 fn lines_that_have_no_effect() {
     for text in [
         "restrict",
@@ -102,37 +94,125 @@ fn lines_that_have_no_effect() {
     }
 }
 
+/// What each daemon makes of a line: its mask and flags, or nothing.
+fn three(text: &str) -> [Option<String>; 3] {
+    [Ntp426, Ntp428, NtpSec].map(|dialect| {
+        let conf = parse_as(text, dialect);
+        assert!(conf.restricts.len() <= 1);
+        conf.restricts.first().map(|restrict| match restrict.mask {
+            Some(mask) => format!("{mask} {}", restrict.flags).trim().to_owned(),
+            None => restrict.flags.to_string(),
+        })
+    })
+}
+
 #[test]
 fn lines_that_the_daemons_read_differently() {
-    for text in [
-        "restrict 192.0.2.0/24 ignore",
-        "restrict 192.0.2.0/24x ignore",
-        "restrict -4 192.0.2.0 mask 255.255.255.0 ignore",
-        "restrict 192.0.2.7\u{e4} ignore",
-        "restrict default \u{2013} ignore",
-        "restrict -6 192.0.2.7 ignore",
-        "restrict 0xc0000207 ignore",
-        "restrict gateway ignore",
-        "restrict ntp1.example.net/24 ignore",
+    for (text, wanted) in [
+        ("restrict 192.0.2.0/24 ignore", [None, None, Some("255.255.255.0 ignore")]),
+        ("restrict 192.0.2.0/24x ignore", [None, None, Some("255.255.255.0 ignore")]),
+        ("restrict 192.0.2.0/+24 ignore", [None, None, Some("255.255.255.0 ignore")]),
+        ("restrict 0.0.0.0/0 ignore", [None, None, Some("ignore")]),
+        ("restrict 192.0.2.7/33 ignore", [None, None, Some("ignore")]),
+        ("restrict 192.0.2.0/0 mask 255.0.0.0", [None, None, Some("255.0.0.0")]),
+        (
+            "restrict -4 192.0.2.0 mask 255.255.255.0 ignore",
+            [Some(""), Some("255.255.255.0 ignore"), Some("")],
+        ),
+        ("restrict -6 192.0.2.7 ignore", [Some("ignore"), None, None]),
+        ("restrict 0xc0000207 ignore", [Some("ignore"), None, None]),
+        ("restrict default \u{2013} ignore", [Some(""), Some("ignore"), Some("ignore")]),
+        ("\u{feff}restrict default ignore", [None, Some("ignore"), Some("ignore")]),
+        ("restrict default noepeer ignore", [Some(""), Some("ignore noepeer"), Some("")]),
+        ("restrict default nomrulist ignore", [Some(""), Some("ignore nomrulist"), Some("ignore nomrulist")]),
+        (
+            "restrict default lowpriotrap ignore",
+            [Some("ignore lowpriotrap"), Some("ignore lowpriotrap"), Some("")],
+        ),
+        ("restrict 192.0.2.7 ippeerlimit 1 ignore", [Some(""), Some("ignore"), Some("")]),
+        ("restrict 192.0.2.7 ippeerlimit 1000 ignore", [Some(""), Some("ignore"), Some("")]),
+        ("restrict 192.0.2.7 ippeerlimit foo ignore", [Some(""), None, Some("")]),
+        ("restrict 192.0.2.7 ignore ippeerlimit 1", [Some("ignore"); 3]),
+        (
+            "restrict 192.0.2.7 serverresponse fuzz ignore",
+            [Some(""), Some("ignore serverresponse"), Some("")],
+        ),
+        ("restrict 192.0.2.7 ignore serverresponse", [Some("ignore"), None, Some("ignore")]),
+        ("restrict source ignore", [Some("ignore"); 3]),
+        ("restrict server ignore", [None; 3]),
+        ("restrict mode7 ignore", [Some("ignore"), None, Some("ignore")]),
+        ("unrestrict default noquery", [None, None, Some("noquery")]),
+        ("delrestrict 192.0.2.7 ignore", [None, Some(""), None]),
+        ("delrestrict -4 192.0.2.7", [None; 3]),
+        ("delrestrict default", [None; 3]),
+        ("restrict host.example mask foo ignore", [None, Some("255.255.255.255 ignore"), None]),
     ] {
-        assert!(only(text).uncertain, "{text}");
-        assert_eq!(parse(text).diagnostics.len(), 1, "{text}");
+        assert_eq!(three(text), wanted.map(|wanted| wanted.map(str::to_owned)), "{text}");
     }
-    assert_eq!(only("restrict 192.0.2.0/24x ignore").mask, Some(address("255.255.255.0")));
-    assert_eq!(only("restrict 192.0.2.0/+24 ignore").mask, Some(address("255.255.255.0")));
-    assert_eq!(only("restrict 0.0.0.0/0 ignore").mask, None);
-    assert_eq!(only("restrict 192.0.2.0/0 mask 255.0.0.0").mask, Some(address("255.0.0.0")));
-    assert!(only("unrestrict default noquery").undoes);
+    assert_eq!(parse_as("restrict source", Ntp426).restricts[0].target, Target::Name("source".into()));
+    let p17 = Daemon { dialect: Ntp428, ordering: crate::dialect::Ordering::P17 };
+    assert!(super::parse(Path::new("x"), b"delrestrict 192.0.2.7", p17).unwrap().restricts.is_empty());
+}
+
+#[test]
+fn disable_wins_over_enable_wherever_it_stands() {
+    let mode7 = |text| parse_as(text, Ntp428).takes_mode7();
+    assert!(!mode7("") && mode7("enable mode7") && mode7("enable monitor mode7 foo"));
+    assert!(!mode7("enable foo mode7") && !mode7("disable mode7\nenable mode7"));
+    assert!(parse_as("disable mode7", Ntp426).takes_mode7() && !parse_as("", NtpSec).takes_mode7());
+    assert!(parse_as("disable monitor auth", NtpSec).auth_off.is_some());
+}
+
+#[test]
+fn a_word_too_long_stops_the_daemon() {
+    let with = |length| format!("restrict default\nkeys {}", "x".repeat(length));
+    for (dialect, longest) in [(Ntp426, 1024), (Ntp428, 127), (NtpSec, 1024)] {
+        let parse = |text: String| super::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect));
+        assert!(parse(with(longest)).is_ok());
+        let error = parse(with(longest + 1)).unwrap_err().to_string();
+        assert!(error.starts_with("ntp.conf:2:6: a word of"), "{error}");
+        assert!(parse(format!("# {}", "x".repeat(5000))).is_ok());
+    }
+}
+
+#[test]
+fn a_typo_leads_to_its_correction() {
+    let found = |text, dialect| parse_as(text, dialect).diagnostics.remove(0);
+    let typo = found("restrict default noqurey", Ntp428);
+    assert_eq!((typo.code, typo.help.as_deref()), (Code::UnknownFlag, Some("did you mean `noquery`?")));
+    assert_eq!(typo.place.unwrap().span, Span { line: 1, column: 18, length: 7 });
+    let keyword = found("Restrict default ignore", NtpSec);
+    assert_eq!(keyword.code, Code::UnknownRestrict);
+    assert_eq!(keyword.help.as_deref(), Some("did you mean `restrict`?"));
+    let cidr = found("restrict 10.0.0.0/8 ignore", Ntp428);
+    assert_eq!((cidr.code, cidr.help.as_deref()), (Code::Cidr, Some("write `10.0.0.0 mask 255.0.0.0`")));
+    assert_eq!(found("restrict default epeer", Ntp428).code, Code::Epeer);
+    assert_eq!(found("unrestrict default noquery", Ntp428).code, Code::UnknownRestrict);
+}
+
+#[test]
+fn large_files_take_no_time() {
+    let start = std::time::Instant::now();
+    let lines: String = (0..100_000)
+        .map(|n| format!("restrict 10.{}.{}.{} noquery\n", n >> 16, n >> 8 & 255, n & 255))
+        .collect();
+    assert_eq!(parse(&lines).restricts.len(), 100_000);
+    println!("100,000 restrict lines: {:.0?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let filler = "statistics loopstats peerstats clockstats\n".repeat(10 << 20 >> 5);
+    assert!(parse(&filler).diagnostics.is_empty());
+    println!("{} MB: {:.0?}", filler.len() >> 20, start.elapsed());
 }
 
 #[test]
 fn the_rest_of_the_language_makes_no_noise() {
     let conf = parse(
         "server -4 ntp1.example.net iburst # ours\npool 0.pool.example.net\npeer 2001:db8::5\ndisable monitor\n\
-         driftfile \"/var/lib/ntp drift\"\ntos maxclock 11\nbogus words here\nstatistics loopstats\r\n\n   \n",
+         driftfile \"/var/lib/ntp drift\"\ntos maxclock 11\nstatistics loopstats\r\n\n   \n",
     );
     assert_eq!(conf.diagnostics, []);
-    let hosts: Vec<_> = conf.associations.iter().map(|association| association.host.as_str()).collect();
+    let hosts: Vec<_> =
+        conf.associations.iter().map(|association| association.host.as_deref().unwrap()).collect();
     assert_eq!(hosts, ["ntp1.example.net", "0.pool.example.net", "2001:db8::5"]);
 }
 
@@ -165,58 +245,61 @@ fn no_bytes_make_it_panic() {
                 None => text.push(next()),
             }
         }
-        let mut conf = ConfFile { files: vec!["ntp.conf".into()], ..ConfFile::default() };
-        line(&mut conf, &Line { file: 0, number: 1, text: &text, uncertain: false });
+        for dialect in [Ntp426, Ntp428, NtpSec] {
+            // Zero bytes are refused, and that is fine.
+            let _ = super::parse(Path::new("ntp.conf"), &text, Daemon::new(dialect));
+        }
     }
+}
+
+fn paths(conf: &ConfFile) -> Vec<PathBuf> {
+    conf.files.iter().map(|file| file.path.clone()).collect()
 }
 
 #[test]
 fn includes_are_read_and_loops_end() {
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name);
+    let read = |name: &str| read(Some(&path(name)), Daemon::new(Ntp428)).unwrap();
     std::fs::write(path("a"), format!("includefile {}\nrestrict 192.0.2.2\n", path("b").display())).unwrap();
     std::fs::write(path("b"), "restrict 192.0.2.1 ignore\nincludefile /nonexistent\n").unwrap();
-    let conf = read(Some(&path("a"))).unwrap();
-    assert_eq!(conf.files, [path("a"), path("b")]);
+    let conf = read("a");
+    assert_eq!(paths(&conf), [path("a"), path("b")]);
     assert_eq!(conf.restricts.iter().map(|line| line.place.file).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(conf.diagnostics.len(), 1, "the missing file is reported");
-    assert!(conf.blind, "and what it says might have been a permission");
+    assert!(!conf.blind, "and the daemon goes on without it, too");
 
     std::fs::write(path("loop"), format!("restrict 192.0.2.3\nincludefile {}\n", path("loop").display()))
         .unwrap();
-    let conf = read(Some(&path("loop"))).unwrap();
+    let conf = read("loop");
     assert_eq!(conf.restricts.len(), 6);
-    assert!(conf.diagnostics[0].message.contains("include itself"));
+    assert!(conf.diagnostics[0].help.as_ref().unwrap().contains("include itself"));
 
     std::fs::write(path("end"), "restrict 192.0.2.4\nend\nrestrict 192.0.2.5\n").unwrap();
-    assert_eq!(read(Some(&path("end"))).unwrap().restricts.len(), 1);
+    assert_eq!(read("end").restricts.len(), 1);
+
+    std::fs::write(path("relative"), "includefile ntp.conf\n").unwrap();
+    assert!(read("relative").blind, "the daemon's working directory is unknown");
 }
 
 #[test]
-fn what_only_ntpsec_reads_drops_nothing() {
+fn what_only_ntpsec_reads() {
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name);
-    std::fs::create_dir_all(path("ntp.d/below")).unwrap();
+    std::fs::create_dir_all(path("ntp.d/below.conf")).unwrap();
+    std::fs::create_dir_all(path("ntp.d/beside")).unwrap();
     std::fs::write(path("ntp.conf"), "restrict default ignore\nend\nrestrict 192.0.2.9\n").unwrap();
-    std::fs::write(path("ntp.d/local.conf"), "restrict 192.0.2.1\n").unwrap();
-    std::fs::write(path("ntp.d/below/more.conf"), "restrict 192.0.2.2 ignore\n").unwrap();
-    std::fs::write(path("ntp.d/README"), "restrict 192.0.2.3\n").unwrap();
-    let conf = read(Some(&path("ntp.conf"))).unwrap();
-    let read_as: Vec<_> = conf.restricts.iter().map(|line| (line.text.as_str(), line.uncertain)).collect();
-    assert_eq!(
-        read_as,
-        [
-            ("restrict default ignore", false),
-            ("restrict 192.0.2.2 ignore", true),
-            ("restrict 192.0.2.1", true)
-        ]
-    );
-    assert!(!conf.blind);
-
-    std::fs::write(path("folder.conf"), format!("includefile {}\n", path("ntp.d").display())).unwrap();
-    let conf = read(Some(&path("folder.conf"))).unwrap();
-    assert!(conf.restricts.iter().all(|line| line.uncertain) && conf.restricts.len() == 4);
-
-    std::fs::write(path("relative.conf"), "includefile ntp.conf\n").unwrap();
-    assert!(read(Some(&path("relative.conf"))).unwrap().blind, "the daemon's working directory is unknown");
+    std::fs::write(path("ntp.d/local.conf"), "restrict 192.0.2.1\nincludefile more\n").unwrap();
+    std::fs::write(path("ntp.d/more"), "restrict 192.0.2.4\n").unwrap();
+    std::fs::write(path("ntp.d/below.conf/more.conf"), "restrict 192.0.2.2 ignore\n").unwrap();
+    std::fs::write(path("ntp.d/beside/no.conf"), "restrict 192.0.2.3\n").unwrap();
+    let texts = |dialect| {
+        let conf = read(Some(&path("ntp.conf")), Daemon::new(dialect)).unwrap();
+        conf.restricts.into_iter().map(|line| line.text).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(Ntp428), ["restrict default ignore"]);
+    // The last file first.
+    let all =
+        ["restrict default ignore", "restrict 192.0.2.1", "restrict 192.0.2.4", "restrict 192.0.2.2 ignore"];
+    assert_eq!(texts(NtpSec), all);
 }

@@ -45,7 +45,7 @@ fn hit(rule: &ImageRule, cause: Reason, hits: Counter, conf: &ConfFile) -> Value
     json!({
         "net": rule.net.to_string(),
         "reason": cause.name(),
-        "file": line.map(|line| conf.files[line.place.file].display().to_string()),
+        "file": line.map(|line| conf.files[line.place.file].path.display().to_string()),
         "line": line.map(|line| line.place.span.line),
         "text": line.map(|line| line.text.as_str()),
         "packets": hits.packets,

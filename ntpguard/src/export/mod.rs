@@ -1,6 +1,7 @@
 //! Counters to people and programs.
 
 mod json;
+pub mod report;
 mod text;
 
 use crate::{

@@ -11,6 +11,7 @@ use crate::frame::{
     Frame,
     payload::{MONLIST, time},
 };
+use ntpguard::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// What must become of a frame.
@@ -30,6 +31,8 @@ pub struct Golden {
     pub name: &'static str,
     /// The fixture in force.
     pub fixture: &'static str,
+    /// The daemon that reads it.
+    pub dialect: Dialect,
     /// The frame.
     pub frame: Vec<u8>,
     /// What must become of it.
@@ -47,7 +50,15 @@ pub fn cases() -> Vec<Golden> {
 }
 
 fn golden(name: &'static str, fixture: &'static str, frame: &Frame, expect: Expect) -> Golden {
-    Golden { name, fixture, frame: frame.build(), expect, linear: None }
+    // The one that takes most: mode 7 without being told to.
+    Golden { name, fixture, dialect: Dialect::Ntp426, frame: frame.build(), expect, linear: None }
+}
+
+impl Golden {
+    /// The same before another daemon.
+    fn before(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
+    }
 }
 
 fn drops(reason: Reason) -> Expect {

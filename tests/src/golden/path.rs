@@ -6,6 +6,7 @@ use crate::frame::{
     extension::{authentication, destination, fragment, hop_by_hop, routing},
     payload::time,
 };
+use ntpguard::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// All of them.
@@ -126,7 +127,8 @@ fn lengths() -> Vec<Golden> {
         malformed("UDP length under its header", &v4.clone().udp_length(7)),
         malformed("UDP length 0", &v4.clone().udp_length(0)),
         mode7("UDP length 0 in IPv6 is up to the end", &v6.clone().udp_length(0)),
-        mode7("UDP length shorter than the packet", &v4.clone().udp_length(9)),
+        mode7("UDP length shorter than the packet", &v4.clone().udp_length(10)),
+        malformed("UDP length for one byte", &v4.clone().udp_length(9)),
         malformed("no payload, and padding that looks like one", &Frame::from(OUTSIDER, 40000)),
         malformed("UDP length without a payload", &v4.clone().udp_length(8)),
         mode7("bytes after the packet", &v4.clone().trailer(&[0; 100])),
@@ -148,7 +150,8 @@ fn lengths() -> Vec<Golden> {
         other("cut in the IPv4 header", &v4.clone().cut(33)),
         other("cut in the UDP header", &v4.clone().cut(41)),
         other("cut before the mode byte", &v4.clone().cut(42)),
-        mode7("cut after the mode byte", &v4.clone().cut(43)),
+        other("cut after the mode byte", &v4.clone().cut(43)),
+        mode7("cut after the second byte", &v4.clone().cut(44)),
         other("cut in an extension header", &v6.clone().extension(hop_by_hop(0)).cut(55)),
     ]
 }
@@ -166,7 +169,8 @@ fn buffers() -> Vec<Golden> {
             conf,
             &Frame::from(OUTSIDER, 40000).payload(&[time(3, 4), vec![0; 8000]].concat()),
             passes(Reason::Time),
-        ),
+        )
+        .before(Dialect::NtpSec),
         golden(
             "jumbo, cut before the mode byte",
             conf,

@@ -5,11 +5,12 @@ use crate::frame::{
     Frame,
     payload::{MONLIST, READVAR, time},
 };
+use ntpguard::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// All of them.
 pub(super) fn cases() -> Vec<Golden> {
-    [sources(), rules()].concat()
+    [sources(), rules(), daemons(), gaps()].concat()
 }
 
 /// Sources that can't be, and ports that make loops.
@@ -46,7 +47,11 @@ fn sources() -> Vec<Golden> {
     {
         let frame = Frame::from(OUTSIDER, port);
         all.push(golden(name, "pool.conf", &frame.clone().payload(MONLIST), drops(Reason::Mode7)));
-        all.push(golden(name, "pool.conf", &frame.payload(&time(3, 4)), passes(Reason::Time)));
+        let client = golden(name, "pool.conf", &frame.payload(&time(3, 4)), passes(Reason::Time));
+        all.push(client.clone().before(Dialect::NtpSec));
+        let refused = |yes| if yes { drops(Reason::SourcePort) } else { passes(Reason::Time) };
+        all.push(Golden { expect: refused(port == 0), ..client.clone() }.before(Dialect::Ntp428));
+        all.push(Golden { expect: refused(port < 123), ..client });
     }
     let reply = Frame::from(OUTSIDER, 123).to_port(40000).payload(&time(4, 4));
     all.push(golden("port 123 as source only", "hosting.conf", &reply, Expect::Untouched));
@@ -106,6 +111,93 @@ fn rules() -> Vec<Golden> {
             "flags.conf",
             &Frame::from("198.51.100.66", 40000).payload(&MONLIST[..7]),
             drops(Reason::Malformed),
+        ),
+    ]
+}
+
+/// What one daemon discards and another takes (ntp_proto.c:receive of each).
+fn daemons() -> Vec<Golden> {
+    use Dialect::{Ntp426, Ntp428, NtpSec};
+    let mut all = Vec::new();
+    let mut case = |name, payload: &[u8], reasons: [Reason; 3]| {
+        let frame = Frame::from(OUTSIDER, 40000).payload(payload);
+        for (dialect, reason) in [Ntp426, Ntp428, NtpSec].into_iter().zip(reasons) {
+            all.push(golden(name, "pool.conf", &frame, Expect::Counted(reason, None)).before(dialect));
+        }
+    };
+    use Reason::{Mac, Malformed, Mode, Time};
+    let client = time(3, 4);
+    let with = |trailer: &[u8]| [client.as_slice(), trailer].concat();
+    let mac = [&[0, 0, 0, 9], [0xaa; 16].as_slice()].concat();
+    let field = [&[0, 0, 0, 28], [0xaa; 24].as_slice()].concat();
+    case("symmetric active", &time(1, 4), [Time; 3]);
+    case("symmetric passive", &time(2, 4), [Time, Time, Mode]);
+    case("broadcast", &time(5, 4), [Time, Time, Mode]);
+    case("version 5", &time(3, 5), [Time, Time, Malformed]);
+    case("version 1 in mode 0", &time(0, 1), [Time; 3]);
+    case("a MAC of an unknown key", &with(&mac), [Time, Time, Mac]);
+    case("a MAC of 4 bytes", &with(&[0; 4]), [Time, Malformed, Malformed]);
+    case("a MAC of 8 bytes", &with(&[0; 8]), [Time, Time, Malformed]);
+    case("3 bytes too many", &with(&[0; 3]), [Malformed; 3]);
+    case("an extension field", &with(&field), [Time; 3]);
+    case("an extension field and a MAC", &with(&[field.clone(), mac].concat()), [Time; 3]);
+    case("an extension field of length 0", &with(&[0; 28]), [Malformed, Malformed, Time]);
+    all
+}
+
+/// Masks with gaps, port 123, and the flags `version` and `notrust`.
+fn gaps() -> Vec<Golden> {
+    use Expect::Counted;
+    let conf = "gaps.conf";
+    let from = |source, port, payload: &[u8]| Frame::from(source, port).payload(payload);
+    let plain = time(3, 4);
+    let old = time(3, 3);
+    let mac = [plain.as_slice(), &[0, 0, 0, 9], &[0xaa; 16]].concat();
+    let notrust = Counted(Reason::Notrust, Some(2));
+    vec![
+        golden("notrust without a MAC", conf, &from(OUTSIDER, 40000, &plain), notrust),
+        golden("notrust with a MAC", conf, &from(OUTSIDER, 40000, &mac), passes(Reason::Time)),
+        golden("a gap", conf, &from("10.9.8.5", 40000, &plain), Counted(Reason::Ignore, Some(3))),
+        golden("beside a gap", conf, &from("10.9.8.6", 40000, &plain), notrust),
+        golden(
+            "a gap stands before a /16",
+            conf,
+            &from("10.0.7.5", 40000, &plain),
+            Counted(Reason::Ignore, Some(3)),
+        ),
+        golden("the /16", conf, &from("10.0.7.6", 40000, READVAR), Counted(Reason::Noquery, Some(4))),
+        golden(
+            "a /16 before the gap",
+            conf,
+            &from("10.1.7.5", 40000, &old),
+            Counted(Reason::Version, Some(5)),
+        ),
+        golden("version 4", conf, &from("10.1.7.5", 40000, &plain), passes(Reason::Time)),
+        golden("version and a query", conf, &from("10.1.7.5", 40000, READVAR), passes(Reason::Query)),
+        golden(
+            "version and a query, NTPsec",
+            conf,
+            &from("10.1.7.5", 40000, READVAR),
+            Counted(Reason::Version, Some(5)),
+        )
+        .before(Dialect::NtpSec),
+        golden("port 123", conf, &from("10.1.0.5", 123, &plain), Counted(Reason::Noserve, Some(6))),
+        golden("another port", conf, &from("10.1.0.5", 124, &plain), passes(Reason::Time)),
+        golden("an IPv6 gap", conf, &from("2001:db8:7::5", 40000, &plain), Counted(Reason::Ignore, Some(8))),
+        golden(
+            "a host before the gap",
+            conf,
+            &from("2001:db8:1::5", 40000, &old),
+            Counted(Reason::Version, Some(9)),
+        ),
+        golden("port 123 in IPv6", conf, &from("2001:db8:1::6", 123, &plain), passes(Reason::Time)),
+        golden("another port in IPv6", conf, &from("2001:db8:1::6", 124, &plain), notrust),
+        golden("own address", conf, &from("198.18.0.1", 40000, &plain), drops(Reason::ImpossibleSource)),
+        golden(
+            "own IPv6 address",
+            conf,
+            &from("2001:db8:ffff::1", 123, &plain),
+            drops(Reason::ImpossibleSource),
         ),
     ]
 }

@@ -1,0 +1,183 @@
+//! What each daemon discards by a packet's form alone, whoever sent it: mode, version, lengths, MAC.
+//!
+//! Contract: "discards" is certain. What a daemon may take, or answer with an error, isn't discarded here; nor is what
+//! would need state to tell (an association, a key).
+
+use crate::{Packet, Reason, abi::Settings, wire::ntp::TIME_HEADER_LEN};
+
+/// ntp.org's ntpd takes up to so many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
+const MAX_MAC_LEN: usize = 24;
+
+/// Extension fields that are followed. Behind more, a packet passes: Autokey (RFC 5906) has three at most.
+pub const MAX_EXTENSION_FIELDS: usize = 8;
+
+/// What follows a time packet's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailer {
+    /// Nothing that authenticates.
+    Nothing,
+    /// What the daemon takes for a MAC.
+    Mac,
+    /// Extension fields that only the daemon can judge.
+    Extensions,
+    /// What the daemon discards.
+    Bad,
+}
+
+/// The lowest UDP source port that the daemon takes: 123 in 4.2.6, 1 in 4.2.8 (ntp_proto.c:receive, Bug 2174), any in
+/// NTPsec.
+#[inline(always)]
+pub const fn lowest_source_port(settings: Settings) -> u16 {
+    if settings.has(Settings::NTPSEC) {
+        0
+    } else if settings.has(Settings::NTP_428) {
+        1
+    } else {
+        123
+    }
+}
+
+/// Why the daemon discards a time packet (modes 0 to 5) by the head of it, if it does.
+///
+/// ntp.org: ntp_proto.c:receive; NTPsec: ntp_proto.c:is_packet_not_low_rot, parse_packet.
+#[inline(always)]
+pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) -> Option<Reason> {
+    let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
+    if length < TIME_HEADER_LEN || version == 0 {
+        return Some(Reason::Malformed);
+    }
+    let taken = if settings.has(Settings::NTPSEC) {
+        if version > 4 {
+            return Some(Reason::Malformed);
+        }
+        // Modes 1, 3 and 4; a bare version 1 packet in mode 0 is read as mode 3.
+        0b1_1010 >> mode & 1 != 0 || (mode == 0 && version == 1 && length == TIME_HEADER_LEN)
+    } else {
+        mode != 0 || version == 1
+    };
+    if taken { None } else { Some(Reason::Mode) }
+}
+
+/// What follows a time packet's header; `None` when a byte that matters lies past those at hand. `length` is at least
+/// that of the header.
+#[inline(always)]
+pub fn trailer<P: Packet + ?Sized>(
+    packet: &P,
+    settings: Settings,
+    first_byte: u8,
+    payload: usize,
+    length: usize,
+) -> Option<Trailer> {
+    let rest = length - TIME_HEADER_LEN;
+    if rest == 0 {
+        Some(Trailer::Nothing)
+    } else if settings.has(Settings::NTPSEC) {
+        Some(ntpsec_trailer(first_byte >> 3 & 7, rest))
+    } else if rest == 4 && settings.has(Settings::NTP_428) && matches!(first_byte & 7, 0 | 3 | 5) {
+        // A crypto-NAK outside of an association (ntp_proto.c:valid_NAK). 4.2.6 leaves it to the protocol machine.
+        Some(Trailer::Bad)
+    } else {
+        classic_trailer(packet, payload + TIME_HEADER_LEN, rest)
+    }
+}
+
+/// NTPsec's ntp_proto.c:parse_packet: lengths are all that it looks at.
+#[inline(always)]
+const fn ntpsec_trailer(version: u8, rest: usize) -> Trailer {
+    match rest {
+        _ if version == 4 && rest > MAX_MAC_LEN => Trailer::Extensions,
+        // A crypto-NAK (4) is refused by whatever key.
+        20 | 24 if version >= 3 => Trailer::Mac,
+        // The MACs of version 2 and of Microsoft's version 3 are cut off and not looked at.
+        6 if version == 2 => Trailer::Nothing,
+        72 if version == 3 => Trailer::Nothing,
+        _ => Trailer::Bad,
+    }
+}
+
+/// ntp.org's ntp_proto.c:receive: extension fields in packets of any version, until what is left may be a MAC.
+#[inline(always)]
+fn classic_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: usize) -> Option<Trailer> {
+    if !rest.is_multiple_of(4) {
+        // Fields are multiples of 4 long, so at the end it isn't one either.
+        return Some(Trailer::Bad);
+    }
+    for _ in 0..MAX_EXTENSION_FIELDS {
+        if rest <= MAX_MAC_LEN {
+            break;
+        }
+        let [_, _, high, low]: [u8; 4] = packet.load(offset)?;
+        let field = usize::from(u16::from_be_bytes([high, low]));
+        if field < 4 || !field.is_multiple_of(4) || field > rest {
+            return Some(Trailer::Bad);
+        }
+        offset += field;
+        rest -= field;
+    }
+    Some(match rest {
+        0 => Trailer::Nothing,
+        _ if rest <= MAX_MAC_LEN => Trailer::Mac,
+        _ => Trailer::Extensions,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NTP_426: Settings = Settings { flags: 0, slot: 0 };
+    const NTPSEC: Settings = Settings { flags: Settings::NTPSEC, slot: 0 };
+
+    #[test]
+    fn modes_and_versions() {
+        let head = |version: u8, mode: u8| version << 3 | mode;
+        for version in 0..8 {
+            for mode in 0..6 {
+                let classic = discards_time(NTP_426, head(version, mode), 48);
+                assert_eq!(classic.is_none(), version > 0 && (mode > 0 || version == 1));
+                let sec = discards_time(NTPSEC, head(version, mode), 48);
+                let taken = [1, 3, 4].contains(&mode) || (mode, version) == (0, 1);
+                assert_eq!(sec.is_none(), (1..5).contains(&version) && taken, "v{version} m{mode}");
+            }
+        }
+        assert_eq!(discards_time(NTPSEC, head(1, 0), 68), Some(Reason::Mode));
+        assert_eq!(discards_time(NTP_426, head(4, 3), 47), Some(Reason::Malformed));
+    }
+
+    #[test]
+    fn ntpsec_knows_four_lengths() {
+        let trailers = [(3, 20), (4, 4), (4, 24), (2, 6), (3, 72), (4, 29), (2, 20), (4, 8), (3, 28)]
+            .map(|(version, rest)| ntpsec_trailer(version, rest));
+        use Trailer::{Bad, Extensions, Mac, Nothing};
+        assert_eq!(trailers, [Mac, Bad, Mac, Nothing, Nothing, Extensions, Bad, Bad, Bad]);
+    }
+
+    #[test]
+    fn classic_walks_the_extension_fields() {
+        let walk = |fields: &[(u16, usize)], mac: usize| {
+            let mut bytes = Vec::new();
+            for &(length, real) in fields {
+                bytes.extend([0, 0]);
+                bytes.extend(length.to_be_bytes());
+                bytes.resize(bytes.len() + real - 4, 0xaa);
+            }
+            bytes.resize(bytes.len() + mac, 0);
+            classic_trailer(bytes.as_slice(), 0, bytes.len())
+        };
+        assert_eq!(walk(&[], 20), Some(Trailer::Mac));
+        assert_eq!(walk(&[], 8), Some(Trailer::Mac));
+        assert_eq!(walk(&[], 9), Some(Trailer::Bad));
+        assert_eq!(walk(&[(28, 28)], 0), Some(Trailer::Nothing));
+        assert_eq!(walk(&[(28, 28), (32, 32)], 24), Some(Trailer::Mac));
+        assert_eq!(walk(&[(29, 28)], 0), Some(Trailer::Bad));
+        assert_eq!(walk(&[(0, 28)], 0), Some(Trailer::Bad));
+        assert_eq!(walk(&[(32, 28)], 0), Some(Trailer::Bad));
+        assert_eq!(walk(&[(28, 28); MAX_EXTENSION_FIELDS], 0), Some(Trailer::Nothing));
+        assert_eq!(walk(&[(28, 28); MAX_EXTENSION_FIELDS + 2], 0), Some(Trailer::Extensions));
+    }
+
+    #[test]
+    fn a_field_past_the_bytes_at_hand_is_not_judged() {
+        assert_eq!(classic_trailer([0; 2].as_slice(), 0, 28), None);
+    }
+}

@@ -1,0 +1,255 @@
+//! What is wrong with a policy as a whole: lines that are read as written, and don't do what was meant.
+
+use crate::{
+    compile::{Hardening, Queries},
+    conf::{ConfFile, Family, Flags, Place, Target},
+    diagnostic::{Code, Diagnostic},
+    dialect::Dialect,
+    net::Net,
+    policy::{Entry, Policy, Resolver},
+};
+use ntpguard_common::abi::Gap;
+
+/// Everything there is to say about a policy, beyond what reading it has found.
+pub fn audit(
+    conf: &ConfFile,
+    policy: &Policy,
+    hardening: Hardening,
+    resolver: Resolver<'_>,
+) -> Vec<Diagnostic> {
+    let mut audit = Audit { conf, policy, found: Vec::new() };
+    audit.merged();
+    audit.unreachable();
+    audit.limited();
+    audit.switches();
+    audit.families();
+    audit.servers(resolver);
+    audit.queries(hardening);
+    audit.left_to_the_daemon();
+    audit.found
+}
+
+/// Whether the daemon answers queries from an entry's sources.
+pub fn answers_queries(entry: &Entry) -> bool {
+    !entry.own && !entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY))
+}
+
+struct Audit<'a> {
+    conf: &'a ConfFile,
+    policy: &'a Policy,
+    found: Vec<Diagnostic>,
+}
+
+impl Audit<'_> {
+    fn tell(&mut self, code: Code, place: Option<Place>, message: impl Into<String>, help: Option<&str>) {
+        let help = help.map(str::to_owned);
+        self.found.push(Diagnostic { code, place, message: message.into(), help });
+    }
+
+    fn place(&self, line: usize) -> Place {
+        self.conf.restricts[line].place
+    }
+
+    fn first_line(&self, entry: &Entry) -> Option<Place> {
+        entry.lines.first().map(|line| self.place(*line))
+    }
+
+    /// The first line that sets a flag.
+    fn line_with(&self, flag: Flags) -> Option<Place> {
+        self.conf.restricts.iter().find(|restrict| restrict.flags.has(flag)).map(|restrict| restrict.place)
+    }
+
+    fn merged(&mut self) {
+        for entry in &self.policy.entries {
+            let flags = |line: &usize| self.conf.restricts[*line].flags;
+            if let [first, .., last] = entry.lines[..]
+                && entry.lines.iter().any(|line| flags(line) != flags(&first))
+            {
+                let message = format!(
+                    "{} has a line already ({}), and the flags of both apply: `{}`",
+                    entry.net,
+                    self.conf.show(self.place(first)),
+                    entry.flags
+                );
+                self.tell(
+                    Code::Merged,
+                    Some(self.place(last)),
+                    message,
+                    Some("a line never takes a flag back"),
+                );
+            }
+        }
+    }
+
+    fn unreachable(&mut self) {
+        for (number, entry) in self.policy.entries.iter().enumerate() {
+            let twin = |other: &Entry| other.net == entry.net && !other.ntpport;
+            if entry.ntpport && !entry.own && self.policy.entries[..number].iter().rev().take(2).any(twin) {
+                let message = format!(
+                    "never reached: 4.2.8p18 comes to the entry for {} without `ntpport` first",
+                    entry.net
+                );
+                let help =
+                    "put the line with `ntpport` before the one without; for `default` there is no way";
+                self.tell(Code::UnreachableNtpport, self.first_line(entry), message, Some(help));
+            }
+        }
+    }
+
+    fn limited(&mut self) {
+        for entry in &self.policy.entries {
+            if entry.flags.has(Flags::KOD) && !entry.flags.has(Flags::LIMITED) {
+                let message = "`kod` does nothing without `limited`";
+                self.tell(Code::KodWithoutLimited, self.first_line(entry), message, Some("add `limited`"));
+            }
+        }
+        if let Some(place) = self.conf.monitor_off
+            && let Some(limited) = self.line_with(Flags::LIMITED)
+        {
+            let message = format!("`limited` ({}) keeps the monitor list on", self.conf.show(limited));
+            let help = "to keep monlist from being answered, say `noquery`";
+            self.tell(Code::MonitorWithLimited, Some(place), message, Some(help));
+        }
+    }
+
+    fn switches(&mut self) {
+        let exposed = |entry: &&Entry| entry.flags.has(Flags::NOMODIFY) && answers_queries(entry);
+        if let Some(place) = self.conf.auth_off
+            && self.conf.takes_mode7()
+            && self.policy.entries.iter().any(|entry| exposed(&entry))
+        {
+            let message =
+                "mode 7 needs no key now, and doesn't heed `nomodify`: anyone who may query may configure";
+            self.tell(
+                Code::NomodifyWithoutAuth,
+                Some(place),
+                message,
+                Some("say `noquery`, or leave authentication on"),
+            );
+        }
+    }
+
+    fn families(&mut self) {
+        let defaults = self.conf.restricts.iter().filter(|line| line.target == Target::Default);
+        let (mut families, mut last) = (Vec::new(), None);
+        for line in defaults {
+            families.push(line.family);
+            last = Some(line.place);
+        }
+        let of = |family| families.contains(&Some(family)) || families.contains(&None);
+        if last.is_some() && of(Family::V4) != of(Family::V6) {
+            let (named, other, option) =
+                if of(Family::V4) { ("IPv4", "IPv6", "-6") } else { ("IPv6", "IPv4", "-4") };
+            let message = format!("the default of {named} alone: {other} stays as it is built in");
+            let help = format!("add a line with `restrict {option} default`, or leave the family away");
+            self.tell(Code::OneFamily, last, message, Some(&help));
+        }
+    }
+
+    /// The file's own servers, whose answers come from port 123.
+    fn servers(&mut self, resolver: Resolver<'_>) {
+        for association in &self.conf.associations {
+            let Some(host) = &association.host else { continue };
+            let addresses = match host.parse() {
+                Ok(address) => vec![address],
+                Err(_) => resolver(host).unwrap_or_default(),
+            };
+            let cut = addresses.iter().find_map(|address| {
+                let entry = self.policy.matching(*address, 123)?;
+                let opened = self.policy.source.is_some_and(|source| {
+                    let breaks = entry.flags.has(Flags::IGNORE) || !self.conf.daemon.is_ntpsec();
+                    !entry.net.is_host() && breaks && !source.has(Flags::IGNORE.with(Flags::NOSERVE))
+                });
+                let drops = entry.flags.has(Flags::IGNORE.with(Flags::NOSERVE));
+                (drops && !opened).then_some((*address, entry))
+            });
+            if let Some((address, entry)) = cut {
+                let line = match self.first_line(entry) {
+                    Some(place) => format!("{}", self.conf.show(place)),
+                    None => "built in".to_owned(),
+                };
+                let message =
+                    format!("its answers are dropped: `{}` for {} ({line})", entry.flags, entry.net);
+                let help = if entry.net.is_host() {
+                    format!(
+                        "take `{}` away from that line",
+                        entry.flags.shared(Flags::IGNORE.with(Flags::NOSERVE))
+                    )
+                } else {
+                    format!("add `restrict {address} nomodify noquery`")
+                };
+                self.tell(Code::ServerCutOff, Some(association.place), message, Some(&help));
+            }
+        }
+    }
+
+    fn queries(&mut self, hardening: Hardening) {
+        let open: Vec<&Entry> = self
+            .policy
+            .entries
+            .iter()
+            .filter(|entry| entry.net.is_everything() && !entry.ntpport)
+            .filter(|entry| answers_queries(entry))
+            .collect();
+        let Some(entry) = open.first() else { return };
+        let nets: Vec<_> = open.iter().map(|entry| entry.net.to_string()).collect();
+        let nets = nets.join(" and ");
+        let place = self.first_line(entry);
+        let help = "add `noquery` to `restrict default`, and lines for those who may query";
+        if self.conf.daemon.dialect == Dialect::Ntp426 {
+            self.tell(
+                Code::MonlistOpen,
+                place,
+                format!("monlist is answered for {nets}: up to 100 packets for one"),
+                Some(help),
+            );
+        } else {
+            self.tell(Code::QueriesOpen, place, format!("queries are answered for {nets}"), Some(help));
+        }
+        if hardening.queries == Queries::Listed {
+            let message = format!(
+                "ntpguard drops queries from {nets} that the daemon would answer, ntpq from afar among them"
+            );
+            let help = "name those who may query in a line of their own, or give `--queries restrict`";
+            self.tell(Code::QueriesBlocked, place, message, Some(help));
+        }
+    }
+
+    fn left_to_the_daemon(&mut self) {
+        if let Some(place) = self.line_with(Flags::LIMITED) {
+            self.tell(
+                Code::LimitedPasses,
+                Some(place),
+                "`limited` is left to the daemon: what it would refuse passes",
+                None,
+            );
+        }
+        if let Some(place) = self.line_with(Flags::FLAKE) {
+            self.tell(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
+        }
+        if self.policy.source.is_some() {
+            let line = self.conf.restricts.iter().find(|line| line.target == Target::Source);
+            let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
+            self.tell(Code::SourceTemplate, line.map(|line| line.place), message, None);
+        }
+        for family in [Family::V4, Family::V6] {
+            let gap = |entry: &&Entry| entry.net.family() == family && entry.net.prefix().is_none();
+            let lost: Vec<Net> = self
+                .policy
+                .entries
+                .iter()
+                .filter(gap)
+                .skip(Gap::MAX as usize)
+                .map(|entry| entry.net)
+                .collect();
+            if let Some(first) = lost.first() {
+                let message = format!(
+                    "{} masks with gaps more than ntpguard holds ({}), from {first} on: what they drop passes, and what they open stays open",
+                    lost.len(),
+                    Gap::MAX
+                );
+                self.tell(Code::TooManyGaps, None, message, Some("write networks whose masks have no gaps"));
+            }
+        }
+    }
+}

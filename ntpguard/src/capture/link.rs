@@ -1,0 +1,178 @@
+//! Link types: from what was captured to an Ethernet frame.
+//!
+//! Contract: every packet of a known link type either is Ethernet, or has a network packet and its EtherType, or is
+//! skipped for a reason that is counted. Numbers and layouts: <https://www.tcpdump.org/linktypes.html>.
+
+use std::collections::BTreeMap;
+
+/// Packets that could not be made Ethernet frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// By link type, those of unknown ones (<https://www.tcpdump.org/linktypes.html>).
+    pub link_types: BTreeMap<u16, u64>,
+    /// By device type (Linux's ARPHRD), those captured on "any" from devices that don't say which network protocol
+    /// it is.
+    pub devices: BTreeMap<u16, u64>,
+    /// Those without the beginning of a network header, or with one that isn't IP's where nothing else can be.
+    pub headless: u64,
+}
+
+impl Skipped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self { link_types, devices, headless } = self;
+        link_types.values().chain(devices.values()).sum::<u64>() + headless
+    }
+
+    pub(super) fn count(&mut self, skip: Skip) {
+        let count = match skip {
+            Skip::LinkType(link_type) => self.link_types.entry(link_type).or_default(),
+            Skip::Device(device) => self.devices.entry(device).or_default(),
+            Skip::Headless => &mut self.headless,
+        };
+        *count += 1;
+    }
+}
+
+/// What a captured packet holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// An Ethernet frame.
+    Ethernet,
+    /// A network packet.
+    Network {
+        /// In network byte order.
+        ether_type: [u8; 2],
+        /// Where it begins.
+        offset: usize,
+        /// This machine sent it.
+        outgoing: bool,
+    },
+}
+
+/// Why a packet can't be made an Ethernet frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skip {
+    /// The link type isn't known here.
+    LinkType(u16),
+    /// A cooked packet of a device (ARPHRD) whose protocol field is no EtherType.
+    Device(u16),
+    /// No network header: too few bytes were kept, or it isn't IP where it should be.
+    Headless,
+}
+
+/// Finds the network packet.
+pub(super) fn content(link: u16, bytes: &[u8]) -> Result<Content, Skip> {
+    match link {
+        1 => Ok(Content::Ethernet),
+        // Raw IP: LINKTYPE_RAW, and what BSDs wrote for it. The version says which (RFC 791 §3.1, RFC 8200 §3).
+        12 | 14 | 101 => match bytes.first().map(|first| first >> 4) {
+            Some(4) => Ok(raw(IPV4)),
+            Some(6) => Ok(raw(IPV6)),
+            _ => Err(Skip::Headless),
+        },
+        228 => Ok(raw(IPV4)),
+        229 => Ok(raw(IPV6)),
+        113 => cooked(bytes).ok_or(Skip::Headless)?,
+        276 => cooked2(bytes).ok_or(Skip::Headless)?,
+        other => Err(Skip::LinkType(other)),
+    }
+}
+
+const fn raw(ether_type: [u8; 2]) -> Content {
+    Content::Network { ether_type, offset: 0, outgoing: false }
+}
+
+/// LINKTYPE_LINUX_SLL: what `tcpdump -i any` wrote for long.
+fn cooked(bytes: &[u8]) -> Option<Result<Content, Skip>> {
+    let [_, kind, device @ .., p, q] = bytes.first_chunk::<16>()?;
+    Some(network([device[0], device[1]], [*p, *q], 16, *kind))
+}
+
+/// LINKTYPE_LINUX_SLL2: what it writes now.
+fn cooked2(bytes: &[u8]) -> Option<Result<Content, Skip>> {
+    let [p, q, _, _, _, _, _, _, d, e, kind, ..] = bytes.first_chunk::<20>()?;
+    Some(network([*d, *e], [*p, *q], 20, *kind))
+}
+
+fn network(device: [u8; 2], protocol: [u8; 2], offset: usize, kind: u8) -> Result<Content, Skip> {
+    match u16::from_be_bytes(device) {
+        device @ (ARPHRD_FRAD | ARPHRD_IEEE80211_RADIOTAP | ARPHRD_NETLINK) => Err(Skip::Device(device)),
+        // A GRE tunnel's field is GRE's protocol, which is an EtherType too (RFC 2784 §2.4). Numbers below 1536
+        // (frames with a length instead, CAN and the like) mean to the judge what they mean in a frame: not IP.
+        _ => Ok(Content::Network { ether_type: protocol, offset, outgoing: kind == PACKET_OUTGOING }),
+    }
+}
+
+/// EtherTypes, in network byte order.
+const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+/// Devices whose protocol field is something else, or nothing: LINKTYPE_LINUX_SLL's description has the list,
+/// include/uapi/linux/if_arp.h the numbers.
+const ARPHRD_FRAD: u16 = 770;
+const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
+const ARPHRD_NETLINK: u16 = 824;
+/// include/uapi/linux/if_packet.h; in SLL2 one byte, in SLL the lower of two.
+const PACKET_OUTGOING: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From an Ethernet device (ARPHRD 1).
+    const SLL: [u8; 16] = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0, 0x08, 0x00];
+    const SLL2: [u8; 20] = [0x86, 0xdd, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0];
+
+    fn found(ether_type: [u8; 2], offset: usize, outgoing: bool) -> Result<Content, Skip> {
+        Ok(Content::Network { ether_type, offset, outgoing })
+    }
+
+    #[test]
+    fn ethernet_stays_as_it_is_however_short() {
+        assert_eq!(content(1, &[]), Ok(Content::Ethernet));
+    }
+
+    #[test]
+    fn raw_ip_goes_by_its_version_or_its_link_type() {
+        for link in [12, 14, 101] {
+            assert_eq!(content(link, &[0x45]), found(IPV4, 0, false));
+            assert_eq!(content(link, &[0x60]), found(IPV6, 0, false));
+            assert_eq!(content(link, &[0x50]), Err(Skip::Headless));
+            assert_eq!(content(link, &[]), Err(Skip::Headless));
+        }
+        assert_eq!(content(228, &[]), found(IPV4, 0, false));
+        assert_eq!(content(229, &[]), found(IPV6, 0, false));
+    }
+
+    #[test]
+    fn cooked_headers_name_protocol_and_direction() {
+        assert_eq!(content(113, &SLL), found(IPV4, 16, false));
+        assert_eq!(content(276, &SLL2), found(IPV6, 20, false));
+        let (mut sent, mut sent2) = (SLL, SLL2);
+        (sent[1], sent2[10]) = (4, 4);
+        assert_eq!(content(113, &sent), found(IPV4, 16, true));
+        assert_eq!(content(276, &sent2), found(IPV6, 20, true));
+        for length in 0..16 {
+            assert_eq!(content(113, &SLL[..length]), Err(Skip::Headless));
+        }
+        for length in 0..20 {
+            assert_eq!(content(276, &SLL2[..length]), Err(Skip::Headless));
+        }
+    }
+
+    #[test]
+    fn a_protocol_that_is_no_ether_type_is_not_taken_for_one() {
+        for device in [770_u16, 803, 824] {
+            let (mut sll, mut sll2) = (SLL, SLL2);
+            sll[2..4].copy_from_slice(&device.to_be_bytes());
+            sll2[8..10].copy_from_slice(&device.to_be_bytes());
+            assert_eq!(content(113, &sll), Err(Skip::Device(device)));
+            assert_eq!(content(276, &sll2), Err(Skip::Device(device)));
+        }
+    }
+
+    #[test]
+    fn other_link_types_are_named() {
+        assert_eq!(content(127, &SLL), Err(Skip::LinkType(127)));
+    }
+}

@@ -1,0 +1,43 @@
+//! `ntpguard check`: what the daemon really does with an ntp.conf.
+
+use crate::{
+    audit,
+    cli::{self, Format},
+    diagnostic::Severity,
+    export::report::Report,
+    fault::{Blame as _, Fault},
+    policy::Policy,
+    reading, resolve,
+};
+use anyhow::anyhow;
+use std::io::{self, Write as _};
+
+/// Tells on standard output.
+///
+/// # Errors
+/// The file can't be read, or has errors; or warnings, if they are denied.
+pub fn run(options: &cli::Check) -> Result<(), Fault> {
+    let read = reading::read(options.file.as_deref(), &options.reading)?;
+    let names = resolve::Names::default();
+    let resolver = |name: &str| names.addresses(name);
+    // Own addresses are of no interest to a reader, and this may be another host than the daemon's.
+    let policy = Policy::resolve(&read.conf, &resolver, &[]);
+    let mut diagnostics = [&read.conf.diagnostics[..], &policy.diagnostics].concat();
+    diagnostics.extend(audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver));
+    diagnostics.sort_by_key(|diagnostic| diagnostic.place);
+    // A line for both families is found twice.
+    diagnostics.dedup_by(|a, b| (a.place, a.code) == (b.place, b.code));
+    let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
+    let mut out = io::stdout();
+    match options.format {
+        Format::Text => write!(out, "{}", report.text()),
+        Format::Json => writeln!(out, "{}", report.json()),
+    }
+    .environment()?;
+    let number = |severity| diagnostics.iter().filter(|found| found.code.severity() == severity).count();
+    let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    if errors > 0 || (options.deny_warnings && warnings > 0) {
+        return Err(Fault::Configuration(anyhow!("{errors} errors, {warnings} warnings")));
+    }
+    Ok(())
+}

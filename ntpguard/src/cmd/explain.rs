@@ -1,0 +1,183 @@
+//! `ntpguard explain`: why would this packet pass or drop?
+
+use crate::{
+    cli::{self, Format},
+    compile::{Hardening, Image, ImageRule},
+    conf::{self, ConfFile},
+    dialect::Daemon,
+    engine::{Engine, Judged},
+    fault::{Blame as _, Fault},
+    frame,
+    policy::Policy,
+    reading, resolve,
+};
+use anyhow::{Context as _, Result, anyhow};
+use ntpguard_common::{
+    Action, Reason,
+    wire::{self, Located},
+};
+use serde_json::{Value, json};
+use std::{
+    fs::File,
+    io::{self, BufReader, Write as _},
+    net::IpAddr,
+    path::Path,
+};
+
+/// Answers on standard output.
+///
+/// # Errors
+/// The configuration or the packet can't be read, or the kernel refuses.
+pub fn run(options: &cli::Explain) -> Result<(), Fault> {
+    let own = reading::local_addresses(&options.local_address)?;
+    let mut engine = Engine::new(options.engine).environment()?;
+    if let Some(path) = &options.vectors {
+        let (daemon, _) = reading::daemon(None, &options.reading);
+        let hardening = options.hardened.hardening();
+        let file =
+            File::open(path).with_context(|| format!("can't read {}", path.display())).configuration()?;
+        return vectors(BufReader::new(file), &mut engine, daemon, hardening, &own);
+    }
+    let read = reading::read(options.config.as_deref(), &options.reading)?;
+    let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
+    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
+    let frame = asked(options).configuration()?;
+    let judged = engine.judge(&image, &frame).environment()?;
+    let answer = Answer::new(judged, &frame, &image, &read.conf, &engine);
+    let mut out = io::stdout();
+    match options.format {
+        Format::Json => writeln!(out, "{}", answer.json()),
+        Format::Text => writeln!(out, "{}\n{}", answer.text(), read.because),
+    }
+    .environment()
+}
+
+/// The frame that the options describe.
+fn asked(options: &cli::Explain) -> Result<Vec<u8>> {
+    if let Some(cli::Bytes(frame)) = &options.frame {
+        return Ok(frame.clone());
+    }
+    let payload = match (&options.payload, options.mode) {
+        (Some(cli::Bytes(payload)), _) => payload.clone(),
+        (None, mode) => frame::usual(mode.unwrap_or(3), options.request),
+    };
+    let source = options.source.context("whose packet? --source says it")?;
+    frame::build(source, options.source_port, &payload)
+}
+
+/// One JSON verdict a line of vectors.
+fn vectors(
+    lines: impl io::BufRead,
+    engine: &mut Engine,
+    daemon: Daemon,
+    hardening: Hardening,
+    own: &[IpAddr],
+) -> Result<(), Fault> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for (number, line) in (1..).zip(lines.lines()) {
+        let line = line.environment()?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = vector(&line, engine, daemon, hardening, own);
+        let answer = answer.with_context(|| format!("line {number}")).configuration()?;
+        writeln!(out, "{answer}").environment()?;
+    }
+    out.flush().environment()
+}
+
+fn vector(
+    line: &str,
+    engine: &mut Engine,
+    daemon: Daemon,
+    hardening: Hardening,
+    own: &[IpAddr],
+) -> Result<Value> {
+    let vector: Value = serde_json::from_str(line).context("no JSON object")?;
+    let text = |key: &str| vector[key].as_str().with_context(|| format!("`{key}` is missing, or no string"));
+    let source: IpAddr = text("src")?.parse().context("`src` is no address")?;
+    let port =
+        vector["sport"].as_u64().and_then(|port| u16::try_from(port).ok()).context("`sport` is no port")?;
+    let cli::Bytes(payload) =
+        cli::hex(text("payload_hex")?).map_err(|error| anyhow!("payload_hex: {error}"))?;
+    let conf = conf::parse(Path::new("ntp.conf"), text("conf")?.as_bytes(), daemon)?;
+    let unknown = |_: &str| Err(io::Error::new(io::ErrorKind::NotFound, "names are not looked up here"));
+    let image = Image::compile(&Policy::resolve(&conf, &unknown, own), &conf, hardening);
+    let frame = frame::build(source, port, &payload)?;
+    let judged = engine.judge(&image, &frame)?;
+    let mut answer = Answer::new(judged, &frame, &image, &conf, engine).json();
+    if let Some(id) = vector.get("id") {
+        answer["id"] = id.clone();
+    }
+    Ok(answer)
+}
+
+/// A verdict with what is needed to tell it.
+struct Answer<'a> {
+    judged: Judged,
+    rule: Option<&'a ImageRule>,
+    conf: &'a ConfFile,
+    engine: &'static str,
+}
+
+impl<'a> Answer<'a> {
+    fn new(judged: Judged, frame: &[u8], image: &'a Image, conf: &'a ConfFile, engine: &Engine) -> Self {
+        // A counter names the rule of a drop; of what passed, or was dropped before any look-up, the host finds it.
+        let rule = match judged.rule {
+            Some(rule) => image.rules.get(rule),
+            None => match wire::locate(frame) {
+                Located::Datagram(datagram) => image.rule_of(&datagram.source, datagram.source_port),
+                _ => None,
+            },
+        };
+        Self { judged, rule, conf, engine: engine.name() }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.judged.action {
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+        }
+    }
+
+    /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
+    fn line(&self) -> Option<&'a crate::compile::Line> {
+        let reason = self.judged.reason?;
+        match reason.action() {
+            Action::Drop => self.rule?.cause(reason),
+            Action::Pass => self.rule?.lines.last(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let rule = self.line().map(|line| {
+            json!({
+                "file": self.conf.files[line.place.file].path.display().to_string(),
+                "line": line.place.span.line,
+                "text": line.text,
+            })
+        });
+        json!({
+            "verdict": self.verdict(),
+            "reason": self.judged.reason.map_or("not-ntp", Reason::name),
+            "rule": rule,
+            "net": self.rule.map(|rule| rule.net.to_string()),
+            "engine": self.engine,
+        })
+    }
+
+    fn text(&self) -> String {
+        let what = match self.judged.reason {
+            Some(reason) => format!("{}: {}", reason.name(), reason.summary()),
+            None => "no whole UDP datagram to port 123, and nothing to judge".to_owned(),
+        };
+        let line = match (self.line(), self.rule) {
+            (Some(line), _) => format!("\n  {}: {}", self.conf.show(line.place), line.text),
+            (None, Some(rule)) if rule.lines.is_empty() => {
+                format!("\n  no line speaks of {}; built in", rule.net)
+            }
+            _ => String::new(),
+        };
+        format!("{}, {what}{line}\n  asked the {}", self.verdict(), self.engine)
+    }
+}

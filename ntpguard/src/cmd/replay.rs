@@ -1,0 +1,208 @@
+//! `ntpguard replay`: what would have been dropped of a capture.
+
+use crate::{
+    capture::{Error, Reader, Skipped},
+    cli::{self, Format},
+    compile::Image,
+    conf::ConfFile,
+    fault::{Blame as _, Fault},
+    policy::Policy,
+    reading,
+    replay::Tally,
+    resolve,
+};
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use ntpguard_common::{
+    Action, Reason,
+    abi::{CAUSES, Counter},
+};
+use serde_json::{Map, Value, json};
+use std::{
+    fs::File,
+    io::{self, Read, Write as _},
+    path::Path,
+};
+
+/// Frames between two movements of the progress bar.
+const STEP: u64 = 1 << 16;
+
+/// Files below this are read before a bar could be seen.
+const SHORT: u64 = 64 << 20;
+
+/// Reads the capture, and tells on standard output.
+///
+/// # Errors
+/// The configuration or the capture can't be read. What came before a damaged place is told all the same.
+pub fn run(options: &cli::Replay) -> Result<(), Fault> {
+    let own = reading::local_addresses(&options.local_address)?;
+    let read = reading::read(options.config.as_deref(), &options.reading)?;
+    let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
+    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
+    let name = options.capture.display();
+    let (input, bar) =
+        open(&options.capture).with_context(|| format!("can't read {name}")).configuration()?;
+    let mut tally = Tally::new(&image);
+    let mut reader = Reader::new(input).with_context(|| name.to_string()).configuration()?;
+    let outcome = feed(&mut reader, &mut tally, &image, &bar);
+    bar.finish_and_clear();
+    let told =
+        Told { tally: &tally, skipped: reader.skipped(), image: &image, conf: &read.conf, top: options.top };
+    let mut out = io::stdout();
+    match options.format {
+        Format::Text => writeln!(out, "{}\n{}", read.because, told.text()),
+        Format::Json => writeln!(out, "{}", told.json(outcome.as_ref().err())),
+    }
+    .environment()?;
+    outcome.with_context(|| format!("{name}: what came before this is counted above")).configuration()
+}
+
+/// The capture, and a bar that shows how far it is read.
+fn open(path: &Path) -> io::Result<(Box<dyn Read>, ProgressBar)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), ProgressBar::hidden()));
+    }
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let bar = if length < SHORT { ProgressBar::hidden() } else { ProgressBar::new(length) };
+    let template = "{bar:40} {bytes} of {total_bytes}, {eta} left";
+    Ok((
+        Box::new(file),
+        bar.with_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ),
+    ))
+}
+
+fn feed(
+    reader: &mut Reader<Box<dyn Read>>,
+    tally: &mut Tally,
+    image: &Image,
+    bar: &ProgressBar,
+) -> Result<(), Error> {
+    while let Some(frame) = reader.next()? {
+        tally.count(image, &frame);
+        if tally.frames.is_multiple_of(STEP) {
+            bar.set_position(reader.offset());
+        }
+    }
+    Ok(())
+}
+
+/// A tally, and what puts words to it.
+struct Told<'a> {
+    tally: &'a Tally,
+    skipped: &'a Skipped,
+    image: &'a Image,
+    conf: &'a ConfFile,
+    top: usize,
+}
+
+impl Told<'_> {
+    /// Drops by line: the reason, the line and the counts.
+    fn lines(&self) -> impl Iterator<Item = (Reason, &crate::compile::ImageRule, Counter)> {
+        let causes = self.image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (cause, rule)));
+        let all = causes.zip(&self.tally.hits).map(|((cause, rule), hits)| (cause, rule, *hits));
+        all.filter(|(.., hits)| hits.packets > 0)
+    }
+
+    fn text(&self) -> String {
+        let Tally { frames, outgoing, cut, reasons, forgotten, .. } = self.tally;
+        let mut lines = vec![format!("{frames} frames")];
+        let asides = [
+            (*outgoing, "sent by the host itself, and not judged"),
+            (*cut, "of which the capture kept too little to judge"),
+            (self.skipped.total(), "more of link types that ntpguard doesn't read"),
+        ];
+        lines
+            .extend(asides.iter().filter(|(n, _)| *n > 0).map(|(number, what)| format!("  {number} {what}")));
+        for (action, verb) in [(Action::Pass, "would have passed"), (Action::Drop, "would have been dropped")]
+        {
+            let all = self.tally.total(action);
+            lines.push(format!("{} packets, {} bytes {verb}", all.packets, all.bytes));
+            for reason in Reason::ALL.iter().filter(|reason| reason.action() == action) {
+                let (counter, sample) = &reasons[reason.index() as usize];
+                if counter.packets == 0 {
+                    continue;
+                }
+                lines.push(format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary()));
+                if let Some((source, port)) = sample.as_ref().and_then(|sample| sample.source) {
+                    let payload = sample.as_ref().map_or(String::new(), |sample| hex(&sample.payload));
+                    lines.push(format!("  {:<30}  as from {source} port {port}: {payload}", ""));
+                }
+            }
+        }
+        lines.extend(self.lines().next().map(|_| "dropped by line".to_owned()));
+        for (cause, rule, hits) in self.lines() {
+            let line = match rule.cause(cause) {
+                Some(line) => format!("{}: {}", self.conf.show(line.place), line.text),
+                None => format!("built in, for {}", rule.net),
+            };
+            lines.push(format!("  {:<18}{:>12}  {line}", cause.name(), hits.packets));
+        }
+        let top = self.tally.top(self.top);
+        lines.extend(top.first().map(|_| "sources of dropped packets".to_owned()));
+        for (source, counter) in top {
+            lines.push(format!("  {source:<40}{:>12}", counter.packets));
+        }
+        if *forgotten > 0 {
+            lines.push(format!(
+                "  (there were too many to count each: any of these may have {forgotten} more)"
+            ));
+        }
+        lines.join("\n")
+    }
+
+    fn json(&self, error: Option<&Error>) -> Value {
+        let Tally { frames, outgoing, cut, reasons, forgotten, .. } = self.tally;
+        let counts = |counter: Counter| json!({ "packets": counter.packets, "bytes": counter.bytes });
+        let reasons: Map<String, Value> = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let (counter, sample) = &reasons[reason.index() as usize];
+                let sample = sample.as_ref().map(|sample| {
+                    json!({
+                        "time": sample.time.map(|time| time.as_secs_f64()),
+                        "source": sample.source.map(|(source, _)| source.to_string()),
+                        "source_port": sample.source.map(|(_, port)| port),
+                        "payload": hex(&sample.payload),
+                    })
+                });
+                let value = json!({ "packets": counter.packets, "bytes": counter.bytes, "sample": sample });
+                (reason.name().to_owned(), value)
+            })
+            .collect();
+        let rules = self.lines().map(|(cause, rule, hits)| {
+            let line = rule.cause(cause);
+            json!({
+                "reason": cause.name(),
+                "net": rule.net.to_string(),
+                "file": line.map(|line| self.conf.files[line.place.file].path.display().to_string()),
+                "line": line.map(|line| line.place.span.line),
+                "text": line.map(|line| line.text.as_str()),
+                "packets": hits.packets,
+                "bytes": hits.bytes,
+            })
+        });
+        let sources = self.tally.top(self.top).into_iter().map(|(source, counter)| {
+            json!({ "source": source.to_string(), "packets": counter.packets, "bytes": counter.bytes })
+        });
+        json!({
+            "frames": frames,
+            "outgoing": outgoing,
+            "cut": cut,
+            "skipped": self.skipped.total(),
+            "passed": counts(self.tally.total(Action::Pass)),
+            "dropped": counts(self.tally.total(Action::Drop)),
+            "reasons": reasons,
+            "rules": rules.collect::<Vec<_>>(),
+            "sources": sources.collect::<Vec<_>>(),
+            "sources_error": forgotten,
+            "error": error.map(|error| json!({ "offset": error.offset(), "message": error.to_string() })),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,78 @@
+//! What is dropped beyond the daemon's own reading.
+
+use clap::ValueEnum;
+use ipnet::IpNet;
+use ntpguard_common::{Source, abi::Settings};
+
+/// Who may query (modes 6 and 7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Queries {
+    /// Sources that a restrict line other than `default` names and lets query: hardening.
+    #[default]
+    Listed,
+    /// Whoever the daemon would answer, by its own reading.
+    Restrict,
+}
+
+/// A kind of packet that is dropped whoever the daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Harden {
+    /// Sources that can't be.
+    Sources,
+    /// Fragments of UDP to port 123.
+    Fragments,
+    /// Responses of mode 6 and 7 that arrive as requests.
+    Responses,
+    /// Queries that the daemon would answer with an error about their form.
+    Malformed,
+}
+
+impl Harden {
+    const fn setting(self) -> u32 {
+        match self {
+            Self::Sources => Settings::HARDEN_SOURCES,
+            Self::Fragments => Settings::HARDEN_FRAGMENTS,
+            Self::Responses => Settings::HARDEN_RESPONSES,
+            Self::Malformed => Settings::HARDEN_FORM,
+        }
+    }
+}
+
+/// What is dropped beyond the daemon's own reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hardening {
+    /// Who may query.
+    pub queries: Queries,
+    /// Bits of [`Settings`].
+    pub packets: u32,
+}
+
+impl Hardening {
+    /// All of it: the default.
+    pub const ALL: Self = Self {
+        queries: Queries::Listed,
+        packets: Settings::HARDEN_SOURCES
+            | Settings::HARDEN_FRAGMENTS
+            | Settings::HARDEN_RESPONSES
+            | Settings::HARDEN_FORM,
+    };
+    /// None: the daemon's bare reading.
+    pub const NONE: Self = Self { queries: Queries::Restrict, packets: 0 };
+
+    /// These kinds of packets.
+    pub fn new(queries: Queries, kinds: &[Harden]) -> Self {
+        Self { queries, packets: kinds.iter().fold(0, |bits, kind| bits | kind.setting()) }
+    }
+}
+
+/// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at
+/// least eight bits, so within eight bits the two ends tell; of IPv6 only single hosts are asked.
+pub(super) fn is_impossible(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(net) => {
+            let ends = [net.network(), net.broadcast()];
+            net.prefix_len() >= 8 && ends.iter().all(|end| Source::V4(end.octets()).is_impossible())
+        }
+        IpNet::V6(net) => net.prefix_len() == 128 && Source::V6(net.network().octets()).is_impossible(),
+    }
+}

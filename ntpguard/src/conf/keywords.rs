@@ -1,0 +1,93 @@
+//! The words that the daemons' scanners take for keywords (keyword-gen.c).
+//!
+//! A keyword where a name is wanted is a syntax error, and a line that doesn't begin with one is lost.
+
+use super::edit::is_one_edit;
+use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
+use std::{collections::HashMap, sync::LazyLock};
+
+/// Which daemons know which words.
+#[rustfmt::skip]
+const KEYWORDS: &[(&[Dialect], &str)] = &[
+    (
+        &[Ntp426, Ntp428, NtpSec],
+        "-4 -6 ... age all allan auth average burst calibrate ceiling clockstats controlkey day default disable \
+         dispersion driftfile drop enable end file filegen flag1 flag2 flag3 flag4 flake floor freq fudge \
+         huffpuff iburst ignore includefile interface ipv4 ipv6 kernel key keys kod leapfile limited link listen \
+         logconfig logfile loopstats mask maxclock maxdist maxpoll minclock mindist minpoll minsane mode monitor \
+         month mssntp nic nolink nomodify none nopeer noquery noselect noserve notrap notrust ntp ntpport \
+         ntpsigndsocket orphan panic peer peerstats phone pid pidfile pool port prefer protostats rawstats refid \
+         requestkey restrict server setvar statistics stats statsdir step stepout stratum sysstats tick time1 \
+         time2 tinker tos true trustedkey type unconfig unpeer version week wildcard year",
+    ),
+    (
+        &[Ntp426, Ntp428],
+        "autokey automax bclient beacon beep_delay broadcast broadcastclient broadcastdelay cohort crypto \
+         cryptostats digest discard duration freq_offset host ident jitter keysdir lowpriotrap manycastclient \
+         manycastserver minimum multicastclient preempt proc_delay prop_delay pw randfile revoke saveconfigdir \
+         server_offset simulate simulation_duration timingstats trap ttl wander xleave",
+    ),
+    (
+        &[Ntp426, NtpSec],
+        "bias",
+    ),
+    (
+        &[Ntp428, NtpSec],
+        "allpeers ctl dscp filenum incalloc incmem initalloc initmem io leapsmearinterval maxage maxdepth maxmem \
+         mdnstries mem memlock mindepth mru nomrulist nonvolatile orphanwait reset rlimit source stacksize \
+         stepback stepfwd sys timer",
+    ),
+    (
+        &[Ntp426],
+        "calldelay qos sign",
+    ),
+    (
+        &[Ntp428],
+        "abbrev basedate bcpollbstep checkhash delrestrict device epeer fuzz ignorehash ippeerlimit minjitter \
+         mode7 noepeer peer_clear_digest_early poll pollskewlist ppsdata serverresponse timedata \
+         unpeer_crypto_early unpeer_crypto_nak_early unpeer_digest_early xmtnonce",
+    ),
+    (
+        &[NtpSec],
+        "aead baud ca cert clock cookie extra limit maxdisp maxtls minage mintls noval nts ntskelog ntskestats \
+         ntsstats path ppspath refclock subtype tlscipherserverpreference tlsciphersuites tlsecdhcurves unit \
+         unrestrict usestats",
+    ),
+]; // the words of each daemon, as of 4.2.6p5, 4.2.8p18 and NTPsec 1.2.5
+
+static BY_WORD: LazyLock<HashMap<&str, &[Dialect]>> = LazyLock::new(|| {
+    let words = KEYWORDS.iter().flat_map(|(dialects, words)| words.split(' ').map(|word| (word, *dialects)));
+    words.collect()
+});
+
+/// The keywords that begin a line and that matter enough to be guessed.
+const GUESSED: [&str; 8] =
+    ["restrict", "unrestrict", "server", "pool", "peer", "disable", "enable", "includefile"];
+
+/// The daemons that take this word for a keyword.
+pub(super) fn dialects(word: &str) -> &'static [Dialect] {
+    BY_WORD.get(word).copied().unwrap_or(&[])
+}
+
+/// The keyword that a word at the start of a line was probably meant to be.
+pub(super) fn meant(word: &str, dialect: Dialect) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase();
+    let known = GUESSED.iter().copied().filter(|keyword| dialects(keyword).contains(&dialect));
+    known.into_iter().find(|keyword| is_one_edit(keyword, &word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_their_daemons() {
+        assert_eq!(dialects("restrict"), [Ntp426, Ntp428, NtpSec]);
+        assert_eq!(dialects("unrestrict"), [NtpSec]);
+        assert_eq!(dialects("source"), [Ntp428, NtpSec]);
+        assert_eq!(dialects("delrestrict"), [Ntp428]);
+        assert!(dialects("localhost").is_empty());
+        assert_eq!(meant("Restrict", Ntp426), Some("restrict"));
+        assert_eq!(meant("unrestict", Ntp426), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! One line: which command it is, and what it says beyond `restrict`.
+
+use super::{
+    Association, ConfFile, Place, Span, keywords,
+    lexer::{Foreign, Special, Word, words},
+    restrict,
+};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    dialect::{Daemon, Dialect},
+};
+
+/// What a line asks the reader of files to do.
+pub(super) enum Directive {
+    /// Nothing; go on.
+    Done,
+    /// Read this file now.
+    Include(Word),
+    /// `end`: read nothing more, here or in the including files.
+    End,
+    /// A word so long that the daemon refuses to start.
+    LongWord(Span),
+}
+
+/// One line, and where it stands.
+pub(super) struct Line<'a> {
+    pub(super) file: usize,
+    pub(super) number: usize,
+    pub(super) text: &'a [u8],
+}
+
+impl Line<'_> {
+    /// Its words, as the daemon cuts them.
+    pub(super) fn words(&self, daemon: Daemon, special: Special) -> Vec<Word> {
+        let foreign = if daemon.dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
+        words(self.text, self.number, special, foreign)
+    }
+
+    /// The place of a word.
+    pub(super) fn at(&self, word: &Word) -> Place {
+        Place { file: self.file, span: word.span }
+    }
+}
+
+/// Reads one line into `conf`.
+pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
+    let strings = line.words(conf.daemon, Special::Ordinary);
+    let Some(keyword) = strings.first() else { return Directive::Done };
+    if let Some(long) = strings.iter().find(|word| word.text.len() > conf.daemon.max_word()) {
+        return Directive::LongWord(long.span);
+    }
+    let known = !keyword.quoted && keywords::dialects(&keyword.text).contains(&conf.daemon.dialect);
+    if !known {
+        unknown(conf, line, keyword);
+        return Directive::Done;
+    }
+    match keyword.text.as_str() {
+        "restrict" | "unrestrict" | "delrestrict" => {
+            restrict::parse(conf, line, &line.words(conf.daemon, Special::Words));
+        }
+        "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&strings[1..]) {
+            Some(host) => {
+                let place = line.at(host);
+                conf.associations.push(Association { host: Some(host.text.clone()), place });
+            }
+            None => {
+                let message = format!("`{}` without a host: the daemon drops it", keyword.text);
+                conf.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
+            }
+        },
+        "broadcastclient" | "multicastclient" | "manycastserver" => {
+            conf.associations.push(Association { host: None, place: line.at(keyword) });
+        }
+        "enable" | "disable" => switch(conf, line, &line.words(conf.daemon, Special::Words)),
+        "trustedkey" => conf.trusts_keys |= strings.len() > 1,
+        "includefile" => match strings.get(1) {
+            Some(path) => return Directive::Include(path.clone()),
+            None => {
+                let message = "`includefile` without a path: the daemon drops the line";
+                conf.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
+            }
+        },
+        "end" => return Directive::End,
+        // The rest of the language has no say in what passes.
+        _ => (),
+    }
+    Directive::Done
+}
+
+/// A line that doesn't begin with a keyword of this daemon.
+fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word) {
+    let Daemon { dialect, .. } = conf.daemon;
+    let others = keywords::dialects(&keyword.text);
+    let meant = keywords::meant(&keyword.text, dialect);
+    let restricts = |word: &str| word.ends_with("restrict");
+    let code = if meant.is_some_and(restricts) || restricts(&keyword.text) {
+        Code::UnknownRestrict
+    } else {
+        Code::UnknownKeyword
+    };
+    let message = if keyword.quoted || others.is_empty() {
+        format!("`{}` is no keyword: the daemon drops the line", keyword.text)
+    } else {
+        format!("{dialect} doesn't know `{}`: it drops the line", keyword.text)
+    };
+    let mut found = Diagnostic::at(code, line.at(keyword), message);
+    if let Some(meant) = meant {
+        found = found.help(format!("did you mean `{meant}`?"));
+    } else if !keyword.quoted && !others.is_empty() {
+        let names: Vec<_> = others.iter().map(ToString::to_string).collect();
+        found = found.help(format!(
+            "it is a word of {}; which daemon reads this file? --dialect says it",
+            names.join(" and ")
+        ));
+    }
+    conf.tell(found);
+}
+
+/// `enable` and `disable`: the words before the first that can't follow take effect.
+fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+    let on = words[0].is("enable");
+    for word in &words[1..] {
+        let known = !word.quoted && keywords::dialects(&word.text).contains(&conf.daemon.dialect);
+        match word.text.as_str() {
+            _ if !known => {
+                let message =
+                    format!("`{}` is nothing to switch: the daemon drops it and what follows", word.text);
+                conf.tell(Diagnostic::at(Code::Misplaced, line.at(word), message));
+                return;
+            }
+            "mode7" if on => conf.mode7_on = true,
+            "mode7" => conf.mode7_off = true,
+            "monitor" if !on => conf.monitor_off = Some(line.at(word)),
+            "auth" if !on => conf.auth_off = Some(line.at(word)),
+            _ => (),
+        }
+    }
+}
+
+/// The host of an association line, past `-4` and `-6`.
+fn host(words: &[Word]) -> Option<&Word> {
+    words.iter().find(|word| !word.is("-4") && !word.is("-6"))
+}

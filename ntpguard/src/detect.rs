@@ -1,0 +1,93 @@
+//! Which daemon this host has, without running it: from its binary's bytes, and from where the file lies.
+
+use crate::dialect::{
+    Daemon,
+    Dialect::{Ntp426, Ntp428, NtpSec},
+    Ordering,
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+/// Where packages and installations from source put it.
+const PLACES: [&str; 5] =
+    ["/usr/sbin/ntpd", "/usr/local/sbin/ntpd", "/usr/bin/ntpd", "/usr/local/bin/ntpd", "/sbin/ntpd"];
+
+/// What was found, and how.
+pub struct Detected {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// What speaks for it.
+    pub because: String,
+}
+
+/// Finds the daemon: the one that runs, the one that is installed, or the one whose file lies in such a place.
+pub fn daemon(config: Option<&Path>) -> Option<Detected> {
+    let installed = PLACES.iter().map(PathBuf::from);
+    let mut found = running().into_iter().chain(installed).filter_map(|binary| {
+        let daemon = in_binary(&trusted(&binary)?)?;
+        Some(Detected { daemon, because: binary.display().to_string() })
+    });
+    found.next().or_else(|| {
+        let path = config.filter(|path| path.components().any(|part| part.as_os_str() == "ntpsec"))?;
+        Some(Detected { daemon: Daemon::new(NtpSec), because: path.display().to_string() })
+    })
+}
+
+/// The binaries of processes called ntpd.
+fn running() -> Vec<PathBuf> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let ntpd = processes.flatten().filter(|process| {
+        fs::read_to_string(process.path().join("comm")).is_ok_and(|name| name.trim_end() == "ntpd")
+    });
+    ntpd.map(|process| process.path().join("exe")).collect()
+}
+
+/// A binary that only root can have put there: whoever may call a process ntpd must not choose how the file is read.
+fn trusted(binary: &Path) -> Option<Vec<u8>> {
+    let metadata = fs::metadata(binary).ok()?;
+    let root_alone = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
+    if metadata.is_file() && root_alone { fs::read(binary).ok() } else { None }
+}
+
+/// The version string in a binary: `ntpd ntpsec-%s`, or `ntpd 4.2.8p15@1.3728-o …`.
+fn in_binary(bytes: &[u8]) -> Option<Daemon> {
+    if find(bytes, b"ntpsec-").is_some() {
+        return Some(Daemon::new(NtpSec));
+    }
+    let after = |prefix: &[u8]| find(bytes, prefix).map(|at| &bytes[at + prefix.len()..]);
+    if let Some(patch) = after(b"ntpd 4.2.8p") {
+        let digits: String = patch.iter().map(|&b| char::from(b)).take_while(char::is_ascii_digit).collect();
+        let ordering = if digits.parse::<u32>().ok()? < 18 { Ordering::P17 } else { Ordering::P18 };
+        return Some(Daemon { dialect: Ntp428, ordering });
+    }
+    after(b"ntpd 4.2.6").map(|_| Daemon::new(Ntp426))
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_strings() {
+        let in_binary = |text: &str| in_binary(format!("\x7fELF{text}\0").as_bytes());
+        assert_eq!(in_binary("ntpd ntpsec-%s"), Some(Daemon::new(NtpSec)));
+        assert_eq!(in_binary("ntpd 4.2.6p5@1.2349-o"), Some(Daemon::new(Ntp426)));
+        assert_eq!(in_binary("ntpd 4.2.8p18@1.4062-o"), Some(Daemon::new(Ntp428)));
+        let old = Daemon { dialect: Ntp428, ordering: Ordering::P17 };
+        assert_eq!(in_binary("ntpd 4.2.8p15@1.3728-o"), Some(old));
+        assert_eq!(in_binary("openntpd"), None);
+    }
+
+    #[test]
+    fn the_place_of_the_file_speaks_last() {
+        assert!(trusted(Path::new("/proc/self/environ")).is_none_or(|bytes| in_binary(&bytes).is_none()));
+        assert!(trusted(Path::new("/nonexistent")).is_none());
+    }
+}

@@ -1,0 +1,128 @@
+//! What an administrator should know about a configuration: one table of codes, and the findings that use them.
+//!
+//! The table makes the enum, the severity, the name in every output, and the documentation (docs/diagnostics.md).
+
+use crate::conf::Place;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something to know.
+    Note,
+    /// Probably not what was meant.
+    Warning,
+    /// Certainly not what was meant: the daemon does something else, and mostly it fails open.
+    Error,
+}
+
+impl Severity {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $severity:ident $name:literal $summary:literal;)+) => {
+        /// What kind of finding it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $summary] $variant,)+ }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in outputs.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What the daemon does, for the documentation.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)+ }
+            }
+
+            /// How bad it is.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    UnknownFlag         Error   "unknown-flag"         "A word that is no flag, or one in upper case or quotes: the daemon applies the line with the flags before it, and drops the rest. Without any, that is full access.";
+    ForeignFlag         Error   "foreign-flag"         "A flag of another daemon: this one applies the line with the flags before it, and drops the rest.";
+    NoAddress           Error   "no-address"           "A restrict line that ends before an address: the daemon drops it.";
+    NumberAddress       Error   "number-address"       "An address of fewer than four parts is a number to the daemon, which drops the line.";
+    KeywordAddress      Error   "keyword-address"      "A keyword in place of an address: the daemon drops the line.";
+    Cidr                Error   "cidr"                 "ntp.org's ntpd knows no ADDRESS/LENGTH: it takes it for a host name, and drops the line.";
+    CidrHost            Error   "cidr-host"            "NTPsec cuts a length of 0, or one that is too long, off: the line speaks of one host only.";
+    BadMask             Error   "bad-mask"             "A mask that is no address: the daemon drops the line.";
+    FamilyMask          Error   "family-mask"          "After -4 or -6, only 4.2.8 takes a mask; the others stop before it, and give this one host full access.";
+    OtherFamily         Error   "other-family"         "An address or mask of the other family than -4 or -6 or the address says.";
+    Misplaced           Error   "misplaced"            "A word in a place where the daemon doesn't take it: it applies what stands before, and drops the rest.";
+    UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin with a keyword: the daemon drops it.";
+    UnknownRestrict     Error   "unknown-restrict"     "A line that was meant to be a restrict line, and isn't: the daemon drops it.";
+    Epeer               Error   "epeer"                "4.2.8 stops at start-up when a restrict line says epeer.";
+    IncludeLost         Warning "include-lost"         "An included file that isn't there, or nests too deep: the daemon goes on without it.";
+    IncludeUnread       Error   "include-unread"       "An included file that ntpguard can't read, and the daemon may: no line is enforced, only hardening.";
+    UnresolvedName      Warning "unresolved-name"      "A name that doesn't resolve: the daemon drops the line if it can't resolve it either.";
+    AmbiguousName       Warning "ambiguous-name"       "A name with several addresses, of which the daemon takes one: nothing is dropped on account of this line.";
+    TooManyGaps         Warning "too-many-gaps"        "More masks with gaps than ntpguard enforces: nothing that they may open is dropped.";
+    Merged              Warning "merged"               "A line for a network that has one already: the flags of both apply, and none is ever taken back.";
+    UnreachableNtpport  Error   "unreachable-ntpport"  "From 4.2.8p18 on, an ntpport line after one without (the built-in default is one) is never reached.";
+    KodWithoutLimited   Warning "kod-without-limited"  "kod does nothing without limited.";
+    MonitorWithLimited  Warning "monitor-with-limited" "limited keeps the monitor list on, in spite of disable monitor.";
+    NomodifyWithoutAuth Warning "nomodify-without-auth" "With disable auth, mode 7 needs no key and doesn't heed nomodify.";
+    ServerCutOff        Error   "server-cut-off"       "A restrict line drops the answers of one of the file's own servers.";
+    OneFamily           Warning "one-family"           "A restrict line for the default of one family only: the other stays as it is built in.";
+    QueriesOpen         Warning "queries-open"         "The daemon answers queries from everywhere.";
+    MonlistOpen         Error   "monlist-open"         "The daemon answers monlist from everywhere: up to 100 packets for one.";
+    QueriesBlocked      Note    "queries-blocked"      "ntpguard's hardening drops queries that the daemon would answer.";
+    SourceTemplate      Note    "source-template"      "restrict source may open any address to an association: ntpguard drops only what such an entry would drop too.";
+    LimitedPasses       Note    "limited-passes"       "limited and kod are left to the daemon.";
+    FlakePasses         Note    "flake-passes"         "flake is left to the daemon.";
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its kind.
+    pub code: Code,
+    /// Where; `None` if it is about the whole.
+    pub place: Option<Place>,
+    /// What the daemon does with it.
+    pub message: String,
+    /// What was probably meant, or what to do.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// About a place.
+    pub fn at(code: Code, place: Place, message: impl Into<String>) -> Self {
+        Self { code, place: Some(place), message: message.into(), help: None }
+    }
+
+    /// With advice.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for code in Code::ALL {
+            assert_eq!(Code::ALL.iter().filter(|other| other.name() == code.name()).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Which daemon reads the ntp.conf: ntp.org's ntpd 4.2.6 or 4.2.8, or NTPsec's. They read the same line differently.
+
+use crate::conf::Flags;
+use clap::ValueEnum;
+use ntpguard_common::abi::Settings;
+use std::fmt;
+
+/// A way to read ntp.conf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// ntp.org's ntpd 4.2.6, as of 4.2.6p5.
+    #[value(name = "ntp-4.2.6")]
+    Ntp426,
+    /// ntp.org's ntpd 4.2.8, as of 4.2.8p18.
+    #[value(name = "ntp-4.2.8")]
+    Ntp428,
+    /// NTPsec's ntpd 1.2.
+    #[value(name = "ntpsec")]
+    NtpSec,
+}
+
+/// Where 4.2.8 puts an `ntpport` entry among others for the same network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Ordering {
+    /// Up to 4.2.8p17, and in 4.2.6 and NTPsec: before the one without, whatever the order of lines.
+    P17,
+    /// From 4.2.8p18 on: in the order of lines, and after the built-in default
+    /// (ntp_restrict.c:mflags_sorts_before, since 9404716a4).
+    #[default]
+    P18,
+}
+
+/// A daemon, as far as its reading of ntp.conf goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its way to read.
+    pub dialect: Dialect,
+    /// Of 4.2.8: before or since p18.
+    pub ordering: Ordering,
+}
+
+impl Daemon {
+    /// The newest release of a dialect.
+    pub const fn new(dialect: Dialect) -> Self {
+        Self { dialect, ordering: Ordering::P18 }
+    }
+
+    /// Whether it is one of these.
+    pub fn is(self, dialects: &[Dialect]) -> bool {
+        dialects.contains(&self.dialect)
+    }
+
+    /// Whether it is NTPsec's.
+    pub fn is_ntpsec(self) -> bool {
+        self.dialect == Dialect::NtpSec
+    }
+
+    /// Whether it is 4.2.8p18 or later.
+    pub fn is_p18(self) -> bool {
+        self.dialect == Dialect::Ntp428 && self.ordering == Ordering::P18
+    }
+
+    /// The longest word that it takes; it refuses to start on a longer one (ntp_scanner.h:MAX_LEXEME).
+    pub const fn max_word(self) -> usize {
+        match self.dialect {
+            Dialect::Ntp428 => 127,
+            Dialect::Ntp426 | Dialect::NtpSec => 1024,
+        }
+    }
+
+    /// Flags that it takes and forgets (NTPsec's ntp_config.c:config_access).
+    pub const fn inert(self) -> Flags {
+        match self.dialect {
+            Dialect::Ntp426 | Dialect::Ntp428 => Flags::NONE,
+            Dialect::NtpSec => Flags::NOPEER.with(Flags::NOTRAP),
+        }
+    }
+
+    /// What it does with everyone whom no line names (ntp_restrict.c:init_restrict).
+    pub const fn built_in_default(self) -> Flags {
+        match self.dialect {
+            Dialect::Ntp426 | Dialect::Ntp428 => Flags::NONE,
+            Dialect::NtpSec => Flags::NOQUERY.with(Flags::LIMITED),
+        }
+    }
+
+    /// Its bit in [`Settings`].
+    pub const fn setting(self) -> u32 {
+        match self.dialect {
+            Dialect::Ntp426 => 0,
+            Dialect::Ntp428 => Settings::NTP_428,
+            Dialect::NtpSec => Settings::NTPSEC,
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ntp426 => "ntp-4.2.6",
+            Self::Ntp428 => "ntp-4.2.8",
+            Self::NtpSec => "ntpsec",
+        })
+    }
+}
+
+impl fmt::Display for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let older = self.dialect == Dialect::Ntp428 && self.ordering == Ordering::P17;
+        write!(f, "{}{}", self.dialect, if older { " (before p18)" } else { "" })
+    }
+}

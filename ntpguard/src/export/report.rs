@@ -1,0 +1,206 @@
+//! What `ntpguard check` says: findings, the effective policy, and what it exposes.
+
+use crate::{
+    audit::answers_queries,
+    conf::{Flags, Place},
+    diagnostic::{Diagnostic, Severity},
+    dialect::Dialect,
+    policy::{Entry, Policy},
+    reading::Read,
+};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal as _};
+
+/// All of it.
+pub struct Report<'a> {
+    /// The configuration.
+    pub read: &'a Read,
+    /// What it comes to.
+    pub policy: &'a Policy,
+    /// What is to be said about it, in the order of the file.
+    pub diagnostics: &'a [Diagnostic],
+}
+
+/// Who is answered with what.
+struct Exposure<'a> {
+    what: &'static str,
+    entries: Vec<&'a Entry>,
+}
+
+impl Report<'_> {
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n\n", self.read.because);
+        for diagnostic in self.diagnostics {
+            text.push_str(&self.rendered(diagnostic));
+            text.push_str("\n\n");
+        }
+        text.push_str(&self.table());
+        for Exposure { what, entries } in self.exposures() {
+            let who: Vec<_> =
+                entries.iter().map(|entry| format!("{} ({})", entry.net, self.origin(entry))).collect();
+            let who = if who.is_empty() {
+                "answered for nobody".to_owned()
+            } else {
+                format!("answered for {}", who.join(", "))
+            };
+            text.push_str(&format!("{what}: {who}\n"));
+        }
+        text
+    }
+
+    /// For programs: one object. Fields are added, never renamed.
+    pub fn json(&self) -> Value {
+        let number =
+            |severity| self.diagnostics.iter().filter(|found| found.code.severity() == severity).count();
+        let diagnostics = self.diagnostics.iter().map(|found| {
+            let place = found.place;
+            json!({
+                "code": found.code.name(),
+                "severity": found.code.severity().name(),
+                "file": place.map(|place| self.path(place)),
+                "line": place.map(|place| place.span.line),
+                "column": place.map(|place| place.span.column),
+                "length": place.map(|place| place.span.length),
+                "message": found.message,
+                "help": found.help,
+            })
+        });
+        let lines = |entry: &Entry| -> Vec<Value> {
+            let line = |line: &usize| {
+                let restrict = &self.read.conf.restricts[*line];
+                json!({ "file": self.path(restrict.place), "line": restrict.place.span.line, "text": restrict.text })
+            };
+            entry.lines.iter().map(line).collect()
+        };
+        let policy = self.policy.entries.iter().map(|entry| {
+            json!({
+                "net": entry.net.to_string(),
+                "ntpport": entry.ntpport,
+                "flags": entry.flags.to_string(),
+                "time": time(entry),
+                "queries": answers_queries(entry),
+                "lines": lines(entry),
+            })
+        });
+        let exposures = self.exposures().into_iter().map(|Exposure { what, entries }| {
+            let nets: Vec<_> = entries
+                .iter()
+                .map(|entry| json!({ "net": entry.net.to_string(), "lines": lines(entry) }))
+                .collect();
+            (what.to_owned(), Value::from(nets))
+        });
+        json!({
+            "file": self.read.path.as_ref().map(|path| path.display().to_string()),
+            "daemon": self.read.conf.daemon.to_string(),
+            "errors": number(Severity::Error),
+            "warnings": number(Severity::Warning),
+            "diagnostics": diagnostics.collect::<Vec<_>>(),
+            "policy": policy.collect::<Vec<_>>(),
+            "exposure": exposures.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    fn path(&self, place: Place) -> String {
+        self.read.conf.files[place.file].path.display().to_string()
+    }
+
+    /// A finding in the style of rustc, under the line it is about.
+    fn rendered(&self, diagnostic: &Diagnostic) -> String {
+        let Diagnostic { code, place, message, help } = diagnostic;
+        let level = match code.severity() {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let title = level.primary_title(message.as_str()).id(code.name());
+        let mut group = match place {
+            Some(place) => {
+                let (line, span) = self.line(*place);
+                let snippet = Snippet::source(line).line_start(place.span.line).path(self.path(*place));
+                title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
+            }
+            None => Group::with_title(title),
+        };
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+
+    /// The text of a place's line, and the bytes of it that are meant.
+    fn line(&self, place: Place) -> (String, std::ops::Range<usize>) {
+        let bytes = &self.read.conf.files[place.file].bytes;
+        let line = bytes.split(|&byte| byte == b'\n').nth(place.span.line - 1).unwrap_or(&[]);
+        // What is no UTF-8 is replaced, so the columns are those of what is shown.
+        let shown = |end: usize| String::from_utf8_lossy(&line[..end.min(line.len())]).len();
+        let start = place.span.column - 1;
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        let (start, end) = (shown(start), shown(start + place.span.length));
+        let end = end.min(text.len());
+        (text, start.min(end)..end)
+    }
+
+    /// The lines that an entry comes from, in short.
+    fn origin(&self, entry: &Entry) -> String {
+        let lines: Vec<_> = entry
+            .lines
+            .iter()
+            .map(|line| {
+                let place = self.read.conf.restricts[*line].place;
+                let path = &self.read.conf.files[place.file].path;
+                let name =
+                    path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+                format!("{name}:{}", place.span.line)
+            })
+            .collect();
+        if lines.is_empty() { "built in".to_owned() } else { lines.join(", ") }
+    }
+
+    /// Who may get time and who may query, in the daemon's order.
+    fn table(&self) -> String {
+        let rows = self.policy.entries.iter().map(|entry| {
+            let port = if entry.ntpport { " port 123" } else { "" };
+            let queries = if answers_queries(entry) { "yes" } else { "no" };
+            [format!("{}{port}", entry.net), time(entry).to_owned(), queries.to_owned(), self.origin(entry)]
+        });
+        let head = ["source", "time", "queries", "from"].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let [source, time, queries] = [0, 1, 2].map(width);
+        let line = |row: &[String; 4]| {
+            format!("{:<source$}  {:<time$}  {:<queries$}  {}\n", row[0], row[1], row[2], row[3])
+        };
+        rows.iter().map(line).collect::<String>() + "\n"
+    }
+
+    fn exposures(&self) -> Vec<Exposure<'_>> {
+        let conf = &self.read.conf;
+        let open: Vec<_> = self.policy.entries.iter().filter(|entry| answers_queries(entry)).collect();
+        let monlist = if conf.daemon.dialect == Dialect::Ntp426 { open.clone() } else { Vec::new() };
+        let mut exposures = vec![
+            Exposure { what: "monlist", entries: monlist },
+            Exposure { what: "mode 6", entries: open.clone() },
+        ];
+        if conf.daemon.dialect == Dialect::Ntp428 && conf.takes_mode7() {
+            exposures.push(Exposure { what: "mode 7", entries: open });
+        }
+        exposures
+    }
+}
+
+/// Whether an entry's sources get time.
+fn time(entry: &Entry) -> &'static str {
+    let flags = entry.flags;
+    if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) {
+        "no"
+    } else if flags.has(Flags::NOTRUST) {
+        "with a MAC"
+    } else if flags.has(Flags::LIMITED) {
+        "limited"
+    } else {
+        "yes"
+    }
+}

@@ -1,0 +1,196 @@
+//! What a policy would have made of packets that were captured.
+//!
+//! Contract: memory has a bound, whatever the capture's length. Reasons and rules are exact; sources are exact up to
+//! [`MAX_SOURCES`] of them, and past that the rare ones are forgotten, with [`Tally::forgotten`] as the bound of the
+//! error.
+
+use crate::{capture::Frame, compile::Image, net};
+use ntpguard_common::{
+    Action, Decision, Reason, Verdict,
+    abi::{CAUSES, Counter, hit},
+    decide,
+};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr, time::Duration};
+
+/// Sources counted at a time; a quarter of a gigabyte at most.
+pub const MAX_SOURCES: usize = 1 << 20;
+
+/// Bytes of the payload kept of a sample: enough for a mode 6 or 7 head.
+const SAMPLE: usize = 12;
+
+/// One packet of a reason: the first.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When it came.
+    pub time: Option<Duration>,
+    /// Who sent it, and from which UDP port.
+    pub source: Option<(IpAddr, u16)>,
+    /// The beginning of its payload.
+    pub payload: Vec<u8>,
+}
+
+/// What came of a capture.
+#[derive(Default)]
+pub struct Tally {
+    /// All frames.
+    pub frames: u64,
+    /// Sent by this host, and never seen by XDP.
+    pub outgoing: u64,
+    /// To port 123 perhaps, but the capture kept too little to tell.
+    pub cut: u64,
+    /// By [`Reason::index`].
+    pub reasons: Vec<(Counter, Option<Sample>)>,
+    /// Drops by rule and flag, by [`ntpguard_common::abi::hit`].
+    pub hits: Vec<Counter>,
+    /// Drops by source.
+    sources: HashMap<IpAddr, Counter>,
+    /// No source that isn't named dropped more packets than this; nor is a named one off by more.
+    pub forgotten: u64,
+}
+
+impl Tally {
+    /// Nothing so far, with room for an image's rules.
+    pub fn new(image: &Image) -> Self {
+        let nothing = (Counter::default(), None);
+        Self {
+            reasons: vec![nothing; Reason::COUNT],
+            hits: vec![Counter::default(); image.rules.len() * CAUSES.len()],
+            ..Self::default()
+        }
+    }
+
+    /// Judges a frame, and counts.
+    pub fn count(&mut self, image: &Image, frame: &Frame<'_>) {
+        self.frames += 1;
+        if frame.outgoing {
+            self.outgoing += 1;
+            return;
+        }
+        let verdict = match decide(frame.bytes, image) {
+            Decision::NotNtp => return,
+            Decision::Truncated => {
+                self.cut += u64::from(frame.cut());
+                return;
+            }
+            Decision::Judged(verdict) => verdict,
+        };
+        let bytes = u64::from(frame.length);
+        let (counter, sample) = &mut self.reasons[verdict.reason.index() as usize];
+        add(counter, bytes);
+        if sample.is_none() {
+            *sample = Some(sampled(frame, verdict));
+        }
+        if let Some(counter) = hit(verdict).and_then(|hit| self.hits.get_mut(hit as usize)) {
+            add(counter, bytes);
+        }
+        if verdict.action() == Action::Drop
+            && let Some(datagram) = verdict.datagram
+        {
+            add(self.sources.entry(net::address(&datagram.source)).or_default(), bytes);
+            if self.sources.len() > MAX_SOURCES {
+                self.forget();
+            }
+        }
+    }
+
+    /// The sources with the most drops, the first one first.
+    pub fn top(&self, number: usize) -> Vec<(IpAddr, Counter)> {
+        let mut all: Vec<_> = self.sources.iter().map(|(source, counter)| (*source, *counter)).collect();
+        let order = |(source, counter): &(IpAddr, Counter)| (Reverse(counter.packets), *source);
+        all.sort_unstable_by_key(order);
+        all.truncate(number);
+        all
+    }
+
+    /// Counts of all reasons with an action.
+    pub fn total(&self, action: Action) -> Counter {
+        let of_action = Reason::ALL.iter().filter(|reason| reason.action() == action);
+        of_action.map(|reason| self.reasons[reason.index() as usize].0).sum()
+    }
+
+    /// Forgets the rarer half of the sources (Misra and Gries, "Finding repeated elements", 1982).
+    fn forget(&mut self) {
+        let mut counts: Vec<_> = self.sources.values().map(|counter| counter.packets).collect();
+        let middle = counts.len() / 2;
+        let (_, median, _) = counts.select_nth_unstable(middle);
+        let median = *median;
+        self.forgotten += median;
+        self.sources.retain(|_, counter| counter.packets > median);
+    }
+}
+
+fn add(counter: &mut Counter, bytes: u64) {
+    counter.packets += 1;
+    counter.bytes += bytes;
+}
+
+fn sampled(frame: &Frame<'_>, verdict: Verdict) -> Sample {
+    let Some(datagram) = verdict.datagram else {
+        return Sample { time: frame.time, source: None, payload: Vec::new() };
+    };
+    let payload = frame.bytes.get(datagram.payload..).unwrap_or(&[]);
+    let length = datagram.length.min(SAMPLE).min(payload.len());
+    Sample {
+        time: frame.time,
+        source: Some((net::address(&datagram.source), datagram.source_port)),
+        payload: payload[..length].to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        compile::Hardening,
+        conf,
+        dialect::{Daemon, Dialect},
+        frame,
+        policy::Policy,
+    };
+    use std::path::Path;
+
+    fn image() -> Image {
+        let text = b"restrict default noquery\nrestrict 192.0.2.0 mask 255.255.255.0 ignore\n";
+        let conf = conf::parse(Path::new("ntp.conf"), text, Daemon::new(Dialect::Ntp426)).unwrap();
+        let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
+        Image::compile(&policy, &conf, Hardening::NONE)
+    }
+
+    fn count(tally: &mut Tally, image: &Image, source: IpAddr, mode: u8) {
+        let bytes = frame::build(source, 40_000, &frame::usual(mode, None)).unwrap();
+        let frame = Frame { bytes: &bytes, length: bytes.len() as u32, time: None, outgoing: false };
+        tally.count(image, &frame);
+    }
+
+    #[test]
+    fn reasons_rules_and_sources() {
+        let image = image();
+        let mut tally = Tally::new(&image);
+        for _ in 0..3 {
+            count(&mut tally, &image, [192, 0, 2, 1].into(), 3);
+        }
+        count(&mut tally, &image, [192, 0, 2, 2].into(), 3);
+        count(&mut tally, &image, [198, 51, 100, 1].into(), 3);
+        count(&mut tally, &image, [198, 51, 100, 1].into(), 7);
+        assert_eq!(tally.total(Action::Pass).packets, 1);
+        assert_eq!(tally.total(Action::Drop).packets, 5);
+        let top: Vec<_> =
+            tally.top(2).into_iter().map(|(source, counter)| (source.to_string(), counter.packets)).collect();
+        assert_eq!(top, [("192.0.2.1".to_owned(), 3), ("192.0.2.2".to_owned(), 1)]);
+        let hits: u64 = tally.hits.iter().map(|hits| hits.packets).sum();
+        assert_eq!(hits, 4, "mode 7 is dropped before any rule is asked");
+        let (_, sample) = &tally.reasons[Reason::Mode7.index() as usize];
+        assert_eq!(sample.as_ref().unwrap().payload, [0x17, 0, 3, 42, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_rare_are_forgotten_and_the_frequent_kept() {
+        let mut tally = Tally::default();
+        for source in 0..1000_u32 {
+            let packets = if source < 10 { 100 } else { 1 };
+            tally.sources.insert(IpAddr::from(source.to_be_bytes()), Counter { packets, bytes: 0 });
+        }
+        tally.forget();
+        assert_eq!((tally.sources.len(), tally.forgotten), (10, 1));
+    }
+}
