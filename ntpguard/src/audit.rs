@@ -10,14 +10,16 @@ use crate::{
 };
 use ntpguard_common::abi::Gap;
 
-/// Everything there is to say about a policy, beyond what reading it has found.
+/// Everything there is to say about a configuration, in the order of its lines: what was found when it was read and
+/// resolved, and what is wrong with the whole.
 pub fn audit(
     conf: &ConfFile,
     policy: &Policy,
     hardening: Hardening,
     resolver: Resolver<'_>,
 ) -> Vec<Diagnostic> {
-    let mut audit = Audit { conf, policy, found: Vec::new() };
+    let found = [&conf.diagnostics[..], &policy.diagnostics].concat();
+    let mut audit = Audit { conf, policy, found };
     audit.merged();
     audit.unreachable();
     audit.limited();
@@ -26,7 +28,11 @@ pub fn audit(
     audit.servers(resolver);
     audit.queries(hardening);
     audit.left_to_the_daemon();
-    audit.found
+    let mut found = audit.found;
+    found.sort_by_key(|diagnostic| diagnostic.place);
+    // A line for both families is found twice.
+    found.dedup_by(|a, b| a.place.is_some() && (a.place, a.code) == (b.place, b.code));
+    found
 }
 
 /// Whether the daemon answers queries from an entry's sources.

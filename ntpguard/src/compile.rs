@@ -280,3 +280,6 @@ const fn expanded(flags: u32) -> u32 {
 fn words(address: std::net::IpAddr) -> [u32; 4] {
     Gap::words(&net::source(address))
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,15 @@ codes! {
     FlakePasses         Note    "flake-passes"         "flake is left to the daemon.";
 }
 
+/// The table of codes, as docs/diagnostics.md has it.
+pub fn table() -> String {
+    let rows = Code::ALL
+        .iter()
+        .map(|code| format!("| `{}` | {} | {} |\n", code.name(), code.severity().name(), code.summary()));
+    let head = "| code | severity | what the daemon does |\n|---|---|---|\n";
+    head.to_owned() + &rows.collect::<String>()
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {

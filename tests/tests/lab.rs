@@ -128,6 +128,25 @@ fn a_crash_of_the_daemon_leaves_the_guard_and_one_of_the_guard_leaves_the_daemon
 }
 
 #[test]
+fn an_address_that_the_host_gets_is_its_own_from_then_on() {
+    let lab = lab();
+    let (_files, path) = conf_file();
+    let mut guard = Guarding::start(&lab.server, &path, &[]).unwrap();
+    let wire = Wire::open(&lab.outside).unwrap();
+    let frame = Frame::from("192.0.2.77", 40000).payload(&payload::time(3, 4)).build();
+    wire.send(&frame).unwrap();
+    lab.server.run("ip address add 192.0.2.77/32 dev ntp0").unwrap();
+    // Every line of counters is a fifth of a second.
+    let counted = (0..50).find_map(|_| {
+        wire.send(&frame).unwrap();
+        let line = guard.line().unwrap();
+        (line["reasons"]["impossible-source"]["packets"] != 0).then_some(line)
+    });
+    assert!(counted.expect("dropped from then on")["reasons"]["time"]["packets"].as_u64().unwrap() > 0);
+    assert!(guard.end(Signal::SIGTERM).unwrap().errors.contains("this host's addresses have changed"));
+}
+
+#[test]
 fn spoofed_sources_are_counted_and_other_traffic_is_left_alone() {
     let lab = lab();
     let (_files, path) = conf_file();

@@ -22,11 +22,7 @@ pub fn run(options: &cli::Check) -> Result<(), Fault> {
     let resolver = |name: &str| names.addresses(name);
     // Own addresses are of no interest to a reader, and this may be another host than the daemon's.
     let policy = Policy::resolve(&read.conf, &resolver, &[]);
-    let mut diagnostics = [&read.conf.diagnostics[..], &policy.diagnostics].concat();
-    diagnostics.extend(audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver));
-    diagnostics.sort_by_key(|diagnostic| diagnostic.place);
-    // A line for both families is found twice.
-    diagnostics.dedup_by(|a, b| (a.place, a.code) == (b.place, b.code));
+    let diagnostics = audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver);
     let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
     let mut out = io::stdout();
     match options.format {

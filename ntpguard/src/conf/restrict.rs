@@ -8,7 +8,7 @@
 //! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
 //! gives 192.0.2.7 full access.
 
-use super::{ConfFile, Flags, Place, keywords, lexer::Word, line::Line};
+use super::{ConfFile, Flags, Place, Span, keywords, lexer::Word, line::Line};
 use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Dialect::{Ntp428, NtpSec},
@@ -92,7 +92,10 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
     let parsed = Parser { conf, line, rest, keyword, action }.head();
     if let Some((family, target, mask, flags)) = parsed {
         let text = String::from_utf8_lossy(line.text).trim().to_owned();
-        conf.restricts.push(Restrict { action, target, family, mask, flags, place: line.at(keyword), text });
+        // All of the line, for what is said about it as a whole.
+        let span = Span { length: line.text.trim_ascii().len(), ..keyword.span };
+        let place = Place { file: line.file, span };
+        conf.restricts.push(Restrict { action, target, family, mask, flags, place, text });
     }
 }
 

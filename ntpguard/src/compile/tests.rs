@@ -1,0 +1,111 @@
+//! The compiled policy against the daemon's own way: the first entry of its list that matches.
+
+use super::*;
+use crate::{
+    conf,
+    dialect::{Daemon, Dialect},
+    net::source,
+};
+use ntpguard_common::Lookup as _;
+use std::{net::IpAddr, path::Path};
+
+/// A linear congruential generator: the same numbers on every run.
+struct Random(u32);
+
+impl Random {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 16) % bound
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u32) as usize]
+    }
+
+    /// Addresses of few bits, so that networks meet.
+    fn address(&mut self, v6: bool) -> IpAddr {
+        let bits = [0, 1, 2, 5].map(|byte| byte + self.below(2) as u8);
+        if v6 {
+            let [a, b, c, d] = bits;
+            IpAddr::from([0x20, 1, a, 0, b, 0, 0, 0, 0, 0, c, 0, 0, 0, 0, d])
+        } else {
+            IpAddr::from([10, bits[1], bits[2], bits[3]])
+        }
+    }
+}
+
+fn line(random: &mut Random) -> String {
+    let v6 = random.below(2) == 0;
+    let masks: &[&str] = if v6 {
+        &["ffff:ff00::", "ffff:ffff:ffff::", "ffff:ff00::ffff", "ffff::ffff:0:0:0", "::ffff", "::", "ffff::"]
+    } else {
+        &["255.0.0.0", "255.255.0.0", "255.255.255.0", "255.0.0.255", "255.0.255.0", "0.0.0.255", "0.0.0.0"]
+    };
+    let flags = random.of(&["", "ignore", "noquery", "noserve", "version", "notrust", "noserve noquery"]);
+    let port = random.of(&["", "", " ntpport"]);
+    let address = random.address(v6);
+    match random.below(6) {
+        0 => format!("restrict {address} {flags}{port}\n"),
+        1 => format!("restrict default {flags}{port}\n"),
+        _ => format!("restrict {address} mask {} {flags}{port}\n", random.of(masks)),
+    }
+}
+
+#[test]
+fn the_image_decides_as_the_list_does() {
+    let mut random = Random(0x6e74_7067);
+    let (mut compared, mut by_gap) = (0, 0);
+    for number in 0..1500 {
+        let text: String = (0..1 + random.below(20)).map(|_| line(&mut random)).collect();
+        let dialect = [Dialect::Ntp426, Dialect::Ntp428, Dialect::NtpSec][number % 3];
+        let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
+        let own = [random.address(false), random.address(true)];
+        let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &own);
+        let image = Image::compile(&policy, &conf, Hardening::NONE);
+        // More gaps than there is room for are looser than the list.
+        if image.gaps.iter().any(|gaps| gaps.len() == Gap::MAX as usize) {
+            continue;
+        }
+        for _ in 0..40 {
+            let v6 = random.below(2) == 0;
+            let address = random.address(v6);
+            let port = random.of(&[123, 40_000]);
+            let entry = policy.matching(address, port).unwrap();
+            let rule = image.rule(0, &source(address), port).unwrap();
+            let dropping = rule.flags & !(Rule::OWN | u32::MAX << Rule::GAPS_SHIFT);
+            let wanted = rule_flags(entry, policy.source, &conf, Hardening::NONE);
+            assert_eq!(dropping, wanted, "{address} port {port}, {dialect}, own {own:?}:\n{text}");
+            if !entry.own {
+                assert_eq!(image.rules[rule.index as usize].net, entry.net);
+            }
+            compared += 1;
+            by_gap += usize::from(entry.net.prefix().is_none());
+        }
+    }
+    assert!(compared > 30_000 && by_gap > 3000, "{compared} {by_gap}");
+}
+
+#[test]
+fn gaps_without_a_place_never_lead_to_a_wrong_drop() {
+    let gaps: String = (1..=20).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
+    let text = format!("restrict default ignore\n{gaps}");
+    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
+    let image = Image::compile(&policy, &conf, Hardening::NONE);
+    for host in 1..=20 {
+        let rule = image.rule(0, &Source::V4([10, 7, 7, host]), 40_000).unwrap();
+        assert!(!rule.has(Rule::IGNORE), "10.7.7.{host}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_lines_compile_in_no_time() {
+    let lines = |n: u32| format!("restrict 10.{}.{}.{} noquery\n", n >> 16, n >> 8 & 255, n & 255);
+    let text: String = (0..100_000).map(lines).collect();
+    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let start = std::time::Instant::now();
+    let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
+    let image = Image::compile(&policy, &conf, Hardening::ALL);
+    println!("100,000 rules: resolved and compiled in {:.0?}", start.elapsed());
+    assert_eq!(image.prefixes.len(), 100_002);
+}

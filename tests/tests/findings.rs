@@ -1,0 +1,53 @@
+//! What `ntpguard check` says of every fixture, in every dialect, held as snapshots; and the table of codes.
+
+use ntpguard::{
+    audit::audit,
+    compile::Hardening,
+    conf,
+    diagnostic::{Code, table},
+    dialect::Daemon,
+    export::report::Report,
+    policy::Policy,
+    reading::Read,
+};
+use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
+use std::{collections::HashSet, fs, path::Path};
+
+/// The fixtures that have findings, one after the other.
+const FINDINGS: [&str; 6] = [
+    "findings/typos.conf",
+    "findings/networks.conf",
+    "findings/policy.conf",
+    "findings/cut-off.conf",
+    "findings/files.conf",
+    "findings/gaps.conf",
+];
+
+#[test]
+fn every_fixture_and_every_code() {
+    let mut seen = HashSet::new();
+    for fixture in FIXTURES.into_iter().flatten().chain(FINDINGS) {
+        for dialect in DIALECTS {
+            let mut conf = conf::read(Some(&path(fixture)), Daemon::new(dialect)).unwrap();
+            conf.files[0].path = fixture.into();
+            let policy = Policy::resolve(&conf, &names, &[]);
+            let diagnostics = audit(&conf, &policy, Hardening::ALL, &names);
+            seen.extend(diagnostics.iter().map(|diagnostic| diagnostic.code));
+            let read = Read { path: Some(fixture.into()), conf, because: format!("read as {dialect} does") };
+            let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
+            let name = format!("{}-{dialect}", fixture.replace(['/', '.'], "-"));
+            insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+                insta::assert_snapshot!(name, report.text());
+            });
+        }
+    }
+    let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
+    assert!(unseen.is_empty(), "no fixture leads to {unseen:?}");
+}
+
+#[test]
+fn the_documentation_has_the_table() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+    let written = fs::read_to_string(document).unwrap();
+    assert!(written.ends_with(&table()), "docs/diagnostics.md must end with:\n{}", table());
+}
