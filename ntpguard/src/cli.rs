@@ -171,6 +171,10 @@ pub struct Explain {
     #[arg(long, value_name = "FILE")]
     pub vectors: Option<PathBuf>,
 
+    /// Ask the ntpguard that runs here instead, with the policy that it has now. The packet is counted among its own.
+    #[arg(long, conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address"])]
+    pub running: bool,
+
     /// An address of the daemon's host; may be given more than once [default: those of this host].
     #[arg(long, value_name = "ADDR")]
     pub local_address: Vec<IpAddr>,

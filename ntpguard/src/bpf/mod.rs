@@ -5,9 +5,11 @@
 
 mod attach;
 mod install;
+mod running;
 mod trace;
 
 pub use attach::{Attached, Mode, interface_index};
+pub use running::Running;
 
 use crate::{compile::Image, stats::Snapshot};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -118,25 +120,7 @@ impl Guard {
     /// # Errors
     /// The kernel refuses: a frame under 14 bytes, no right to.
     pub fn test_run(&mut self, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
-        // struct xdp_md: data, data_end, then four words that must be zero.
-        let context = linear.map(|length| {
-            let mut context = [0; 24];
-            context[4..8].copy_from_slice(&length.to_ne_bytes());
-            context
-        });
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
-            repeat,
-            ..Default::default()
-        };
-        let result = xdp(&mut self.ebpf)?.test_run(options)?;
-        let action = match result.return_value {
-            1 => Action::Drop,
-            2 => Action::Pass,
-            other => bail!("the program answered {other}"),
-        };
-        Ok(TestRun { action, duration: result.duration })
+        test_run(xdp(&mut self.ebpf)?, frame, repeat, linear)
     }
 
     /// How many instructions the verifier walked.
@@ -156,6 +140,29 @@ pub struct TestRun {
     pub action: Action,
     /// Mean time for one run, in whole nanoseconds.
     pub duration: Duration,
+}
+
+/// BPF_PROG_TEST_RUN.
+fn test_run(program: &Xdp, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
+    // struct xdp_md: data, data_end, then four words that must be zero.
+    let context = linear.map(|length| {
+        let mut context = [0; 24];
+        context[4..8].copy_from_slice(&length.to_ne_bytes());
+        context
+    });
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
+        repeat,
+        ..Default::default()
+    };
+    let result = program.test_run(options)?;
+    let action = match result.return_value {
+        1 => Action::Drop,
+        2 => Action::Pass,
+        other => bail!("the program answered {other}"),
+    };
+    Ok(TestRun { action, duration: result.duration })
 }
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {

@@ -1,6 +1,7 @@
 //! `ntpguard explain`: why would this packet pass or drop?
 
 use crate::{
+    bpf::Running,
     cli::{self, Format},
     compile::{Hardening, Image, ImageRule},
     conf::{self, ConfFile},
@@ -29,6 +30,9 @@ use std::{
 /// # Errors
 /// The configuration or the packet can't be read, or the kernel refuses.
 pub fn run(options: &cli::Explain) -> Result<(), Fault> {
+    if options.running {
+        return running(options);
+    }
     let own = reading::local_addresses(&options.local_address)?;
     let mut engine = Engine::new(options.engine).environment()?;
     if let Some(path) = &options.vectors {
@@ -48,6 +52,30 @@ pub fn run(options: &cli::Explain) -> Result<(), Fault> {
     match options.format {
         Format::Json => writeln!(out, "{}", answer.json()),
         Format::Text => writeln!(out, "{}\n{}", answer.text(), read.because),
+    }
+    .environment()
+}
+
+/// Asks the guard that runs. It knows no lines, only their rules.
+fn running(options: &cli::Explain) -> Result<(), Fault> {
+    let frame = asked(options).configuration()?;
+    let running = Running::find().environment()?;
+    let before = running.counters().environment()?;
+    let run = running.test_run(&frame).environment()?;
+    let counted = running.counters().environment()?.since(&before);
+    let moved = |reason: &&Reason| counted.of(**reason).packets > 0 && reason.action() == run.action;
+    let reasons: Vec<_> = Reason::ALL.iter().filter(moved).map(|reason| reason.name()).collect();
+    let verdict = verdict(run.action);
+    // Traffic moves counters meanwhile; then it is one of several.
+    let (reason, engine) = (reasons.join(" or "), "running");
+    let mut out = io::stdout();
+    match options.format {
+        Format::Json => {
+            let reason = if reasons.is_empty() { "not-ntp" } else { &reason };
+            let answer = json!({ "verdict": verdict, "reason": reason, "rule": null, "engine": engine });
+            writeln!(out, "{answer}")
+        }
+        Format::Text => writeln!(out, "{verdict}, {reason}\n  asked the ntpguard that runs here"),
     }
     .environment()
 }
@@ -133,13 +161,6 @@ impl<'a> Answer<'a> {
         Self { judged, rule, conf, engine: engine.name() }
     }
 
-    fn verdict(&self) -> &'static str {
-        match self.judged.action {
-            Action::Pass => "pass",
-            Action::Drop => "drop",
-        }
-    }
-
     /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
     fn line(&self) -> Option<&'a crate::compile::Line> {
         let reason = self.judged.reason?;
@@ -158,7 +179,7 @@ impl<'a> Answer<'a> {
             })
         });
         json!({
-            "verdict": self.verdict(),
+            "verdict": verdict(self.judged.action),
             "reason": self.judged.reason.map_or("not-ntp", Reason::name),
             "rule": rule,
             "net": self.rule.map(|rule| rule.net.to_string()),
@@ -178,6 +199,14 @@ impl<'a> Answer<'a> {
             }
             _ => String::new(),
         };
-        format!("{}, {what}{line}\n  asked the {}", self.verdict(), self.engine)
+        format!("{}, {what}{line}\n  asked the {}", verdict(self.judged.action), self.engine)
+    }
+}
+
+/// The word for an action.
+const fn verdict(action: Action) -> &'static str {
+    match action {
+        Action::Pass => "pass",
+        Action::Drop => "drop",
     }
 }

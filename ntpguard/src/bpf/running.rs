@@ -1,0 +1,70 @@
+//! A guard that runs in another process: finds its program in the kernel, and asks it.
+
+use super::{PROGRAM, TestRun, test_run};
+use crate::stats::Snapshot;
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    maps::{Map, MapData, MapInfo, MapType, PerCpuArray},
+    programs::{ProgramInfo, Xdp, loaded_programs},
+};
+use aya_obj::programs::XdpAttachType;
+use ntpguard_common::{Reason, abi::Counter};
+
+/// A loaded program that somebody else attached.
+pub struct Running {
+    program: Xdp,
+    reasons: PerCpuArray<MapData, Counter>,
+}
+
+impl Running {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// There is none, there are several, or the kernel doesn't tell.
+    pub fn find() -> Result<Self> {
+        let mut found: Vec<ProgramInfo> = Vec::new();
+        for program in loaded_programs() {
+            // One that ends while it is looked at is none.
+            found.extend(program.ok().filter(|program| program.name_as_str() == Some(PROGRAM)));
+        }
+        let info = match <[_; 1]>::try_from(found) {
+            Ok([info]) => info,
+            Err(none) if none.is_empty() => {
+                bail!("no ntpguard runs here: start `ntpguard run`, or name a --config")
+            }
+            Err(several) => {
+                bail!("{} ntpguards run here, and which one is meant can't be told", several.len())
+            }
+        };
+        let maps = info.map_ids()?.context("the kernel doesn't tell a program's maps")?;
+        let reasons = maps.into_iter().find_map(|id| {
+            let info = MapInfo::from_id(id).ok()?;
+            let fits = info.name_as_str() == Some("REASONS")
+                && info.value_size() as usize == size_of::<Counter>()
+                && info.max_entries() as usize == Reason::COUNT
+                && matches!(info.map_type(), Ok(MapType::PerCpuArray));
+            fits.then(|| MapData::from_id(id).ok()).flatten()
+        });
+        let reasons = reasons.context("the ntpguard that runs is of another version")?;
+        let program = Xdp::from_program_info(info, PROGRAM.into(), XdpAttachType::Interface)?;
+        Ok(Self { program, reasons: Map::PerCpuArray(reasons).try_into()? })
+    }
+
+    /// What [`super::Guard::test_run`] does; the packet is counted among those from the wire.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn test_run(&self, frame: &[u8]) -> Result<TestRun> {
+        test_run(&self.program, frame, 1, None)
+    }
+
+    /// What [`super::Guard::counters`] does, without hits.
+    ///
+    /// # Errors
+    /// The kernel refuses to read the map.
+    pub fn counters(&self) -> Result<Snapshot> {
+        let read = |index| Ok(self.reasons.get(&index, 0)?.iter().copied().sum());
+        let reasons = (0..Reason::COUNT as u32).map(read).collect::<Result<_>>()?;
+        Ok(Snapshot { reasons, hits: Vec::new() })
+    }
+}
