@@ -29,7 +29,8 @@ pub fn audit(
     audit.queries(hardening);
     audit.left_to_the_daemon();
     let mut found = audit.found;
-    found.sort_by_key(|diagnostic| diagnostic.place);
+    // By line; of one line, what was found in reading it comes first, since the rest follows from it.
+    found.sort_by_key(|diagnostic| diagnostic.place.map(|place| (place.file, place.span.line)));
     // A line for both families is found twice.
     found.dedup_by(|a, b| a.place.is_some() && (a.place, a.code) == (b.place, b.code));
     found
