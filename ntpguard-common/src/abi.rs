@@ -45,9 +45,6 @@ impl Settings {
     pub const NTP_428: u32 = 1 << 7;
     /// The daemon is NTPsec's.
     pub const NTPSEC: u32 = 1 << 8;
-    /// The daemon has keys, so that a MAC may be right.
-    pub const KEYS: u32 = 1 << 9;
-
     /// Whether all of these bits are set.
     #[inline(always)]
     pub const fn has(self, bits: u32) -> bool {
@@ -91,8 +88,8 @@ impl Rule {
     pub const NOTRUST: u32 = 1 << 5;
     /// The source is this host itself.
     pub const OWN: u32 = 1 << 6;
-    /// `mssntp`: a MAC that no key verifies may pass all the same.
-    pub const MSSNTP: u32 = 1 << 7;
+    /// No key of the daemon can verify a MAC, and none is a request to Samba (`mssntp`): NTPsec discards it.
+    pub const NO_MAC: u32 = 1 << 7;
     /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
     pub const GAPS_SHIFT: u32 = 16;
 

@@ -197,14 +197,12 @@ fn time<P: Packet + ?Sized>(
         return Some(reason);
     }
     let trailer = form::trailer(packet, settings, first, payload, length)?;
-    let ntpsec = settings.has(Settings::NTPSEC);
     Some(match trailer {
         Trailer::Bad => Reason::Malformed,
         Trailer::Nothing if rule.has(Rule::NOTRUST) => Reason::Notrust,
         // NTPsec looks for a key before it looks at extension fields, NTS's too (ntp_proto.c:receive).
-        Trailer::Extensions if rule.has(Rule::NOTRUST) && ntpsec => Reason::Notrust,
-        // With `mssntp`, what looks like a MAC may be a request to Samba, and pass.
-        Trailer::Mac if ntpsec && !settings.has(Settings::KEYS) && !rule.has(Rule::MSSNTP) => Reason::Mac,
+        Trailer::Extensions if rule.has(Rule::NOTRUST) && settings.has(Settings::NTPSEC) => Reason::Notrust,
+        Trailer::Mac if rule.has(Rule::NO_MAC) => Reason::Mac,
         _ => Reason::Time,
     })
 }

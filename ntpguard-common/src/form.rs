@@ -76,9 +76,19 @@ pub fn trailer<P: Packet + ?Sized>(
     } else if rest == 4 && settings.has(Settings::NTP_428) && matches!(first_byte & 7, 0 | 3 | 5) {
         // A crypto-NAK outside of an association (ntp_proto.c:valid_NAK). 4.2.6 leaves it to the protocol machine.
         Some(Trailer::Bad)
+    } else if length > receive_buffer(settings) {
+        // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.
+        Some(Trailer::Extensions)
     } else {
         classic_trailer(packet, payload + TIME_HEADER_LEN, rest)
     }
+}
+
+/// How many bytes of a datagram ntp.org's ntpd receives at least; the rest is cut off (recvbuff.h:RX_BUFF_SIZE, 2120
+/// in builds with Autokey).
+#[inline(always)]
+const fn receive_buffer(settings: Settings) -> usize {
+    if settings.has(Settings::NTP_428) { 1200 } else { 1000 }
 }
 
 /// NTPsec's ntp_proto.c:parse_packet: lengths are all that it looks at.
@@ -174,6 +184,16 @@ mod tests {
         assert_eq!(walk(&[(32, 28)], 0), Some(Trailer::Bad));
         assert_eq!(walk(&[(28, 28); MAX_EXTENSION_FIELDS], 0), Some(Trailer::Nothing));
         assert_eq!(walk(&[(28, 28); MAX_EXTENSION_FIELDS + 2], 0), Some(Trailer::Extensions));
+    }
+
+    #[test]
+    fn what_the_daemon_cuts_off_is_its_own_to_judge() {
+        let packet = [0; 1300];
+        let judged = |flags, length| trailer(packet.as_slice(), Settings { flags, slot: 0 }, 0x23, 0, length);
+        assert_eq!(judged(0, 1000), Some(Trailer::Bad), "a field of length 0");
+        assert_eq!(judged(0, 1001), Some(Trailer::Extensions));
+        assert_eq!(judged(Settings::NTP_428, 1200), Some(Trailer::Bad));
+        assert_eq!(judged(Settings::NTP_428, 1201), Some(Trailer::Extensions));
     }
 
     #[test]

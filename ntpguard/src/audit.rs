@@ -58,7 +58,7 @@ impl Audit<'_> {
     }
 
     fn first_line(&self, entry: &Entry) -> Option<Place> {
-        entry.lines.first().map(|line| self.place(*line))
+        entry.lines.first().map(|(line, _)| self.place(*line))
     }
 
     /// The first line that sets a flag.
@@ -68,9 +68,8 @@ impl Audit<'_> {
 
     fn merged(&mut self) {
         for entry in &self.policy.entries {
-            let flags = |line: &usize| self.conf.restricts[*line].flags;
-            if let [first, .., last] = entry.lines[..]
-                && entry.lines.iter().any(|line| flags(line) != flags(&first))
+            if let [(first, flags), .., (last, _)] = entry.lines[..]
+                && entry.lines.iter().any(|(_, others)| *others != flags)
             {
                 let message = format!(
                     "{} has a line already ({}), and the flags of both apply: `{}`",

@@ -31,7 +31,7 @@ pub struct Line {
     pub place: Place,
     /// The line as written.
     pub text: String,
-    /// The flags that this line has.
+    /// The flags that this line has set, and no later one cleared.
     pub flags: Flags,
 }
 
@@ -109,12 +109,12 @@ impl Image {
                 ranked.iter().filter(|ranked| ranked.entry.net.family() == family).collect();
             image.compile_family(family as usize, &of_family);
         }
-        let daemon = conf.daemon.setting() | if conf.trusts_keys { Settings::KEYS } else { 0 };
-        image.flags = Settings::INSTALLED | hardening.packets | daemon;
+        image.flags = Settings::INSTALLED | hardening.packets | conf.daemon.setting();
         if !image.anyone_queries() {
             image.flags |= Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE;
         }
-        if !conf.takes_mode7() {
+        // A file that can't be read may say `enable mode7`.
+        if !conf.takes_mode7() && (!conf.blind || conf.daemon.is_ntpsec()) {
             image.flags |= Settings::NOBODY_PRIVATE;
         }
         image
@@ -138,7 +138,12 @@ impl Image {
             .map(|(rank, ranked)| Gap {
                 address: words(ranked.entry.net.address()),
                 mask: words(ranked.entry.net.mask()),
-                rule: softened(*rank, ranked),
+                // One that may not be there opens what it holds, and drops nothing.
+                rule: if ranked.entry.doubtful {
+                    Rule { flags: 0, ..ranked.rule }
+                } else {
+                    softened(*rank, ranked)
+                },
             })
             .collect();
 
@@ -195,11 +200,13 @@ impl Image {
 
     /// Whether any source that a wire may bring may query.
     fn anyone_queries(&self) -> bool {
-        let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | Rule::OWN);
-        let prefixes = self
-            .prefixes
-            .iter()
-            .any(|(net, rules)| (may(rules.any_port) || may(rules.ntp_port)) && !harden::is_impossible(net));
+        // Sources that can't be are nobody only where they are dropped.
+        let hardened = self.flags & Settings::HARDEN_SOURCES != 0;
+        let own = if hardened { Rule::OWN } else { 0 };
+        let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
+        let prefixes = self.prefixes.iter().any(|(net, rules)| {
+            (may(rules.any_port) || may(rules.ntp_port)) && !(hardened && harden::is_impossible(net))
+        });
         prefixes || self.gaps.iter().flatten().any(|gap| may(gap.rule))
     }
 
@@ -237,9 +244,9 @@ struct Ranked<'a> {
 impl Ranked<'_> {
     fn image_rule(&self, conf: &ConfFile) -> ImageRule {
         let Self { entry, rule } = self;
-        let lines = entry.lines.iter().map(|&line| {
+        let lines = entry.lines.iter().map(|&(line, flags)| {
             let restrict = &conf.restricts[line];
-            Line { place: restrict.place, text: restrict.text.clone(), flags: restrict.flags }
+            Line { place: restrict.place, text: restrict.text.clone(), flags }
         });
         ImageRule { net: entry.net, ntpport: entry.ntpport, rule: *rule, lines: lines.collect() }
     }
@@ -257,6 +264,10 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
         }
         _ => flags,
     };
+    // A MAC is refused for want of a key; `mssntp`, of a template too, is a way around.
+    let template = source.unwrap_or_default();
+    let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !conf.blind;
+    let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
     let unlisted = hardening.queries == Queries::Listed && !entry.permits_queries();
     [
         (drops.has(Flags::IGNORE), Rule::IGNORE),
@@ -264,7 +275,7 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
         (drops.has(Flags::NOQUERY), Rule::NOQUERY),
         (drops.has(Flags::VERSION), Rule::VERSION),
         (drops.has(Flags::NOTRUST), Rule::NOTRUST),
-        (flags.has(Flags::MSSNTP), Rule::MSSNTP),
+        (no_mac, Rule::NO_MAC),
         (unlisted, Rule::UNLISTED),
     ]
     .iter()
@@ -273,7 +284,7 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
 
 /// With what `ignore` implies.
 const fn expanded(flags: u32) -> u32 {
-    let implied = Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST;
+    let implied = Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST | Rule::NO_MAC;
     if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
 }
 

@@ -24,11 +24,12 @@ pub struct Entry {
     pub ntpport: bool,
     /// The daemon's own address, which it ignores as a source (ntp_io.c:create_interface).
     pub own: bool,
-    /// All flags of all its lines.
+    /// All flags that its lines set for certain.
     pub flags: Flags,
-    /// Its lines, as indices into [`ConfFile::restricts`], in file order. None for a built-in entry.
-    pub lines: Vec<usize>,
-    /// Which of several addresses of a name the daemon took can't be known: this may not be one of them.
+    /// Its lines, as indices into [`ConfFile::restricts`], in file order, with the flags that each has set and no later
+    /// one has cleared. None for a built-in entry.
+    pub lines: Vec<(usize, Flags)>,
+    /// Which of several addresses of a name the daemon took can't be known: this entry may not be there.
     pub doubtful: bool,
 }
 
@@ -192,27 +193,39 @@ impl Builder<'_> {
             Action::Add => {
                 let new = !self.places.contains_key(&(net, ntpport, false));
                 let entry = self.entry(net, ntpport, false);
-                entry.flags = entry.flags.with(flags);
-                entry.lines.push(index);
+                // Flags that may be there drop nothing, except in an entry that is in doubt as a whole.
+                if entry.doubtful && !doubtful {
+                    entry.flags = flags;
+                } else if entry.doubtful == doubtful || new {
+                    entry.flags = entry.flags.with(flags);
+                }
                 entry.doubtful = doubtful && (new || entry.doubtful);
+                entry.lines.push((index, flags));
             }
-            Action::Unrestrict if flags == Flags::NONE && !ntpport => self.delete(net),
+            Action::Unrestrict if flags == Flags::NONE && !ntpport => self.delete(net, doubtful),
             Action::Unrestrict => {
                 if let Some(&place) = self.places.get(&(net, ntpport, false))
                     && let Some(entry) = &mut self.entries[place]
                 {
                     entry.flags = entry.flags.without(flags);
+                    for (_, set) in &mut entry.lines {
+                        *set = set.without(flags);
+                    }
                 }
             }
-            Action::Delete => self.delete(net),
+            Action::Delete => self.delete(net, doubtful),
         }
     }
 
     /// The plain entry for a network goes; the built-in defaults stay.
-    fn delete(&mut self, net: Net) {
-        if !net.is_everything()
-            && let Some(place) = self.places.remove(&(net, false, false))
-        {
+    fn delete(&mut self, net: Net, doubtful: bool) {
+        let Some(&place) = self.places.get(&(net, false, false)).filter(|_| !net.is_everything()) else {
+            return;
+        };
+        if doubtful && let Some(entry) = &mut self.entries[place] {
+            entry.doubtful = true;
+        } else {
+            self.places.remove(&(net, false, false));
             self.entries[place] = None;
         }
     }

@@ -37,6 +37,13 @@ pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault
         None => default_config().configuration()?,
     };
     let (daemon, why) = daemon(path.as_deref(), reading);
+    let beside = || {
+        DEFAULT_CONFIGS
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| conf::folder_beside(path, daemon).is_some())
+    };
+    let path = path.or_else(beside);
     let conf = conf::read(path.as_deref(), daemon).configuration()?;
     let file = match &path {
         Some(path) => path.display().to_string(),

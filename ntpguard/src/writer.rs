@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Writes a line to standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
 /// guarding, or to guard more slowly.
 pub fn tell(line: fmt::Arguments<'_>) {
-    standard_error().offer(line.to_string());
+    // What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
+    let shown = |c: char| c.is_control() && c != '\n';
+    standard_error().offer(line.to_string().replace(shown, "\u{fffd}"));
 }
 
 /// Waits until everything that was told is written, but not for ever.

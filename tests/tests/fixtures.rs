@@ -135,7 +135,7 @@ fn an_ntpport_line_after_one_without_is_unreachable_in_p18() {
     let text = "restrict 192.0.2.7 noserve\nrestrict 192.0.2.7 ignore ntpport";
     let port_123 = |dialect| {
         let image = image(text, dialect, Hardening::NONE);
-        image.prefixes[&"192.0.2.7/32".parse().unwrap()].ntp_port.flags
+        image.prefixes[&"192.0.2.7/32".parse().unwrap()].ntp_port.flags & !Rule::NO_MAC
     };
     assert_eq!(DIALECTS.map(port_123), [Rule::IGNORE, Rule::NOSERVE, Rule::IGNORE]);
 }
@@ -161,4 +161,57 @@ fn lines_out_of_reach_leave_only_hardening() {
     assert_eq!(shown(&blind), ["0.0.0.0/0: unlisted", "::/0: unlisted"]);
     let absent = image("restrict default ignore\nincludefile /nonexistent/ntp.conf", Ntp428, Hardening::ALL);
     assert_eq!(shown(&absent)[0], "0.0.0.0/0: ignore unlisted", "the daemon goes on without it, too");
+}
+
+#[test]
+fn what_an_unread_file_may_say_is_not_dropped() {
+    let text = "includefile relative.conf\nrestrict default noquery";
+    let settings = |dialect| image(text, dialect, Hardening::NONE).flags;
+    assert!(settings(Ntp428) & Settings::NOBODY_PRIVATE == 0, "enable mode7");
+    let missing = "includefile /nonexistent/ntp.conf\nrestrict 192.0.2.1";
+    let keyless = image(missing, NtpSec, Hardening::NONE).rules[0].rule;
+    assert!(keyless.has(Rule::NO_MAC), "the daemon goes on without it, and without keys");
+    let keys = image("trustedkey 5\nrestrict 192.0.2.1", NtpSec, Hardening::NONE).rules[0].rule;
+    assert!(!keys.has(Rule::NO_MAC));
+}
+
+#[test]
+fn a_doubtful_line_adds_nothing_to_a_certain_entry() {
+    for text in [
+        "restrict ntp1.example.net ignore\nrestrict 203.0.113.123 nomodify",
+        "restrict 203.0.113.123 nomodify\nrestrict ntp1.example.net ignore",
+    ] {
+        let rules = image(text, Ntp426, Hardening::NONE).prefixes;
+        assert_eq!(rules[&"203.0.113.123/32".parse().unwrap()].any_port.flags, 0, "{text}");
+    }
+    let gap = image(
+        "restrict default ignore\nrestrict ntp1.example.net mask 255.0.255.0 ignore",
+        Ntp426,
+        Hardening::NONE,
+    );
+    assert_eq!(gap.gaps[0][0].rule.flags, 0, "a gap in doubt opens what it holds");
+}
+
+#[test]
+fn own_and_impossible_sources_may_query_where_they_are_not_hardened_away() {
+    for line in ["restrict 127.0.0.1", "restrict 198.18.0.1"] {
+        let text = format!("restrict default noquery\n{line}");
+        assert!(image(&text, Ntp428, Hardening::NONE).flags & Settings::NOBODY_CONTROL == 0, "{line}");
+        assert!(image(&text, Ntp428, Hardening::ALL).flags & Settings::NOBODY_CONTROL != 0, "{line}");
+    }
+}
+
+#[test]
+fn mssntp_is_a_permission_and_nothing_takes_it_away() {
+    let gaps: String = (1..18).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
+    let text = format!("restrict default mssntp\n{gaps}restrict 10.0.0.0 mask 255.0.0.0 mssntp");
+    let image = image(&text, NtpSec, Hardening::NONE);
+    assert!(!image.prefixes[&"10.0.0.0/8".parse().unwrap()].any_port.has(Rule::NO_MAC));
+}
+
+#[test]
+fn an_undone_line_is_not_to_blame() {
+    let text = "restrict 192.0.2.1 noquery\nunrestrict 192.0.2.1 noquery\nrestrict 192.0.2.1 noquery";
+    let image = image(text, NtpSec, Hardening::NONE);
+    assert_eq!(image.rules[0].cause(ntpguard_common::Reason::Noquery).unwrap().place.span.line, 3);
 }

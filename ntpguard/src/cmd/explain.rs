@@ -165,6 +165,8 @@ impl<'a> Answer<'a> {
     fn line(&self) -> Option<&'a crate::compile::Line> {
         let reason = self.judged.reason?;
         match reason.action() {
+            // No line is to blame where the daemon has no mode 7.
+            Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode7() => None,
             Action::Drop => self.rule?.cause(reason),
             Action::Pass => self.rule?.lines.last(),
         }

@@ -33,14 +33,25 @@ enum Flow {
 pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<ConfFile> {
     let mut conf = ConfFile::new(daemon);
     let Some(path) = path else { return Ok(conf) };
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    one(&mut conf, path.to_owned(), bytes, 0)?;
-    // Even after `end` (ntp_config.c:readconfig).
-    let folder = sibling(path, Path::new("ntp.d"));
-    if daemon.is_ntpsec() && folder.is_dir() {
+    // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
+    let folder = folder_beside(path, daemon);
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
+        read => {
+            let bytes = read.with_context(|| format!("can't read {}", path.display()))?;
+            one(&mut conf, path.to_owned(), bytes, 0)?;
+        }
+    }
+    if let Some(folder) = folder {
         all(&mut conf, &folder, 0)?;
     }
     Ok(conf)
+}
+
+/// The folder that NTPsec reads beside its ntp.conf, if it is there.
+pub fn folder_beside(path: &Path, daemon: Daemon) -> Option<PathBuf> {
+    let folder = sibling(path, Path::new("ntp.d"));
+    (daemon.is_ntpsec() && folder.is_dir()).then_some(folder)
 }
 
 /// Reads a configuration that is at hand, under the path of the file that it might be.
@@ -64,10 +75,9 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
         match line::read(conf, &Line { file, number, text }) {
             Directive::Done => (),
             Directive::End => flow = Flow::End,
-            Directive::LongWord(span) => bail!(
-                "{}: a word of {} characters: {} refuses to start on one over {}; shorten it",
+            Directive::LongWord { at: span, bytes } => bail!(
+                "{}: a word of {bytes} characters: {} refuses to start on one over {}; shorten it",
                 conf.show(Place { file, span }),
-                span.length,
                 conf.daemon,
                 conf.daemon.max_word()
             ),
@@ -96,16 +106,19 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word, level: u
         );
         return Ok(Flow::On);
     }
+    let path = sibling(from, named);
     if named.is_relative() && !conf.daemon.is_ntpsec() {
+        let daemon = conf.daemon;
         conf.blind(
             Some(place),
-            format!("{} takes the relative path from a working directory that only it knows", conf.daemon),
+            format!("{daemon} takes the relative path from a working directory that only it knows"),
         );
+        if !path.is_file() {
+            return Ok(Flow::On);
+        }
     }
-    let path = sibling(from, named);
     if conf.daemon.is_ntpsec() && path.is_dir() {
-        all(conf, &path, level + 1)?;
-        return Ok(Flow::On);
+        return all(conf, &path, level + 1);
     }
     load(conf, path, Some(place), level + 1)
 }
@@ -131,13 +144,13 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
 
 /// Reads `*.conf` in a folder, folders of such names too, the last first, as NTPsec does (it puts them on a stack in
 /// order, and takes the uppermost; ntp_scanner.c:lex_push_file).
-fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<()> {
+fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = match listed {
         Ok(paths) => paths,
         Err(error) => {
             conf.blind(None, format!("{} can't be read ({error})", folder.display()));
-            return Ok(());
+            return Ok(Flow::On);
         }
     };
     paths.sort_by(|a, b| b.cmp(a));
@@ -145,13 +158,17 @@ fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<()> {
         if !path.as_os_str().as_encoded_bytes().ends_with(b".conf") {
             continue;
         }
-        if path.is_dir() && level < MAX_INCLUDE_LEVEL {
-            all(conf, &path, level + 1)?;
+        let flow = if path.is_dir() && level < MAX_INCLUDE_LEVEL {
+            all(conf, &path, level + 1)?
         } else {
-            load(conf, path, None, level)?;
+            load(conf, path, None, level)?
+        };
+        // `end` is the end of all that waits.
+        if flow == Flow::End {
+            return Ok(flow);
         }
     }
-    Ok(())
+    Ok(Flow::On)
 }
 
 /// A path relative to the folder of another.

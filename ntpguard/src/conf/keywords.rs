@@ -2,7 +2,7 @@
 //!
 //! A keyword where a name is wanted is a syntax error, and a line that doesn't begin with one is lost.
 
-use super::edit::is_one_edit;
+use super::{edit::is_one_edit, lexer::Demand};
 use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -55,9 +55,32 @@ const KEYWORDS: &[(&[Dialect], &str)] = &[
     ),
 ]; // the words of each daemon, as of 4.2.6p5, 4.2.8p18 and NTPsec 1.2.5
 
-static BY_WORD: LazyLock<HashMap<&str, &[Dialect]>> = LazyLock::new(|| {
+/// Those that demand a string, and those that demand strings up to the line's end.
+#[rustfmt::skip]
+const DEMANDS: [(Demand, &str); 2] = [
+    (Demand::String,
+     "abbrev aead basedate broadcast clock device digest driftfile file fudge host ident includefile keys keysdir \
+     leapfile logfile manycastclient ntpsigndsocket path peer pidfile pool ppsdata ppspath pw randfile refclock \
+     refid saveconfigdir server setvar sign statsdir timedata tlsciphersuites tlsecdhcurves trap unconfig unpeer"),
+    (Demand::Strings, "logconfig manycastserver multicastclient phone"),
+];
+
+/// What `enable` and `disable` switch (ntp_parser.y: system_option).
+const SWITCHES: [(&[Dialect], &str); 4] = [
+    (&[Ntp426, Ntp428, NtpSec], "calibrate kernel monitor ntp stats"),
+    (&[Ntp426, Ntp428], "auth bclient"),
+    (&[Ntp428], "mode7 peer_clear_digest_early unpeer_crypto_early unpeer_crypto_nak_early"),
+    (&[Ntp428], "unpeer_digest_early"),
+];
+
+/// All words: who knows them, and what they demand.
+static BY_WORD: LazyLock<HashMap<&str, (&[Dialect], Demand)>> = LazyLock::new(|| {
     let words = KEYWORDS.iter().flat_map(|(dialects, words)| words.split(' ').map(|word| (word, *dialects)));
-    words.collect()
+    let demand = |word| {
+        let demand = DEMANDS.iter().find(|(_, words)| words.split_whitespace().any(|known| known == word));
+        demand.map_or(Demand::Nothing, |(demand, _)| *demand)
+    };
+    words.map(|(word, dialects)| (word, (dialects, demand(word)))).collect()
 });
 
 /// The keywords that begin a line and that matter enough to be guessed.
@@ -66,7 +89,18 @@ const GUESSED: [&str; 8] =
 
 /// The daemons that take this word for a keyword.
 pub(super) fn dialects(word: &str) -> &'static [Dialect] {
-    BY_WORD.get(word).copied().unwrap_or(&[])
+    BY_WORD.get(word).map_or(&[], |(dialects, _)| *dialects)
+}
+
+/// What a keyword makes of the words after it.
+pub(super) fn demands(word: &str) -> Demand {
+    BY_WORD.get(word).map_or(Demand::Nothing, |(_, demand)| *demand)
+}
+
+/// Whether `enable` and `disable` take this word.
+pub(super) fn is_switch(word: &str, dialect: Dialect) -> bool {
+    let of_dialect = SWITCHES.iter().filter(|(dialects, _)| dialects.contains(&dialect));
+    of_dialect.flat_map(|(_, words)| words.split(' ')).any(|known| known == word)
 }
 
 /// The keyword that a word at the start of a line was probably meant to be.

@@ -9,6 +9,8 @@ use super::Span;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) text: String,
+    /// Its length as the daemon counts it.
+    pub(super) bytes: usize,
     /// A word with a quoted part is a string, never a keyword or a number.
     pub(super) quoted: bool,
     pub(super) span: Span,
@@ -37,6 +39,12 @@ impl Word {
         !self.quoted && whole + fraction.len() > 0 && ends
     }
 
+    /// Whether every scanner makes an integer of it.
+    pub(super) fn is_integer(&self) -> bool {
+        let digits = self.text.strip_prefix(['+', '-']).unwrap_or(&self.text);
+        !self.quoted && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     /// Whether 4.2.8 and NTPsec make an unsigned number of it, and 4.2.6 a string (ntp_scanner.c:is_u_int).
     pub(super) fn is_hexadecimal(&self) -> bool {
         let digits = self.text.strip_prefix("0x").or(self.text.strip_prefix("0X"));
@@ -44,13 +52,15 @@ impl Word {
     }
 }
 
-/// What the characters `{ } ( ) , ; | =` are.
+/// What a keyword makes of the words after it (keyword-gen.c: FOLLBY_*).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Special {
-    /// Words of their own: after most keywords.
-    Words,
-    /// Ordinary: after keywords that demand a string (server, includefile, keys …).
-    Ordinary,
+pub(super) enum Demand {
+    /// They are keywords, numbers and strings.
+    Nothing,
+    /// The next one is a string.
+    String,
+    /// All up to the line's end are strings.
+    Strings,
 }
 
 /// What becomes of bytes over 0x7f.
@@ -62,9 +72,16 @@ pub(super) enum Foreign {
     Deleted,
 }
 
-/// Cuts one line into words; `number` is the line's, from 1.
-pub(super) fn words(line: &[u8], number: usize, special: Special, foreign: Foreign) -> Vec<Word> {
-    let mut words = Vec::new();
+/// Cuts one line into words; `number` is the line's, from 1. The characters `{ } ( ) , ; | =` are words of their own,
+/// except where a keyword demands strings.
+pub(super) fn words(
+    line: &[u8],
+    number: usize,
+    foreign: Foreign,
+    demands: &dyn Fn(&Word) -> Demand,
+) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let mut demand = Demand::Nothing;
     let mut at = 0;
     while at < line.len() && line[at] != b'#' {
         if is_space(line[at]) {
@@ -74,11 +91,11 @@ pub(super) fn words(line: &[u8], number: usize, special: Special, foreign: Forei
         let start = at;
         let mut bytes = Vec::new();
         let mut quoted = false;
-        if special == Special::Words && is_special(line[at]) {
+        if demand == Demand::Nothing && is_special(line[at]) {
             bytes.push(line[at]);
             at += 1;
         } else {
-            while at < line.len() && !ends_word(line[at], special) {
+            while at < line.len() && !ends_word(line[at], demand) {
                 if line[at] == b'"' {
                     quoted = true;
                     let rest = &line[at + 1..];
@@ -95,17 +112,25 @@ pub(super) fn words(line: &[u8], number: usize, special: Special, foreign: Forei
         if foreign == Foreign::Deleted {
             bytes.retain(u8::is_ascii);
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if quoted || !text.is_empty() {
+        if quoted || !bytes.is_empty() {
             let span = Span { line: number, column: start + 1, length: at - start };
-            words.push(Word { text, quoted, span });
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let word = Word { text, bytes: bytes.len(), quoted, span };
+            demand = match (demand, demands(&word)) {
+                (Demand::Strings, _) => Demand::Strings,
+                // `-4` and `-6` may stand between a keyword and its host.
+                (Demand::String, _) if word.is("-4") || word.is("-6") => Demand::String,
+                (Demand::String, _) => Demand::Nothing,
+                (Demand::Nothing, demand) => demand,
+            };
+            words.push(word);
         }
     }
     words
 }
 
-fn ends_word(byte: u8, special: Special) -> bool {
-    is_space(byte) || byte == b'#' || (special == Special::Words && is_special(byte))
+fn ends_word(byte: u8, demand: Demand) -> bool {
+    is_space(byte) || byte == b'#' || (demand == Demand::Nothing && is_special(byte))
 }
 
 fn is_special(byte: u8) -> bool {
@@ -121,8 +146,17 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    fn cut(line: &[u8], foreign: Foreign) -> Vec<Word> {
+        let demands = |word: &Word| match word.text.as_str() {
+            "includefile" => Demand::String,
+            "phone" => Demand::Strings,
+            _ => Demand::Nothing,
+        };
+        words(line, 1, foreign, &demands)
+    }
+
     fn texts(line: &[u8]) -> Vec<String> {
-        words(line, 1, Special::Words, Foreign::Deleted).into_iter().map(|word| word.text).collect()
+        cut(line, Foreign::Deleted).into_iter().map(|word| word.text).collect()
     }
 
     #[test]
@@ -137,20 +171,21 @@ mod tests {
     #[test]
     fn special_characters_are_words_only_where_no_string_is_demanded() {
         assert_eq!(texts(b"ignore,noquery"), ["ignore", ",", "noquery"]);
-        let ordinary = words(b"includefile a=b", 1, Special::Ordinary, Foreign::Deleted);
-        assert_eq!(ordinary[1].text, "a=b");
+        assert_eq!(texts(b"includefile -4 a=b c=d"), ["includefile", "-4", "a=b", "c", "=", "d"]);
+        assert_eq!(texts(b"phone a=b c;d"), ["phone", "a=b", "c;d"]);
+        assert_eq!(texts(b"end;"), ["end", ";"]);
     }
 
     #[test]
     fn bytes_over_0x7f_vanish_but_for_4_2_6() {
-        let kept = words(b"\xef\xbb\xbfrestrict x", 1, Special::Words, Foreign::Kept);
+        let kept = cut(b"\xef\xbb\xbfrestrict x", Foreign::Kept);
         assert_eq!(kept[0].text, "\u{feff}restrict");
         assert_eq!(texts(b"\xef\xbb\xbfrestrict 1.2.3.4 \xc3\xa4"), ["restrict", "1.2.3.4"]);
     }
 
     #[test]
     fn numbers() {
-        let number = |text: &str| words(text.as_bytes(), 1, Special::Words, Foreign::Deleted)[0].is_number();
+        let number = |text: &str| cut(text.as_bytes(), Foreign::Deleted)[0].is_number();
         for text in ["10", "-1", "+1", "10.1", "10.", ".5", "1e5", "1.5E-3", "1e"] {
             assert!(number(text), "{text}");
         }

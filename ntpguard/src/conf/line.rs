@@ -2,7 +2,7 @@
 
 use super::{
     Association, ConfFile, Place, Span, keywords,
-    lexer::{Foreign, Special, Word, words},
+    lexer::{Demand, Foreign, Word, words},
     restrict,
 };
 use crate::{
@@ -19,7 +19,12 @@ pub(super) enum Directive {
     /// `end`: read nothing more, here or in the including files.
     End,
     /// A word so long that the daemon refuses to start.
-    LongWord(Span),
+    LongWord {
+        /// Where.
+        at: Span,
+        /// How long.
+        bytes: usize,
+    },
 }
 
 /// One line, and where it stands.
@@ -31,9 +36,13 @@ pub(super) struct Line<'a> {
 
 impl Line<'_> {
     /// Its words, as the daemon cuts them.
-    pub(super) fn words(&self, daemon: Daemon, special: Special) -> Vec<Word> {
-        let foreign = if daemon.dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
-        words(self.text, self.number, special, foreign)
+    fn words(&self, Daemon { dialect, .. }: Daemon) -> Vec<Word> {
+        let foreign = if dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
+        let demands = |word: &Word| match !word.quoted && keywords::dialects(&word.text).contains(&dialect) {
+            true => keywords::demands(&word.text),
+            false => Demand::Nothing,
+        };
+        words(self.text, self.number, foreign, &demands)
     }
 
     /// The place of a word.
@@ -44,10 +53,10 @@ impl Line<'_> {
 
 /// Reads one line into `conf`.
 pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
-    let strings = line.words(conf.daemon, Special::Ordinary);
-    let Some(keyword) = strings.first() else { return Directive::Done };
-    if let Some(long) = strings.iter().find(|word| word.text.len() > conf.daemon.max_word()) {
-        return Directive::LongWord(long.span);
+    let words = line.words(conf.daemon);
+    let Some(keyword) = words.first() else { return Directive::Done };
+    if let Some(long) = words.iter().find(|word| word.bytes > conf.daemon.max_word()) {
+        return Directive::LongWord { at: long.span, bytes: long.bytes };
     }
     let known = !keyword.quoted && keywords::dialects(&keyword.text).contains(&conf.daemon.dialect);
     if !known {
@@ -56,9 +65,9 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
     }
     match keyword.text.as_str() {
         "restrict" | "unrestrict" | "delrestrict" => {
-            restrict::parse(conf, line, &line.words(conf.daemon, Special::Words));
+            restrict::parse(conf, line, &words);
         }
-        "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&strings[1..]) {
+        "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&words[1..]) {
             Some(host) => {
                 let place = line.at(host);
                 conf.associations.push(Association { host: Some(host.text.clone()), place });
@@ -71,9 +80,9 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
         "broadcastclient" | "multicastclient" | "manycastserver" => {
             conf.associations.push(Association { host: None, place: line.at(keyword) });
         }
-        "enable" | "disable" => switch(conf, line, &line.words(conf.daemon, Special::Words)),
-        "trustedkey" => conf.trusts_keys |= strings.len() > 1,
-        "includefile" => match strings.get(1) {
+        "enable" | "disable" => switch(conf, line, &words),
+        "trustedkey" => conf.trusts_keys |= words.len() > 1,
+        "includefile" => match words.get(1) {
             Some(path) => return Directive::Include(path.clone()),
             None => {
                 let message = "`includefile` without a path: the daemon drops the line";
@@ -120,9 +129,8 @@ fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word) {
 fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
     let on = words[0].is("enable");
     for word in &words[1..] {
-        let known = !word.quoted && keywords::dialects(&word.text).contains(&conf.daemon.dialect);
         match word.text.as_str() {
-            _ if !known => {
+            _ if word.quoted || !keywords::is_switch(&word.text, conf.daemon.dialect) => {
                 let message =
                     format!("`{}` is nothing to switch: the daemon drops it and what follows", word.text);
                 conf.tell(Diagnostic::at(Code::Misplaced, line.at(word), message));

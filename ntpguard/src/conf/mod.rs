@@ -15,7 +15,7 @@ mod restrict;
 #[cfg(test)]
 mod tests;
 
-pub use file::{parse, read};
+pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
 pub use restrict::{Action, Family, Restrict, Target};
 

@@ -91,7 +91,8 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
     };
     let parsed = Parser { conf, line, rest, keyword, action }.head();
     if let Some((family, target, mask, flags)) = parsed {
-        let text = String::from_utf8_lossy(line.text).trim().to_owned();
+        // What a terminal would obey is shown, not sent.
+        let text = String::from_utf8_lossy(line.text).trim().replace(char::is_control, " ");
         // All of the line, for what is said about it as a whole.
         let span = Span { length: line.text.trim_ascii().len(), ..keyword.span };
         let place = Place { file: line.file, span };
@@ -131,6 +132,10 @@ impl<'a> Parser<'a> {
             return self.lost(Code::NoAddress, self.keyword, message.to_owned());
         };
         let (target, mut mask) = self.target(who)?;
+        if target == Target::Source && family.is_some() {
+            let message = "no `source` follows `-4` or `-6`: the daemon drops the line".to_owned();
+            return self.lost(Code::Misplaced, who, message);
+        }
         if let Target::Address(address) = target
             && family.is_some_and(|family| family != Family::of(address))
             && self.conf.daemon.is(&[Ntp428, NtpSec])
@@ -177,6 +182,13 @@ impl<'a> Parser<'a> {
     fn lost<T>(&mut self, code: Code, word: &Word, message: String) -> Option<T> {
         self.tell(code, word, message, None);
         None
+    }
+
+    /// Whether the daemon takes a word for a keyword or a number, and not for a string.
+    fn is_token(&self, word: &Word) -> bool {
+        let daemon = self.conf.daemon;
+        let keyword = !word.quoted && keywords::dialects(&word.text).contains(&daemon.dialect);
+        keyword || word.is_number() || (word.is_hexadecimal() && daemon.is(&[Ntp428, NtpSec]))
     }
 
     /// Whom a word names, and the mask of a prefix length after it.
@@ -237,8 +249,12 @@ impl<'a> Parser<'a> {
         self.next();
         let written = self.next();
         let mask = written.and_then(|word| literal(&word.text));
-        if matches!(target, Target::Name(_)) && self.conf.daemon.is_p18() {
-            // Not even looked at (ntp_config.c:config_access, Bug 3872).
+        if matches!(target, Target::Name(_))
+            && self.conf.daemon.is_p18()
+            && let Some(written) = written
+            && !self.is_token(written)
+        {
+            // Any string will do: it isn't even looked at (ntp_config.c:config_access, Bug 3872).
             return Some(mask.unwrap_or(IpAddr::from([255; 4])));
         }
         let Some(mask) = mask else {
@@ -276,7 +292,7 @@ impl<'a> Parser<'a> {
         {
             self.next();
             match self.next() {
-                Some(number) if number.is_number() => (),
+                Some(number) if number.is_integer() => (),
                 _ => {
                     let message = "no number follows `ippeerlimit`: the daemon drops the line".to_owned();
                     return self.lost(Code::Misplaced, word, message);

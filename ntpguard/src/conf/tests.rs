@@ -146,6 +146,10 @@ fn lines_that_the_daemons_read_differently() {
         ("delrestrict -4 192.0.2.7", [None; 3]),
         ("delrestrict default", [None; 3]),
         ("restrict host.example mask foo ignore", [None, Some("255.255.255.255 ignore"), None]),
+        ("restrict host.example mask 24 ignore", [None; 3]),
+        ("restrict host.example mask", [None; 3]),
+        ("restrict default ippeerlimit 1.5 ignore", [Some(""), None, Some("")]),
+        ("restrict -4 source ignore", [Some("ignore"), None, None]), // a name in 4.2.6
     ] {
         assert_eq!(three(text), wanted.map(|wanted| wanted.map(str::to_owned)), "{text}");
     }
@@ -160,7 +164,10 @@ fn disable_wins_over_enable_wherever_it_stands() {
     assert!(!mode7("") && mode7("enable mode7") && mode7("enable monitor mode7 foo"));
     assert!(!mode7("enable foo mode7") && !mode7("disable mode7\nenable mode7"));
     assert!(parse_as("disable mode7", Ntp426).takes_mode7() && !parse_as("", NtpSec).takes_mode7());
-    assert!(parse_as("disable monitor auth", NtpSec).auth_off.is_some());
+    assert!(mode7("enable mode7\ndisable port mode7"), "a keyword that is nothing to switch ends the list");
+    let off = parse_as("disable monitor auth", Ntp428);
+    assert!(off.monitor_off.is_some() && off.auth_off.is_some());
+    assert!(parse_as("disable monitor auth", NtpSec).auth_off.is_none(), "no switch of NTPsec's");
 }
 
 #[test]
@@ -172,6 +179,8 @@ fn a_word_too_long_stops_the_daemon() {
         let error = parse(with(longest + 1)).unwrap_err().to_string();
         assert!(error.starts_with("ntp.conf:2:6: a word of"), "{error}");
         assert!(parse(format!("# {}", "x".repeat(5000))).is_ok());
+        assert!(parse(format!("restrict 192.0.2.1 {}", "ignore,".repeat(200))).is_ok(), "many short words");
+        assert!(parse(format!("logfile {}", "\u{e4}".repeat(60))).is_ok(), "bytes are counted, or gone");
     }
 }
 
@@ -280,6 +289,32 @@ fn includes_are_read_and_loops_end() {
 
     std::fs::write(path("relative"), "includefile ntp.conf\n").unwrap();
     assert!(read("relative").blind, "the daemon's working directory is unknown");
+}
+
+#[test]
+fn end_ends_all_that_waits() {
+    assert_eq!(parse("restrict 192.0.2.1\nend;\nrestrict default ignore").restricts.len(), 1);
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name);
+    std::fs::create_dir(path("inc")).unwrap();
+    std::fs::write(path("ntp.conf"), "includefile inc\nrestrict default ignore\n").unwrap();
+    std::fs::write(path("inc/b.conf"), "restrict 192.0.2.1\nend\n").unwrap();
+    std::fs::write(path("inc/a.conf"), "restrict 192.0.2.2\n").unwrap();
+    let conf = read(Some(&path("ntp.conf")), Daemon::new(NtpSec)).unwrap();
+    assert_eq!(
+        conf.restricts.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        ["restrict 192.0.2.1"]
+    );
+}
+
+#[test]
+fn ntpsec_reads_its_folder_without_an_ntp_conf() {
+    let files = tempfile::tempdir().unwrap();
+    std::fs::create_dir(files.path().join("ntp.d")).unwrap();
+    std::fs::write(files.path().join("ntp.d/a.conf"), "unrestrict default noquery\n").unwrap();
+    let path = files.path().join("ntp.conf");
+    assert_eq!(read(Some(&path), Daemon::new(NtpSec)).unwrap().restricts.len(), 1);
+    assert!(read(Some(&path), Daemon::new(Ntp428)).is_err());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::answers_queries,
-    conf::{Flags, Place},
+    conf::{Flags, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
     policy::{Entry, Policy},
@@ -32,11 +32,17 @@ impl Report<'_> {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.read.because);
+        let files = &self.read.conf.files;
+        let lines: Vec<Vec<&[u8]>> =
+            files.iter().map(|file| file.bytes.split(|&b| b == b'\n').collect()).collect();
         for diagnostic in self.diagnostics {
-            text.push_str(&self.rendered(diagnostic));
+            text.push_str(&self.rendered(diagnostic, &lines));
             text.push_str("\n\n");
         }
         text.push_str(&self.table());
+        if self.read.conf.blind {
+            text.push_str("this is what is known: a file that can't be read may say otherwise\n");
+        }
         for Exposure { what, entries } in self.exposures() {
             let who: Vec<_> =
                 entries.iter().map(|entry| format!("{} ({})", entry.net, self.origin(entry))).collect();
@@ -68,7 +74,7 @@ impl Report<'_> {
             })
         });
         let lines = |entry: &Entry| -> Vec<Value> {
-            let line = |line: &usize| {
+            let line = |(line, _): &(usize, Flags)| {
                 let restrict = &self.read.conf.restricts[*line];
                 json!({ "file": self.path(restrict.place), "line": restrict.place.span.line, "text": restrict.text })
             };
@@ -94,6 +100,7 @@ impl Report<'_> {
         json!({
             "file": self.read.path.as_ref().map(|path| path.display().to_string()),
             "daemon": self.read.conf.daemon.to_string(),
+            "blind": self.read.conf.blind,
             "errors": number(Severity::Error),
             "warnings": number(Severity::Warning),
             "diagnostics": diagnostics.collect::<Vec<_>>(),
@@ -106,8 +113,8 @@ impl Report<'_> {
         self.read.conf.files[place.file].path.display().to_string()
     }
 
-    /// A finding in the style of rustc, under the line it is about.
-    fn rendered(&self, diagnostic: &Diagnostic) -> String {
+    /// A finding in the style of rustc, under the line it is about; `lines` are those of all files.
+    fn rendered(&self, diagnostic: &Diagnostic, lines: &[Vec<&[u8]>]) -> String {
         let Diagnostic { code, place, message, help } = diagnostic;
         let level = match code.severity() {
             Severity::Error => Level::ERROR,
@@ -117,7 +124,7 @@ impl Report<'_> {
         let title = level.primary_title(message.as_str()).id(code.name());
         let mut group = match place {
             Some(place) => {
-                let (line, span) = self.line(*place);
+                let (line, span) = shown(lines[place.file][place.span.line - 1], place.span);
                 let snippet = Snippet::source(line).line_start(place.span.line).path(self.path(*place));
                 title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
             }
@@ -130,25 +137,12 @@ impl Report<'_> {
         renderer.render(&[group])
     }
 
-    /// The text of a place's line, and the bytes of it that are meant.
-    fn line(&self, place: Place) -> (String, std::ops::Range<usize>) {
-        let bytes = &self.read.conf.files[place.file].bytes;
-        let line = bytes.split(|&byte| byte == b'\n').nth(place.span.line - 1).unwrap_or(&[]);
-        // What is no UTF-8 is replaced, so the columns are those of what is shown.
-        let shown = |end: usize| String::from_utf8_lossy(&line[..end.min(line.len())]).len();
-        let start = place.span.column - 1;
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        let (start, end) = (shown(start), shown(start + place.span.length));
-        let end = end.min(text.len());
-        (text, start.min(end)..end)
-    }
-
     /// The lines that an entry comes from, in short.
     fn origin(&self, entry: &Entry) -> String {
         let lines: Vec<_> = entry
             .lines
             .iter()
-            .map(|line| {
+            .map(|(line, _)| {
                 let place = self.read.conf.restricts[*line].place;
                 let path = &self.read.conf.files[place.file].path;
                 let name =
@@ -189,6 +183,16 @@ impl Report<'_> {
         }
         exposures
     }
+}
+
+/// The text of a line, and the bytes of it that a span means.
+fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
+    // What is no UTF-8 is replaced, so the columns are those of what is shown.
+    let width = |end: usize| String::from_utf8_lossy(&line[..end.min(line.len())]).len();
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    let start = width(span.column - 1).min(text.len());
+    let end = width(span.column - 1 + span.length).min(text.len());
+    (text, start..end.max(start))
 }
 
 /// Whether an entry's sources get time.
