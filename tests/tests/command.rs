@@ -264,7 +264,7 @@ fn what_is_no_ethernet_is_refused() {
 #[test]
 fn without_hardening_only_the_daemons_reading_is_enforced() {
     let lab = Lab::new().unwrap();
-    let guard = Guarding::start(&lab.server, &path("lan.conf"), &["--no-hardening"]).unwrap();
+    let guard = Guarding::start(&lab.server, &path("demo.conf"), &["--no-hardening"]).unwrap();
     flood(&lab.outside, "2001:db8::2", "2001:db8::1", payload::READVAR, 5).unwrap();
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
     assert_eq!(

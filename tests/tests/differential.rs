@@ -135,5 +135,5 @@ fn the_guard_changes_nothing_that_a_live_ntpsec_answers() {
         "{CONFIGURATIONS} configurations, {PROBES} packets each, twice: {served} answered with and without the guard; \
          the daemon refused {refused} without it, 0 behind it"
     );
-    assert!(served > 200 && refused > 200);
+    assert!(served > 100 && refused > 100);
 }
