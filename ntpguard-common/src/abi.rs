@@ -45,6 +45,7 @@ impl Settings {
     pub const NTP_428: u32 = 1 << 7;
     /// The daemon is NTPsec's.
     pub const NTPSEC: u32 = 1 << 8;
+
     /// Whether all of these bits are set.
     #[inline(always)]
     pub const fn has(self, bits: u32) -> bool {

@@ -44,11 +44,11 @@ macro_rules! reasons {
 
 reasons! {
     Time             Pass "time"              "a time packet (modes 0 to 5), left to the daemon";
-    Query            Pass "query"             "a query (mode 6 or 7) that a restrict line permits";
+    Query            Pass "query"             "a query (mode 6 or 7) that the daemon answers this source";
     Unread           Pass "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
     NoPolicy         Pass "no-policy"         "no policy is installed: everything passes";
-    Mode6            Drop "mode6"             "a mode 6 query (ntpq), and no restrict line lets this source query";
-    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist), and no restrict line lets this source query, or the daemon has no mode 7";
+    Mode6            Drop "mode6"             "a mode 6 query (ntpq): the daemon answers nobody, or only hardening refuses this source, since no line but default names it";
+    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist): as mode 6, or the daemon takes no mode 7";
     Ignore           Drop "ignore"            "the source's restrict line says ignore; or a multicast source, which the daemon ignores";
     Noquery          Drop "noquery"           "a query, and the source's restrict line says noquery";
     Noserve          Drop "noserve"           "a time packet, and the source's restrict line says noserve";
@@ -59,7 +59,7 @@ reasons! {
     Fragment         Drop "fragment"          "the first fragment of a datagram to port 123, or one that hides its port in the next (RFC 8200, 4.5)";
     Malformed        Drop "malformed"         "what the daemon discards by its form: empty, too short, impossible lengths, an impossible version";
     Mode             Drop "mode"              "a mode that the daemon takes from nobody: 0 except in version 1, in NTPsec also 2 and 5";
-    Mac              Drop "mac"               "a MAC, which NTPsec without keys discards";
+    Mac              Drop "mac"               "a MAC, which NTPsec without a trusted key discards";
     Response         Drop "response"          "a response (mode 6 or 7) that arrives as if it were a query: a reflection, or a loop";
     BadQuery         Drop "bad-query"         "a query that the daemon would answer with an error about its form";
 }

@@ -9,6 +9,7 @@ use crate::{
     policy::{Entry, Policy, Resolver},
 };
 use ntpguard_common::abi::Gap;
+use std::net::IpAddr;
 
 /// Everything there is to say about a configuration, in the order of its lines: what was found when it was read and
 /// resolved, and what is wrong with the whole.
@@ -61,9 +62,11 @@ impl Audit<'_> {
         entry.lines.first().map(|(line, _)| self.place(*line))
     }
 
-    /// The first line that sets a flag.
+    /// The first line that sets a flag which is still set, among all entries.
     fn line_with(&self, flag: Flags) -> Option<Place> {
-        self.conf.restricts.iter().find(|restrict| restrict.flags.has(flag)).map(|restrict| restrict.place)
+        let lines =
+            self.policy.entries.iter().filter(|entry| entry.flags.has(flag)).flat_map(|entry| &entry.lines);
+        lines.filter(|(_, flags)| flags.has(flag)).map(|(line, _)| self.place(*line)).min()
     }
 
     fn merged(&mut self) {
@@ -105,45 +108,49 @@ impl Audit<'_> {
     fn limited(&mut self) {
         for entry in &self.policy.entries {
             if entry.flags.has(Flags::KOD) && !entry.flags.has(Flags::LIMITED) {
+                let line = entry.lines.iter().find(|(_, flags)| flags.has(Flags::KOD));
+                let place = line.map(|(line, _)| self.place(*line));
                 let message = "`kod` does nothing without `limited`";
-                self.tell(Code::KodWithoutLimited, self.first_line(entry), message, Some("add `limited`"));
+                self.tell(Code::KodWithoutLimited, place, message, Some("add `limited`"));
             }
         }
-        if let Some(place) = self.conf.monitor_off
-            && let Some(limited) = self.line_with(Flags::LIMITED)
-        {
-            let message = format!("`limited` ({}) keeps the monitor list on", self.conf.show(limited));
-            let help = "to keep monlist from being answered, say `noquery`";
-            self.tell(Code::MonitorWithLimited, Some(place), message, Some(help));
+        let limited = self.policy.entries.iter().any(|entry| entry.flags.has(Flags::LIMITED));
+        if let Some(place) = self.conf.monitor_off.filter(|_| limited) {
+            let line = match self.line_with(Flags::LIMITED) {
+                Some(place) => self.conf.show(place).to_string(),
+                None => "built in".to_owned(),
+            };
+            let message = format!("`limited` ({line}) keeps the monitor list on");
+            let monlist = self.conf.daemon.dialect == Dialect::Ntp426 && self.queried();
+            let help = monlist.then_some("what keeps monlist from being answered is `noquery`");
+            self.tell(Code::MonitorWithLimited, Some(place), message, help);
         }
     }
 
+    /// Whether anyone but this host may query.
+    fn queried(&self) -> bool {
+        let afar = |entry: &&Entry| !entry.net.address().is_loopback();
+        self.policy.entries.iter().filter(afar).any(answers_queries)
+    }
+
     fn switches(&mut self) {
-        let exposed = |entry: &&Entry| entry.flags.has(Flags::NOMODIFY) && answers_queries(entry);
         if let Some(place) = self.conf.auth_off
             && self.conf.takes_mode7()
-            && self.policy.entries.iter().any(|entry| exposed(&entry))
+            && self.queried()
         {
             let message =
                 "mode 7 needs no key now, and doesn't heed `nomodify`: anyone who may query may configure";
-            self.tell(
-                Code::NomodifyWithoutAuth,
-                Some(place),
-                message,
-                Some("say `noquery`, or leave authentication on"),
-            );
+            let help = "say `noquery`, or leave authentication on";
+            self.tell(Code::NomodifyWithoutAuth, Some(place), message, Some(help));
         }
     }
 
     fn families(&mut self) {
-        let defaults = self.conf.restricts.iter().filter(|line| line.target == Target::Default);
-        let (mut families, mut last) = (Vec::new(), None);
-        for line in defaults {
-            families.push(line.family);
-            last = Some(line.place);
-        }
-        let of = |family| families.contains(&Some(family)) || families.contains(&None);
-        if last.is_some() && of(Family::V4) != of(Family::V6) {
+        let defaults = self.policy.entries.iter().filter(|entry| entry.net.is_everything() && !entry.ntpport);
+        let named: Vec<_> = defaults.filter(|entry| !entry.lines.is_empty()).collect();
+        if let [entry] = named[..] {
+            let of = |family| entry.net.family() == family;
+            let last = entry.lines.last().map(|(line, _)| self.place(*line));
             let (named, other, option) =
                 if of(Family::V4) { ("IPv4", "IPv6", "-6") } else { ("IPv6", "IPv4", "-4") };
             let message = format!("the default of {named} alone: {other} stays as it is built in");
@@ -156,10 +163,15 @@ impl Audit<'_> {
     fn servers(&mut self, resolver: Resolver<'_>) {
         for association in &self.conf.associations {
             let Some(host) = &association.host else { continue };
-            let addresses = match host.parse() {
-                Ok(address) => vec![address],
-                Err(_) => resolver(host).unwrap_or_default(),
-            };
+            // Those whom the others reach answer from addresses of their own.
+            if !["server", "peer", "pool"].contains(&association.keyword.as_str()) {
+                continue;
+            }
+            let literal = host.parse().ok();
+            let mut addresses =
+                literal.map_or_else(|| resolver(host).unwrap_or_default(), |address| vec![address]);
+            // Reference clocks send no packets.
+            addresses.retain(|address| !matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [127, 127]));
             let cut = addresses.iter().find_map(|address| {
                 let entry = self.policy.matching(*address, 123)?;
                 let opened = self.policy.source.is_some_and(|source| {
@@ -181,6 +193,8 @@ impl Audit<'_> {
                         "take `{}` away from that line",
                         entry.flags.shared(Flags::IGNORE.with(Flags::NOSERVE))
                     )
+                } else if literal.is_none() && self.conf.daemon.dialect != Dialect::Ntp426 {
+                    "add `restrict source nomodify noquery`: addresses of names change".to_owned()
                 } else {
                     format!("add `restrict {address} nomodify noquery`")
                 };

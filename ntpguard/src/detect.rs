@@ -30,10 +30,13 @@ pub fn daemon(config: Option<&Path>) -> Option<Detected> {
         let daemon = in_binary(&trusted(&binary)?)?;
         Some(Detected { daemon, because: binary.display().to_string() })
     });
-    found.next().or_else(|| {
-        let path = config.filter(|path| path.components().any(|part| part.as_os_str() == "ntpsec"))?;
-        Some(Detected { daemon: Daemon::new(NtpSec), because: path.display().to_string() })
-    })
+    found.next().or_else(|| by_place(config?))
+}
+
+/// Packages of NTPsec put the file into a folder of that name.
+fn by_place(config: &Path) -> Option<Detected> {
+    let ntpsec = config.components().any(|part| part.as_os_str() == "ntpsec");
+    ntpsec.then(|| Detected { daemon: Daemon::new(NtpSec), because: config.display().to_string() })
 }
 
 /// The binaries of processes called ntpd.
@@ -58,9 +61,14 @@ fn in_binary(bytes: &[u8]) -> Option<Daemon> {
         return Some(Daemon::new(NtpSec));
     }
     let after = |prefix: &[u8]| find(bytes, prefix).map(|at| &bytes[at + prefix.len()..]);
-    if let Some(patch) = after(b"ntpd 4.2.8p") {
-        let digits: String = patch.iter().map(|&b| char::from(b)).take_while(char::is_ascii_digit).collect();
-        let ordering = if digits.parse::<u32>().ok()? < 18 { Ordering::P17 } else { Ordering::P18 };
+    if let Some(rest) = after(b"ntpd 4.2.8") {
+        // `p18@…`, or `@…` for the first release.
+        let digits = rest.iter().skip(1).map(|&b| char::from(b)).take_while(char::is_ascii_digit);
+        let patch: u32 = match rest.first() {
+            Some(b'p') => digits.collect::<String>().parse().unwrap_or(0),
+            _ => 0,
+        };
+        let ordering = if patch < 18 { Ordering::P17 } else { Ordering::P18 };
         return Some(Daemon { dialect: Ntp428, ordering });
     }
     after(b"ntpd 4.2.6").map(|_| Daemon::new(Ntp426))
@@ -82,12 +90,26 @@ mod tests {
         assert_eq!(in_binary("ntpd 4.2.8p18@1.4062-o"), Some(Daemon::new(Ntp428)));
         let old = Daemon { dialect: Ntp428, ordering: Ordering::P17 };
         assert_eq!(in_binary("ntpd 4.2.8p15@1.3728-o"), Some(old));
+        assert_eq!(in_binary("ntpd 4.2.8@1.3265-o"), Some(old), "the first release");
         assert_eq!(in_binary("openntpd"), None);
     }
 
     #[test]
-    fn the_place_of_the_file_speaks_last() {
-        assert!(trusted(Path::new("/proc/self/environ")).is_none_or(|bytes| in_binary(&bytes).is_none()));
-        assert!(trusted(Path::new("/nonexistent")).is_none());
+    fn the_place_of_the_file() {
+        assert_eq!(by_place(Path::new("/etc/ntpsec/ntp.conf")).unwrap().daemon, Daemon::new(NtpSec));
+        assert!(by_place(Path::new("/etc/ntp.conf")).is_none());
+    }
+
+    #[test]
+    fn a_binary_that_others_can_write_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let binary = tempfile::NamedTempFile::new().unwrap();
+        fs::write(binary.path(), "ntpd 4.2.6p5@1").unwrap();
+        let mode = |mode| fs::set_permissions(binary.path(), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o755);
+        assert_eq!(trusted(binary.path()).is_some(), nix::unistd::geteuid().is_root());
+        mode(0o775);
+        assert_eq!(trusted(binary.path()), None);
+        assert_eq!(trusted(Path::new("/nonexistent")), None);
     }
 }

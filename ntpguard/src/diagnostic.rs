@@ -65,12 +65,13 @@ codes! {
     BadMask             Error   "bad-mask"             "A mask that is no address: the daemon drops the line.";
     FamilyMask          Error   "family-mask"          "After -4 or -6, only 4.2.8 takes a mask; the others stop before it, and give this one host full access.";
     OtherFamily         Error   "other-family"         "An address or mask of the other family than -4 or -6 or the address says.";
-    Misplaced           Error   "misplaced"            "A word in a place where the daemon doesn't take it: it applies what stands before, and drops the rest.";
+    Misplaced           Error   "misplaced"            "A word where the daemon doesn't take it, or one missing: it applies what stands before, if that makes sense, and drops the rest.";
     UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin with a keyword: the daemon drops it.";
     UnknownRestrict     Error   "unknown-restrict"     "A line that was meant to be a restrict line, and isn't: the daemon drops it.";
     Epeer               Error   "epeer"                "4.2.8 stops at start-up when a restrict line says epeer.";
     IncludeLost         Warning "include-lost"         "An included file that isn't there, or nests too deep: the daemon goes on without it.";
     IncludeUnread       Error   "include-unread"       "An included file that ntpguard can't read, and the daemon may: no line is enforced, only hardening.";
+    BadAddress          Error   "bad-address"          "What was meant for an address is a host name to the daemon, which drops the line when it can't resolve it.";
     UnresolvedName      Warning "unresolved-name"      "A name that doesn't resolve: the daemon drops the line if it can't resolve it either.";
     AmbiguousName       Warning "ambiguous-name"       "A name with several addresses, of which the daemon takes one: nothing is dropped on account of this line.";
     TooManyGaps         Warning "too-many-gaps"        "More masks with gaps than ntpguard enforces: nothing that they may open is dropped.";
@@ -78,7 +79,7 @@ codes! {
     UnreachableNtpport  Error   "unreachable-ntpport"  "From 4.2.8p18 on, an ntpport line after one without (the built-in default is one) is never reached.";
     KodWithoutLimited   Warning "kod-without-limited"  "kod does nothing without limited.";
     MonitorWithLimited  Warning "monitor-with-limited" "limited keeps the monitor list on, in spite of disable monitor.";
-    NomodifyWithoutAuth Warning "nomodify-without-auth" "With disable auth, mode 7 needs no key and doesn't heed nomodify.";
+    NomodifyWithoutAuth Warning "nomodify-without-auth" "With disable auth, mode 7 needs no key and doesn't heed nomodify: whoever may query may configure.";
     ServerCutOff        Error   "server-cut-off"       "A restrict line drops the answers of one of the file's own servers.";
     OneFamily           Warning "one-family"           "A restrict line for the default of one family only: the other stays as it is built in.";
     QueriesOpen         Warning "queries-open"         "The daemon answers queries from everywhere.";

@@ -22,7 +22,8 @@ pub enum Dialect {
 /// Where 4.2.8 puts an `ntpport` entry among others for the same network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Ordering {
-    /// Up to 4.2.8p17, and in 4.2.6 and NTPsec: before the one without, whatever the order of lines.
+    /// Up to 4.2.8p17: before the one without, whatever the order of lines (as in 4.2.6 and NTPsec, whose order no
+    /// option changes).
     P17,
     /// From 4.2.8p18 on: in the order of lines, and after the built-in default
     /// (ntp_restrict.c:mflags_sorts_before, since 9404716a4).

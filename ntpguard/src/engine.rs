@@ -40,12 +40,12 @@ impl Engine {
     /// # Errors
     /// The kernel is chosen, and refuses.
     pub fn new(choice: EngineChoice) -> Result<Self> {
-        match (choice, choice != EngineChoice::Host) {
-            (_, false) => Ok(Self::Host),
-            (EngineChoice::Auto, _) => {
+        match choice {
+            EngineChoice::Host => Ok(Self::Host),
+            EngineChoice::Auto => {
                 Ok(Kernel::with_room(64).map_or(Self::Host, |kernel| Self::Kernel(Box::new(kernel))))
             }
-            _ => Ok(Self::Kernel(Box::new(Kernel::with_room(64)?))),
+            EngineChoice::Kernel => Ok(Self::Kernel(Box::new(Kernel::with_room(64)?))),
         }
     }
 

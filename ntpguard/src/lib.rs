@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! ntp.conf ─conf::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
-//!                                                                                                  │ decide
-//! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←─┘
+//!                          │ audit                    │                      │ Engine, Tally         │ decide
+//! people ←report─ Diagnostics ←───────────────────────┘                      └→ Verdict              │
+//! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←───┘
 //! ```
 //!
 //! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.

@@ -153,11 +153,11 @@ impl Builder<'_> {
         let addresses = match (self.resolver)(name) {
             Ok(addresses) => addresses,
             Err(error) => {
+                let (code, help) = unresolved(name);
                 let message = format!(
-                    "`{name}` can't be resolved ({error}): the line has no effect; the rest is enforced"
+                    "`{name}` is no address, and as a name it can't be resolved ({error}): the line has no effect"
                 );
-                let found = Diagnostic::at(Code::UnresolvedName, restrict.place, message);
-                self.diagnostics.push(found.help("behind `restrict default ignore`, write addresses"));
+                self.diagnostics.push(Diagnostic::at(code, restrict.place, message).help(help));
                 return;
             }
         };
@@ -238,5 +238,22 @@ impl Builder<'_> {
             self.entries.push(None);
         }
         self.entries[place].get_or_insert(new)
+    }
+}
+
+/// What a word was probably meant to be that is neither an address nor a name of anyone.
+fn unresolved(name: &str) -> (Code, &'static str) {
+    let numeric = |c: char| c.is_ascii_hexdigit() || ".:*/".contains(c);
+    match name {
+        "any" | "all" | "*" | "Default" | "DEFAULT" => (Code::BadAddress, "did you mean `default`?"),
+        "default" => (Code::BadAddress, "write `default` without quotes"),
+        "source" => (Code::BadAddress, "4.2.8 and NTPsec know `restrict source`; leave the line away here"),
+        _ if name.chars().all(numeric) && name.contains(['.', ':']) => {
+            (Code::BadAddress, "write an address: four numbers up to 255, or a whole IPv6 address")
+        }
+        _ => (
+            Code::UnresolvedName,
+            "if that is right for now, behind `restrict default ignore` write addresses",
+        ),
     }
 }

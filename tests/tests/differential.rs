@@ -74,7 +74,6 @@ fn configuration(random: &mut Random) -> String {
     }
     for _ in 0..1 + random.below(8) {
         let verb = if random.below(8) == 0 { "unrestrict" } else { "restrict" };
-        // On the default, `ignore` and its like would leave little to look at.
         let network = NETWORKS[random.below(NETWORKS.len())];
         let flags: Vec<_> = (0..random.below(4)).map(|_| FLAGS[random.below(FLAGS.len())]).collect();
         text.push_str(&format!("{verb} {network} {}\n", flags.join(" ")));

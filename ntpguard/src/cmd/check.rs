@@ -30,10 +30,14 @@ pub fn run(options: &cli::Check) -> Result<(), Fault> {
         Format::Json => writeln!(out, "{}", report.json()),
     }
     .environment()?;
-    let number = |severity| diagnostics.iter().filter(|found| found.code.severity() == severity).count();
-    let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     if errors > 0 || (options.deny_warnings && warnings > 0) {
-        return Err(Fault::Configuration(anyhow!("{errors} errors, {warnings} warnings")));
+        let number = |n, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        return Err(Fault::Configuration(anyhow!(
+            "{}, {}",
+            number(errors, "error"),
+            number(warnings, "warning")
+        )));
     }
     Ok(())
 }

@@ -12,9 +12,11 @@ use crate::{
     policy::Policy,
     reading, resolve,
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use network_types::eth::EthHdr;
 use ntpguard_common::{
     Action, Reason,
+    abi::Rule,
     wire::{self, Located},
 };
 use serde_json::{Value, json};
@@ -40,7 +42,8 @@ pub fn run(options: &cli::Explain) -> Result<(), Fault> {
         let hardening = options.hardened.hardening();
         let file =
             File::open(path).with_context(|| format!("can't read {}", path.display())).configuration()?;
-        return vectors(BufReader::new(file), &mut engine, daemon, hardening, &own);
+        let answered = vectors(BufReader::new(file), &mut engine, daemon, hardening, &own);
+        return answered.with_context(|| path.display().to_string()).configuration();
     }
     let read = reading::read(options.config.as_deref(), &options.reading)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
@@ -67,15 +70,17 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
     let reasons: Vec<_> = Reason::ALL.iter().filter(moved).map(|reason| reason.name()).collect();
     let verdict = verdict(run.action);
     // Traffic moves counters meanwhile; then it is one of several.
-    let (reason, engine) = (reasons.join(" or "), "running");
+    let reason = if reasons.is_empty() { "not-ntp".to_owned() } else { reasons.join(" or ") };
+    let engine = "running";
     let mut out = io::stdout();
     match options.format {
         Format::Json => {
-            let reason = if reasons.is_empty() { "not-ntp" } else { &reason };
             let answer = json!({ "verdict": verdict, "reason": reason, "rule": null, "engine": engine });
             writeln!(out, "{answer}")
         }
-        Format::Text => writeln!(out, "{verdict}, {reason}\n  asked the ntpguard that runs here"),
+        Format::Text => {
+            writeln!(out, "{verdict}, {reason}\n  asked the ntpguard that runs here, which knows no lines")
+        }
     }
     .environment()
 }
@@ -83,8 +88,13 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
 /// The frame that the options describe.
 fn asked(options: &cli::Explain) -> Result<Vec<u8>> {
     if let Some(cli::Bytes(frame)) = &options.frame {
+        ensure!(frame.len() >= EthHdr::LEN, "a frame of {} bytes has no whole Ethernet header", frame.len());
         return Ok(frame.clone());
     }
+    ensure!(
+        options.request.is_none() || matches!(options.mode, Some(6 | 7)),
+        "only modes 6 and 7 have a --request"
+    );
     let payload = match (&options.payload, options.mode) {
         (Some(cli::Bytes(payload)), _) => payload.clone(),
         (None, mode) => frame::usual(mode.unwrap_or(3), options.request),
@@ -100,18 +110,17 @@ fn vectors(
     daemon: Daemon,
     hardening: Hardening,
     own: &[IpAddr],
-) -> Result<(), Fault> {
+) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for (number, line) in (1..).zip(lines.lines()) {
-        let line = line.environment()?;
+        let line = line?;
         if line.trim().is_empty() {
             continue;
         }
         let answer = vector(&line, engine, daemon, hardening, own);
-        let answer = answer.with_context(|| format!("line {number}")).configuration()?;
-        writeln!(out, "{answer}").environment()?;
+        writeln!(out, "{}", answer.with_context(|| format!("line {number}"))?)?;
     }
-    out.flush().environment()
+    Ok(out.flush()?)
 }
 
 fn vector(
@@ -172,6 +181,17 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Whether the daemon itself would have let a dropped query through.
+    fn is_hardening(&self) -> bool {
+        let permits = self.rule.is_some_and(|rule| !rule.rule.has(Rule::NOQUERY | Rule::IGNORE));
+        match self.judged.reason {
+            Some(Reason::Mode6) => permits,
+            Some(Reason::Mode7) => permits && self.conf.takes_mode7(),
+            Some(Reason::Fragment | Reason::Response | Reason::BadQuery | Reason::ImpossibleSource) => true,
+            _ => false,
+        }
+    }
+
     fn json(&self) -> Value {
         let rule = self.line().map(|line| {
             json!({
@@ -184,6 +204,7 @@ impl<'a> Answer<'a> {
             "verdict": verdict(self.judged.action),
             "reason": self.judged.reason.map_or("not-ntp", Reason::name),
             "rule": rule,
+            "hardening": self.is_hardening(),
             "net": self.rule.map(|rule| rule.net.to_string()),
             "engine": self.engine,
         })
@@ -201,7 +222,12 @@ impl<'a> Answer<'a> {
             }
             _ => String::new(),
         };
-        format!("{}, {what}{line}\n  asked the {}", verdict(self.judged.action), self.engine)
+        let hardening = if self.is_hardening() {
+            "\n  the daemon would take it: this is hardening, and --no-hardening lifts it"
+        } else {
+            ""
+        };
+        format!("{}, {what}{line}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
     }
 }
 

@@ -3,7 +3,8 @@
 //! Contract: any bytes are accepted, nothing panics. A command ends with its line; `#` outside quotes begins a
 //! comment, even in mid-word; only `"` quotes, and a missing closing quote is forgiven at the line's end.
 
-use super::Span;
+use super::{Span, keywords};
+use crate::dialect::Dialect;
 
 /// A word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ impl Word {
     /// Whether this is the keyword: exact, case-sensitive, unquoted.
     pub(super) fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.text == keyword
+    }
+
+    /// Whether the daemon's scanner takes it for a keyword.
+    pub(super) fn is_keyword(&self, dialect: Dialect) -> bool {
+        !self.quoted && keywords::dialects(&self.text).contains(&dialect)
     }
 
     /// Whether every scanner makes a number of it (ntp_scanner.c:is_integer, is_double): sign, digits with at most

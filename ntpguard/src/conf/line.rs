@@ -38,7 +38,7 @@ impl Line<'_> {
     /// Its words, as the daemon cuts them.
     fn words(&self, Daemon { dialect, .. }: Daemon) -> Vec<Word> {
         let foreign = if dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
-        let demands = |word: &Word| match !word.quoted && keywords::dialects(&word.text).contains(&dialect) {
+        let demands = |word: &Word| match word.is_keyword(dialect) {
             true => keywords::demands(&word.text),
             false => Demand::Nothing,
         };
@@ -58,8 +58,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
     if let Some(long) = words.iter().find(|word| word.bytes > conf.daemon.max_word()) {
         return Directive::LongWord { at: long.span, bytes: long.bytes };
     }
-    let known = !keyword.quoted && keywords::dialects(&keyword.text).contains(&conf.daemon.dialect);
-    if !known {
+    if !keyword.is_keyword(conf.daemon.dialect) {
         unknown(conf, line, keyword);
         return Directive::Done;
     }
@@ -70,7 +69,11 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
         "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&words[1..]) {
             Some(host) => {
                 let place = line.at(host);
-                conf.associations.push(Association { host: Some(host.text.clone()), place });
+                conf.associations.push(Association {
+                    keyword: keyword.text.clone(),
+                    host: Some(host.text.clone()),
+                    place,
+                });
             }
             None => {
                 let message = format!("`{}` without a host: the daemon drops it", keyword.text);
@@ -78,7 +81,11 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
             }
         },
         "broadcastclient" | "multicastclient" | "manycastserver" => {
-            conf.associations.push(Association { host: None, place: line.at(keyword) });
+            conf.associations.push(Association {
+                keyword: keyword.text.clone(),
+                host: None,
+                place: line.at(keyword),
+            });
         }
         "enable" | "disable" => switch(conf, line, &words),
         "trustedkey" => conf.trusts_keys |= words.len() > 1,

@@ -57,6 +57,8 @@ pub struct File {
 /// A line that sets up associations: `server`, `pool`, `peer`, and those for broadcast and manycast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Association {
+    /// The word that the line begins with.
+    pub keyword: String,
     /// The host, as written; `None` for lines that have none (`broadcastclient`).
     pub host: Option<String>,
     /// Where it stands.

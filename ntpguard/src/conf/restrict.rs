@@ -8,7 +8,7 @@
 //! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
 //! gives 192.0.2.7 full access.
 
-use super::{ConfFile, Flags, Place, Span, keywords, lexer::Word, line::Line};
+use super::{ConfFile, Flags, Place, Span, lexer::Word, line::Line};
 use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Dialect::{Ntp428, NtpSec},
@@ -76,6 +76,9 @@ pub struct Restrict {
     /// The line as written.
     pub text: String,
 }
+
+/// What a prefix length of 0 was meant to be.
+const EVERYONE: &str = "to mean everyone, write `default`";
 
 /// Reads the words of a restrict line (the keyword included) into `conf`.
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
@@ -152,7 +155,7 @@ impl<'a> Parser<'a> {
             }
             if family.is_some() && !self.conf.daemon.is(&[Ntp428]) {
                 let message = format!(
-                    "after `-4` or `-6` the daemon takes no mask: it gives {} alone full access, and drops the rest",
+                    "after `-4` or `-6` the daemon takes no mask: it opens {} alone, without a flag, and drops the rest",
                     who.text
                 );
                 self.tell(Code::FamilyMask, word, message, Some("leave the `-4` or `-6` away".to_owned()));
@@ -184,17 +187,19 @@ impl<'a> Parser<'a> {
         None
     }
 
+    fn is_number(&self, word: &Word) -> bool {
+        word.is_number() || (word.is_hexadecimal() && self.conf.daemon.is(&[Ntp428, NtpSec]))
+    }
+
     /// Whether the daemon takes a word for a keyword or a number, and not for a string.
     fn is_token(&self, word: &Word) -> bool {
-        let daemon = self.conf.daemon;
-        let keyword = !word.quoted && keywords::dialects(&word.text).contains(&daemon.dialect);
-        keyword || word.is_number() || (word.is_hexadecimal() && daemon.is(&[Ntp428, NtpSec]))
+        word.is_keyword(self.conf.daemon.dialect) || self.is_number(word)
     }
 
     /// Whom a word names, and the mask of a prefix length after it.
     fn target(&mut self, word: &Word) -> Option<(Target, Option<IpAddr>)> {
         let daemon = self.conf.daemon;
-        let keyword = !word.quoted && keywords::dialects(&word.text).contains(&daemon.dialect);
+        let keyword = word.is_keyword(daemon.dialect);
         if word.is("default") {
             return Some((Target::Default, None));
         } else if keyword && word.is("source") {
@@ -202,7 +207,7 @@ impl<'a> Parser<'a> {
         } else if keyword {
             let message = format!("`{}` is a keyword: the daemon drops the line", word.text);
             return self.lost(Code::KeywordAddress, word, message);
-        } else if word.is_number() || (word.is_hexadecimal() && daemon.is(&[Ntp428, NtpSec])) {
+        } else if self.is_number(word) {
             let message = format!("the daemon takes `{}` for a number, and drops the line", word.text);
             self.tell(
                 Code::NumberAddress,
@@ -220,7 +225,10 @@ impl<'a> Parser<'a> {
                     word.text
                 );
                 let help = literal(address).and_then(|address| prefix_mask(address, leading_number(length)));
-                let help = help.map(|mask| format!("write `{address} mask {mask}`"));
+                let help = match help {
+                    Some(mask) => Some(format!("write `{address} mask {mask}`")),
+                    None => (leading_number(length) == 0).then(|| EVERYONE.to_owned()),
+                };
                 self.tell(Code::Cidr, word, message, help);
                 None
             }
@@ -238,7 +246,7 @@ impl<'a> Parser<'a> {
         };
         if mask.is_none() {
             let message = format!("NTPsec cuts `/{length}` off: the line speaks of {address} alone");
-            let help = (leading_number(length) == 0).then(|| "to mean everyone, write `default`".to_owned());
+            let help = (leading_number(length) == 0).then(|| EVERYONE.to_owned());
             self.tell(Code::CidrHost, word, message, help);
         }
         Some((target, mask))
@@ -268,7 +276,7 @@ impl<'a> Parser<'a> {
                 Some(mask) => format!("write `mask {mask}`"),
                 None => "write the mask as an address, as in 255.255.255.0".to_owned(),
             };
-            self.tell(Code::BadMask, word, message, Some(help));
+            self.tell(Code::BadMask, written.unwrap_or(word), message, Some(help));
             return None;
         };
         match target {
@@ -324,7 +332,9 @@ impl<'a> Parser<'a> {
         let daemon = self.conf.daemon;
         let applied = match (flags, target) {
             (Flags::NONE, Target::Default) => "without any flag".to_owned(),
-            (Flags::NONE, _) => "without any flag: full access".to_owned(),
+            (Flags::NONE, _) => {
+                "without any flag, which is full access unless another line sets one".to_owned()
+            }
             _ => format!("with `{flags}` alone"),
         };
         let foreign = Flags::dialects(&word.text);
@@ -338,8 +348,13 @@ impl<'a> Parser<'a> {
         let meant = Flags::meant(&word.text, daemon.dialect).map(|flag| format!("did you mean `{flag}`?"));
         let place = match word.text.as_str() {
             "mask" => Some("`mask` stands right behind the address".to_owned()),
+            "netmask" => Some("did you mean `mask`?".to_owned()),
+            "-4" | "-6" => Some(format!("`{}` stands before the address", word.text)),
             "," => Some("flags are separated by spaces".to_owned()),
-            _ => None,
+            ";" | "//" | "\\" => {
+                Some("a comment begins with `#`, and no line goes on in the next".to_owned())
+            }
+            text => literal(text).map(|mask| format!("did you mean `mask {mask}`?")),
         };
         let message = format!("{what}: the daemon applies the line {applied}, and drops the rest");
         self.tell(code, word, message, meant.or(place));

@@ -58,8 +58,6 @@ impl Report<'_> {
 
     /// For programs: one object. Fields are added, never renamed.
     pub fn json(&self) -> Value {
-        let number =
-            |severity| self.diagnostics.iter().filter(|found| found.code.severity() == severity).count();
         let diagnostics = self.diagnostics.iter().map(|found| {
             let place = found.place;
             json!({
@@ -101,12 +99,17 @@ impl Report<'_> {
             "file": self.read.path.as_ref().map(|path| path.display().to_string()),
             "daemon": self.read.conf.daemon.to_string(),
             "blind": self.read.conf.blind,
-            "errors": number(Severity::Error),
-            "warnings": number(Severity::Warning),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
             "diagnostics": diagnostics.collect::<Vec<_>>(),
             "policy": policy.collect::<Vec<_>>(),
             "exposure": exposures.collect::<serde_json::Map<_, _>>(),
         })
+    }
+
+    /// How many findings are this bad.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|found| found.code.severity() == severity).count()
     }
 
     fn path(&self, place: Place) -> String {
@@ -130,11 +133,17 @@ impl Report<'_> {
             }
             None => Group::with_title(title),
         };
-        if let Some(help) = help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        let mut groups = Vec::new();
+        match help {
+            Some(help) if place.is_none() => {
+                groups.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
+            }
+            Some(help) => group = group.element(Level::HELP.message(help.as_str())),
+            None => (),
         }
+        groups.insert(0, group);
         let renderer = if io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&[group])
+        renderer.render(&groups)
     }
 
     /// The lines that an entry comes from, in short.
