@@ -21,8 +21,11 @@ use ntpguard_common::{
 use std::collections::HashMap;
 
 mod harden;
+mod order;
 
 pub use harden::{Harden, Hardening, Queries};
+
+use order::Order;
 
 /// A line of ntp.conf that made a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,9 +108,14 @@ impl Image {
             lengths: [vec![], vec![]],
         };
         for family in [Family::V4, Family::V6] {
-            let of_family: Vec<_> =
-                ranked.iter().filter(|ranked| ranked.entry.net.family() == family).collect();
-            image.compile_family(family as usize, &of_family);
+            let order = Order::new(ranked.iter().filter(|ranked| ranked.entry.net.family() == family));
+            let prefixes = order.prefixes();
+            let mut lengths: Vec<_> = prefixes.iter().map(|(net, _)| net.prefix_len()).collect();
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+            image.lengths[family as usize] = lengths;
+            image.gaps[family as usize] = order.gaps();
+            image.prefixes.extend(prefixes);
         }
         image.flags = Settings::INSTALLED | hardening.packets | conf.daemon.setting();
         if !image.anyone_queries() {
@@ -118,84 +126,6 @@ impl Image {
             image.flags |= Settings::NOBODY_PRIVATE;
         }
         image
-    }
-
-    fn compile_family(&mut self, family: usize, ranked: &[&Ranked<'_>]) {
-        let with_gaps: Vec<(usize, &Ranked<'_>)> = (0..)
-            .zip(ranked.iter().copied())
-            .filter(|(_, ranked)| ranked.entry.net.prefix().is_none())
-            .collect();
-        let (held, lost) = with_gaps.split_at(with_gaps.len().min(Gap::MAX as usize));
-        // What an entry that finds no place may open, a later one must not drop.
-        let softened = |rank: usize, ranked: &Ranked<'_>| {
-            let open =
-                lost.iter().filter(|(place, gap)| *place < rank && gap.entry.net.overlaps(ranked.entry.net));
-            let flags = open.fold(ranked.rule.flags, |flags, (_, gap)| flags & gap.rule.flags);
-            Rule { flags, ..ranked.rule }
-        };
-        self.gaps[family] = held
-            .iter()
-            .map(|(rank, ranked)| Gap {
-                address: words(ranked.entry.net.address()),
-                mask: words(ranked.entry.net.mask()),
-                // One that may not be there opens what it holds, and drops nothing.
-                rule: if ranked.entry.doubtful {
-                    Rule { flags: 0, ..ranked.rule }
-                } else {
-                    softened(*rank, ranked)
-                },
-            })
-            .collect();
-
-        // By address and length, so that a prefix comes right after those that hold it.
-        let mut prefixes: Vec<(IpNet, usize, &Ranked<'_>)> = (0..)
-            .zip(ranked.iter().copied())
-            .filter_map(|(rank, ranked)| Some((ranked.entry.net.prefix()?, rank, ranked)))
-            .collect();
-        prefixes.sort_by_key(|(prefix, rank, _)| (prefix.addr(), prefix.prefix_len(), *rank));
-        let mut above: Vec<(IpNet, Rules)> = Vec::new();
-        for same in prefixes.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let prefix = same[0].0;
-            while above.last().is_some_and(|(outer, _)| !outer.contains(&prefix)) {
-                above.pop();
-            }
-            let outer = above.last().map_or_else(Rules::default, |(_, rules)| *rules);
-            let mut rules = outer;
-            // From the last to the first, which is the one that counts.
-            for &(_, rank, ranked) in same.iter().rev() {
-                let before = |for_ntp_port: bool| {
-                    let gaps = held.iter().enumerate().filter(|(_, (place, gap))| {
-                        *place < rank
-                            && (for_ntp_port || !gap.entry.ntpport)
-                            && gap.entry.net.overlaps(ranked.entry.net)
-                    });
-                    gaps.fold(0, |set, (number, _)| set | 1 << number) << Rule::GAPS_SHIFT
-                };
-                let rule = softened(rank, ranked);
-                let rule = |for_ntp_port: bool, outer: Rule| {
-                    // One that may not be there drops only what the next one drops, too.
-                    let flags = match ranked.entry.doubtful {
-                        true if held.is_empty() => rule.flags & expanded(outer.flags),
-                        true => 0,
-                        false => rule.flags,
-                    };
-                    Rule { flags: flags | before(for_ntp_port), index: rule.index }
-                };
-                rules.ntp_port = rule(true, rules.ntp_port);
-                if !ranked.entry.ntpport {
-                    rules.any_port = rule(false, rules.any_port);
-                }
-            }
-            if same.iter().any(|(.., ranked)| ranked.entry.own) {
-                rules.any_port.flags |= Rule::OWN;
-                rules.ntp_port.flags |= Rule::OWN;
-            }
-            above.push((prefix, rules));
-            self.prefixes.insert(prefix, rules);
-            self.lengths[family].push(prefix.prefix_len());
-        }
-        self.lengths[family].sort_unstable_by(|a, b| b.cmp(a));
-        self.lengths[family].dedup();
     }
 
     /// Whether any source that a wire may bring may query.
@@ -286,10 +216,6 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
 const fn expanded(flags: u32) -> u32 {
     let implied = Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST | Rule::NO_MAC;
     if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
-}
-
-fn words(address: std::net::IpAddr) -> [u32; 4] {
-    Gap::words(&net::source(address))
 }
 
 #[cfg(test)]

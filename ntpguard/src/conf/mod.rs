@@ -12,12 +12,14 @@ mod keywords;
 mod lexer;
 mod line;
 mod restrict;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
-pub use restrict::{Action, Family, Restrict, Target};
+pub use restrict::{Action, Restrict};
+pub use target::{Family, Target};
 
 use crate::{
     diagnostic::{Code, Diagnostic},
