@@ -123,12 +123,12 @@ where
     }
     let [first, second]: [u8; 2] = packet.load(payload)?;
     let mode = Mode::of(first);
+    // In the first byte of mode 7, in the second of mode 6: the bit that says "response".
+    let (response, nobody, unlisted) = match mode {
+        Mode::Private => (first, Settings::NOBODY_PRIVATE, Reason::Mode7),
+        _ => (second, Settings::NOBODY_CONTROL, Reason::Mode6),
+    };
     if mode != Mode::Time {
-        // In the first byte of mode 7, in the second of mode 6: the bit that says "response".
-        let (response, nobody, unlisted) = match mode {
-            Mode::Private => (first, Settings::NOBODY_PRIVATE, Reason::Mode7),
-            _ => (second, Settings::NOBODY_CONTROL, Reason::Mode6),
-        };
         if response & 0x80 != 0 && settings.has(Settings::HARDEN_RESPONSES) {
             return by_no_rule(Reason::Response);
         }
@@ -153,9 +153,8 @@ where
         Reason::Ignore
     } else {
         match mode {
-            Mode::Time => time(packet, settings, rule, payload, length, first)?,
-            Mode::Control => control(packet, settings, rule, payload, length, first)?,
-            Mode::Private => private(packet, settings, rule, payload, length)?,
+            Mode::Time => time(packet, settings, rule, datagram, first)?,
+            _ => query(packet, settings, rule, datagram, first, unlisted)?,
         }
     };
     Some(Verdict { reason, rule: rule.index, datagram: Some(datagram) })
@@ -183,10 +182,10 @@ fn time<P: Packet + ?Sized>(
     packet: &P,
     settings: Settings,
     rule: Rule,
-    payload: usize,
-    length: usize,
+    datagram: Datagram,
     first: u8,
 ) -> Option<Reason> {
+    let Datagram { payload, length, .. } = datagram;
     if rule.has(Rule::NOSERVE) {
         return Some(Reason::Noserve);
     }
@@ -207,16 +206,17 @@ fn time<P: Packet + ?Sized>(
     })
 }
 
-/// Judges a mode 6 query.
+/// Judges a query; `unlisted` is its reason when no line lets its source ask.
 #[inline(always)]
-fn control<P: Packet + ?Sized>(
+fn query<P: Packet + ?Sized>(
     packet: &P,
     settings: Settings,
     rule: Rule,
-    payload: usize,
-    length: usize,
+    datagram: Datagram,
     first: u8,
+    unlisted: Reason,
 ) -> Option<Reason> {
+    let Datagram { payload, length, .. } = datagram;
     if rule.has(Rule::NOQUERY) {
         return Some(Reason::Noquery);
     }
@@ -225,43 +225,24 @@ fn control<P: Packet + ?Sized>(
         return Some(Reason::Version);
     }
     if rule.has(Rule::UNLISTED) {
-        return Some(Reason::Mode6);
+        return Some(unlisted);
     }
-    if length < CONTROL_HEADER_LEN {
-        return Some(Reason::Malformed);
-    }
-    let head = Control::load(packet, payload)?;
-    Some(if head.is_discarded() {
-        Reason::Malformed
-    } else if settings.has(Settings::HARDEN_FORM) && head.is_bad(length) {
-        Reason::BadQuery
+    let (discarded, bad) = if Mode::of(first) == Mode::Private {
+        if length < PRIVATE_HEADER_LEN {
+            return Some(Reason::Malformed);
+        }
+        let head = Private::load(packet, payload)?;
+        (head.is_discarded(), head.is_bad(length))
     } else {
-        Reason::Query
-    })
-}
-
-/// Judges a mode 7 query, of a daemon that takes them.
-#[inline(always)]
-fn private<P: Packet + ?Sized>(
-    packet: &P,
-    settings: Settings,
-    rule: Rule,
-    payload: usize,
-    length: usize,
-) -> Option<Reason> {
-    if rule.has(Rule::NOQUERY) {
-        return Some(Reason::Noquery);
-    }
-    if rule.has(Rule::UNLISTED) {
-        return Some(Reason::Mode7);
-    }
-    if length < PRIVATE_HEADER_LEN {
-        return Some(Reason::Malformed);
-    }
-    let head = Private::load(packet, payload)?;
-    Some(if head.is_discarded() {
+        if length < CONTROL_HEADER_LEN {
+            return Some(Reason::Malformed);
+        }
+        let head = Control::load(packet, payload)?;
+        (head.is_discarded(), head.is_bad(length))
+    };
+    Some(if discarded {
         Reason::Malformed
-    } else if settings.has(Settings::HARDEN_FORM) && head.is_bad(length) {
+    } else if bad && settings.has(Settings::HARDEN_FORM) {
         Reason::BadQuery
     } else {
         Reason::Query
