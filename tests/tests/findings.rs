@@ -35,9 +35,11 @@ fn every_fixture_and_every_code() {
             seen.extend(diagnostics.iter().map(|diagnostic| diagnostic.code));
             let read = Read { path: Some(fixture.into()), conf, because: format!("read as {dialect} does") };
             let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
+            // Where this repository lies is no finding.
+            let text = report.text().replace(&path("").display().to_string(), "");
             let name = format!("{}-{dialect}", fixture.replace(['/', '.'], "-"));
             insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-                insta::assert_snapshot!(name, report.text());
+                insta::assert_snapshot!(name, text);
             });
         }
     }
