@@ -91,6 +91,8 @@ impl Rule {
     pub const OWN: u32 = 1 << 6;
     /// No key of the daemon can verify a MAC, and none is a request to Samba (`mssntp`): NTPsec discards it.
     pub const NO_MAC: u32 = 1 << 7;
+    /// Not `limited kod`: what can't be served gets no kiss-o'-death either.
+    pub const NO_KISS: u32 = 1 << 8;
     /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
     pub const GAPS_SHIFT: u32 = 16;
 

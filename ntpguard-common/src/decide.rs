@@ -202,6 +202,7 @@ fn time<P: Packet + ?Sized>(
         // NTPsec looks for a key before it looks at extension fields, NTS's too (ntp_proto.c:receive).
         Trailer::Extensions if rule.has(Rule::NOTRUST) && settings.has(Settings::NTPSEC) => Reason::Notrust,
         Trailer::Mac if rule.has(Rule::NO_MAC) => Reason::Mac,
+        Trailer::Nak if rule.has(Rule::NO_KISS) => Reason::Malformed,
         _ => Reason::Time,
     })
 }

@@ -18,6 +18,8 @@ pub enum Trailer {
     Nothing,
     /// What the daemon takes for a MAC.
     Mac,
+    /// A crypto-NAK that answers nobody: the daemon discards it, unless its rate limiter comes first and sends a kiss.
+    Nak,
     /// Extension fields that only the daemon can judge.
     Extensions,
     /// What the daemon discards.
@@ -74,8 +76,8 @@ pub fn trailer<P: Packet + ?Sized>(
     } else if settings.has(Settings::NTPSEC) {
         Some(ntpsec_trailer(first_byte >> 3 & 7, rest))
     } else if rest == 4 && settings.has(Settings::NTP_428) && matches!(first_byte & 7, 0 | 3 | 5) {
-        // A crypto-NAK outside of an association (ntp_proto.c:valid_NAK). 4.2.6 leaves it to the protocol machine.
-        Some(Trailer::Bad)
+        // Outside of an association (ntp_proto.c:valid_NAK). 4.2.6 leaves it to the protocol machine.
+        Some(Trailer::Nak)
     } else if length > receive_buffer(settings) {
         // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.
         Some(Trailer::Extensions)

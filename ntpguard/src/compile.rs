@@ -198,6 +198,9 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
     let template = source.unwrap_or_default();
     let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !conf.blind;
     let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
+    // `limited` comes before the crypto-NAK is looked at (ntp_proto.c:receive of 4.2.8).
+    let kissed = |flags: Flags| flags.has(Flags::LIMITED) && flags.has(Flags::KOD);
+    let no_kiss = !kissed(flags) && !kissed(template) && !conf.blind;
     let unlisted = hardening.queries == Queries::Listed && !entry.permits_queries();
     [
         (drops.has(Flags::IGNORE), Rule::IGNORE),
@@ -206,6 +209,7 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
         (drops.has(Flags::VERSION), Rule::VERSION),
         (drops.has(Flags::NOTRUST), Rule::NOTRUST),
         (no_mac, Rule::NO_MAC),
+        (no_kiss, Rule::NO_KISS),
         (unlisted, Rule::UNLISTED),
     ]
     .iter()
@@ -214,7 +218,8 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
 
 /// With what `ignore` implies.
 const fn expanded(flags: u32) -> u32 {
-    let implied = Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST | Rule::NO_MAC;
+    let implied =
+        Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST | Rule::NO_MAC | Rule::NO_KISS;
     if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
 }
 

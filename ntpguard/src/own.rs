@@ -12,8 +12,15 @@ use std::{
     io,
     net::IpAddr,
     os::fd::{AsRawFd as _, OwnedFd},
+    time::Duration,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::sleep,
+};
+
+/// Addresses come and go in bunches: how long to wait for the rest of one.
+const BUNCH: Duration = Duration::from_millis(100);
 
 /// All addresses of all interfaces, each once.
 ///
@@ -50,11 +57,14 @@ impl Changes {
         Ok(Self(registered.context("netlink (epoll)")?))
     }
 
-    /// Waits for a change. What it was doesn't matter: the addresses are read anew.
+    /// Waits for a change, and for those that come with it. What it was doesn't matter: the addresses are read anew.
     ///
     /// # Errors
     /// The socket is broken.
     pub async fn changed(&self) -> io::Result<()> {
+        // Nothing is taken off the socket before the wait, so nothing is lost if this is dropped meanwhile.
+        self.0.readable().await?.retain_ready();
+        sleep(BUNCH).await;
         loop {
             let mut ready = self.0.readable().await?;
             let received = ready.try_io(|socket| {
@@ -63,9 +73,9 @@ impl Changes {
             });
             match received {
                 // Messages that didn't fit into the socket's buffer: something changed, too.
-                Ok(Err(error)) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(()),
-                Ok(result) => return result.map(drop),
-                Err(_would_block) => (),
+                Ok(Err(error)) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => (),
+                Ok(received) => drop(received?),
+                Err(_would_block) => return Ok(()),
             }
         }
     }

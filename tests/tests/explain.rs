@@ -72,6 +72,16 @@ fn a_verdict_with_its_reason_and_its_line() {
     }
     let built_in = folder.explain(&["--source", "198.18.0.1", "--source-port", "123", "--mode", "3"]);
     assert_eq!((&built_in["reason"], &built_in["rule"]), (&"impossible-source".into(), &Value::Null));
+    assert_eq!(built_in["hardening"], false, "the daemon ignores its own address, too");
+    let refused = folder.explain(&[
+        "--source",
+        "192.0.2.7",
+        "--source-port",
+        "40000",
+        "--payload",
+        "160200010000000000000004",
+    ]);
+    assert_eq!((&refused["reason"], &refused["hardening"]), (&"bad-query".into(), &true.into()));
     let text = folder.run(&["explain", "--source", "192.0.2.1", "--mode", "3"]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("drop, ignore") && text.contains("ntp.conf:2:1: restrict 192.0.2.0"), "{text}");

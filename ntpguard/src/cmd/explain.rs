@@ -15,8 +15,7 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use network_types::eth::EthHdr;
 use ntpguard_common::{
-    Action, Reason,
-    abi::Rule,
+    Action, Reason, decide,
     wire::{self, Located},
 };
 use serde_json::{Value, json};
@@ -50,7 +49,7 @@ pub fn run(options: &cli::Explain) -> Result<(), Fault> {
     let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
     let frame = asked(options).configuration()?;
     let judged = engine.judge(&image, &frame).environment()?;
-    let answer = Answer::new(judged, &frame, &image, &read.conf, &engine);
+    let answer = Answer::new(judged, &frame, &image, &policy, &read.conf, &engine);
     let mut out = io::stdout();
     match options.format {
         Format::Json => writeln!(out, "{}", answer.json()),
@@ -139,10 +138,11 @@ fn vector(
         cli::hex(text("payload_hex")?).map_err(|error| anyhow!("payload_hex: {error}"))?;
     let conf = conf::parse(Path::new("ntp.conf"), text("conf")?.as_bytes(), daemon)?;
     let unknown = |_: &str| Err(io::Error::new(io::ErrorKind::NotFound, "names are not looked up here"));
-    let image = Image::compile(&Policy::resolve(&conf, &unknown, own), &conf, hardening);
+    let policy = Policy::resolve(&conf, &unknown, own);
+    let image = Image::compile(&policy, &conf, hardening);
     let frame = frame::build(source, port, &payload)?;
     let judged = engine.judge(&image, &frame)?;
-    let mut answer = Answer::new(judged, &frame, &image, &conf, engine).json();
+    let mut answer = Answer::new(judged, &frame, &image, &policy, &conf, engine).json();
     if let Some(id) = vector.get("id") {
         answer["id"] = id.clone();
     }
@@ -154,11 +154,20 @@ struct Answer<'a> {
     judged: Judged,
     rule: Option<&'a ImageRule>,
     conf: &'a ConfFile,
+    /// Dropped, and by its own reading the daemon would have got it.
+    hardened: bool,
     engine: &'static str,
 }
 
 impl<'a> Answer<'a> {
-    fn new(judged: Judged, frame: &[u8], image: &'a Image, conf: &'a ConfFile, engine: &Engine) -> Self {
+    fn new(
+        judged: Judged,
+        frame: &[u8],
+        image: &'a Image,
+        policy: &Policy,
+        conf: &'a ConfFile,
+        engine: &Engine,
+    ) -> Self {
         // A counter names the rule of a drop; of what passed, or was dropped before any look-up, the host finds it.
         let rule = match judged.rule {
             Some(rule) => image.rules.get(rule),
@@ -167,7 +176,9 @@ impl<'a> Answer<'a> {
                 _ => None,
             },
         };
-        Self { judged, rule, conf, engine: engine.name() }
+        let bare = || Image::compile(policy, conf, Hardening::NONE);
+        let hardened = judged.action == Action::Drop && decide(frame, &bare()).action() == Action::Pass;
+        Self { judged, rule, conf, hardened, engine: engine.name() }
     }
 
     /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
@@ -178,17 +189,6 @@ impl<'a> Answer<'a> {
             Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode7() => None,
             Action::Drop => self.rule?.cause(reason),
             Action::Pass => self.rule?.lines.last(),
-        }
-    }
-
-    /// Whether the daemon itself would have let a dropped query through.
-    fn is_hardening(&self) -> bool {
-        let permits = self.rule.is_some_and(|rule| !rule.rule.has(Rule::NOQUERY | Rule::IGNORE));
-        match self.judged.reason {
-            Some(Reason::Mode6) => permits,
-            Some(Reason::Mode7) => permits && self.conf.takes_mode7(),
-            Some(Reason::Fragment | Reason::Response | Reason::BadQuery | Reason::ImpossibleSource) => true,
-            _ => false,
         }
     }
 
@@ -204,7 +204,7 @@ impl<'a> Answer<'a> {
             "verdict": verdict(self.judged.action),
             "reason": self.judged.reason.map_or("not-ntp", Reason::name),
             "rule": rule,
-            "hardening": self.is_hardening(),
+            "hardening": self.hardened,
             "net": self.rule.map(|rule| rule.net.to_string()),
             "engine": self.engine,
         })
@@ -222,7 +222,7 @@ impl<'a> Answer<'a> {
             }
             _ => String::new(),
         };
-        let hardening = if self.is_hardening() {
+        let hardening = if self.hardened {
             "\n  the daemon would take it: this is hardening, and --no-hardening lifts it"
         } else {
             ""

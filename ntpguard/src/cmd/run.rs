@@ -15,19 +15,18 @@ use crate::{
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
+    future::pending,
+    io,
     net::IpAddr,
     time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval, interval_at, sleep},
+    time::{MissedTickBehavior, interval, interval_at},
 };
 
 /// How soon an interface that comes back is guarded again.
 const FOLLOW: Duration = Duration::from_secs(1);
-
-/// Addresses come and go in bunches: how long to wait for the rest of one.
-const BUNCH: Duration = Duration::from_millis(100);
 
 /// Runs until SIGINT or SIGTERM.
 ///
@@ -38,8 +37,8 @@ pub fn run(options: &cli::Run) -> Result<(), Fault> {
     tell(format_args!("{}", read.because));
     let names = resolve::Names::default();
     let compiler = Compiler { conf: &read.conf, names: &names, options };
-    let own = own::addresses().environment()?;
-    let policy = compiler.policy(&own);
+    // What is said of the lines doesn't hang on this host's addresses.
+    let policy = compiler.policy(&[]);
     let diagnostics = read.conf.diagnostics.iter().chain(&policy.diagnostics);
     let warnings: Vec<_> = diagnostics.map(|diagnostic| warning(&read.conf, diagnostic)).collect();
     if !warnings.is_empty() {
@@ -47,7 +46,7 @@ pub fn run(options: &cli::Run) -> Result<(), Fault> {
         tell(format_args!("{}", warnings.join("\n")));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
-    runtime.block_on(guard(options, &compiler, own))
+    runtime.block_on(guard(options, &compiler))
 }
 
 /// One line for a diagnostic; `ntpguard check` has more.
@@ -75,13 +74,15 @@ impl Compiler<'_> {
     }
 }
 
-async fn guard(options: &cli::Run, compiler: &Compiler<'_>, mut own: Vec<IpAddr>) -> Result<(), Fault> {
+async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault> {
     // Before anything is attached, so that no signal in between leaves it so.
     let mut interrupted = signal(SignalKind::interrupt()).environment()?;
     let mut terminated = signal(SignalKind::terminate()).environment()?;
     let mut hung_up = signal(SignalKind::hangup()).environment()?;
 
-    let changes = own::Changes::listen().environment()?;
+    // Before they are read, so that no change in between is missed.
+    let mut changes = Some(own::Changes::listen().environment()?);
+    let mut own = own::addresses().environment()?;
 
     let (conf, image) = (compiler.conf, &compiler.image(&own));
     let object = if options.trace { Object::Trace } else { Object::Filter };
@@ -109,9 +110,11 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>, mut own: Vec<IpAddr>
                 places.follow(&mut guard, options.xdp_mode, &export);
                 continue;
             }
-            changed = changes.changed() => {
-                changed.environment()?;
-                sleep(BUNCH).await;
+            changed = changed(changes.as_ref()) => {
+                if let Err(error) = changed {
+                    tell(format_args!("can't follow this host's addresses any more: {error}; still guarding"));
+                    changes = None;
+                }
                 follow(&mut guard, compiler, &mut own);
                 continue;
             }
@@ -136,6 +139,14 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>, mut own: Vec<IpAddr>
     drop(guard);
     export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total });
     Ok(())
+}
+
+/// Waits for a change of this host's addresses; for ever if nobody listens any more.
+async fn changed(changes: Option<&own::Changes>) -> io::Result<()> {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => pending().await,
+    }
 }
 
 /// Puts a policy in force that knows this host's addresses as they are now. The rules, and so their counters, are the
