@@ -8,8 +8,18 @@
 //! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rules::to_words`]            |
 //! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                                    |
 //! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
+//! | `LIMITS`   | array, 2                   | slot → [`Limits`]                                    |
+//! | `DECAY`    | array, 2                   | slot → [`Limits::DECAY`] factors                     |
+//! | `SOURCES`  | array                      | [`crate::sources::Set::number`] → [`crate::sources::Set`] |
+//! | `HEAVY`    | array                      | [`crate::heavy::Heavy::number`] → [`crate::heavy::Heavy`] |
+//! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
+//! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
 //! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]               |
 //! | `HITS`     | per-CPU array              | [`hit`] → [`Counter`]                                |
+
+mod limits;
+
+pub use limits::Limits;
 
 use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
@@ -45,6 +55,12 @@ impl Settings {
     pub const NTP_428: u32 = 1 << 7;
     /// The daemon is NTPsec's.
     pub const NTPSEC: u32 = 1 << 8;
+    /// `limited` is enforced.
+    pub const LIMITER: u32 = 1 << 9;
+    /// All time requests together are.
+    pub const CEILING: u32 = 1 << 10;
+    /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
+    pub const KISSES: u32 = 1 << 11;
 
     /// Whether all of these bits are set.
     #[inline(always)]
@@ -70,11 +86,13 @@ impl Settings {
 pub struct Rule {
     /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
     pub flags: u32,
-    /// Its place among the counters in `HITS` (see [`hit`]); [`Verdict::NO_RULE`] if it has none.
+    /// Its place among the counters in `HITS` (see [`hit`]); [`Rule::NONE`]'s if it has none.
     pub index: u32,
 }
 
 impl Rule {
+    /// Where none was asked.
+    pub const NONE: Self = Self { flags: 0, index: u32::MAX };
     /// `ignore`: nothing passes.
     pub const IGNORE: u32 = 1;
     /// `noserve`: modes 0 to 5 are dropped.
@@ -93,6 +111,8 @@ impl Rule {
     pub const NO_MAC: u32 = 1 << 7;
     /// Not `limited kod`: what can't be served gets no kiss-o'-death either.
     pub const NO_KISS: u32 = 1 << 8;
+    /// `limited`: the daemon's rate limiter decides.
+    pub const LIMITED: u32 = 1 << 9;
     /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
     pub const GAPS_SHIFT: u32 = 16;
 
@@ -205,8 +225,15 @@ impl Gap {
 }
 
 /// The reasons that a flag of a rule gives, in the order of the rule's counters.
-pub const CAUSES: [Reason; 5] =
-    [Reason::Ignore, Reason::Noquery, Reason::Noserve, Reason::Version, Reason::Notrust];
+pub const CAUSES: [Reason; 7] = [
+    Reason::Ignore,
+    Reason::Noquery,
+    Reason::Noserve,
+    Reason::Version,
+    Reason::Notrust,
+    Reason::Limited,
+    Reason::Kod,
+];
 
 /// The counter of a drop that a flag of a rule caused.
 #[inline(always)]
@@ -214,7 +241,7 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
     // CAUSES lie side by side in the table of reasons: one compare, where a match would be three.
     let cause = verdict.reason.index().wrapping_sub(CAUSES[0].index());
     if cause < CAUSES.len() as u32 {
-        Some(verdict.rule.wrapping_mul(CAUSES.len() as u32).wrapping_add(cause))
+        Some(verdict.rule.index.wrapping_mul(CAUSES.len() as u32).wrapping_add(cause))
     } else {
         None
     }
@@ -269,12 +296,12 @@ mod tests {
 
     #[test]
     fn each_cause_has_a_counter_of_its_own() {
+        let verdict = |reason| Verdict { rule: Rule { flags: 0, index: 5 }, ..Verdict::of(reason) };
         for (place, cause) in CAUSES.into_iter().enumerate() {
-            let verdict = Verdict { reason: cause, rule: 5, datagram: None };
-            assert_eq!(hit(verdict), Some(25 + place as u32));
+            assert_eq!(hit(verdict(cause)), Some(5 * CAUSES.len() as u32 + place as u32));
         }
         for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
-            assert_eq!(hit(Verdict { reason: *reason, rule: 5, datagram: None }), None);
+            assert_eq!(hit(verdict(*reason)), None);
         }
     }
 }

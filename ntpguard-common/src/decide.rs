@@ -34,20 +34,21 @@ pub trait Lookup {
 pub struct Verdict {
     /// Why.
     pub reason: Reason,
-    /// The index of the source's rule; [`Verdict::NO_RULE`] when none was asked.
-    pub rule: u32,
+    /// The source's rule; [`Rule::NONE`] when none was asked.
+    pub rule: Rule,
+    /// What was in force.
+    pub settings: Settings,
+    /// The payload's first byte; 0 if it wasn't read.
+    pub first: u8,
     /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
     pub datagram: Option<Datagram>,
 }
 
 impl Verdict {
-    /// In place of a rule's index.
-    pub const NO_RULE: u32 = u32::MAX;
-
     /// A verdict that no rule is to blame for.
     #[inline(always)]
     pub const fn of(reason: Reason) -> Self {
-        Self { reason, rule: Self::NO_RULE, datagram: None }
+        Self { reason, rule: Rule::NONE, settings: Settings { flags: 0, slot: 0 }, first: 0, datagram: None }
     }
 
     /// What becomes of the packet.
@@ -114,7 +115,7 @@ where
     L: Lookup + ?Sized,
 {
     let Datagram { source, source_port, payload, length, .. } = datagram;
-    let by_no_rule = |reason| Some(Verdict { reason, rule: Verdict::NO_RULE, datagram: Some(datagram) });
+    let by_no_rule = |reason| Some(Verdict { datagram: Some(datagram), ..Verdict::of(reason) });
     if length < 2 {
         // Too short for any mode of any daemon. Two, so that the verifier learns the packet's end: it makes nothing
         // of a one-byte compare that the compiler has turned into `pointer >= end`
@@ -157,7 +158,7 @@ where
             _ => query(packet, settings, rule, datagram, first, unlisted)?,
         }
     };
-    Some(Verdict { reason, rule: rule.index, datagram: Some(datagram) })
+    Some(Verdict { reason, rule, settings, first, datagram: Some(datagram) })
 }
 
 /// What becomes of a packet from a source that can't be; `None` if it is judged like any other.

@@ -12,16 +12,26 @@
 //! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: the
 //! verifier accepts one bounded access, [`packet::Packet::load`], and nothing else.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod abi;
+pub mod ceiling;
 pub mod decide;
 pub mod form;
+pub mod heavy;
+pub mod kiss;
+pub mod limit;
+pub mod limiter;
 pub mod packet;
 pub mod reason;
+pub mod shared;
+pub mod siphash;
 pub mod source;
+pub mod sources;
 pub mod wire;
 
 pub use decide::{Decision, Lookup, Verdict, decide};
+pub use limit::Books;
 pub use packet::Packet;
 pub use reason::{Action, Reason};
 pub use source::Source;

@@ -38,6 +38,21 @@ pub trait Packet {
     fn load<T: Wire>(&self, offset: usize) -> Option<T>;
 }
 
+/// A frame that can be written to.
+pub trait PacketMut: Packet {
+    /// A header where it lies; `None` when not all of it can be written to. T is aligned to any byte.
+    fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T>;
+}
+
+impl PacketMut for [u8] {
+    fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T> {
+        const { assert!(align_of::<T>() == 1) };
+        let bytes = self.get_mut(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` is exactly as long as T, and `Wire` says that any bytes make a T.
+        Some(unsafe { &mut *bytes.as_mut_ptr().cast() })
+    }
+}
+
 impl Packet for [u8] {
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
         let end = offset.checked_add(size_of::<T>())?;

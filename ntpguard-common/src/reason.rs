@@ -1,7 +1,7 @@
 //! The reasons for a verdict, in one table.
 //!
 //! The table makes the enum, the counter's index, the name in every output and the documentation. A row's
-//! position is its index in the kernel's counters: append, never reorder; [`crate::abi::CAUSES`] lie side by side.
+//! position is its index in the kernel's counters; [`crate::abi::CAUSES`] lie side by side.
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub enum Action {
     Pass,
     /// Gone, before the stack has seen it.
     Drop,
+    /// Answered by ntpguard, out of the interface it came in.
+    Transmit,
 }
 
 macro_rules! reasons {
@@ -43,25 +45,29 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Time             Pass "time"              "a time packet (modes 0 to 5), left to the daemon";
-    Query            Pass "query"             "a query (mode 6 or 7) that the daemon answers this source";
-    Unread           Pass "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
-    NoPolicy         Pass "no-policy"         "no policy is installed: everything passes";
-    Mode6            Drop "mode6"             "a mode 6 query (ntpq): the daemon answers nobody, or only hardening refuses this source, since no line but default names it";
-    Mode7            Drop "mode7"             "a mode 7 query (ntpdc, monlist): as mode 6, or the daemon takes no mode 7";
-    Ignore           Drop "ignore"            "the source's restrict line says ignore; or a multicast source, which the daemon ignores";
-    Noquery          Drop "noquery"           "a query, and the source's restrict line says noquery";
-    Noserve          Drop "noserve"           "a time packet, and the source's restrict line says noserve";
-    Version          Drop "version"           "another NTP version than 4, and the source's restrict line says version";
-    Notrust          Drop "notrust"           "a time packet without a MAC, and the source's restrict line says notrust";
-    ImpossibleSource Drop "impossible-source" "a source that can't be: loopback, this host's own, unspecified, multicast, broadcast, IPv4-mapped";
-    SourcePort       Drop "source-port"       "a UDP source port that the daemon refuses: below 123 in 4.2.6, 0 in 4.2.8";
-    Fragment         Drop "fragment"          "the first fragment of a datagram to port 123, or one that hides its port in the next (RFC 8200, 4.5)";
-    Malformed        Drop "malformed"         "what the daemon discards by its form: empty, too short, impossible lengths, an impossible version";
-    Mode             Drop "mode"              "a mode that the daemon takes from nobody: 0 except in version 1, in NTPsec also 2 and 5";
-    Mac              Drop "mac"               "a MAC, which NTPsec without a trusted key discards";
-    Response         Drop "response"          "a response (mode 6 or 7) that arrives as if it were a query: a reflection, or a loop";
-    BadQuery         Drop "bad-query"         "a query that the daemon would answer with an error about its form";
+    Time             Pass     "time"              "a time packet (modes 0 to 5), left to the daemon";
+    Query            Pass     "query"             "a query (mode 6 or 7) that the daemon answers this source";
+    Unread           Pass     "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
+    NoPolicy         Pass     "no-policy"         "no policy is installed: everything passes";
+    Mode6            Drop     "mode6"             "a mode 6 query (ntpq): the daemon answers nobody, or only hardening refuses this source, since no line but default names it";
+    Mode7            Drop     "mode7"             "a mode 7 query (ntpdc, monlist): as mode 6, or the daemon takes no mode 7";
+    Ignore           Drop     "ignore"            "the source's restrict line says ignore; or a multicast source, which the daemon ignores";
+    Noquery          Drop     "noquery"           "a query, and the source's restrict line says noquery";
+    Noserve          Drop     "noserve"           "a time packet, and the source's restrict line says noserve";
+    Version          Drop     "version"           "another NTP version than 4, and the source's restrict line says version";
+    Notrust          Drop     "notrust"           "a time packet without a MAC, and the source's restrict line says notrust";
+    Limited          Drop     "limited"           "a packet beyond the rate limit, and the source's restrict line says limited";
+    Kod              Transmit "kod"               "the same, and the line says kod: answered with a kiss-o'-death, RATE";
+    ImpossibleSource Drop     "impossible-source" "a source that can't be: loopback, this host's own, unspecified, multicast, broadcast, IPv4-mapped";
+    SourcePort       Drop     "source-port"       "a UDP source port that the daemon refuses: below 123 in 4.2.6, 0 in 4.2.8";
+    Fragment         Drop     "fragment"          "the first fragment of a datagram to port 123, or one that hides its port in the next (RFC 8200, 4.5)";
+    Malformed        Drop     "malformed"         "what the daemon discards by its form: empty, too short, impossible lengths, an impossible version";
+    Mode             Drop     "mode"              "a mode that the daemon takes from nobody: 0 except in version 1, in NTPsec also 2 and 5";
+    Mac              Drop     "mac"               "a MAC, which NTPsec without a trusted key discards";
+    Response         Drop     "response"          "a response (mode 6 or 7) that arrives as if it were a query: a reflection, or a loop";
+    BadQuery         Drop     "bad-query"         "a query that the daemon would answer with an error about its form";
+    Untracked        Pass     "untracked"         "a packet under limited from a source that the table has no place for: passed unlimited";
+    Overload         Drop     "overload"          "a time request above --max-rate";
 }
 
 impl Reason {

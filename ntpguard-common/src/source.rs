@@ -50,7 +50,7 @@ impl Source {
 
 /// The two 64-bit halves of an IPv6 address: the BPF target has no 128-bit registers.
 #[inline(always)]
-fn halves(address: [u8; 16]) -> [u64; 2] {
+pub(crate) fn halves(address: [u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
     [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
 }

@@ -1,6 +1,7 @@
 //! Decision to XDP action, and the counters in between.
 
 use crate::{
+    limit,
     maps::{self, Maps},
     packet::{Buffers, Linear},
 };
@@ -18,6 +19,7 @@ pub(crate) fn run(ctx: &XdpContext, told: impl Fn(Verdict)) -> u32 {
         decision => decision,
     };
     let Decision::Judged(verdict) = decision else { return xdp_action::XDP_PASS };
+    let verdict = limit::limit(ctx.ctx, verdict);
     // A call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
     let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= linear.len());
     let bytes = if whole { linear.len() } else { buffers.len() };
@@ -26,5 +28,6 @@ pub(crate) fn run(ctx: &XdpContext, told: impl Fn(Verdict)) -> u32 {
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
     }
 }

@@ -1,8 +1,9 @@
-//! The XDP program: reads a frame, asks [`ntpguard_common::decide`], counts, answers.
+//! The XDP program: reads a frame, asks [`ntpguard_common::decide`] and [`ntpguard_common::limit`], counts, answers.
 #![no_std]
 #![no_main]
 
 mod filter;
+mod limit;
 mod maps;
 mod packet;
 mod runtime;

@@ -1,13 +1,18 @@
-//! The maps (ntpguard_common::abi has their layout), and the [`Lookup`] read from them.
+//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`Lookup`] and the [`Books`].
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
+    helpers::{bpf_get_prandom_u32, bpf_jiffies64},
     macros::btf_map,
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Lookup, Reason, Source, Verdict,
-    abi::{Counter, Gap, Rule, Rules, SLOTS, Settings, hit},
+    Books, Lookup, Reason, Source, Verdict,
+    abi::{Counter, Gap, Limits, Rule, Rules, SLOTS, Settings, hit},
+    ceiling::{Ceiling, Kisses},
+    heavy::{CANDIDATES, Heavy},
+    sources::Set,
 };
 
 /// Entries in the templates of the inner tries. The loader makes each trie as large as its policy.
@@ -24,6 +29,29 @@ static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 4], TEMPLATE>, { SLOTS as u
 
 #[btf_map]
 static GAPS: Array<[u32; 10], { Gap::ALL as usize }> = Array::new();
+
+#[btf_map]
+static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
+
+#[btf_map]
+static DECAY: Array<[u32; Limits::DECAY], { SLOTS as usize }> = Array::new();
+
+/// The loader sets the size, a power of two. Its values lie at the start of a page, and so each in one cache line.
+#[btf_map]
+static SOURCES: Array<Set, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many sets there are, less one: a bound that the loader sets with the size.
+#[unsafe(no_mangle)]
+static SETS: u32 = 1;
+
+#[btf_map]
+static HEAVY: Array<Heavy, { CANDIDATES as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+#[btf_map]
+static CEILING: Array<Ceiling, 1> = Array::new();
+
+#[btf_map]
+static KISSES: Array<Kisses, 1> = Array::new();
 
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
@@ -53,6 +81,52 @@ impl Lookup for Maps {
         };
         let rule = Rules::from_words(*words?).of(port);
         Some(if rule.gaps() == 0 { rule } else { before(rule, slot, source) })
+    }
+}
+
+impl Books for Maps {
+    #[inline(always)]
+    fn limits(&self, slot: u32) -> Option<&Limits> {
+        LIMITS.get(slot)
+    }
+
+    #[inline(always)]
+    fn decay(&self, slot: u32, place: u32) -> u32 {
+        DECAY.get(slot).and_then(|factors| factors.get(place as usize)).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        // SAFETY: it reads a variable of the kernel's; the verifier puts the load in its place.
+        unsafe { bpf_jiffies64() as u32 }
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: it has no arguments.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn set(&self, key: u64) -> Option<&Set> {
+        // SAFETY: a static of this program. Volatile, since the loader has changed it.
+        let sets = unsafe { read_volatile(&SETS) };
+        SOURCES.get(Set::number(key, sets))
+    }
+
+    #[inline(always)]
+    fn heavy(&self, key: u64) -> Option<&Heavy> {
+        HEAVY.get(Heavy::number(key))
+    }
+
+    #[inline(always)]
+    fn ceiling(&self) -> Option<&Ceiling> {
+        CEILING.get(0)
+    }
+
+    #[inline(always)]
+    fn kisses(&self) -> Option<&Kisses> {
+        KISSES.get(0)
     }
 }
 

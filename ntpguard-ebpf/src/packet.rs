@@ -6,7 +6,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use core::mem::MaybeUninit;
-use ntpguard_common::{Packet, packet::Wire};
+use ntpguard_common::{
+    Packet,
+    packet::{PacketMut, Wire},
+};
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
 /// ntpguard follows ends far below (62 + 8 × 2048 bytes).
@@ -28,6 +31,18 @@ impl Linear {
     #[inline(always)]
     pub(crate) fn len(&self) -> u64 {
         (self.data_end - self.data) as u64
+    }
+}
+
+impl PacketMut for Linear {
+    #[inline(always)]
+    fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T> {
+        const { assert!(align_of::<T>() == 1) };
+        if offset > MAX_OFFSET || self.data + offset + size_of::<T>() > self.data_end {
+            return None;
+        }
+        // SAFETY: all of T lies before data_end, and this program alone holds the frame; `Wire` takes any bytes.
+        Some(unsafe { &mut *((self.data + offset) as *mut T) })
     }
 }
 

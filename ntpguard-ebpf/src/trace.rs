@@ -6,6 +6,7 @@
 #![no_main]
 
 mod filter;
+mod limit;
 mod maps;
 mod packet;
 mod runtime;
@@ -18,8 +19,8 @@ use ntpguard_common::{Source, Verdict};
 #[xdp(frags)]
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&ctx, |verdict| {
-        let Verdict { reason, rule, datagram } = verdict;
-        let reason = reason.index();
+        let Verdict { reason, rule, datagram, .. } = verdict;
+        let (reason, rule) = (reason.index(), rule.index);
         match datagram.map(|datagram| (datagram.source, datagram.source_port)) {
             Some((Source::V4(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
             Some((Source::V6(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),

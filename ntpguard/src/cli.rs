@@ -1,5 +1,9 @@
 //! The command line, as types.
 
+mod limiting;
+
+pub use limiting::{Kod, Limiting};
+
 use crate::{
     bpf::Mode,
     compile::{Harden, Hardening, Queries},
@@ -91,6 +95,10 @@ pub struct Run {
     #[command(flatten)]
     pub hardened: Hardened,
 
+    /// How much is too much.
+    #[command(flatten)]
+    pub limiting: Limiting,
+
     /// A readable line or one JSON object a line.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -172,8 +180,16 @@ pub struct Explain {
     pub vectors: Option<PathBuf>,
 
     /// Ask the ntpguard that runs here instead, with the policy that it has now. The packet is counted among its own.
-    #[arg(long, conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address"])]
+    #[arg(long, conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "repeat", "every"])]
     pub running: bool,
+
+    /// Send the packet so many times, and say what becomes of the last one: for `limited`.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub repeat: u32,
+
+    /// The time between two of them.
+    #[arg(long, value_name = "TIME", requires = "repeat", value_parser = duration)]
+    pub every: Option<Duration>,
 
     /// An address of the daemon's host; may be given more than once [default: those of this host].
     #[arg(long, value_name = "ADDR")]

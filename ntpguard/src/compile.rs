@@ -9,13 +9,14 @@
 //! anywhere; which rules it stands before is written into them.
 
 use crate::{
-    conf::{ConfFile, Family, Flags, Place},
+    conf::{ConfFile, Family, Flags, Limiter, Place},
+    limits::{self, Bounds},
     net::{self, Net},
     policy::{Entry, Policy},
 };
 use ipnet::IpNet;
 use ntpguard_common::{
-    Reason, Source, Verdict,
+    Reason, Source,
     abi::{Gap, Rule, Rules, Settings},
 };
 use std::collections::HashMap;
@@ -60,6 +61,7 @@ impl ImageRule {
             Reason::Noquery => Flags::NOQUERY,
             Reason::Version => Flags::VERSION,
             Reason::Notrust => Flags::NOTRUST,
+            Reason::Limited | Reason::Kod => Flags::LIMITED,
             // Nobody may query, so nobody's rule was asked.
             Reason::Mode6 | Reason::Mode7 => Flags::NOQUERY.with(Flags::IGNORE),
             _ => return None,
@@ -69,7 +71,7 @@ impl ImageRule {
 }
 
 /// A compiled policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Bits of [`Settings`].
     pub flags: u32,
@@ -79,6 +81,10 @@ pub struct Image {
     pub prefixes: HashMap<IpNet, Rules>,
     /// The entries whose masks have gaps, in the daemon's order, IPv4 and IPv6.
     pub gaps: [Vec<Gap>; 2],
+    /// What `limited` means.
+    pub limiter: Limiter,
+    /// What is limited beside, and how.
+    pub bounds: Bounds,
     /// The lengths of the prefixes, longest first, IPv4 and IPv6.
     lengths: [Vec<u8>; 2],
 }
@@ -91,7 +97,7 @@ impl Image {
             .entries
             .iter()
             .map(|entry| {
-                let index = if entry.own { Verdict::NO_RULE } else { next };
+                let index = if entry.own { Rule::NONE.index } else { next };
                 next += u32::from(!entry.own);
                 let flags = rule_flags(entry, policy.source, conf, hardening);
                 Ranked { entry, rule: Rule { flags, index } }
@@ -105,6 +111,8 @@ impl Image {
             rules,
             prefixes: HashMap::new(),
             gaps: [vec![], vec![]],
+            limiter: conf.limiter,
+            bounds: Bounds::default(),
             lengths: [vec![], vec![]],
         };
         for family in [Family::V4, Family::V6] {
@@ -125,7 +133,18 @@ impl Image {
         if !conf.takes_mode7() && (!conf.blind || conf.daemon.is_ntpsec()) {
             image.flags |= Settings::NOBODY_PRIVATE;
         }
-        image
+        if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED)) && limits::enforced(&conf.limiter) {
+            image.flags |= Settings::LIMITER;
+        }
+        image.bounded(Bounds::default())
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn bounded(mut self, bounds: Bounds) -> Self {
+        self.flags = self.flags & !(Settings::CEILING | Settings::KISSES) | bounds.flags();
+        self.bounds = bounds;
+        self
     }
 
     /// Whether any source that a wire may bring may query.
@@ -211,6 +230,7 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
         (no_mac, Rule::NO_MAC),
         (no_kiss, Rule::NO_KISS),
         (unlisted, Rule::UNLISTED),
+        (drops.has(Flags::LIMITED), Rule::LIMITED),
     ]
     .iter()
     .fold(0, |flags, (set, bit)| if *set { flags | bit } else { flags })
@@ -218,8 +238,13 @@ fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: 
 
 /// With what `ignore` implies.
 const fn expanded(flags: u32) -> u32 {
-    let implied =
-        Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST | Rule::NO_MAC | Rule::NO_KISS;
+    let implied = Rule::NOSERVE
+        | Rule::NOQUERY
+        | Rule::VERSION
+        | Rule::NOTRUST
+        | Rule::NO_MAC
+        | Rule::NO_KISS
+        | Rule::LIMITED;
     if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
 }
 

@@ -4,19 +4,31 @@ use crate::{
     bpf::{Guard, Object},
     cli::EngineChoice,
     compile::Image,
+    limits::Clock,
+    model::Model,
 };
 use anyhow::{Context as _, Result, ensure};
-use ntpguard_common::{Action, Decision, Reason, Verdict, abi::CAUSES, decide};
+use ntpguard_common::{Action, Decision, Reason, Verdict, abi::CAUSES};
+use std::time::Duration;
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// Passed or dropped.
+    /// Passed, dropped or answered.
     pub action: Action,
     /// Why; `None` if it is nothing to judge: not to UDP port 123, or cut short.
     pub reason: Option<Reason>,
     /// The rule that a counter names as the cause, by its place in [`Image::rules`].
     pub rule: Option<usize>,
+}
+
+/// The same frame again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Train {
+    /// How many.
+    pub count: u32,
+    /// The time between two.
+    pub every: Duration,
 }
 
 /// Who judges.
@@ -57,6 +69,25 @@ impl Engine {
         }
     }
 
+    /// Judges the last of a train of frames from a source that wasn't heard before. A train takes the host, whose clock
+    /// can be set.
+    ///
+    /// # Errors
+    /// The kernel refuses the image or the frame.
+    pub fn judge_train(&mut self, image: &Image, frame: &[u8], train: Train) -> Result<Judged> {
+        let Train { count, every } = train;
+        if count <= 1 {
+            return self.judge(image, frame);
+        }
+        *self = Self::Host;
+        let model = Model::new(image, Clock::IDEAL, 1);
+        for _ in 1..count {
+            model.judge(image, frame);
+            model.pass(every);
+        }
+        Ok(Judged::new(image, model.judge(image, frame)))
+    }
+
     /// Judges a frame by an image.
     ///
     /// # Errors
@@ -70,19 +101,26 @@ impl Engine {
 }
 
 fn on_host(image: &Image, frame: &[u8]) -> Judged {
-    let decision = decide(frame, image);
-    let (reason, rule) = match decision {
-        Decision::Judged(Verdict { reason, rule, .. }) => (Some(reason), Some(rule)),
-        Decision::NotNtp | Decision::Truncated => (None, None),
-    };
-    let caused = reason.is_some_and(|reason| CAUSES.contains(&reason));
-    let rule = rule.map(|rule| rule as usize).filter(|rule| caused && *rule < image.rules.len());
-    Judged { action: decision.action(), reason, rule }
+    // The first packet of a source.
+    Judged::new(image, Model::new(image, Clock::IDEAL, 1).judge(image, frame))
+}
+
+impl Judged {
+    /// What a decision comes to.
+    pub fn new(image: &Image, decision: Decision) -> Self {
+        let (reason, rule) = match decision {
+            Decision::Judged(Verdict { reason, rule, .. }) => (Some(reason), Some(rule.index)),
+            Decision::NotNtp | Decision::Truncated => (None, None),
+        };
+        let caused = reason.is_some_and(|reason| CAUSES.contains(&reason));
+        let rule = rule.map(|rule| rule as usize).filter(|rule| caused && *rule < image.rules.len());
+        Self { action: decision.action(), reason, rule }
+    }
 }
 
 impl Kernel {
     fn with_room(room: usize) -> Result<Self> {
-        Ok(Self { guard: Guard::load(Object::Filter, room)?, room, installed: None })
+        Ok(Self { guard: Guard::load(Object::Filter, room, 1)?, room, installed: None })
     }
 
     fn judge(&mut self, image: &Image, frame: &[u8]) -> Result<Judged> {
@@ -93,6 +131,8 @@ impl Kernel {
             self.guard.install(image)?;
             self.installed = Some(image.clone());
         }
+        // The first packet of a source, whatever was asked before.
+        self.guard.forget()?;
         let before = self.guard.counters(image.rules.len())?;
         let run = self.guard.test_run(frame, 1, None).context("the kernel doesn't run the frame")?;
         let counted = self.guard.counters(image.rules.len())?.since(&before);

@@ -23,6 +23,8 @@ pub mod engine;
 pub mod export;
 pub mod fault;
 pub mod frame;
+pub mod limits;
+pub mod model;
 pub mod net;
 pub mod own;
 pub mod policy;

@@ -2,10 +2,12 @@
 
 use ntpguard::{
     bpf::{Guard, Object},
-    compile::Hardening,
+    compile::{Hardening, Image},
+    limits::Clock,
+    model::Model,
     policy::Policy,
 };
-use ntpguard_common::{Action, Decision, Verdict, decide};
+use ntpguard_common::{Action, Decision, Verdict, decide, sources::Set};
 use ntpguard_tests::{
     fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
     golden::cases,
@@ -13,6 +15,7 @@ use ntpguard_tests::{
 };
 
 const FRAMES: usize = 100_000;
+const SOURCES: u32 = 64;
 /// A test run refuses frames without a whole Ethernet header.
 const SHORTEST: usize = 14;
 
@@ -30,18 +33,25 @@ fn host_and_kernel_agree_on_100_000_frames() {
             compile(fixture.map(path).as_deref(), dialect, hardening).unwrap()
         })
         .collect();
-    let (mut differing, mut judged, mut dropped) = (0, 0, 0);
+    let (mut differing, mut judged, mut dropped, mut kisses) = (0, 0, 0, 0);
     for (number, compiled) in policies.iter().enumerate() {
         let Compiled { image, policy, .. } = compiled;
-        let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
+        // So few places that sources have to go for others.
+        let mut guard = Guard::load(Object::Filter, image.rules.len(), SOURCES).unwrap();
         guard.install(image).unwrap();
+        let table = guard.sources().unwrap();
+        let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.seed());
         let frames = FRAMES / policies.len() + usize::from(number < FRAMES % policies.len());
         for _ in 0..frames {
             let frame = frame(&mut random, &seeds, policy);
-            let host = decide(frame.as_slice(), image);
             let before = guard.counters(usize::MAX).unwrap();
-            let action = guard.test_run(&frame, 1, None).unwrap().action;
+            let run = guard.test_run(&frame, 1, None).unwrap();
+            let action = run.action;
             let counted = guard.counters(usize::MAX).unwrap().since(&before);
+            if let Some(time) = judged_at(&frame, image, &model, table.values()) {
+                model.set(time);
+            }
+            let host = model.judge(image, &frame);
             let kernel: Vec<_> =
                 (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
             let expected = match host {
@@ -50,6 +60,12 @@ fn host_and_kernel_agree_on_100_000_frames() {
             };
             judged += expected.len();
             dropped += usize::from(host.action() == Action::Drop);
+            if let Decision::Judged(verdict) = host
+                && action == Action::Transmit
+            {
+                assert_eq!(model.kiss(&frame, verdict).as_ref(), Some(&run.frame));
+                kisses += 1;
+            }
             let agree = kernel.iter().map(|(index, _)| *index).eq(expected.iter().copied())
                 && action == host.action()
                 && kernel.iter().all(|(_, counter)| counter.packets == 1 && bytes_fit(counter.bytes, &frame));
@@ -61,11 +77,21 @@ fn host_and_kernel_agree_on_100_000_frames() {
         }
     }
     println!(
-        "{FRAMES} frames: {judged} to port 123, {dropped} dropped; host and kernel differ on {differing}"
+        "{FRAMES} frames: {judged} to port 123, {dropped} dropped, {kisses} kissed; host and kernel differ on {differing}"
     );
     assert_eq!(differing, 0);
     // Had the mutations lost the way to port 123, agreement would be worth nothing.
-    assert!(judged > FRAMES / 4 && dropped > FRAMES / 8);
+    assert!(judged > FRAMES / 4 && dropped > FRAMES / 8 && kisses > 10);
+}
+
+/// When the kernel judged a frame: its source's account tells, if it has one.
+fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
+    let Decision::Judged(Verdict { datagram: Some(datagram), .. }) = decide(frame, image) else {
+        return None;
+    };
+    let key = model.key(&datagram.source);
+    let set = &table[Set::number(key, table.len() as u32) as usize];
+    set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
 }
 
 /// Frames over a page come in several buffers, and what follows the IP packet there isn't counted.

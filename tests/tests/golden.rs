@@ -24,7 +24,7 @@ fn the_host_does_what_the_golden_packets_say() {
             Decision::NotNtp | Decision::Truncated => Expect::Untouched,
             Decision::Judged(verdict) => {
                 let cause =
-                    image.rules.get(verdict.rule as usize).and_then(|rule| rule.cause(verdict.reason));
+                    image.rules.get(verdict.rule.index as usize).and_then(|rule| rule.cause(verdict.reason));
                 Expect::Counted(verdict.reason, cause.map(|line| line.place.span.line))
             }
         };
@@ -45,7 +45,7 @@ fn the_kernel_does_what_the_golden_packets_say() {
         let (guard, image) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
             let Compiled { image, .. } =
                 compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
-            let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
+            let mut guard = Guard::load(Object::Filter, image.rules.len(), 1).unwrap();
             guard.install(&image).unwrap();
             (guard, image)
         });
@@ -57,6 +57,8 @@ fn the_kernel_does_what_the_golden_packets_say() {
 }
 
 fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
+    // Many cases share a source.
+    guard.forget().unwrap();
     let before = guard.counters(usize::MAX).unwrap();
     let result = guard
         .test_run(&case.frame, 1, case.linear)
@@ -97,15 +99,16 @@ fn a_new_policy_replaces_the_old_one_whole() {
     let images = ["hosting.conf", "lan.conf", "flags.conf", "pool.conf", "hosting.conf"]
         .map(|fixture| compile(Some(&path(fixture)), Dialect::Ntp426, Hardening::ALL).unwrap().image);
     let largest = images.iter().max_by_key(|image| image.rules.len()).unwrap();
-    let mut guard = Guard::load(Object::Filter, largest.rules.len()).unwrap();
+    let mut guard = Guard::load(Object::Filter, largest.rules.len(), 1).unwrap();
     for image in &images {
         guard.install(image).unwrap();
         for case in cases().iter().filter(|case| case.linear.is_none()) {
+            guard.forget().unwrap();
             let action = guard.test_run(&case.frame, 1, None).unwrap().action;
             assert_eq!(action, decide(case.frame.as_slice(), image).action(), "{}", case.name);
         }
     }
-    let mut small = Guard::load(Object::Filter, images[1].rules.len()).unwrap();
+    let mut small = Guard::load(Object::Filter, images[1].rules.len(), 1).unwrap();
     let refused = small.install(largest).unwrap_err().to_string();
     assert!(refused.contains("rules, and counters for"), "{refused}");
 }

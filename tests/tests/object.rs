@@ -36,9 +36,9 @@ fn bpftool_loads_it() {
 #[test]
 fn what_a_packet_costs() {
     let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
-    let mut guard = Guard::load(Object::Filter, image.rules.len()).unwrap();
+    let mut guard = Guard::load(Object::Filter, image.rules.len(), 1 << 12).unwrap();
     guard.install(&image).unwrap();
-    let mut floor = Guard::load(Object::Floor, image.rules.len()).unwrap();
+    let mut floor = Guard::load(Object::Floor, image.rules.len(), 1 << 12).unwrap();
     println!("verifier: {} instructions walked", guard.verified_instructions().unwrap());
 
     let monlist = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST).build();

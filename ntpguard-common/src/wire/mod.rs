@@ -63,6 +63,12 @@ struct Transport {
     jumbo: bool,
 }
 
+/// Where the network header is, in bytes from the frame's start; `None` when that lies past the bytes at hand.
+#[inline(always)]
+pub fn network_offset<P: Packet + ?Sized>(packet: &P) -> Option<usize> {
+    ethernet::network(packet).map(|network| network.offset)
+}
+
 /// Finds the datagram to port 123 in a frame, if it is one.
 #[inline(always)]
 pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {

@@ -7,7 +7,7 @@ use nix::{
     ifaddrs::getifaddrs,
     net::if_::{if_nameindex, if_nametoindex},
 };
-use std::{error::Error, io};
+use std::{error::Error, io, path::Path};
 
 /// include/uapi/linux/if_arp.h
 const ARPHRD_ETHER: u16 = 1;
@@ -42,6 +42,12 @@ pub struct Attached {
     pub mode: Mode,
     /// Why it is generic, though native was preferred.
     pub fallback: Option<String>,
+}
+
+/// Whether an interface can send what came in by it (XDP_TX). Generic XDP can everywhere, drivers of hardware do; of
+/// the drivers of virtual interfaces some do if the other end is set up for it (veth), some don't.
+pub fn transmits(interface: &str, mode: Mode) -> bool {
+    mode == Mode::Generic || Path::new("/sys/class/net").join(interface).join("device").exists()
 }
 
 /// The index of an interface, if there is one of this name now.

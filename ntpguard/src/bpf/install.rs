@@ -4,7 +4,10 @@
 //! names that slot. Replacing a slot's trie waits for a grace period (kernel/bpf/map_in_map.c,
 //! maybe_wait_bpf_programs), so no packet still reads what is replaced.
 
-use crate::compile::Image;
+use crate::{
+    compile::Image,
+    limits::{self, Clock},
+};
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, Pod,
@@ -14,12 +17,12 @@ use aya::{
     },
 };
 use ipnet::IpNet;
-use ntpguard_common::abi::{Gap, SLOTS, Settings};
+use ntpguard_common::abi::{Gap, Limits, SLOTS, Settings};
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
 
-pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
+pub(super) fn install(ebpf: &mut Ebpf, image: &Image, seed: [u64; 2]) -> Result<()> {
     let settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let slot = (Settings::from_word(settings.get(&0, 0)?).slot + 1) % SLOTS;
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -39,6 +42,13 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image) -> Result<()> {
             gaps.set(Gap::place(slot, is_v6, number), gap.to_words(), 0).context("GAPS can't be written")?;
         }
     }
+    let clock = Clock::of_kernel()?;
+    let mut limits: Array<_, Limits> = map(ebpf, "LIMITS")?.try_into()?;
+    limits
+        .set(slot, limits::limits(&image.limiter, &image.bounds, clock, seed), 0)
+        .context("LIMITS can't be written")?;
+    let mut decay: Array<_, [u32; Limits::DECAY]> = map(ebpf, "DECAY")?.try_into()?;
+    decay.set(slot, limits::decay(&image.limiter, clock), 0).context("DECAY can't be written")?;
     let mut settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let word = Settings { flags: image.flags, slot }.to_word();
     settings.set(0, word, 0).context("the new policy can't be put in force")

@@ -6,23 +6,32 @@
 mod attach;
 mod install;
 mod running;
+mod table;
 mod trace;
 
-pub use attach::{Attached, Mode, interface_index};
+pub use attach::{Attached, Mode, interface_index, transmits};
 pub use running::Running;
+pub use table::Table;
 
 use crate::{compile::Image, stats::Snapshot};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::{
     Ebpf, EbpfError, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{MapError, PerCpuArray},
+    maps::{Array, MapError, PerCpuArray},
     programs::{ProgramError, Xdp},
 };
+use nix::errno::Errno;
 use ntpguard_common::{
     Action, Reason,
     abi::{CAUSES, Counter},
+    heavy::Heavy,
+    sources::Set,
 };
-use std::{io, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io,
+    time::Duration,
+};
 
 /// The program's name in the object, and in `bpftool prog`.
 const PROGRAM: &str = "ntpguard";
@@ -54,19 +63,26 @@ pub struct Guard {
     ebpf: Ebpf,
     /// As many as the counters have room for.
     rules: usize,
+    /// The secret of the table of sources.
+    seed: [u64; 2],
 }
 
 impl Guard {
-    /// Loads the program, with room to count the hits of so many rules.
+    /// Loads the program, with room to count the hits of so many rules and to remember so many sources.
     ///
     /// # Errors
     /// No right to, or a kernel that refuses the program.
-    pub fn load(object: Object, rules: usize) -> Result<Self> {
+    pub fn load(object: Object, rules: usize, sources: u32) -> Result<Self> {
         let hits = u32::try_from(rules * CAUSES.len()).context("more rules than a map can count")?;
-        let mut ebpf =
-            EbpfLoader::new().map_max_entries("HITS", hits).load(object.bytes()).map_err(in_words)?;
+        let sets = Set::count(sources);
+        let mut loader = EbpfLoader::new();
+        loader.map_max_entries("HITS", hits).map_max_entries("SOURCES", sets);
+        loader.override_global("SETS", &sets, object != Object::Floor);
+        let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
         xdp(&mut ebpf)?.load().map_err(program_in_words)?;
-        Ok(Self { ebpf, rules })
+        let secret = RandomState::new();
+        let seed = [0, 1].map(|half: u32| secret.hash_one(half));
+        Ok(Self { ebpf, rules, seed })
     }
 
     /// Puts the image in force, both families and all settings at once.
@@ -80,7 +96,39 @@ impl Guard {
             image.rules.len(),
             self.rules
         );
-        install::install(&mut self.ebpf, image)
+        install::install(&mut self.ebpf, image, self.seed)
+    }
+
+    /// Forgets all sources.
+    ///
+    /// # Errors
+    /// The kernel refuses to write the table.
+    pub fn forget(&mut self) -> Result<()> {
+        let map =
+            self.ebpf.map_mut("SOURCES").ok_or_else(|| anyhow!("the object has no table of sources"))?;
+        let mut sets: Array<_, [u64; size_of::<Set>() / 8]> = map.try_into()?;
+        (0..sets.len()).try_for_each(|set| Ok(sets.set(set, [0; size_of::<Set>() / 8], 0)?))
+    }
+
+    /// The secret of the table of sources.
+    pub fn seed(&self) -> [u64; 2] {
+        self.seed
+    }
+
+    /// The table of sources.
+    ///
+    /// # Errors
+    /// The object has none, or the kernel refuses to map it.
+    pub fn sources(&self) -> Result<Table<Set>> {
+        Table::map(&self.ebpf, "SOURCES")
+    }
+
+    /// The table of those that may be limited most.
+    ///
+    /// # Errors
+    /// As [`Guard::sources`].
+    pub fn heavy(&self) -> Result<Table<Heavy>> {
+        Table::map(&self.ebpf, "HEAVY")
     }
 
     /// Attaches to an interface and says how.
@@ -134,12 +182,14 @@ impl Guard {
 }
 
 /// What a test run came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TestRun {
-    /// XDP_DROP or XDP_PASS.
+    /// XDP_DROP, XDP_PASS or XDP_TX.
     pub action: Action,
     /// Mean time for one run, in whole nanoseconds.
     pub duration: Duration,
+    /// The frame after it.
+    pub frame: Vec<u8>,
 }
 
 /// BPF_PROG_TEST_RUN.
@@ -150,8 +200,11 @@ fn test_run(program: &Xdp, frame: &[u8], repeat: u32, linear: Option<u32>) -> Re
         context[4..8].copy_from_slice(&length.to_ne_bytes());
         context
     });
+    // A kiss is no longer than its request.
+    let mut out = vec![0; frame.len()];
     let options = TestRunOptions {
         data_in: Some(frame),
+        data_out: Some(&mut out),
         ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
         repeat,
         ..Default::default()
@@ -160,9 +213,10 @@ fn test_run(program: &Xdp, frame: &[u8], repeat: u32, linear: Option<u32>) -> Re
     let action = match result.return_value {
         1 => Action::Drop,
         2 => Action::Pass,
+        3 => Action::Transmit,
         other => bail!("the program answered {other}"),
     };
-    Ok(TestRun { action, duration: result.duration })
+    Ok(TestRun { action, duration: result.duration, frame: out })
 }
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
@@ -188,7 +242,8 @@ fn program_in_words(error: ProgramError) -> anyhow::Error {
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
+    // Not EACCES, which is also the verifier's word for a bad access.
+    error.raw_os_error() == Some(Errno::EPERM as i32)
 }
 
 fn forbidden() -> anyhow::Error {

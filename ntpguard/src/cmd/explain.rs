@@ -6,13 +6,13 @@ use crate::{
     compile::{Hardening, Image, ImageRule},
     conf::{self, ConfFile},
     dialect::Daemon,
-    engine::{Engine, Judged},
+    engine::{Engine, Judged, Train},
     fault::{Blame as _, Fault},
     frame,
     policy::Policy,
     reading, resolve,
 };
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
 use ntpguard_common::{
     Action, Reason, decide,
@@ -24,6 +24,7 @@ use std::{
     io::{self, BufReader, Write as _},
     net::IpAddr,
     path::Path,
+    time::Duration,
 };
 
 /// Answers on standard output.
@@ -48,7 +49,8 @@ pub fn run(options: &cli::Explain) -> Result<(), Fault> {
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
     let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
     let frame = asked(options).configuration()?;
-    let judged = engine.judge(&image, &frame).environment()?;
+    let train = Train { count: options.repeat, every: options.every.unwrap_or_default() };
+    let judged = engine.judge_train(&image, &frame, train).environment()?;
     let answer = Answer::new(judged, &frame, &image, &policy, &read.conf, &engine);
     let mut out = io::stdout();
     match options.format {
@@ -141,12 +143,28 @@ fn vector(
     let policy = Policy::resolve(&conf, &unknown, own);
     let image = Image::compile(&policy, &conf, hardening);
     let frame = frame::build(source, port, &payload)?;
-    let judged = engine.judge(&image, &frame)?;
+    let judged = match repeat(&vector["repeat"])? {
+        Some(train) => Engine::Host.judge_train(&image, &frame, train)?,
+        None => engine.judge(&image, &frame)?,
+    };
     let mut answer = Answer::new(judged, &frame, &image, &policy, &conf, engine).json();
     if let Some(id) = vector.get("id") {
         answer["id"] = id.clone();
     }
     Ok(answer)
+}
+
+/// `repeat` of a vector: what becomes of the last packet is asked. On the host alone, where time is what is said.
+fn repeat(repeat: &Value) -> Result<Option<Train>> {
+    if repeat.is_null() {
+        return Ok(None);
+    }
+    let count = repeat["count"].as_u64().and_then(|count| u32::try_from(count).ok());
+    let every = repeat["interval_s"].as_f64().and_then(|every| Duration::try_from_secs_f64(every).ok());
+    match (count, every) {
+        (Some(count), Some(every)) => Ok(Some(Train { count, every })),
+        _ => bail!("`repeat` is no object with `count` and `interval_s`"),
+    }
 }
 
 /// A verdict with what is needed to tell it.
@@ -187,7 +205,7 @@ impl<'a> Answer<'a> {
         match reason.action() {
             // No line is to blame where the daemon has no mode 7.
             Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode7() => None,
-            Action::Drop => self.rule?.cause(reason),
+            Action::Drop | Action::Transmit => self.rule?.cause(reason),
             Action::Pass => self.rule?.lines.last(),
         }
     }
@@ -236,5 +254,6 @@ const fn verdict(action: Action) -> &'static str {
     match action {
         Action::Pass => "pass",
         Action::Drop => "drop",
+        Action::Transmit => "kod",
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     bpf::{self, Guard, Mode, Object},
-    cli,
+    cli::{self, Run},
     compile::Image,
     conf::ConfFile,
     diagnostic::Diagnostic,
@@ -70,7 +70,9 @@ impl Compiler<'_> {
     }
 
     fn image(&self, own: &[IpAddr]) -> Image {
-        Image::compile(&self.policy(own), self.conf, self.options.hardened.hardening())
+        let Run { interface, xdp_mode, hardened, limiting, .. } = self.options;
+        let transmits = interface.iter().all(|interface| bpf::transmits(interface, *xdp_mode));
+        Image::compile(&self.policy(own), self.conf, hardened.hardening()).bounded(limiting.bounds(transmits))
     }
 }
 
@@ -86,7 +88,7 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault>
 
     let (conf, image) = (compiler.conf, &compiler.image(&own));
     let object = if options.trace { Object::Trace } else { Object::Filter };
-    let mut guard = Guard::load(object, image.rules.len()).environment()?;
+    let mut guard = Guard::load(object, image.rules.len(), options.limiting.sources).environment()?;
     if options.trace {
         guard.trace(causes(conf, image)).environment()?;
     }

@@ -3,7 +3,7 @@
 use super::{
     Association, ConfFile, Place, Span, keywords,
     lexer::{Demand, Foreign, Word, words},
-    restrict,
+    limits, restrict,
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
@@ -88,6 +88,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
             });
         }
         "enable" | "disable" => switch(conf, line, &words),
+        "discard" | "limit" => limits::parse(conf, line, &words),
         "trustedkey" => conf.trusts_keys |= words.len() > 1,
         "includefile" => match words.get(1) {
             Some(path) => return Directive::Include(path.clone()),

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod keywords;
 mod lexer;
+mod limits;
 mod line;
 mod restrict;
 mod target;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
+pub use limits::Limiter;
 pub use restrict::{Action, Restrict};
 pub use target::{Family, Target};
 
@@ -68,7 +70,7 @@ pub struct Association {
 }
 
 /// A configuration: one file and those it includes, in reading order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConfFile {
     /// The daemon that it was read for.
     pub daemon: Daemon,
@@ -89,6 +91,8 @@ pub struct ConfFile {
     pub auth_off: Option<Place>,
     /// A `trustedkey` line: without one, no MAC is ever right, whatever keys there are.
     pub trusts_keys: bool,
+    /// The rate limiter's parameters.
+    pub limiter: Limiter,
     /// What an administrator should know.
     pub diagnostics: Vec<Diagnostic>,
     /// Some lines that the daemon may read are not in here: nothing may be dropped on account of the others.
@@ -108,6 +112,7 @@ impl ConfFile {
             monitor_off: None,
             auth_off: None,
             trusts_keys: false,
+            limiter: Limiter::default_of(daemon),
             diagnostics: Vec::new(),
             blind: false,
         }

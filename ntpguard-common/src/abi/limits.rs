@@ -1,0 +1,71 @@
+//! What the limiter, the kisses and the ceiling go by: the value of `LIMITS`.
+
+use crate::{Source, siphash::siphash};
+
+/// One policy's limits, on this machine's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Limits {
+    /// The key of the hash over addresses: random, and the same as long as the table lives.
+    pub seed: [u64; 2],
+    /// The bits of an IPv6 address that tell sources apart: its high and its low half.
+    pub mask_v6: [u64; 2],
+    /// The bits of an IPv4 address that do.
+    pub mask_v4: u32,
+    /// Ticks a second.
+    pub hz: u32,
+    /// By so many ticks the clock may be off between two packets; 0 if time is exact.
+    pub margin: u32,
+    /// After such a pause, in ticks, the daemon may have forgotten a source (`mru minage`); at most 2^16.
+    pub memory: u32,
+    /// So many bits of a time are less than a second, about.
+    pub second_shift: u32,
+    /// ntp.org: `discard minimum`, in seconds.
+    pub minimum: u32,
+    /// ntp.org: what a packet adds to the leak, 2^`discard average` seconds, in ticks.
+    pub head: u32,
+    /// ntp.org: where the leak is full, 8 times the head.
+    pub limit: u32,
+    /// NTPsec: from this score on a packet is refused for certain, in units of [`crate::limiter::ONE`].
+    pub refused: u32,
+    /// NTPsec: up to this score a refused packet gets a kiss (`limit average` + `limit kod`).
+    pub kissed: u32,
+    /// The poll exponent of a kiss is no less.
+    pub poll: u32,
+    /// Kisses in a second, at most.
+    pub kisses: u32,
+    /// `--max-rate`: time requests in a period, at most.
+    pub rate: u32,
+    /// `--max-rate`: so many bits of a time are less than a period.
+    pub period_shift: u32,
+}
+
+impl Limits {
+    /// How many factors the decay of NTPsec's score has: for each value of the low byte of a pause in ticks, and of
+    /// the byte before it. Each is e^(-ticks / (hz × burst)) × 2^31, rounded down.
+    pub const DECAY: usize = 512;
+
+    /// Under which key a source is remembered; never 0.
+    #[inline(always)]
+    pub fn key(&self, source: &Source) -> u64 {
+        let source = match *source {
+            Source::V4(address) => Source::V4((u32::from_be_bytes(address) & self.mask_v4).to_be_bytes()),
+            Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
+                let [high, low] = self.mask_v6;
+                let [a, b, c, d, e, f, g, h] =
+                    (u64::from_be_bytes([a, b, c, d, e, f, g, h]) & high).to_be_bytes();
+                let [i, j, k, l, m, n, o, p] =
+                    (u64::from_be_bytes([i, j, k, l, m, n, o, p]) & low).to_be_bytes();
+                Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+            }
+        };
+        let key = siphash(self.seed, &source);
+        if key == 0 { 1 } else { key }
+    }
+}
+
+const _: () = assert!(size_of::<Limits>() == 32 + 14 * 4 && align_of::<Limits>() == 8);
+
+// SAFETY: `#[repr(C)]`, integers only, no padding.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Limits {}

@@ -1,0 +1,85 @@
+//! Who is limited most: a table of candidates, one for each value of a hash.
+//!
+//! Where two sources meet, each packet of one takes a point from the other, and who has none left goes: a source that
+//! is limited more often than all others of its place together stays (R. S. Boyer, J S. Moore, "MJRTY", 1981).
+
+use crate::{Source, shared::Shared, source::halves};
+
+/// How many candidates.
+pub const CANDIDATES: u32 = 1 << 12;
+
+/// A candidate, as it lies in `HEAVY`: one cache line.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Heavy {
+    key: Shared,
+    /// At least so many of its packets were refused while it was here.
+    packets: Shared,
+    /// The halves of an IPv6 address; or 0 and an IPv4 address, which no IPv6 address is that can be a source.
+    high: Shared,
+    low: Shared,
+}
+
+const _: () = assert!(size_of::<Heavy>() == 64);
+
+impl Heavy {
+    /// The number of a key's place.
+    #[inline(always)]
+    pub const fn number(key: u64) -> u32 {
+        key as u32 & (CANDIDATES - 1)
+    }
+
+    /// One more packet was refused.
+    #[inline(always)]
+    pub fn count(&self, key: u64, source: &Source) {
+        let packets = self.packets.get();
+        if self.key.get() == key {
+            self.packets.set(packets + 1);
+        } else if packets > 1 {
+            self.packets.set(packets - 1);
+        } else {
+            self.packets.set(1);
+            self.key.set(key);
+            let [high, low] = match *source {
+                Source::V4(address) => [0, u64::from(u32::from_be_bytes(address))],
+                Source::V6(address) => halves(address),
+            };
+            self.high.set(high);
+            self.low.set(low);
+        }
+    }
+
+    /// The source and its packets, if there is one. Read while it changes, it may be another's address.
+    pub fn read(&self) -> Option<(Source, u64)> {
+        if self.key.get() == 0 {
+            return None;
+        }
+        let (high, low) = (self.high.get(), self.low.get());
+        let source = if high == 0 && low <= u64::from(u32::MAX) {
+            Source::V4((low as u32).to_be_bytes())
+        } else {
+            Source::V6((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+        };
+        Some((source, self.packets.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_majority_stays() {
+        let (often, seldom) = (Source::V4([192, 0, 2, 1]), Source::V6([0x20; 16]));
+        let heavy = Heavy::default();
+        assert_eq!(heavy.read(), None);
+        for turn in 0..300 {
+            if turn % 3 == 0 { heavy.count(7, &seldom) } else { heavy.count(5, &often) }
+        }
+        assert_eq!(heavy.read().map(|(source, _)| source), Some(often));
+        for _ in 0..200 {
+            heavy.count(7, &seldom);
+        }
+        assert_eq!(heavy.read().map(|(source, _)| source), Some(seldom));
+    }
+}

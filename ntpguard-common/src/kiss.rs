@@ -1,0 +1,209 @@
+//! The kiss-o'-death "RATE" (RFC 5905 §7.4): a request turned into the answer that the daemon would give.
+//!
+//! Contract: nobody gets a kiss whose packet the stack wouldn't have taken: both checksums are verified first. The
+//! answer is as long as the request, and has no byte in it that isn't the request's or ntpguard's own.
+
+use crate::{
+    abi::{Limits, Settings},
+    packet::{PacketMut, Wire},
+    wire::{self, ntp::TIME_HEADER_LEN},
+};
+use network_types::{
+    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    udp::UdpHdr,
+};
+
+/// The hop limit of the answer.
+const HOPS: u8 = 64;
+
+/// Turns the frame of a request into that of its kiss; `false`, and nothing is changed, if it isn't plain enough or not
+/// as it should be. `payload` is the UDP payload's offset. VLAN tags stay.
+#[inline(always)]
+pub fn turn<P: PacketMut + ?Sized, S: Sums>(
+    frame: &mut P,
+    payload: usize,
+    is_v6: bool,
+    settings: Settings,
+    limits: &Limits,
+    sums: &S,
+) -> bool {
+    // Where the IP header is, if it has no options and no extension headers follow.
+    let headers = UdpHdr::LEN + if is_v6 { Ipv6Hdr::LEN } else { Ipv4Hdr::LEN };
+    let Some(offset) = payload.checked_sub(headers) else { return false };
+    let Some([a, b, c, d, e, f, g, h, i, j, k, l]) = frame.load::<[u8; 12]>(0) else { return false };
+    // What came to many isn't answered by one of them.
+    if wire::network_offset(frame) != Some(offset) || (a | g) & 1 != 0 {
+        return false;
+    }
+    let turned = if is_v6 {
+        frame.at::<OverV6>(offset).is_some_and(|packet| packet.kiss(settings, limits, sums))
+    } else {
+        frame.at::<OverV4>(offset).is_some_and(|packet| packet.kiss(settings, limits, sums))
+    };
+    if turned && let Some(macs) = frame.at::<[u8; 12]>(0) {
+        *macs = [g, h, i, j, k, l, a, b, c, d, e, f];
+    }
+    turned
+}
+
+/// A time packet's header (RFC 5905 §7.3).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Time {
+    /// Leap indicator, version, mode.
+    first: u8,
+    stratum: u8,
+    poll: u8,
+    /// Precision, root delay, root dispersion.
+    root: [u8; 9],
+    refid: [u8; 4],
+    reference: [u8; 8],
+    origin: [u8; 8],
+    receive: [u8; 8],
+    transmit: [u8; 8],
+}
+
+/// A bare time packet over IPv4, without IP options.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct OverV4 {
+    ip: Ipv4Hdr,
+    udp: UdpHdr,
+    time: Time,
+}
+
+/// A bare time packet over IPv6, without extension headers.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct OverV6 {
+    ip: Ipv6Hdr,
+    udp: UdpHdr,
+    time: Time,
+}
+
+const _: () = assert!(size_of::<Time>() == TIME_HEADER_LEN && align_of::<Time>() == 1);
+const _: () = assert!(size_of::<OverV4>() == 76 && align_of::<OverV4>() == 1);
+const _: () = assert!(size_of::<OverV6>() == 96 && align_of::<OverV6>() == 1);
+
+// SAFETY: `#[repr(C)]`, bytes and headers of bytes, no padding.
+unsafe impl Wire for OverV4 {}
+// SAFETY: as above.
+unsafe impl Wire for OverV6 {}
+
+/// Adds up the 16-bit words of a header (RFC 1071), in the machine's byte order, which doesn't matter to the checksum.
+/// The kernel has a helper for it; a loop would have to be one that the verifier understands.
+pub trait Sums {
+    /// The sum, carries added in or not. T is an even number of bytes, without padding.
+    fn of<T>(&self, header: &T) -> u64;
+}
+
+/// An IP packet that can be answered.
+trait Request {
+    /// Turns it into its kiss; `false`, and nothing is changed, if it isn't as it should be.
+    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool;
+}
+
+impl Request for OverV4 {
+    #[inline(always)]
+    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool {
+        let Self { ip, udp, time } = self;
+        let length = (UdpHdr::LEN + TIME_HEADER_LEN) as u16;
+        let plain = ip.ihl() as usize == Ipv4Hdr::LEN && ip.tot_len() as usize == size_of::<OverV4>();
+        // Multicast and broadcast: nobody's own address.
+        if !plain || ip.dst_addr[0] >= 224 || udp.len() != length || folded(sums.of(ip)) != 0xffff {
+            return false;
+        }
+        let pseudo = sums.of(&ip.src_addr) + sums.of(&ip.dst_addr) + fixed(length);
+        // 0 says that there is none (RFC 768).
+        if udp.check != [0; 2] && !intact(pseudo, udp, time, sums) {
+            return false;
+        }
+        time.kiss(settings, limits);
+        (ip.src_addr, ip.dst_addr) = (ip.dst_addr, ip.src_addr);
+        ip.ttl = HOPS;
+        ip.check = [0; 2];
+        ip.check = (!folded(sums.of(ip))).to_ne_bytes();
+        answer(pseudo, udp, time, sums);
+        true
+    }
+}
+
+impl Request for OverV6 {
+    #[inline(always)]
+    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool {
+        let Self { ip, udp, time } = self;
+        let length = (UdpHdr::LEN + TIME_HEADER_LEN) as u16;
+        let plain = ip.next_hdr == IpProto::Udp as u8 && ip.payload_len() == length;
+        if !plain || ip.dst_addr[0] == 0xff || udp.len() != length {
+            return false;
+        }
+        let pseudo = sums.of(&ip.src_addr) + sums.of(&ip.dst_addr) + fixed(length);
+        if udp.check == [0; 2] || !intact(pseudo, udp, time, sums) {
+            return false;
+        }
+        time.kiss(settings, limits);
+        (ip.src_addr, ip.dst_addr) = (ip.dst_addr, ip.src_addr);
+        ip.hop_limit = HOPS;
+        answer(pseudo, udp, time, sums);
+        true
+    }
+}
+
+impl Time {
+    /// ntp_proto.c:fast_xmit with a restriction mask that has RES_KOD.
+    #[inline(always)]
+    fn kiss(&mut self, settings: Settings, limits: &Limits) {
+        let (version, mode) = (self.first & 0x38, self.first & 7);
+        let mode = match mode {
+            0 | 3 => 4,
+            // NTPsec reads a bare version 1 packet as a client's (ntp_proto.c:receive).
+            _ if settings.has(Settings::NTPSEC) => {
+                if version == 1 << 3 {
+                    4
+                } else {
+                    2
+                }
+            }
+            _ => 1,
+        };
+        self.first = 3 << 6 | version | mode;
+        self.stratum = 0;
+        if u32::from(self.poll) < limits.poll {
+            self.poll = limits.poll as u8;
+        }
+        self.refid = *b"RATE";
+        self.origin = self.transmit;
+        self.receive = self.transmit;
+    }
+}
+
+/// The part of a pseudo header that isn't an address (RFC 768, RFC 8200 §8.1).
+#[inline(always)]
+fn fixed(length: u16) -> u64 {
+    u64::from((IpProto::Udp as u16).to_be()) + u64::from(length.to_be())
+}
+
+/// Whether the UDP checksum is right.
+#[inline(always)]
+fn intact<S: Sums>(pseudo: u64, udp: &UdpHdr, time: &Time, sums: &S) -> bool {
+    folded(pseudo + sums.of(udp) + sums.of(time)) == 0xffff
+}
+
+/// Turns a UDP header around. The sum over the addresses stays as it was.
+#[inline(always)]
+fn answer<S: Sums>(pseudo: u64, udp: &mut UdpHdr, time: &Time, sums: &S) {
+    (udp.src, udp.dst) = (udp.dst, udp.src);
+    udp.check = [0; 2];
+    let check = !folded(pseudo + sums.of(udp) + sums.of(time));
+    // 0 would say that there is none.
+    udp.check = if check == 0 { [0xff; 2] } else { check.to_ne_bytes() };
+}
+
+/// Adds the carries in.
+#[inline(always)]
+const fn folded(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}

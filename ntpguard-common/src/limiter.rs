@@ -1,0 +1,155 @@
+//! The daemons' rate limiters, time as a parameter: ntp.org's headway and NTPsec's decaying score.
+//!
+//! Contract: what is refused here, the daemon would have refused. Time comes in ticks of a coarse clock and the
+//! daemon's own rounding has a phase that nobody else sees, so what is kept of a source is a lower bound of what the
+//! daemon holds against it; where that leaves doubt, the packet passes.
+//!
+//! The daemon counts more than is seen here (packets over other interfaces, those dropped for other reasons), and
+//! forgets no sooner than [`Limits::memory`] if its own list has room (semantics of a full list: it fails open).
+
+use crate::abi::{Limits, Settings};
+
+/// How many levels make one packet of NTPsec's score: its fixed point.
+pub const ONE: u32 = 1 << 14;
+
+/// What is held against a source, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// When its last packet came, in ticks; wraps around.
+    pub time: u32,
+    /// At least so much, up to [`Account::MAX_LEVEL`]. ntp.org: the leak, in ticks; NTPsec: the score times `burst`,
+    /// in units of [`ONE`].
+    pub level: u32,
+    /// ntp.org: the daemon's leak isn't only bounded by the level but equal to it.
+    pub exact: bool,
+    /// It sent before, with pauses, and kept to its limits (see [`crate::ceiling`]).
+    pub known: bool,
+}
+
+impl Account {
+    /// The highest level that a word has room for.
+    pub const MAX_LEVEL: u32 = (1 << 30) - 1;
+
+    /// As it lies in the table.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        let Self { time, level, exact, known } = self;
+        (time as u64) << 32 | (known as u64) << 31 | (exact as u64) << 30 | level as u64
+    }
+
+    /// The reverse of [`Account::to_word`].
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        let low = word as u32;
+        Self {
+            time: (word >> 32) as u32,
+            level: low & Self::MAX_LEVEL,
+            exact: low >> 30 & 1 != 0,
+            known: low >> 31 != 0,
+        }
+    }
+
+    /// That of a source from which this is the first packet. Both kinds serve it (ntp_monitor.c:ntp_monitor).
+    #[inline(always)]
+    pub const fn new(settings: Settings, now: u32) -> Self {
+        let level = if settings.has(Settings::NTPSEC) { ONE } else { 0 };
+        Self { time: now, level, exact: true, known: false }
+    }
+
+    /// Ticks since its last packet; 0 if another CPU has been faster.
+    #[inline(always)]
+    pub const fn pause(self, now: u32) -> u32 {
+        let pause = now.wrapping_sub(self.time);
+        if pause > u32::MAX / 2 { 0 } else { pause }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is served, or it may be.
+    Serve,
+    /// It is refused, and if the source's line says `kod` answered with a kiss.
+    Kiss,
+    /// It is refused in silence.
+    Refuse,
+}
+
+/// One more packet of a source. `kod`: the source's line says so. `decay` is a factor of the score, by its place in
+/// [`Limits::decay_table`].
+#[inline(always)]
+pub fn step(
+    settings: Settings,
+    limits: &Limits,
+    decay: impl Fn(u32) -> u32,
+    account: Account,
+    now: u32,
+    kod: bool,
+) -> (Outcome, Account) {
+    let pause = account.pause(now);
+    if pause >= limits.memory {
+        (Outcome::Serve, Account { known: account.known, ..Account::new(settings, now) })
+    } else if settings.has(Settings::NTPSEC) {
+        let level = scored(account.level, pause, decay);
+        let outcome = if level < limits.refused {
+            Outcome::Serve
+        } else if level <= limits.kissed {
+            Outcome::Kiss
+        } else {
+            Outcome::Refuse
+        };
+        (outcome, Account { time: now, level, ..account })
+    } else {
+        headway(settings, limits, account, now, kod)
+    }
+}
+
+/// NTPsec's score after a pause and one more packet, rounded down (ntp_monitor.c:ntp_monitor: `score *=
+/// expf(-since_last/decay_time)`, `score += 1.0/decay_time`).
+#[inline(always)]
+fn scored(level: u32, pause: u32, decay: impl Fn(u32) -> u32) -> u32 {
+    // Two factors, for the pause's low byte and its next; a longer pause is no shorter than the memory.
+    let factor = (u64::from(decay(pause & 0xff)) * u64::from(decay(0x100 | (pause >> 8 & 0xff)))) >> 31;
+    let level = ((u64::from(level) * factor) >> 31) as u32 + ONE;
+    if level > Account::MAX_LEVEL { Account::MAX_LEVEL } else { level }
+}
+
+/// ntp.org's leaky bucket (ntp_monitor.c:ntp_monitor). `leak` drains by a second a second; a packet that is served
+/// adds `head` less 2 s; one that comes too early or finds the bucket full sets it to `limit + head`, and is refused
+/// with a kiss if the leak was under `limit`.
+///
+/// 4.2.8 rounds the time between two packets to the nearest second, each pause by itself. 4.2.6 takes the difference
+/// of a counter of seconds, whose phase f is hidden: leak - f drains steadily, and the level is a lower bound of
+/// leak - f + 1 s.
+#[inline(always)]
+fn headway(settings: Settings, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
+    let Limits { hz, margin, head, limit, .. } = *limits;
+    let pause = account.pause(now);
+    // At most so many seconds, for the daemon; and whether they can't be less.
+    let (interval, drained, certain) = if settings.has(Settings::NTP_428) {
+        let rounded = pause + margin + hz / 2;
+        let interval = rounded.checked_div(hz).unwrap_or(0);
+        (interval, interval * hz, rounded - interval * hz >= 2 * margin)
+    } else {
+        let interval = (pause + margin + hz - 1).checked_div(hz).unwrap_or(0);
+        (interval, pause, margin == 0 && interval * hz == pause)
+    };
+    let exact = account.exact && certain;
+    let slack = if exact || settings.has(Settings::NTP_428) { 0 } else { margin + 1 };
+    let level = account.level.saturating_sub(drained);
+    let too_early = interval + 1 < limits.minimum;
+    let full = level >= limit - head + slack;
+    let (outcome, level, exact) = if !too_early && !full {
+        (Outcome::Serve, (level + head).saturating_sub(2 * hz), exact)
+    } else if level >= limit + slack {
+        (Outcome::Refuse, level, exact)
+    } else if exact {
+        (Outcome::Kiss, limit + head, true)
+    } else {
+        // Refused for certain, but with a kiss or without: the daemon decides, once a second, for a kiss alone.
+        let second = (account.time ^ now) >> limits.second_shift != 0;
+        let outcome = if kod && second { Outcome::Serve } else { Outcome::Refuse };
+        (outcome, if level > limit { level } else { limit }, false)
+    };
+    (outcome, Account { time: now, level, exact, known: account.known })
+}

@@ -1,0 +1,158 @@
+//! The rate limiter's parameters: `discard` of ntp.org's ntpd, `limit` of NTPsec's.
+
+use super::{ConfFile, lexer::Word, line::Line};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    dialect::{Daemon, Dialect},
+};
+
+/// What `limited` means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limiter {
+    /// ntp.org: a headway between packets (`discard`; ntp_monitor.c:ntp_monitor).
+    Headway {
+        /// `average`: the headway that a source has to keep on average, as the exponent of a power of two in seconds.
+        average: u32,
+        /// `minimum`: what it always has to keep, in seconds; 4.2.6 has it as an exponent.
+        minimum: u32,
+    },
+    /// NTPsec: a score that decays (`limit`; ntp_monitor.c:ntp_monitor).
+    Score {
+        /// `average`: packets a second.
+        average: f64,
+        /// `burst`: the time in seconds in which the score decays to 1/e.
+        burst: f64,
+        /// `kod`: up to so many packets a second above the average there are kisses.
+        kod: f64,
+    },
+    /// A value that the daemon takes, and what it then does hangs on how it was built: nothing is limited here.
+    Unknown,
+}
+
+impl Limiter {
+    /// Without a line.
+    pub const fn default_of(daemon: Daemon) -> Self {
+        match daemon.dialect {
+            // ntp_monitor.c: `ntp_minpoll` 3, `ntp_minpkt` 1 in 4.2.6 and 2 in 4.2.8.
+            Dialect::Ntp426 | Dialect::Ntp428 => Self::Headway { average: 3, minimum: 2 },
+            // ntp_monitor.c: `mon_data`.
+            Dialect::NtpSec => Self::Score { average: 1.0, burst: 20.0, kod: 0.5 },
+        }
+    }
+
+    /// Sets one parameter.
+    fn set(&mut self, parameter: &str, value: &str, daemon: Daemon) {
+        match self {
+            Self::Score { average, burst, kod } => {
+                let place = match parameter {
+                    "average" => average,
+                    "burst" => burst,
+                    _ => kod,
+                };
+                match value.parse() {
+                    Ok(value) => *place = value,
+                    Err(_) => *self = Self::Unknown,
+                }
+            }
+            Self::Headway { average, minimum } => {
+                let value: Option<i32> = value.parse().ok();
+                match (parameter, value) {
+                    // Out of range, 4.2.8 says so and keeps what it had (ntp_config.c:config_access).
+                    ("average", Some(value)) if daemon.dialect == Dialect::Ntp428 => {
+                        *average = u8::try_from(value).map_or(*average, u32::from);
+                    }
+                    ("average", Some(value @ 0..)) => *average = value as u32,
+                    // In 4.2.6 a power of two, whose shift C leaves undefined from 31 on.
+                    ("minimum", Some(value @ 0..=30)) if daemon.dialect == Dialect::Ntp426 => {
+                        *minimum = 1 << value;
+                    }
+                    ("minimum", Some(value)) if daemon.dialect == Dialect::Ntp428 => {
+                        *minimum = value.max(0) as u32;
+                    }
+                    ("monitor", _) => (),
+                    _ => *self = Self::Unknown,
+                }
+            }
+            Self::Unknown => (),
+        }
+    }
+}
+
+/// Reads the words after `discard` or `limit`: pairs of a parameter and a number. The pairs before a word that is no
+/// parameter take effect; one without its number takes the whole line with it (ntp_parser.y:discard_option).
+pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+    let daemon = conf.daemon;
+    let mut limiter = conf.limiter;
+    let is_parameter = |word: &Word| match daemon.dialect {
+        Dialect::NtpSec => ["average", "burst", "kod"].iter().any(|parameter| word.is(parameter)),
+        _ => ["average", "minimum", "monitor"].iter().any(|parameter| word.is(parameter)),
+    };
+    let is_value = |word: &Word| if daemon.is_ntpsec() { word.is_number() } else { word.is_integer() };
+    let mut rest = &words[1..];
+    let mut tell = |word: &Word, message: String| {
+        conf.diagnostics.push(Diagnostic::at(Code::Misplaced, line.at(word), message));
+    };
+    if rest.is_empty() {
+        tell(&words[0], format!("`{}` without parameters: the daemon drops it", words[0].text));
+    }
+    while let [parameter, after @ ..] = rest {
+        if !is_parameter(parameter) {
+            let what = if words[1] == *parameter { "the line" } else { "it and what follows" };
+            tell(parameter, format!("`{}` can't be limited: the daemon drops {what}", parameter.text));
+            break;
+        }
+        match after {
+            [value, after @ ..] if is_value(value) => {
+                limiter.set(&parameter.text, &value.text, daemon);
+                rest = after;
+            }
+            _ => {
+                tell(parameter, format!("`{}` needs a number: the daemon drops the line", parameter.text));
+                return;
+            }
+        }
+    }
+    conf.limiter = limiter;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_line_sets_the_limiter() {
+        let read = |text: &str, dialect| {
+            let conf =
+                crate::conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
+            (conf.limiter, conf.diagnostics.len())
+        };
+        let headway = |average, minimum| Limiter::Headway { average, minimum };
+        let score = |average, burst, kod| Limiter::Score { average, burst, kod };
+        use Dialect::{Ntp426, Ntp428, NtpSec};
+        for (text, dialect, limiter, found) in [
+            ("", Ntp426, headway(3, 2), 0),
+            ("", Ntp428, headway(3, 2), 0),
+            ("", NtpSec, score(1.0, 20.0, 0.5), 0),
+            // The same word, two units.
+            ("discard average 5 minimum 3 monitor 100", Ntp426, headway(5, 8), 0),
+            ("discard average 5 minimum 3 monitor 100", Ntp428, headway(5, 3), 0),
+            ("discard average 5\ndiscard minimum 0\ndiscard average 4", Ntp428, headway(4, 0), 0),
+            ("discard average 256 minimum -1", Ntp428, headway(3, 0), 0),
+            ("discard average -1", Ntp426, Limiter::Unknown, 0),
+            ("discard minimum 31", Ntp426, Limiter::Unknown, 0),
+            ("limit average 2 burst 10.5 kod .25", NtpSec, score(2.0, 10.5, 0.25), 0),
+            // What stands before a word that can't follow counts; a parameter without its number takes the line along.
+            ("discard average 5 burst 3", Ntp428, headway(5, 2), 1),
+            ("discard average 5 minimum", Ntp428, headway(3, 2), 1),
+            ("discard average 5.0", Ntp428, headway(3, 2), 1),
+            ("limit average 2 kod often", NtpSec, score(1.0, 20.0, 0.5), 1),
+            ("limit", NtpSec, score(1.0, 20.0, 0.5), 1),
+            // The other daemon's word.
+            ("limit average 2", Ntp428, headway(3, 2), 1),
+            ("discard average 2", NtpSec, score(1.0, 20.0, 0.5), 1),
+        ] {
+            assert_eq!(read(text, dialect), (limiter, found), "{dialect}: {text}");
+        }
+    }
+}

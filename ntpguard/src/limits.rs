@@ -1,0 +1,138 @@
+//! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS` and `DECAY`.
+
+use crate::conf::Limiter;
+use anyhow::{Context as _, Result, ensure};
+use nix::time::{ClockId, clock_getres};
+use ntpguard_common::{
+    abi::{self, Settings},
+    limiter::{Account, ONE},
+};
+
+/// `mru minage`: a source that has been silent for so many seconds, the daemon may have forgotten.
+const MEMORY: u32 = 64;
+
+/// ntp.org: with a headway of 2^11 seconds and more, nothing is limited here.
+const MAX_AVERAGE: u32 = 10;
+
+/// A clock that counts ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Ticks a second: even, 100 to 1024.
+    pub hz: u32,
+    /// By so many ticks the time between two packets may be off.
+    pub margin: u32,
+}
+
+impl Clock {
+    /// Time as a model has it.
+    pub const IDEAL: Self = Self { hz: 1000, margin: 0 };
+
+    /// The kernel's jiffies, which the coarse clocks count. Two packets' times are each off by less than a tick.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn of_kernel() -> Result<Self> {
+        let tick =
+            clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel doesn't tell its tick")?;
+        let hz = 1_000_000_000 / tick.tv_nsec().max(1);
+        ensure!((100..=1024).contains(&hz), "a clock of {hz} Hz is out of the ordinary");
+        Ok(Self { hz: hz as u32, margin: 2 })
+    }
+}
+
+/// What ntpguard limits beside the daemon's limiter, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Time requests a second, of all sources together.
+    pub max_rate: Option<u32>,
+    /// Kisses a second that ntpguard sends; `None` leaves them to the daemon.
+    pub kisses: Option<u32>,
+    /// Sources are told apart by so many bits of an IPv4 address.
+    pub prefix_v4: u8,
+    /// And of an IPv6 address.
+    pub prefix_v6: u8,
+}
+
+impl Default for Bounds {
+    /// As the daemon does it alone, and all kisses one would like.
+    fn default() -> Self {
+        Self { max_rate: None, kisses: Some(u32::MAX), prefix_v4: 32, prefix_v6: 128 }
+    }
+}
+
+impl Bounds {
+    /// Their bits in [`Settings`].
+    pub const fn flags(&self) -> u32 {
+        let ceiling = if self.max_rate.is_some() { Settings::CEILING } else { 0 };
+        let kisses = if self.kisses.is_some() { Settings::KISSES } else { 0 };
+        ceiling | kisses
+    }
+}
+
+/// Whether ntpguard can do what a limiter does.
+pub fn enforced(limiter: &Limiter) -> bool {
+    match *limiter {
+        Limiter::Unknown => false,
+        Limiter::Headway { average, .. } => average <= MAX_AVERAGE,
+        Limiter::Score { average, burst, .. } => {
+            let packets = average * burst;
+            burst > 0.0 && packets > 0.0 && packets < f64::from(Account::MAX_LEVEL / ONE)
+        }
+    }
+}
+
+/// A limiter on a clock. `seed` is the secret of the table of sources.
+pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: [u64; 2]) -> abi::Limits {
+    let Clock { hz, margin } = clock;
+    // The power of two next to so many ticks.
+    let shift = |ticks: f64| ticks.log2().round().max(0.0) as u32;
+    let second_shift = shift(f64::from(hz));
+    let in_period = |rate: u32, shift: u32| (u64::from(rate) << shift).div_ceil(u64::from(hz)) as u32;
+    // Some tens of milliseconds, but long enough for some packets.
+    let max_rate = bounds.max_rate.unwrap_or(0);
+    let period_shift = (shift(f64::from(hz) / 32.0)..second_shift)
+        .find(|shift| in_period(max_rate, *shift) >= 32)
+        .unwrap_or(second_shift);
+    let mask = |prefix: u8| u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+    let mask_v6 = mask(bounds.prefix_v6);
+    let common = abi::Limits {
+        seed,
+        mask_v4: (mask(bounds.prefix_v4) >> 96) as u32,
+        mask_v6: [(mask_v6 >> 64) as u64, mask_v6 as u64],
+        hz,
+        margin,
+        memory: MEMORY * hz,
+        second_shift,
+        kisses: bounds.kisses.map_or(0, |kisses| in_period(kisses, second_shift)),
+        rate: in_period(max_rate, period_shift),
+        period_shift,
+        ..Default::default()
+    };
+    match *limiter {
+        Limiter::Unknown => common,
+        _ if !enforced(limiter) => common,
+        Limiter::Headway { average, minimum } => {
+            let head = hz << average;
+            abi::Limits { minimum, head, limit: 8 * head, poll: average, ..common }
+        }
+        Limiter::Score { average, burst, kod } => {
+            // The daemon's single precision rounds each packet, and the clock dates each a little off.
+            let rounding = 1.0 + (1.0 + average) * burst / f64::from(1 << 24) + 1.0 / f64::from(1 << 16);
+            let dating = (f64::from(margin) / (f64::from(hz) * burst)).exp();
+            let level = |packets: f64| (packets * f64::from(ONE)).min(f64::from(Account::MAX_LEVEL));
+            let refused = level(average * burst * rounding * dating).ceil() as u32 + 1;
+            let kissed = level((average + kod) * burst) as u32;
+            abi::Limits { refused, kissed, poll: 3, ..common }
+        }
+    }
+}
+
+/// The factors by which NTPsec's score decays ([`abi::Limits::DECAY`]).
+pub fn decay(limiter: &Limiter, clock: Clock) -> [u32; abi::Limits::DECAY] {
+    let Limiter::Score { burst, .. } = *limiter else { return [0; abi::Limits::DECAY] };
+    let factor = |ticks: usize| {
+        let factor = (-(ticks as f64) / (f64::from(clock.hz) * burst)).exp();
+        (factor * f64::from(1_u32 << 31)) as u32
+    };
+    std::array::from_fn(|place| if place < 256 { factor(place) } else { factor((place - 256) * 256) })
+}

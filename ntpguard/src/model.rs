@@ -1,0 +1,150 @@
+//! The limiter's books on the host: the same code as in the kernel, on a clock that is set by hand.
+
+use crate::{
+    compile::Image,
+    limits::{self, Clock},
+};
+use ntpguard_common::{
+    Books, Decision, Reason, Source, Verdict,
+    abi::Limits,
+    ceiling::{Ceiling, Kisses},
+    decide,
+    heavy::{CANDIDATES, Heavy},
+    kiss::{self, Sums},
+    limit,
+    sources::Set,
+};
+use std::{cell::Cell, time::Duration};
+
+/// A guard that is nowhere.
+pub struct Model {
+    limits: Limits,
+    decay: [u32; Limits::DECAY],
+    sets: Vec<Set>,
+    heavy: Vec<Heavy>,
+    ceiling: Ceiling,
+    kisses: Kisses,
+    now: Cell<u32>,
+    random: Cell<u64>,
+}
+
+impl Model {
+    /// One that has seen nothing yet, with room for so many sources, a power of two.
+    pub fn new(image: &Image, clock: Clock, sources: u32) -> Self {
+        let sets = Set::count(sources);
+        Self {
+            limits: limits::limits(&image.limiter, &image.bounds, clock, [0; 2]),
+            decay: limits::decay(&image.limiter, clock),
+            sets: (0..sets).map(|_| Set::default()).collect(),
+            heavy: (0..CANDIDATES).map(|_| Heavy::default()).collect(),
+            ceiling: Ceiling::default(),
+            kisses: Kisses::default(),
+            // No time that a state begins with.
+            now: Cell::new(1 << 20),
+            random: Cell::new(0x6e74_7067_7561_7264),
+        }
+    }
+
+    /// With the secret of another table.
+    #[must_use]
+    pub fn seeded(mut self, seed: [u64; 2]) -> Self {
+        self.limits.seed = seed;
+        self
+    }
+
+    /// Under which key it remembers a source.
+    pub fn key(&self, source: &Source) -> u64 {
+        self.limits.key(source)
+    }
+
+    /// Judges a frame now.
+    pub fn judge(&self, image: &Image, frame: &[u8]) -> Decision {
+        match decide(frame, image) {
+            Decision::Judged(verdict) if limit::concerns(verdict) => {
+                let limited = limit::limit(verdict, self);
+                let kissed = limited.reason != Reason::Kod || self.kiss(frame, verdict).is_some();
+                Decision::Judged(if kissed { limited } else { verdict })
+            }
+            decision => decision,
+        }
+    }
+
+    /// The kiss that answers a frame; `None` if only the daemon can give it.
+    pub fn kiss(&self, frame: &[u8], verdict: Verdict) -> Option<Vec<u8>> {
+        let datagram = verdict.datagram?;
+        let mut frame = frame.to_vec();
+        let is_v6 = matches!(datagram.source, Source::V6(_));
+        let (settings, limits) = (verdict.settings, &self.limits);
+        kiss::turn(frame.as_mut_slice(), datagram.payload, is_v6, settings, limits, &Plain).then_some(frame)
+    }
+
+    /// Lets time pass, to the tick below.
+    pub fn pass(&self, time: Duration) {
+        let ticks = time.as_nanos() * u128::from(self.limits.hz) / 1_000_000_000;
+        self.now.set(self.now.get().wrapping_add(ticks as u32));
+    }
+
+    /// Sets the clock.
+    pub fn set(&self, now: u32) {
+        self.now.set(now);
+    }
+
+    /// The table of sources.
+    pub fn sets(&self) -> &[Set] {
+        &self.sets
+    }
+}
+
+/// A sum word by word.
+struct Plain;
+
+impl Sums for Plain {
+    fn of<T>(&self, header: &T) -> u64 {
+        let bytes = std::ptr::from_ref(header).cast::<[u8; 2]>();
+        let word = |place| {
+            // SAFETY: T is an even number of bytes, without padding.
+            u64::from(u16::from_ne_bytes(unsafe { bytes.add(place).read() }))
+        };
+        (0..size_of::<T>() / 2).map(word).sum()
+    }
+}
+
+impl Books for Model {
+    fn limits(&self, _slot: u32) -> Option<&Limits> {
+        Some(&self.limits)
+    }
+
+    fn decay(&self, _slot: u32, place: u32) -> u32 {
+        self.decay[place as usize]
+    }
+
+    fn now(&self) -> u32 {
+        self.now.get()
+    }
+
+    fn random(&self) -> u32 {
+        // xorshift64*: the same on every run.
+        let mut word = self.random.get();
+        word ^= word >> 12;
+        word ^= word << 25;
+        word ^= word >> 27;
+        self.random.set(word);
+        (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    fn set(&self, key: u64) -> Option<&Set> {
+        self.sets.get(Set::number(key, self.sets.len() as u32) as usize)
+    }
+
+    fn heavy(&self, key: u64) -> Option<&Heavy> {
+        self.heavy.get(Heavy::number(key) as usize)
+    }
+
+    fn ceiling(&self) -> Option<&Ceiling> {
+        Some(&self.ceiling)
+    }
+
+    fn kisses(&self) -> Option<&Kisses> {
+        Some(&self.kisses)
+    }
+}
