@@ -11,3 +11,4 @@ pub mod guard;
 pub mod netns;
 pub mod ntpd;
 pub mod random;
+pub mod train;

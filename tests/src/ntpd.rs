@@ -39,7 +39,7 @@ impl<'a> Ntpd<'a> {
         let mut file = in_memory("ntp.conf")?;
         file.write_all(format!("{LAB_LINES}{conf}").as_bytes())?;
         let log = in_memory("ntpd.log")?;
-        let mut command = netns.command(installed("usr/sbin/ntpd")?);
+        let mut command = netns.command(installed("ntpsec/usr/sbin/ntpd")?);
         command.arg("-n").arg("-c").arg(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let no_clock = no_clock()?;
@@ -80,7 +80,7 @@ impl<'a> Ntpd<'a> {
     pub fn ntpq(&self, query: &str) -> Result<String> {
         let mut command = self.netns.command("python3");
         // Debian's interpreter has Debian's modules, whichever one stands first on the path.
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("usr/bin/ntpq")?);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("ntpsec/usr/bin/ntpq")?);
         let output = command.args(["-c", query, "127.0.0.1"]).output().context("can't run ntpq")?;
         let said = [&output.stdout[..], &output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -120,14 +120,26 @@ impl Drop for Ntpd<'_> {
     }
 }
 
-/// A file of the package that `cargo xtask setup` unpacks, without installing it: an installed ntpsec would start,
+/// A file of the packages that `cargo xtask setup` unpacks, without installing it: an installed ntpsec would start,
 /// steer this machine's clock, and push out its own time service.
 fn installed(file: &str) -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab/ntpsec").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab").join(file);
     if !path.exists() {
         bail!("{} is missing: run `cargo xtask setup`", path.display());
     }
     Ok(path)
+}
+
+/// What NTPsec's client says of a server that it asks once, from a namespace.
+///
+/// # Errors
+/// It isn't installed.
+pub fn ntpdig(netns: &Netns, server: &str) -> Result<String> {
+    let mut command = netns.command("python3");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("ntpdig/usr/bin/ntpdig")?);
+    let output = command.args(["-d", "-t", "1", server]).output().context("can't run ntpdig")?;
+    let said = [&output.stdout[..], &output.stderr].concat();
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// A file that is gone with its last descriptor.

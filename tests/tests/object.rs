@@ -7,7 +7,7 @@ use ntpguard::{
 };
 use ntpguard_common::{Action, Decision, decide};
 use ntpguard_tests::{
-    fixture::{compile, path},
+    fixture::{DIALECTS, compile, path},
     frame::{Frame, payload},
 };
 use std::{fs, process::Command};
@@ -62,6 +62,29 @@ fn what_a_packet_costs() {
             "{name}: {with} ns, bare XDP_DROP {without} ns: {} ns over it",
             with.saturating_sub(without)
         );
+    }
+}
+
+/// As above: a source over its limit, again and again, which nothing but its account is needed for.
+#[test]
+fn what_a_limited_source_costs() {
+    let files = tempfile::tempdir().unwrap();
+    let conf = files.path().join("ntp.conf");
+    fs::write(&conf, "restrict default limited nomodify noquery\n").unwrap();
+    let mut floor = Guard::load(Object::Floor, 1, 1).unwrap();
+    for dialect in DIALECTS {
+        let image = compile(Some(&conf), dialect, Hardening::ALL).unwrap().image;
+        let mut guard = Guard::load(Object::Filter, image.rules.len(), 1 << 18).unwrap();
+        guard.install(&image).unwrap();
+        for source in ["203.0.113.7", "2001:db8::7"] {
+            let frame = Frame::from(source, 40000).payload(&payload::time(3, 4)).build();
+            // Over the limit of every daemon, and of what any takes for doubt.
+            guard.test_run(&frame, 1000, None).unwrap();
+            assert_eq!(guard.test_run(&frame, 1, None).unwrap().action, Action::Drop);
+            let (with, without) = alternate(&mut guard, &mut floor, &frame);
+            let over = with.saturating_sub(without);
+            println!("{dialect}, {source} limited: {with} ns, bare XDP_DROP {without} ns: {over} ns over it");
+        }
     }
 }
 

@@ -153,6 +153,13 @@ fn missing(purpose: Purpose) -> Vec<Need> {
             Box::new(move || unpack("ntpsec", &ntpsec)),
         );
     }
+    let ntpdig = lab().join("ntpdig");
+    if purpose == Purpose::Test && !ntpdig.join("usr/bin/ntpdig").exists() {
+        need(
+            "NTPsec's client, unpacked under target/lab".into(),
+            Box::new(move || unpack("ntpsec-ntpdig", &ntpdig)),
+        );
+    }
     if purpose == Purpose::Test {
         for series in kernel::ALL.into_iter().filter(|series| series.image().is_none()) {
             let what = format!("Debian's kernel {}, unpacked under target/lab", series.name());

@@ -4,12 +4,16 @@
 //! update; dropping the guard detaches it from every interface.
 
 mod attach;
+#[cfg(feature = "lab")]
+mod flood;
 mod install;
 mod running;
 mod table;
 mod trace;
 
 pub use attach::{Attached, Mode, interface_index, transmits};
+#[cfg(feature = "lab")]
+pub use flood::Flood;
 pub use running::Running;
 pub use table::Table;
 
@@ -45,6 +49,9 @@ pub enum Object {
     Trace,
     /// A bare XDP_DROP: what measurements subtract.
     Floor,
+    /// Frames from random sources: what measurements are driven with.
+    #[cfg(feature = "lab")]
+    Flood,
 }
 
 impl Object {
@@ -53,6 +60,8 @@ impl Object {
         match self {
             Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
+            #[cfg(feature = "lab")]
+            Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
             Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
         }
     }

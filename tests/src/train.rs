@@ -1,0 +1,60 @@
+//! Trains of requests at a steady rate, and what comes back of each kind.
+
+use crate::{frame::payload, netns::Netns};
+use anyhow::{Context as _, Result};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Requests sent.
+    pub sent: u64,
+    /// Time.
+    pub times: u64,
+    /// Kisses: stratum 0, "RATE".
+    pub kisses: u64,
+}
+
+/// Sends client requests from an address to port 123, so many, at so many a second.
+///
+/// # Errors
+/// The address isn't one of the namespace's.
+pub fn send(netns: &Netns, from: &str, to: &str, rate: u32, count: u32) -> Result<Answers> {
+    let (from, to): (IpAddr, IpAddr) = (from.parse()?, to.parse()?);
+    netns.enter(|| {
+        let socket =
+            UdpSocket::bind(SocketAddr::new(from, 0)).with_context(|| format!("{from} isn't ours"))?;
+        socket.connect(SocketAddr::new(to, 123))?;
+        socket.set_nonblocking(true)?;
+        let (start, mut answers) = (Instant::now(), Answers::default());
+        let last = Duration::from_millis(500);
+        for number in 0..count {
+            let due = start + Duration::from_secs(1) * number / rate;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            receive(&socket, &mut answers)?;
+            // Full queues lose what they would on a wire.
+            answers.sent += u64::from(socket.send(&payload::time(3, 4)).is_ok());
+        }
+        thread::sleep(last);
+        receive(&socket, &mut answers)?;
+        Ok(answers)
+    })
+}
+
+fn receive(socket: &UdpSocket, answers: &mut Answers) -> Result<()> {
+    let mut buffer = [0; 512];
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(48..) if buffer[1] == 0 && &buffer[12..16] == b"RATE" => answers.kisses += 1,
+            Ok(_) => answers.times += 1,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
