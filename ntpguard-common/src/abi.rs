@@ -9,7 +9,6 @@
 //! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                                    |
 //! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
 //! | `LIMITS`   | array, 2                   | slot → [`Limits`]                                    |
-//! | `DECAY`    | array, 2                   | slot → [`Limits::DECAY`] factors                     |
 //! | `SOURCES`  | array                      | [`crate::sources::Set::number`] → [`crate::sources::Set`] |
 //! | `HEAVY`    | array                      | [`crate::heavy::Heavy::number`] → [`crate::heavy::Heavy`] |
 //! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
@@ -86,13 +85,11 @@ impl Settings {
 pub struct Rule {
     /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
     pub flags: u32,
-    /// Its place among the counters in `HITS` (see [`hit`]); [`Rule::NONE`]'s if it has none.
+    /// Its place among the counters in `HITS` (see [`hit`]); [`Verdict::NO_RULE`] if it has none.
     pub index: u32,
 }
 
 impl Rule {
-    /// Where none was asked.
-    pub const NONE: Self = Self { flags: 0, index: u32::MAX };
     /// `ignore`: nothing passes.
     pub const IGNORE: u32 = 1;
     /// `noserve`: modes 0 to 5 are dropped.
@@ -241,7 +238,7 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
     // CAUSES lie side by side in the table of reasons: one compare, where a match would be three.
     let cause = verdict.reason.index().wrapping_sub(CAUSES[0].index());
     if cause < CAUSES.len() as u32 {
-        Some(verdict.rule.index.wrapping_mul(CAUSES.len() as u32).wrapping_add(cause))
+        Some(verdict.rule.wrapping_mul(CAUSES.len() as u32).wrapping_add(cause))
     } else {
         None
     }
@@ -296,7 +293,7 @@ mod tests {
 
     #[test]
     fn each_cause_has_a_counter_of_its_own() {
-        let verdict = |reason| Verdict { rule: Rule { flags: 0, index: 5 }, ..Verdict::of(reason) };
+        let verdict = |reason| Verdict { rule: 5, ..Verdict::of(reason) };
         for (place, cause) in CAUSES.into_iter().enumerate() {
             assert_eq!(hit(verdict(cause)), Some(5 * CAUSES.len() as u32 + place as u32));
         }

@@ -12,6 +12,7 @@
 use crate::{
     abi::{Rule, Settings},
     form::{self, Trailer},
+    limit::Asked,
     packet::Packet,
     reason::{Action, Reason},
     source::Source,
@@ -34,21 +35,22 @@ pub trait Lookup {
 pub struct Verdict {
     /// Why.
     pub reason: Reason,
-    /// The source's rule; [`Rule::NONE`] when none was asked.
-    pub rule: Rule,
-    /// What was in force.
-    pub settings: Settings,
-    /// The payload's first byte; 0 if it wasn't read.
-    pub first: u8,
+    /// The index of the source's rule; [`Verdict::NO_RULE`] when none was asked.
+    pub rule: u32,
+    /// What limits have a say in, if they do.
+    pub asked: Asked,
     /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
     pub datagram: Option<Datagram>,
 }
 
 impl Verdict {
+    /// In place of a rule's index.
+    pub const NO_RULE: u32 = u32::MAX;
+
     /// A verdict that no rule is to blame for.
     #[inline(always)]
     pub const fn of(reason: Reason) -> Self {
-        Self { reason, rule: Rule::NONE, settings: Settings { flags: 0, slot: 0 }, first: 0, datagram: None }
+        Self { reason, rule: Self::NO_RULE, asked: Asked::NOTHING, datagram: None }
     }
 
     /// What becomes of the packet.
@@ -158,7 +160,8 @@ where
             _ => query(packet, settings, rule, datagram, first, unlisted)?,
         }
     };
-    Some(Verdict { reason, rule, settings, first, datagram: Some(datagram) })
+    let asked = Asked::of(settings, rule, reason, first);
+    Some(Verdict { reason, rule: rule.index, asked, datagram: Some(datagram) })
 }
 
 /// What becomes of a packet from a source that can't be; `None` if it is judged like any other.

@@ -26,7 +26,7 @@ impl Heavy {
     /// The number of a key's place.
     #[inline(always)]
     pub const fn number(key: u64) -> u32 {
-        key as u32 & (CANDIDATES - 1)
+        (key >> 40) as u32 & (CANDIDATES - 1)
     }
 
     /// One more packet was refused.

@@ -1,9 +1,9 @@
-//! A verdict under limits: what would pass, judged once more by who sent how much before.
+//! What would pass, judged once more: by who sent how much before.
 //!
 //! It comes last, so that a source that is dropped for another reason never takes a place in the table.
 
 use crate::{
-    Reason, Verdict,
+    Reason, Source,
     abi::{Limits, Rule, Settings},
     ceiling::{Admission, Ceiling, Kisses},
     heavy::Heavy,
@@ -16,8 +16,6 @@ use crate::{
 pub trait Books {
     /// The limits of a policy.
     fn limits(&self, slot: u32) -> Option<&Limits>;
-    /// One of [`Limits::DECAY`] factors.
-    fn decay(&self, slot: u32, place: u32) -> u32;
     /// The time in ticks.
     fn now(&self) -> u32;
     /// 32 random bits.
@@ -32,43 +30,86 @@ pub trait Books {
     fn kisses(&self) -> Option<&Kisses>;
 }
 
-/// Whether limits may change a verdict.
-#[inline(always)]
-pub fn concerns(verdict: Verdict) -> bool {
-    is_limited(verdict) || is_bounded(verdict)
+/// What a packet that would pass is, as far as limits go: [`Settings`] and [`Rule`] flags, and its first byte. One
+/// word, which is 0 if limits have no say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(pub u64);
+
+impl Asked {
+    /// Limits have no say.
+    pub const NOTHING: Self = Self(0);
+    /// The packet's first byte. The settings lie below; their slot has room.
+    const FIRST: u32 = 40;
+    /// The daemon's limiter has a say.
+    const LIMITED: u64 = 1 << 48;
+    /// The ceiling has.
+    const BOUNDED: u64 = 1 << 49;
+    /// The line says `kod`, too.
+    const KOD: u64 = 1 << 50;
+    /// It is a query.
+    const QUERY: u64 = 1 << 51;
+
+    /// Asks about a packet from a rule's source that would pass for a reason.
+    #[inline(always)]
+    pub(crate) fn of(settings: Settings, rule: Rule, reason: Reason, first: u8) -> Self {
+        let time = matches!(reason, Reason::Time);
+        // NTPsec's limiter counts mode 6, too (ntp_proto.c:receive).
+        let control = matches!(reason, Reason::Query)
+            && settings.has(Settings::NTPSEC)
+            && Mode::of(first) == Mode::Control;
+        let limited = rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER) && (time || control);
+        // Requests alone: what the daemon's own servers answer isn't asked to queue.
+        let bounded = settings.has(Settings::CEILING) && time && matches!(first & 7, 0 | 1 | 3);
+        if !limited && !bounded {
+            return Self::NOTHING;
+        }
+        let bit = |set: bool, bit: u64| if set { bit } else { 0 };
+        Self(
+            settings.to_word()
+                | u64::from(first) << Self::FIRST
+                | bit(limited, Self::LIMITED)
+                | bit(bounded, Self::BOUNDED)
+                | bit(!rule.has(Rule::NO_KISS), Self::KOD)
+                | bit(control, Self::QUERY),
+        )
+    }
+
+    /// Whether limits have a say.
+    #[inline(always)]
+    pub const fn is_something(self) -> bool {
+        self.0 != 0
+    }
+
+    /// What was in force.
+    #[inline(always)]
+    pub const fn settings(self) -> Settings {
+        Settings { flags: self.0 as u32, slot: (self.0 >> 32) as u32 & 0xff }
+    }
+
+    #[inline(always)]
+    const fn has(self, bit: u64) -> bool {
+        self.0 & bit != 0
+    }
+
+    /// The association mode.
+    #[inline(always)]
+    const fn mode(self) -> u8 {
+        (self.0 >> Self::FIRST) as u8 & 7
+    }
 }
 
-/// Whether the daemon's limiter has a say.
+/// What becomes of a packet under limits: why it passes, is dropped or answered. `length` is its payload's.
 #[inline(always)]
-fn is_limited(verdict: Verdict) -> bool {
-    let Verdict { reason, rule, settings, first, .. } = verdict;
-    // NTPsec's counts mode 6, too (ntp_proto.c:receive).
-    let counted = match reason {
-        Reason::Time => true,
-        Reason::Query => settings.has(Settings::NTPSEC) && Mode::of(first) == Mode::Control,
-        _ => false,
-    };
-    rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER) && counted
-}
-
-/// Whether the ceiling has a say: in requests alone. What the daemon's own servers answer isn't asked to queue.
-#[inline(always)]
-fn is_bounded(verdict: Verdict) -> bool {
-    let Verdict { reason, settings, first, .. } = verdict;
-    settings.has(Settings::CEILING) && reason == Reason::Time && matches!(first & 7, 0 | 1 | 3)
-}
-
-/// The verdict under limits; only where they [concern](concerns) it.
-#[inline(always)]
-pub fn limit<B: Books>(verdict: Verdict, books: &B) -> Verdict {
-    let Verdict { rule, settings, datagram, .. } = verdict;
-    let (limited, bounded) = (is_limited(verdict), is_bounded(verdict));
-    let (Some(datagram), Some(limits)) = (datagram, books.limits(settings.slot)) else { return verdict };
+pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) -> Reason {
+    let (limited, bounded, kod) =
+        (asked.has(Asked::LIMITED), asked.has(Asked::BOUNDED), asked.has(Asked::KOD));
+    let settings = asked.settings();
+    let passes = if asked.has(Asked::QUERY) { Reason::Query } else { Reason::Time };
+    let Some(limits) = books.limits(settings.slot) else { return passes };
     let now = books.now();
-    let key = limits.key(&datagram.source);
-    let Some(set) = books.set(key) else { return verdict };
+    let key = limits.key(source);
+    let Some(set) = books.set(key) else { return passes };
     let place = set.find(key);
-    let because = |reason| Verdict { reason, ..verdict };
 
     // Half a second between two packets tells who asks for the time from who asks for trouble.
     let calmly = |pause: u32| pause >= limits.hz / 2;
@@ -81,17 +122,16 @@ pub fn limit<B: Books>(verdict: Verdict, books: &B) -> Verdict {
         match ceiling.admit(limits, now, preferred, || books.random()) {
             Admission::Calm => (),
             Admission::Crowded => calm = false,
-            Admission::Refused => return because(Reason::Overload),
+            Admission::Refused => return Reason::Overload,
         }
     }
     let Some(place) = place else {
         let tracked = set.take(key, settings, limits, now, calm);
-        return if tracked || !limited { verdict } else { because(Reason::Untracked) };
+        return if tracked || !limited { passes } else { Reason::Untracked };
     };
     let account = place.account();
-    let kod = !rule.has(Rule::NO_KISS);
     let (outcome, mut next) = if limited {
-        limiter::step(settings, limits, |place| books.decay(settings.slot, place), account, now, kod)
+        limiter::step(settings, limits, account, now, kod)
     } else {
         (Outcome::Serve, limiter::Account { time: now, ..account })
     };
@@ -101,33 +141,32 @@ pub fn limit<B: Books>(verdict: Verdict, books: &B) -> Verdict {
     place.update(next);
 
     let reason = match outcome {
-        Outcome::Serve => return verdict,
+        Outcome::Serve => return passes,
         Outcome::Refuse => Reason::Limited,
-        Outcome::Kiss => kiss(verdict, kod, datagram.length, || {
-            books.kisses().is_some_and(|kisses| kisses.spend(limits, now))
-        }),
+        Outcome::Kiss => {
+            kiss(asked, passes, length, || books.kisses().is_some_and(|kisses| kisses.spend(limits, now)))
+        }
     };
     if let Some(heavy) = books.heavy(key) {
-        heavy.count(key, &datagram.source);
+        heavy.count(key, source);
     }
-    because(reason)
+    reason
 }
 
 /// Why a packet is dropped or answered that the daemon would refuse with a kiss, or why it passes all the same.
 #[inline(always)]
-fn kiss(verdict: Verdict, kod: bool, length: usize, spend: impl FnOnce() -> bool) -> Reason {
-    let Verdict { reason, settings, first, .. } = verdict;
-    let mode = first & 7;
-    if !kod {
+fn kiss(asked: Asked, passes: Reason, length: usize, spend: impl FnOnce() -> bool) -> Reason {
+    let (settings, mode) = (asked.settings(), asked.mode());
+    if !asked.has(Asked::KOD) {
         Reason::Limited
     } else if settings.has(Settings::NTPSEC) && matches!(mode, 4 | 6) {
         // Within the allowance for kisses NTPsec takes answers and queries as if nothing were (ntp_proto.c:receive).
-        reason
+        passes
     } else if matches!(mode, 4 | 5) {
         Reason::Limited
     } else if !settings.has(Settings::KISSES) || length != TIME_HEADER_LEN {
         // What has a MAC gets a kiss with a MAC.
-        reason
+        passes
     } else if spend() {
         Reason::Kod
     } else {

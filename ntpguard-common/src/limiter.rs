@@ -75,13 +75,11 @@ pub enum Outcome {
     Refuse,
 }
 
-/// One more packet of a source. `kod`: the source's line says so. `decay` is a factor of the score, by its place in
-/// [`Limits::decay_table`].
+/// One more packet of a source. `kod`: the source's line says so.
 #[inline(always)]
 pub fn step(
     settings: Settings,
     limits: &Limits,
-    decay: impl Fn(u32) -> u32,
     account: Account,
     now: u32,
     kod: bool,
@@ -90,7 +88,7 @@ pub fn step(
     if pause >= limits.memory {
         (Outcome::Serve, Account { known: account.known, ..Account::new(settings, now) })
     } else if settings.has(Settings::NTPSEC) {
-        let level = scored(account.level, pause, decay);
+        let level = scored(limits, account.level, pause);
         let outcome = if level < limits.refused {
             Outcome::Serve
         } else if level <= limits.kissed {
@@ -107,10 +105,8 @@ pub fn step(
 /// NTPsec's score after a pause and one more packet, rounded down (ntp_monitor.c:ntp_monitor: `score *=
 /// expf(-since_last/decay_time)`, `score += 1.0/decay_time`).
 #[inline(always)]
-fn scored(level: u32, pause: u32, decay: impl Fn(u32) -> u32) -> u32 {
-    // Two factors, for the pause's low byte and its next; a longer pause is no shorter than the memory.
-    let factor = (u64::from(decay(pause & 0xff)) * u64::from(decay(0x100 | (pause >> 8 & 0xff)))) >> 31;
-    let level = ((u64::from(level) * factor) >> 31) as u32 + ONE;
+fn scored(limits: &Limits, level: u32, pause: u32) -> u32 {
+    let level = ((u64::from(level) * limits.factor(pause)) >> 31) as u32 + ONE;
     if level > Account::MAX_LEVEL { Account::MAX_LEVEL } else { level }
 }
 

@@ -33,9 +33,6 @@ static GAPS: Array<[u32; 10], { Gap::ALL as usize }> = Array::new();
 #[btf_map]
 static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
 
-#[btf_map]
-static DECAY: Array<[u32; Limits::DECAY], { SLOTS as usize }> = Array::new();
-
 /// The loader sets the size, a power of two. Its values lie at the start of a page, and so each in one cache line.
 #[btf_map]
 static SOURCES: Array<Set, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
@@ -88,11 +85,6 @@ impl Books for Maps {
     #[inline(always)]
     fn limits(&self, slot: u32) -> Option<&Limits> {
         LIMITS.get(slot)
-    }
-
-    #[inline(always)]
-    fn decay(&self, slot: u32, place: u32) -> u32 {
-        DECAY.get(slot).and_then(|factors| factors.get(place as usize)).copied().unwrap_or(0)
     }
 
     #[inline(always)]

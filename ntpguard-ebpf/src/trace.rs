@@ -20,7 +20,7 @@ use ntpguard_common::{Source, Verdict};
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&ctx, |verdict| {
         let Verdict { reason, rule, datagram, .. } = verdict;
-        let (reason, rule) = (reason.index(), rule.index);
+        let reason = reason.index();
         match datagram.map(|datagram| (datagram.source, datagram.source_port)) {
             Some((Source::V4(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
             Some((Source::V6(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),

@@ -16,7 +16,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use ntpguard_common::{
-    Reason, Source,
+    Reason, Source, Verdict,
     abi::{Gap, Rule, Rules, Settings},
 };
 use std::collections::HashMap;
@@ -97,7 +97,7 @@ impl Image {
             .entries
             .iter()
             .map(|entry| {
-                let index = if entry.own { Rule::NONE.index } else { next };
+                let index = if entry.own { Verdict::NO_RULE } else { next };
                 next += u32::from(!entry.own);
                 let flags = rule_flags(entry, policy.source, conf, hardening);
                 Ranked { entry, rule: Rule { flags, index } }

@@ -109,7 +109,7 @@ impl Judged {
     /// What a decision comes to.
     pub fn new(image: &Image, decision: Decision) -> Self {
         let (reason, rule) = match decision {
-            Decision::Judged(Verdict { reason, rule, .. }) => (Some(reason), Some(rule.index)),
+            Decision::Judged(Verdict { reason, rule, .. }) => (Some(reason), Some(rule)),
             Decision::NotNtp | Decision::Truncated => (None, None),
         };
         let caused = reason.is_some_and(|reason| CAUSES.contains(&reason));

@@ -1,10 +1,11 @@
-//! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS` and `DECAY`.
+//! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS`.
 
 use crate::conf::Limiter;
 use anyhow::{Context as _, Result, ensure};
 use nix::time::{ClockId, clock_getres};
 use ntpguard_common::{
     abi::{self, Settings},
+    hash::Seed,
     limiter::{Account, ONE},
 };
 
@@ -82,7 +83,7 @@ pub fn enforced(limiter: &Limiter) -> bool {
 }
 
 /// A limiter on a clock. `seed` is the secret of the table of sources.
-pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: [u64; 2]) -> abi::Limits {
+pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: Seed) -> abi::Limits {
     let Clock { hz, margin } = clock;
     // The power of two next to so many ticks.
     let shift = |ticks: f64| ticks.log2().round().max(0.0) as u32;
@@ -106,7 +107,13 @@ pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: [u64; 2]) 
         kisses: bounds.kisses.map_or(0, |kisses| in_period(kisses, second_shift)),
         rate: in_period(max_rate, period_shift),
         period_shift,
-        ..Default::default()
+        minimum: 0,
+        head: 0,
+        limit: 0,
+        refused: 0,
+        kissed: 0,
+        poll: 0,
+        decay: [0; 512],
     };
     match *limiter {
         Limiter::Unknown => common,
@@ -122,16 +129,15 @@ pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: [u64; 2]) 
             let level = |packets: f64| (packets * f64::from(ONE)).min(f64::from(Account::MAX_LEVEL));
             let refused = level(average * burst * rounding * dating).ceil() as u32 + 1;
             let kissed = level((average + kod) * burst) as u32;
-            abi::Limits { refused, kissed, poll: 3, ..common }
+            abi::Limits { refused, kissed, poll: 3, decay: decay(burst, hz), ..common }
         }
     }
 }
 
-/// The factors by which NTPsec's score decays ([`abi::Limits::DECAY`]).
-pub fn decay(limiter: &Limiter, clock: Clock) -> [u32; abi::Limits::DECAY] {
-    let Limiter::Score { burst, .. } = *limiter else { return [0; abi::Limits::DECAY] };
+/// The factors by which NTPsec's score decays ([`abi::Limits::decay`]).
+fn decay(burst: f64, hz: u32) -> [u32; 512] {
     let factor = |ticks: usize| {
-        let factor = (-(ticks as f64) / (f64::from(clock.hz) * burst)).exp();
+        let factor = (-(ticks as f64) / (f64::from(hz) * burst)).exp();
         (factor * f64::from(1_u32 << 31)) as u32
     };
     std::array::from_fn(|place| if place < 256 { factor(place) } else { factor((place - 256) * 256) })

@@ -9,6 +9,7 @@ use ntpguard_common::{
     abi::Limits,
     ceiling::{Ceiling, Kisses},
     decide,
+    hash::Seed,
     heavy::{CANDIDATES, Heavy},
     kiss::{self, Sums},
     limit,
@@ -19,7 +20,6 @@ use std::{cell::Cell, time::Duration};
 /// A guard that is nowhere.
 pub struct Model {
     limits: Limits,
-    decay: [u32; Limits::DECAY],
     sets: Vec<Set>,
     heavy: Vec<Heavy>,
     ceiling: Ceiling,
@@ -33,8 +33,7 @@ impl Model {
     pub fn new(image: &Image, clock: Clock, sources: u32) -> Self {
         let sets = Set::count(sources);
         Self {
-            limits: limits::limits(&image.limiter, &image.bounds, clock, [0; 2]),
-            decay: limits::decay(&image.limiter, clock),
+            limits: limits::limits(&image.limiter, &image.bounds, clock, Seed::default()),
             sets: (0..sets).map(|_| Set::default()).collect(),
             heavy: (0..CANDIDATES).map(|_| Heavy::default()).collect(),
             ceiling: Ceiling::default(),
@@ -47,7 +46,7 @@ impl Model {
 
     /// With the secret of another table.
     #[must_use]
-    pub fn seeded(mut self, seed: [u64; 2]) -> Self {
+    pub fn seeded(mut self, seed: Seed) -> Self {
         self.limits.seed = seed;
         self
     }
@@ -59,14 +58,15 @@ impl Model {
 
     /// Judges a frame now.
     pub fn judge(&self, image: &Image, frame: &[u8]) -> Decision {
-        match decide(frame, image) {
-            Decision::Judged(verdict) if limit::concerns(verdict) => {
-                let limited = limit::limit(verdict, self);
-                let kissed = limited.reason != Reason::Kod || self.kiss(frame, verdict).is_some();
-                Decision::Judged(if kissed { limited } else { verdict })
-            }
-            decision => decision,
+        let decision = decide(frame, image);
+        let Decision::Judged(verdict) = decision else { return decision };
+        let Verdict { asked, datagram: Some(datagram), .. } = verdict else { return decision };
+        if !asked.is_something() {
+            return decision;
         }
+        let reason = limit::limit(asked, &datagram.source, datagram.length, self);
+        let daemons = reason == Reason::Kod && self.kiss(frame, verdict).is_none();
+        Decision::Judged(if daemons { verdict } else { Verdict { reason, ..verdict } })
     }
 
     /// The kiss that answers a frame; `None` if only the daemon can give it.
@@ -74,7 +74,7 @@ impl Model {
         let datagram = verdict.datagram?;
         let mut frame = frame.to_vec();
         let is_v6 = matches!(datagram.source, Source::V6(_));
-        let (settings, limits) = (verdict.settings, &self.limits);
+        let (settings, limits) = (verdict.asked.settings(), &self.limits);
         kiss::turn(frame.as_mut_slice(), datagram.payload, is_v6, settings, limits, &Plain).then_some(frame)
     }
 
@@ -112,10 +112,6 @@ impl Sums for Plain {
 impl Books for Model {
     fn limits(&self, _slot: u32) -> Option<&Limits> {
         Some(&self.limits)
-    }
-
-    fn decay(&self, _slot: u32, place: u32) -> u32 {
-        self.decay[place as usize]
     }
 
     fn now(&self) -> u32 {

@@ -24,7 +24,7 @@ fn the_host_does_what_the_golden_packets_say() {
             Decision::NotNtp | Decision::Truncated => Expect::Untouched,
             Decision::Judged(verdict) => {
                 let cause =
-                    image.rules.get(verdict.rule.index as usize).and_then(|rule| rule.cause(verdict.reason));
+                    image.rules.get(verdict.rule as usize).and_then(|rule| rule.cause(verdict.reason));
                 Expect::Counted(verdict.reason, cause.map(|line| line.place.span.line))
             }
         };

@@ -1,13 +1,16 @@
 //! What the limiter, the kisses and the ceiling go by: the value of `LIMITS`.
 
-use crate::{Source, siphash::siphash};
+use crate::{
+    Source,
+    hash::{Seed, hash},
+};
 
 /// One policy's limits, on this machine's clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Limits {
     /// The key of the hash over addresses: random, and the same as long as the table lives.
-    pub seed: [u64; 2],
+    pub seed: Seed,
     /// The bits of an IPv6 address that tell sources apart: its high and its low half.
     pub mask_v6: [u64; 2],
     /// The bits of an IPv4 address that do.
@@ -38,12 +41,18 @@ pub struct Limits {
     pub rate: u32,
     /// `--max-rate`: so many bits of a time are less than a period.
     pub period_shift: u32,
+    /// NTPsec: by which factors the score decays, for each value of the low byte of a pause in ticks, and of the byte
+    /// before it: e^(-ticks / (hz × burst)) × 2^31, rounded down.
+    pub decay: [u32; 512],
 }
 
 impl Limits {
-    /// How many factors the decay of NTPsec's score has: for each value of the low byte of a pause in ticks, and of
-    /// the byte before it. Each is e^(-ticks / (hz × burst)) × 2^31, rounded down.
-    pub const DECAY: usize = 512;
+    /// The factor by which the score decays in a pause below 2^16, times 2^31.
+    #[inline(always)]
+    pub const fn factor(&self, pause: u32) -> u64 {
+        let [low, high] = [pause & 0xff, 0x100 | (pause >> 8 & 0xff)];
+        (self.decay[low as usize] as u64 * self.decay[high as usize] as u64) >> 31
+    }
 
     /// Under which key a source is remembered; never 0.
     #[inline(always)]
@@ -59,12 +68,12 @@ impl Limits {
                 Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
             }
         };
-        let key = siphash(self.seed, &source);
+        let key = hash(self.seed, &source);
         if key == 0 { 1 } else { key }
     }
 }
 
-const _: () = assert!(size_of::<Limits>() == 32 + 14 * 4 && align_of::<Limits>() == 8);
+const _: () = assert!(size_of::<Limits>() == 40 + (14 + 512) * 4 && align_of::<Limits>() == 8);
 
 // SAFETY: `#[repr(C)]`, integers only, no padding.
 #[cfg(feature = "user")]

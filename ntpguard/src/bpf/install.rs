@@ -17,12 +17,15 @@ use aya::{
     },
 };
 use ipnet::IpNet;
-use ntpguard_common::abi::{Gap, Limits, SLOTS, Settings};
+use ntpguard_common::{
+    abi::{Gap, Limits, SLOTS, Settings},
+    hash::Seed,
+};
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
 
-pub(super) fn install(ebpf: &mut Ebpf, image: &Image, seed: [u64; 2]) -> Result<()> {
+pub(super) fn install(ebpf: &mut Ebpf, image: &Image, seed: Seed) -> Result<()> {
     let settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let slot = (Settings::from_word(settings.get(&0, 0)?).slot + 1) % SLOTS;
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -47,8 +50,6 @@ pub(super) fn install(ebpf: &mut Ebpf, image: &Image, seed: [u64; 2]) -> Result<
     limits
         .set(slot, limits::limits(&image.limiter, &image.bounds, clock, seed), 0)
         .context("LIMITS can't be written")?;
-    let mut decay: Array<_, [u32; Limits::DECAY]> = map(ebpf, "DECAY")?.try_into()?;
-    decay.set(slot, limits::decay(&image.limiter, clock), 0).context("DECAY can't be written")?;
     let mut settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
     let word = Settings { flags: image.flags, slot }.to_word();
     settings.set(0, word, 0).context("the new policy can't be put in force")

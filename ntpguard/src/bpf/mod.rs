@@ -28,6 +28,7 @@ use nix::errno::Errno;
 use ntpguard_common::{
     Action, Reason,
     abi::{CAUSES, Counter},
+    hash::Seed,
     heavy::Heavy,
     sources::Set,
 };
@@ -73,7 +74,7 @@ pub struct Guard {
     /// As many as the counters have room for.
     rules: usize,
     /// The secret of the table of sources.
-    seed: [u64; 2],
+    seed: Seed,
 }
 
 impl Guard {
@@ -90,7 +91,7 @@ impl Guard {
         let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
         xdp(&mut ebpf)?.load().map_err(program_in_words)?;
         let secret = RandomState::new();
-        let seed = [0, 1].map(|half: u32| secret.hash_one(half));
+        let seed = [0, 1, 2].map(|word: u32| secret.hash_one(word));
         Ok(Self { ebpf, rules, seed })
     }
 
@@ -120,7 +121,7 @@ impl Guard {
     }
 
     /// The secret of the table of sources.
-    pub fn seed(&self) -> [u64; 2] {
+    pub fn seed(&self) -> Seed {
         self.seed
     }
 

@@ -9,10 +9,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use ntpguard_common::{
-    Reason, Verdict,
-    abi::{self, Rule},
-};
+use ntpguard_common::{Reason, Verdict, abi};
 use std::{os::fd::AsFd as _, thread};
 
 /// Starts a thread that writes the lines to standard error; some are lost if its reader is too far behind. Under a flood
@@ -43,7 +40,7 @@ impl Words {
         let mut words = line.split(' ');
         let mut number = || words.next()?.parse::<u32>().ok();
         let (reason, rule) = (*Reason::ALL.get(number()? as usize)?, number()?);
-        let hit = abi::hit(Verdict { rule: Rule { flags: 0, index: rule }, ..Verdict::of(reason) });
+        let hit = abi::hit(Verdict { rule, ..Verdict::of(reason) });
         let cause = hit.and_then(|hit| self.causes.get(hit as usize)?.as_deref());
         let from = match (words.next(), words.next()) {
             (Some(source), Some(port)) => format!(" from {source} port {port}"),
