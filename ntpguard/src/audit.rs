@@ -5,6 +5,7 @@ use crate::{
     conf::{ConfFile, Family, Flags, Place, Target},
     diagnostic::{Code, Diagnostic},
     dialect::Dialect,
+    limits,
     net::Net,
     policy::{Entry, Policy, Resolver},
 };
@@ -236,11 +237,13 @@ impl Audit<'_> {
     }
 
     fn left_to_the_daemon(&mut self) {
-        if let Some(place) = self.line_with(Flags::LIMITED) {
+        if let Some(place) = self.line_with(Flags::LIMITED)
+            && !limits::enforced(&self.conf.limiter)
+        {
             self.tell(
                 Code::LimitedPasses,
                 Some(place),
-                "`limited` is left to the daemon: what it would refuse passes",
+                "`limited` is left to the daemon: its parameters are beyond what ntpguard can do",
                 None,
             );
         }

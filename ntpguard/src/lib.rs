@@ -32,4 +32,5 @@ pub mod reading;
 pub mod replay;
 pub mod resolve;
 pub mod stats;
+pub mod tracked;
 pub mod writer;

@@ -10,7 +10,7 @@ use ntpguard_common::{
 };
 
 /// `mru minage`: a source that has been silent for so many seconds, the daemon may have forgotten.
-const MEMORY: u32 = 64;
+pub const MEMORY: u32 = 64;
 
 /// ntp.org: with a headway of 2^11 seconds and more, nothing is limited here.
 const MAX_AVERAGE: u32 = 10;

@@ -3,6 +3,7 @@
 use crate::{
     bpf::{self, Guard, Mode, Object},
     cli::{self, Run},
+    cmd::watch::Watch,
     compile::Image,
     conf::ConfFile,
     diagnostic::Diagnostic,
@@ -98,6 +99,8 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault>
     let mut places =
         Places::attach(&options.interface, &mut guard, options.xdp_mode, &export).environment()?;
 
+    let mut watch = Watch::start(&guard, image, &options.limiting).environment()?;
+
     let start = Instant::now();
     let zero = guard.counters(all).environment()?;
     let (mut last, mut then) = (zero.clone(), start);
@@ -130,16 +133,19 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault>
         match guard.counters(if export.shows_hits() { all } else { 0 }) {
             Ok(snapshot) => {
                 let now = Instant::now();
-                export.tick(&Tick { elapsed: now - then, since: snapshot.since(&last), total: &snapshot });
+                let tracked = watch.as_mut().map(|watch| watch.look(&snapshot));
+                let since = snapshot.since(&last);
+                export.tick(&Tick { elapsed: now - then, since, total: &snapshot, tracked });
                 (last, then) = (snapshot, now);
             }
             Err(error) => tell(format_args!("can't read the counters: {error:#}; still guarding")),
         }
     }
     let total = guard.counters(all).unwrap_or(last);
+    let tracked = watch.map(|watch| watch.end());
     // Detaches from every interface.
     drop(guard);
-    export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total });
+    export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total, tracked });
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
 };
+use std::fmt;
 
 /// What `limited` means.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +75,23 @@ impl Limiter {
                 }
             }
             Self::Unknown => (),
+        }
+    }
+}
+
+impl fmt::Display for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Headway { average, minimum } => {
+                let average = 2_f64.powf(f64::from(average));
+                write!(f, "a packet each {average} s on average, and at least {minimum} s between two")
+            }
+            Self::Score { average, burst, kod } => write!(
+                f,
+                "{average} packets/s on average over {burst} s; kisses up to {} packets/s",
+                average + kod
+            ),
+            Self::Unknown => f.write_str("as the daemon understands it"),
         }
     }
 }

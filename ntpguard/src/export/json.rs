@@ -5,6 +5,7 @@ use crate::{
     bpf::Attached,
     compile::{Image, ImageRule},
     conf::ConfFile,
+    tracked::Tracked,
 };
 use ntpguard_common::{Action, Reason, abi::Counter};
 use serde_json::{Map, Value, json};
@@ -33,10 +34,20 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Im
         "seconds": tick.elapsed.as_secs_f64(),
         "passed": action(Action::Pass),
         "dropped": action(Action::Drop),
+        "answered": action(Action::Transmit),
+        "limits": tick.tracked.as_ref().map(tracked),
         "reasons": reasons,
         "rules": rules,
     })
     .to_string()
+}
+
+/// Who is remembered, and who was limited most: in the span, in `totals` since the start.
+fn tracked(tracked: &Tracked) -> Value {
+    let Tracked { sources, places, known, limited } = tracked;
+    let limited: Vec<_> =
+        limited.iter().map(|(source, packets)| json!({ "source": source, "packets": packets })).collect();
+    json!({ "tracked": sources, "places": places, "known": known, "limited": limited })
 }
 
 /// Drops by one line's flag.

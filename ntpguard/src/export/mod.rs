@@ -10,6 +10,7 @@ use crate::{
     compile::{Image, ImageRule},
     conf::ConfFile,
     stats::Snapshot,
+    tracked::Tracked,
     writer::{Writer, tell},
 };
 use ntpguard_common::{
@@ -26,6 +27,8 @@ pub struct Tick<'a> {
     pub since: Snapshot,
     /// What was counted since the start.
     pub total: &'a Snapshot,
+    /// Who is remembered and limited, if the policy limits anyone.
+    pub tracked: Option<Tracked>,
 }
 
 impl Tick<'_> {

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::answers_queries,
-    conf::{Flags, Place, Span},
+    conf::{Flags, Limiter, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
     policy::{Entry, Policy},
@@ -40,6 +40,9 @@ impl Report<'_> {
             text.push_str("\n\n");
         }
         text.push_str(&self.table());
+        if self.policy.entries.iter().any(|entry| entry.flags.has(Flags::LIMITED)) {
+            text.push_str(&format!("limited: {}\n", self.read.conf.limiter));
+        }
         if self.read.conf.blind {
             text.push_str("this is what is known: a file that can't be read may say otherwise\n");
         }
@@ -99,6 +102,7 @@ impl Report<'_> {
             "file": self.read.path.as_ref().map(|path| path.display().to_string()),
             "daemon": self.read.conf.daemon.to_string(),
             "blind": self.read.conf.blind,
+            "limiter": limiter(&self.read.conf.limiter),
             "errors": self.count(Severity::Error),
             "warnings": self.count(Severity::Warning),
             "diagnostics": diagnostics.collect::<Vec<_>>(),
@@ -215,5 +219,18 @@ fn time(entry: &Entry) -> &'static str {
         "limited"
     } else {
         "yes"
+    }
+}
+
+/// What `limited` means, with the daemon's own names and units; `null` if that can't be told.
+fn limiter(limiter: &Limiter) -> Value {
+    match *limiter {
+        Limiter::Headway { average, minimum } => {
+            json!({ "average_seconds_log2": average, "minimum_seconds": minimum })
+        }
+        Limiter::Score { average, burst, kod } => {
+            json!({ "average_per_second": average, "burst_seconds": burst, "kod_per_second": kod })
+        }
+        Limiter::Unknown => Value::Null,
     }
 }

@@ -1,7 +1,7 @@
 //! Lines for people.
 
 use super::{Tick, counted, hits};
-use crate::{bpf::Attached, compile::Image, conf::ConfFile};
+use crate::{bpf::Attached, compile::Image, conf::ConfFile, tracked::Tracked};
 use ntpguard_common::Action;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
@@ -14,33 +14,50 @@ pub(super) fn attached(interface: &str, attached: &Attached) -> String {
 }
 
 pub(super) fn tick(tick: &Tick<'_>) -> String {
-    let rate = |packets| format!("{:.0}/s", tick.rate(packets));
+    let rate = |packets: u64| format!("{:.0}/s", tick.rate(packets));
     let reasons: Vec<_> = counted(&tick.since)
-        .filter(|(reason, _)| reason.action() == Action::Drop)
+        .filter(|(reason, _)| reason.action() != Action::Pass)
         .map(|(reason, counter)| format!("{} {}", reason.name(), rate(counter.packets)))
         .collect();
+    let tracked = tick.tracked.as_ref().map(|tracked| {
+        let most = most(tracked, rate, 3).join(", ");
+        let most = if most.is_empty() { most } else { format!("   limited most: {most}") };
+        format!("   sources {} ({:.1} %){most}", tracked.sources, tracked.load())
+    });
     format!(
-        "passed {:>10}   dropped {:>10}   since start {} passed, {} dropped{}{}",
+        "passed {:>10}   dropped {:>10}   since start {} passed, {} dropped{}{}{}",
         rate(tick.since.total(Action::Pass).packets),
         rate(tick.since.total(Action::Drop).packets),
         tick.total.total(Action::Pass).packets,
         tick.total.total(Action::Drop).packets,
         if reasons.is_empty() { "" } else { "   " },
         reasons.join(", "),
+        tracked.unwrap_or_default(),
     )
 }
 
 pub(super) fn totals(tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String {
     let mut lines = vec![format!("detached after {:.1} s", tick.elapsed.as_secs_f64())];
-    for (action, verb) in [(Action::Pass, "passed"), (Action::Drop, "dropped")] {
+    for (action, verb) in
+        [(Action::Pass, "passed"), (Action::Drop, "dropped"), (Action::Transmit, "answered")]
+    {
         let all = tick.total.total(action);
+        if action == Action::Transmit && all.packets == 0 {
+            continue;
+        }
         lines.push(format!("{verb} {} packets, {} bytes", all.packets, all.bytes));
         for (reason, counter) in counted(tick.total).filter(|(reason, _)| reason.action() == action) {
             lines.push(format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary()));
         }
     }
+    if let Some(tracked) = &tick.tracked {
+        let Tracked { sources, places, known, .. } = tracked;
+        lines.push(format!("{sources} sources remembered in {places} places, {known} of them known"));
+        let most = most(tracked, |packets| packets.to_string(), usize::MAX);
+        lines.extend(most.iter().map(|one| format!("  limited {one}")));
+    }
     if hits(image, tick.total).next().is_some() {
-        lines.push("dropped by line".to_owned());
+        lines.push("dropped or answered by line".to_owned());
     }
     for (rule, cause, hits) in hits(image, tick.total) {
         // No flag without a line: the built-in entries have none.
@@ -50,4 +67,10 @@ pub(super) fn totals(tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String 
         }
     }
     lines.join("\n")
+}
+
+/// Who was limited most, so many of them.
+fn most(tracked: &Tracked, packets: impl Fn(u64) -> String, count: usize) -> Vec<String> {
+    let one = |(source, limited): &(_, u64)| format!("{source} {}", packets(*limited));
+    tracked.limited.iter().take(count).map(one).collect()
 }

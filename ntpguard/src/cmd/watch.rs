@@ -1,0 +1,94 @@
+//! `ntpguard run` on its limits: what it tells of them at the start, at each interval and when room runs out.
+
+use crate::{
+    bpf::{Guard, Table},
+    cli::Limiting,
+    compile::Image,
+    limits::{Bounds, Clock, MEMORY},
+    stats::Snapshot,
+    tracked::{Reader, Tracked},
+    writer::tell,
+};
+use anyhow::Result;
+use ntpguard_common::{Reason, abi::Settings, heavy::Heavy, sources::Set};
+use std::time::{Duration, Instant};
+
+/// The table is read no more often: it may be large.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Nor is a warning repeated sooner.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Watches the tables.
+pub(super) struct Watch {
+    sources: Table<Set>,
+    heavy: Table<Heavy>,
+    reader: Reader,
+    /// Ticks for which the limiter remembers a source.
+    memory: u32,
+    last: Option<(Instant, Tracked)>,
+    warned: Option<Instant>,
+    untracked: u64,
+}
+
+impl Watch {
+    /// Begins, and tells what is limited; `None` if nothing is.
+    ///
+    /// # Errors
+    /// The kernel refuses to show its tables.
+    pub(super) fn start(guard: &Guard, image: &Image, limiting: &Limiting) -> Result<Option<Self>> {
+        if image.flags & (Settings::LIMITER | Settings::CEILING) == 0 {
+            return Ok(None);
+        }
+        let (sources, heavy) = (guard.sources()?, guard.heavy()?);
+        tell(format_args!("{}", described(sources.values(), image, limiting)));
+        let memory = MEMORY * Clock::of_kernel()?.hz;
+        let reader = Reader::default();
+        Ok(Some(Self { sources, heavy, reader, memory, last: None, warned: None, untracked: 0 }))
+    }
+
+    /// What is to be said now.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) -> Tracked {
+        self.warn(snapshot.of(Reason::Untracked).packets);
+        if let Some((when, tracked)) = &self.last
+            && when.elapsed() < PAUSE
+        {
+            return tracked.clone();
+        }
+        let tracked = self.reader.read(self.sources.values(), self.heavy.values(), self.memory);
+        self.last = Some((Instant::now(), tracked.clone()));
+        tracked
+    }
+
+    /// What is to be said of the whole time.
+    pub(super) fn end(&self) -> Tracked {
+        Reader::default().read(self.sources.values(), self.heavy.values(), self.memory)
+    }
+
+    fn warn(&mut self, untracked: u64) {
+        let patient = self.warned.is_some_and(|warned| warned.elapsed() < PATIENCE);
+        if untracked > self.untracked && !patient {
+            let more = untracked - self.untracked;
+            tell(format_args!(
+                "warning: the table of sources is full, and {more} packets passed unlimited; --sources makes it larger"
+            ));
+            (self.warned, self.untracked) = (Some(Instant::now()), untracked);
+        }
+    }
+}
+
+/// One line.
+fn described(sets: &[Set], image: &Image, limiting: &Limiting) -> String {
+    let Bounds { max_rate, kisses, .. } = image.bounds;
+    let megabytes = size_of_val(sets) as f64 / f64::from(1 << 20);
+    let mut parts = vec![format!("room for {} sources in {megabytes:.1} MB", limiting.sources)];
+    if image.flags & Settings::LIMITER != 0 {
+        parts.push(match kisses {
+            Some(rate) => format!("kisses by ntpguard, at most {rate}/s"),
+            None => "kisses by the daemon".to_owned(),
+        });
+    }
+    if let Some(rate) = max_rate {
+        parts.push(format!("at most {rate} time requests/s"));
+    }
+    parts.join("; ")
+}

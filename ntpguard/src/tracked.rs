@@ -1,0 +1,99 @@
+//! Who is remembered, and who is limited: readings of the tables that the kernel fills.
+
+use crate::net;
+use ntpguard_common::{
+    heavy::Heavy,
+    limiter::Account,
+    sources::{Set, WAYS},
+};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
+
+/// How many limited sources are told of.
+const MOST: usize = 10;
+
+/// One reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracked {
+    /// Sources that the limiter remembers.
+    pub sources: usize,
+    /// Places for them.
+    pub places: usize,
+    /// Sources that `--max-rate` prefers.
+    pub known: usize,
+    /// Who was limited most since the reading before: packets refused, at least. Most first.
+    pub limited: Vec<(IpAddr, u64)>,
+}
+
+impl Tracked {
+    /// The part of the places that is taken, in percent.
+    pub fn load(&self) -> f64 {
+        100.0 * self.sources as f64 / self.places.max(1) as f64
+    }
+}
+
+/// Takes readings, one after the other.
+#[derive(Default)]
+pub struct Reader {
+    last: HashMap<IpAddr, u64>,
+}
+
+impl Reader {
+    /// Reads; a source that has been silent for `memory` ticks counts no longer.
+    pub fn read(&mut self, sets: &[Set], heavy: &[Heavy], memory: u32) -> Tracked {
+        let accounts = || sets.iter().flat_map(Set::accounts).map(|(_, account)| account);
+        // The clock can't be read from here; the newest packet tells what it showed.
+        let newest = accounts()
+            .map(|account| account.time)
+            .reduce(|newest, time| if time.wrapping_sub(newest) < u32::MAX / 2 { time } else { newest });
+        let now = newest.unwrap_or(0);
+        let recent = |account: &Account| account.pause(now) < memory;
+        let (mut sources, mut known) = (0, 0);
+        for account in accounts() {
+            sources += usize::from(recent(&account));
+            known += usize::from(account.known);
+        }
+        let totals: HashMap<IpAddr, u64> = heavy
+            .iter()
+            .filter_map(Heavy::read)
+            .map(|(source, packets)| (net::address(&source), packets))
+            .collect();
+        let mut limited: Vec<_> = totals
+            .iter()
+            .map(|(source, packets)| {
+                // One that counts less than before has lost its place in between.
+                let before = self.last.get(source).filter(|before| *before <= packets).unwrap_or(&0);
+                (*source, packets - before)
+            })
+            .filter(|(_, packets)| *packets > 0)
+            .collect();
+        limited.sort_by_key(|(source, packets)| (Reverse(*packets), *source));
+        limited.truncate(MOST);
+        self.last = totals;
+        Tracked { sources, places: sets.len() * WAYS, known, limited }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ntpguard_common::Source;
+
+    #[test]
+    fn the_top_is_what_came_since_the_reading_before() {
+        let heavy: Vec<_> = (0..4).map(|_| Heavy::default()).collect();
+        let source = |host| Source::V4([192, 0, 2, host]);
+        let address = |host| IpAddr::from([192, 0, 2, host]);
+        let count = |place: usize, packets| {
+            (0..packets).for_each(|_| heavy[place].count(place as u64 + 1, &source(place as u8)));
+        };
+        let (mut reader, sets) = (Reader::default(), [Set::default(), Set::default()]);
+        let mut top = || reader.read(&sets, &heavy, 64_000).limited;
+        assert_eq!(top(), []);
+        count(1, 5);
+        count(2, 7);
+        assert_eq!(top(), [(address(2), 7), (address(1), 5)]);
+        count(1, 3);
+        assert_eq!(top(), [(address(1), 3)]);
+        assert_eq!(reader.read(&sets, &heavy, 64_000).places, 8);
+    }
+}
