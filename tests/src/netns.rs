@@ -132,6 +132,17 @@ impl Lab {
         self.outside.run(&format!("ip address add {address}/{length} dev {INTERFACE}{nodad}")).map(drop)
     }
 
+    /// Adds a second wire, whose load takes nothing from the first, between interfaces of this name.
+    ///
+    /// # Errors
+    /// There is one of this name.
+    pub fn second_wire(&self, name: &str) -> Result<()> {
+        let path = self.outside.path();
+        self.server.run(&format!("ip link add {name} type veth peer name {name} netns {path}"))?;
+        self.server.run(&format!("ip link set {name} address 02:00:00:00:00:01 up"))?;
+        self.outside.run(&format!("ip link set {name} up")).map(drop)
+    }
+
     /// The ids of the XDP programs attached to the server's end, as the kernel tells.
     ///
     /// # Errors
