@@ -26,7 +26,8 @@ impl Heavy {
     /// The number of a key's place.
     #[inline(always)]
     pub const fn number(key: u64) -> u32 {
-        (key >> 40) as u32 & (CANDIDATES - 1)
+        // The high bits, which are the ones that are spread.
+        (key >> (64 - CANDIDATES.trailing_zeros())) as u32
     }
 
     /// One more packet was refused.

@@ -147,7 +147,10 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
             kiss(asked, passes, length, || books.kisses().is_some_and(|kisses| kisses.spend(limits, now)))
         }
     };
-    if let Some(heavy) = books.heavy(key) {
+    // What passes all the same, for the daemon's kiss, is no refusal yet.
+    if reason.index() != passes.index()
+        && let Some(heavy) = books.heavy(key)
+    {
         heavy.count(key, source);
     }
     reason

@@ -56,10 +56,11 @@ impl Set {
         sources.div_ceil(WAYS as u32).next_power_of_two()
     }
 
-    /// The number of a key's set among so many, a power of two.
+    /// The number of a key's set among so many.
     #[inline(always)]
     pub const fn number(key: u64, sets: u32) -> u32 {
-        (key >> 32) as u32 & (sets - 1)
+        // The high bits, which are the ones that are spread.
+        (((key >> 32) * sets as u64) >> 32) as u32
     }
 
     /// The place of a source.

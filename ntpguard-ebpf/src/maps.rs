@@ -37,7 +37,7 @@ static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
 #[btf_map]
 static SOURCES: Array<Set, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// How many sets there are, less one: a bound that the loader sets with the size.
+/// How many sets there are; the loader sets it with the size.
 #[unsafe(no_mangle)]
 static SETS: u32 = 1;
 

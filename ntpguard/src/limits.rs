@@ -88,7 +88,9 @@ pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: Seed) -> a
     // The power of two next to so many ticks.
     let shift = |ticks: f64| ticks.log2().round().max(0.0) as u32;
     let second_shift = shift(f64::from(hz));
-    let in_period = |rate: u32, shift: u32| (u64::from(rate) << shift).div_ceil(u64::from(hz)) as u32;
+    let in_period = |rate: u32, shift: u32| {
+        u32::try_from((u64::from(rate) << shift).div_ceil(u64::from(hz))).unwrap_or(u32::MAX)
+    };
     // Some tens of milliseconds, but long enough for some packets.
     let max_rate = bounds.max_rate.unwrap_or(0);
     let period_shift = (shift(f64::from(hz) / 32.0)..second_shift)

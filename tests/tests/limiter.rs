@@ -175,7 +175,7 @@ impl Headway {
 
 #[test]
 fn the_headway_is_never_stricter() {
-    let mut random = Random::new(0x6e74_702e_6f72_67);
+    let mut random = Random::new(0x6e_7470_2e6f_7267);
     for (flags, name) in [(0, "4.2.6"), (Settings::NTP_428, "4.2.8")] {
         let settings = Settings { flags, slot: 0 };
         for (average, minimum) in [(3, 2), (3, 1), (1, 2), (4, 8), (0, 0)] {
@@ -264,7 +264,7 @@ fn no_more_kisses_than_allowed() {
     let limiter = Limiter::Headway { average: 3, minimum: 2 };
     let limits = limits(&limiter, &Bounds { kisses: Some(100), ..Bounds::default() }, Clock::IDEAL, [1; 3]);
     let kisses = Kisses::default();
-    let spent = (0..10_000_000).filter(|time| kisses.spend(&limits, 1 << 20 | time / 1000)).count();
+    let spent = (0..10_000_000).filter(|time| kisses.spend(&limits, (1 << 20) + time / 1000)).count();
     // Ten seconds, and their beginnings.
     assert!((1000..=1130).contains(&spent), "{spent}");
 }
