@@ -237,13 +237,18 @@ impl Audit<'_> {
     }
 
     fn left_to_the_daemon(&mut self) {
-        if let Some(place) = self.line_with(Flags::LIMITED)
-            && !limits::enforced(&self.conf.limiter)
-        {
+        let why = if !limits::enforced(&self.conf.limiter) {
+            Some("its parameters are beyond what ntpguard can do")
+        } else if !self.conf.limits() {
+            Some("with `disable monitor` the daemon may not limit at all")
+        } else {
+            None
+        };
+        if let (Some(place), Some(why)) = (self.line_with(Flags::LIMITED), why) {
             self.tell(
                 Code::LimitedPasses,
                 Some(place),
-                "`limited` is left to the daemon: its parameters are beyond what ntpguard can do",
+                format!("`limited` is left to the daemon: {why}"),
                 None,
             );
         }

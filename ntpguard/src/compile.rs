@@ -133,7 +133,10 @@ impl Image {
         if !conf.takes_mode7() && (!conf.blind || conf.daemon.is_ntpsec()) {
             image.flags |= Settings::NOBODY_PRIVATE;
         }
-        if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED)) && limits::enforced(&conf.limiter) {
+        if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED))
+            && conf.limits()
+            && limits::enforced(&conf.limiter)
+        {
             image.flags |= Settings::LIMITER;
         }
         image.bounded(Bounds::default())

@@ -173,4 +173,19 @@ mod tests {
             assert_eq!(read(text, dialect), (limiter, found), "{dialect}: {text}");
         }
     }
+
+    #[test]
+    fn without_a_monitor_list_the_daemon_may_not_limit() {
+        let limits = |text: &str, dialect| {
+            crate::conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap().limits()
+        };
+        use Dialect::{Ntp426, Ntp428, NtpSec};
+        let default = "restrict default limited\n";
+        let off = &format!("{default}disable monitor\n");
+        assert!([Ntp426, Ntp428, NtpSec].iter().all(|dialect| limits(default, *dialect)));
+        assert!(limits(off, Ntp426) && limits(off, Ntp428) && !limits(off, NtpSec));
+        assert!(!limits("disable monitor\n", NtpSec));
+        assert!(limits(&format!("{off}restrict 192.0.2.1 limited\n"), NtpSec));
+        assert!(!limits(&format!("{off}restrict 192.0.2.1\nunrestrict 192.0.2.1\n"), Ntp426));
+    }
 }

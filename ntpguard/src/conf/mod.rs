@@ -127,6 +127,23 @@ impl ConfFile {
         }
     }
 
+    /// Whether the daemon limits those whose line says `limited`, for certain. `disable monitor` ends it unless an entry
+    /// with that flag holds the monitor list open (ntp_restrict.c:inc_res_limited), and the count of those goes wrong:
+    /// in 4.2.6 when an entry goes, in NTPsec 1.2.2 for the built-in ones, which a line for `default` merges with.
+    pub fn limits(&self) -> bool {
+        let holds = |restrict: &Restrict| {
+            let counted = match restrict.target {
+                Target::Address(_) => true,
+                Target::Default => !self.daemon.is_ntpsec(),
+                // Not before it is resolved; a template.
+                Target::Name(_) | Target::Source => false,
+            };
+            counted && restrict.flags.has(Flags::LIMITED)
+        };
+        let added = self.restricts.iter().all(|restrict| restrict.action == Action::Add);
+        self.monitor_off.is_none() || added && self.restricts.iter().any(holds)
+    }
+
     /// `path:line:column` of a place.
     pub fn show(&self, place: Place) -> impl fmt::Display {
         let Span { line, column, .. } = place.span;
