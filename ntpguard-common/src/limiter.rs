@@ -30,6 +30,10 @@ impl Account {
     /// The highest level that a word has room for.
     pub const MAX_LEVEL: u32 = (1 << 30) - 1;
 
+    /// How far another CPU's clock may be ahead, in ticks. Further means an old account, and rather a source is
+    /// forgotten than one refused for what it did weeks ago.
+    const AHEAD: u32 = 256;
+
     /// As it lies in the table.
     #[inline(always)]
     pub const fn to_word(self) -> u64 {
@@ -56,11 +60,11 @@ impl Account {
         Self { time: now, level, exact: true, known: false }
     }
 
-    /// Ticks since its last packet; 0 if another CPU has been faster.
+    /// Ticks since its last packet, modulo 2^32 (50 days at 1000 Hz); 0 if another CPU has been a bit faster.
     #[inline(always)]
     pub const fn pause(self, now: u32) -> u32 {
         let pause = now.wrapping_sub(self.time);
-        if pause > u32::MAX / 2 { 0 } else { pause }
+        if pause > u32::MAX - Self::AHEAD { 0 } else { pause }
     }
 }
 

@@ -268,3 +268,18 @@ fn no_more_kisses_than_allowed() {
     // Ten seconds, and their beginnings.
     assert!((1000..=1130).contains(&spent), "{spent}");
 }
+
+/// 2^31 ticks are 25 days at 1000 Hz.
+#[test]
+fn nobody_is_refused_for_what_he_did_weeks_ago() {
+    let limiter = Limiter::Score { average: 1.0, burst: 20.0, kod: 0.5 };
+    let limits = set_up(limiter, Clock::IDEAL);
+    let settings = Settings { flags: Settings::NTPSEC, ..Settings::default() };
+    let account = Account { level: Account::MAX_LEVEL, ..Account::new(settings, 0) };
+    for weeks in 1..7 {
+        let now = weeks * 7 * 86_400 * 1000;
+        assert_eq!(step(settings, &limits, account, now, true).0, Outcome::Serve, "{weeks} weeks");
+    }
+    // A packet that another CPU was faster with is no such case.
+    assert_eq!(step(settings, &limits, account, 2_u32.wrapping_neg(), true).0, Outcome::Refuse);
+}
