@@ -1,16 +1,13 @@
 //! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS`.
 
-use crate::conf::Limiter;
+use crate::conf::{Limiter, MEMORY};
 use anyhow::{Context as _, Result, ensure};
-use nix::time::{ClockId, clock_getres};
+use nix::time::{ClockId, clock_getres, clock_gettime};
 use ntpguard_common::{
     abi::{self, Settings},
     hash::Seed,
     limiter::{Account, ONE},
 };
-
-/// `mru minage`: a source that has been silent for so many seconds, the daemon may have forgotten.
-pub const MEMORY: u32 = 64;
 
 /// ntp.org: with a headway of 2^11 seconds and more, nothing is limited here.
 const MAX_AVERAGE: u32 = 10;
@@ -38,6 +35,18 @@ impl Clock {
         let hz = 1_000_000_000 / tick.tv_nsec().max(1);
         ensure!((100..=1024).contains(&hz), "a clock of {hz} Hz is out of the ordinary");
         Ok(Self { hz: hz as u32, margin: 2 })
+    }
+
+    /// What the kernel's jiffies show, within a few seconds: they began [five minutes before they wrap
+    /// around](https://github.com/torvalds/linux/blob/v6.12/include/linux/jiffies.h#L294) and keep to the monotonic
+    /// clock.
+    ///
+    /// # Errors
+    /// There is no such clock.
+    pub fn now(self) -> Result<u32> {
+        let up = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel tells no time")?;
+        let ticks = (up.tv_sec() - 300) * i64::from(self.hz);
+        Ok(ticks as u32)
     }
 }
 

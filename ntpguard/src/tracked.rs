@@ -3,7 +3,6 @@
 use crate::net;
 use ntpguard_common::{
     heavy::Heavy,
-    limiter::Account,
     sources::{Set, WAYS},
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
@@ -38,18 +37,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads; a source that has been silent for `memory` ticks counts no longer.
-    pub fn read(&mut self, sets: &[Set], heavy: &[Heavy], memory: u32) -> Tracked {
-        let accounts = || sets.iter().flat_map(Set::accounts).map(|(_, account)| account);
-        // The clock can't be read from here; the newest packet tells what it showed.
-        let newest = accounts()
-            .map(|account| account.time)
-            .reduce(|newest, time| if time.wrapping_sub(newest) < u32::MAX / 2 { time } else { newest });
-        let now = newest.unwrap_or(0);
-        let recent = |account: &Account| account.pause(now) < memory;
+    /// Reads at `now`, in ticks, which may be somewhat late or early; a source that has been silent for `memory`
+    /// ticks counts no longer.
+    pub fn read(&mut self, sets: &[Set], heavy: &[Heavy], now: u32, memory: u32) -> Tracked {
         let (mut sources, mut known) = (0, 0);
-        for account in accounts() {
-            sources += usize::from(recent(&account));
+        for (_, account) in sets.iter().flat_map(Set::accounts) {
+            let pause = now.wrapping_sub(account.time) as i32;
+            sources += usize::from(pause.unsigned_abs() < memory);
             known += usize::from(account.known);
         }
         let totals: HashMap<IpAddr, u64> = heavy
@@ -87,13 +81,13 @@ mod tests {
             (0..packets).for_each(|_| heavy[place].count(place as u64 + 1, &source(place as u8)));
         };
         let (mut reader, sets) = (Reader::default(), [Set::default(), Set::default()]);
-        let mut top = || reader.read(&sets, &heavy, 64_000).limited;
+        let mut top = || reader.read(&sets, &heavy, 0, 64_000).limited;
         assert_eq!(top(), []);
         count(1, 5);
         count(2, 7);
         assert_eq!(top(), [(address(2), 7), (address(1), 5)]);
         count(1, 3);
         assert_eq!(top(), [(address(1), 3)]);
-        assert_eq!(reader.read(&sets, &heavy, 64_000).places, 8);
+        assert_eq!(reader.read(&sets, &heavy, 0, 64_000).places, 8);
     }
 }

@@ -133,7 +133,7 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault>
         match guard.counters(if export.shows_hits() { all } else { 0 }) {
             Ok(snapshot) => {
                 let now = Instant::now();
-                let tracked = watch.as_mut().map(|watch| watch.look(&snapshot));
+                let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
                 export.tick(&Tick { elapsed: now - then, since, total: &snapshot, tracked });
                 (last, then) = (snapshot, now);
@@ -142,7 +142,7 @@ async fn guard(options: &cli::Run, compiler: &Compiler<'_>) -> Result<(), Fault>
         }
     }
     let total = guard.counters(all).unwrap_or(last);
-    let tracked = watch.map(|watch| watch.end());
+    let tracked = watch.map(|watch| watch.end()).transpose().environment()?;
     // Detaches from every interface.
     drop(guard);
     export.totals(&Tick { elapsed: start.elapsed(), since: total.since(&zero), total: &total, tracked });

@@ -4,7 +4,8 @@ use crate::{
     bpf::{Guard, Table},
     cli::Limiting,
     compile::Image,
-    limits::{Bounds, Clock, MEMORY},
+    conf::MEMORY,
+    limits::{Bounds, Clock},
     stats::Snapshot,
     tracked::{Reader, Tracked},
     writer::tell,
@@ -23,8 +24,7 @@ pub(super) struct Watch {
     sources: Table<Set>,
     heavy: Table<Heavy>,
     reader: Reader,
-    /// Ticks for which the limiter remembers a source.
-    memory: u32,
+    clock: Clock,
     last: Option<(Instant, Tracked)>,
     warned: Option<Instant>,
     untracked: u64,
@@ -41,27 +41,35 @@ impl Watch {
         }
         let (sources, heavy) = (guard.sources()?, guard.heavy()?);
         tell(format_args!("{}", described(sources.values(), image, limiting)));
-        let memory = MEMORY * Clock::of_kernel()?.hz;
-        let reader = Reader::default();
-        Ok(Some(Self { sources, heavy, reader, memory, last: None, warned: None, untracked: 0 }))
+        let (reader, clock) = (Reader::default(), Clock::of_kernel()?);
+        Ok(Some(Self { sources, heavy, reader, clock, last: None, warned: None, untracked: 0 }))
     }
 
     /// What is to be said now.
-    pub(super) fn look(&mut self, snapshot: &Snapshot) -> Tracked {
+    ///
+    /// # Errors
+    /// There is no clock.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) -> Result<Tracked> {
         self.warn(snapshot.of(Reason::Untracked).packets);
         if let Some((when, tracked)) = &self.last
             && when.elapsed() < PAUSE
         {
-            return tracked.clone();
+            return Ok(tracked.clone());
         }
-        let tracked = self.reader.read(self.sources.values(), self.heavy.values(), self.memory);
+        let now = self.clock.now()?;
+        let tracked =
+            self.reader.read(self.sources.values(), self.heavy.values(), now, MEMORY * self.clock.hz);
         self.last = Some((Instant::now(), tracked.clone()));
-        tracked
+        Ok(tracked)
     }
 
     /// What is to be said of the whole time.
-    pub(super) fn end(&self) -> Tracked {
-        Reader::default().read(self.sources.values(), self.heavy.values(), self.memory)
+    ///
+    /// # Errors
+    /// There is no clock.
+    pub(super) fn end(&self) -> Result<Tracked> {
+        let now = self.clock.now()?;
+        Ok(Reader::default().read(self.sources.values(), self.heavy.values(), now, MEMORY * self.clock.hz))
     }
 
     fn warn(&mut self, untracked: u64) {

@@ -28,8 +28,8 @@ impl Word {
         !self.quoted && keywords::dialects(&self.text).contains(&dialect)
     }
 
-    /// Whether every scanner makes a number of it (ntp_scanner.c:is_integer, is_double): sign, digits with at most
-    /// one point among them, exponent.
+    /// Whether the scanners make a number of some kind of it (ntp_scanner.c:is_integer, is_double): sign, digits with
+    /// at most one point among them, exponent.
     pub(super) fn is_number(&self) -> bool {
         let past_digits = |text: &'_ str| text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let unsigned = self.text.strip_prefix(['+', '-']).unwrap_or(&self.text);
@@ -45,10 +45,18 @@ impl Word {
         !self.quoted && whole + fraction.len() > 0 && ends
     }
 
-    /// Whether every scanner makes an integer of it.
-    pub(super) fn is_integer(&self) -> bool {
-        let digits = self.text.strip_prefix(['+', '-']).unwrap_or(&self.text);
-        !self.quoted && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    /// The integer that a word is to the scanner, if it is one (ntp_scanner.c:is_integer, is_u_int). `Some(None)`
+    /// hangs on the C library.
+    pub(super) fn integer(&self, dialect: Dialect) -> Option<Option<i32>> {
+        let digits = self.text.strip_prefix('-').unwrap_or(&self.text);
+        // `-4` and `-6` are keywords first.
+        if self.quoted || self.is_keyword(dialect) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let whole = self.text.parse().ok();
+        // From 2^31 on a number has no sign, and is of another kind; longer ones wrap around first. 4.2.6 cuts all.
+        let unsigned = self.text.parse::<u32>().is_ok() && dialect != Dialect::Ntp426;
+        if whole.is_none() && unsigned { None } else { Some(whole) }
     }
 
     /// Whether 4.2.8 and NTPsec make an unsigned number of it, and 4.2.6 a string (ntp_scanner.c:is_u_int).

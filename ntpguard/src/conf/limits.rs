@@ -7,6 +7,9 @@ use crate::{
 };
 use std::fmt;
 
+/// `mru minage`: a source that has been silent for so many seconds, the daemon may have forgotten.
+pub const MEMORY: u32 = 64;
+
 /// What `limited` means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limiter {
@@ -41,8 +44,9 @@ impl Limiter {
         }
     }
 
-    /// Sets one parameter.
-    fn set(&mut self, parameter: &str, value: &str, daemon: Daemon) {
+    /// Sets one parameter; `None` is a number, but nobody knows which.
+    fn set(&mut self, parameter: &str, value: Option<f64>, daemon: Daemon) {
+        let Some(value) = value else { return *self = Self::Unknown };
         match self {
             Self::Score { average, burst, kod } => {
                 let place = match parameter {
@@ -50,24 +54,21 @@ impl Limiter {
                     "burst" => burst,
                     _ => kod,
                 };
-                match value.parse() {
-                    Ok(value) => *place = value,
-                    Err(_) => *self = Self::Unknown,
-                }
+                *place = value;
             }
             Self::Headway { average, minimum } => {
-                let value: Option<i32> = value.parse().ok();
-                match (parameter, value) {
+                // ntp.org's values come from an i32.
+                match (parameter, value as i32) {
                     // Out of range, 4.2.8 says so and keeps what it had (ntp_config.c:config_access).
-                    ("average", Some(value)) if daemon.dialect == Dialect::Ntp428 => {
+                    ("average", value) if daemon.dialect == Dialect::Ntp428 => {
                         *average = u8::try_from(value).map_or(*average, u32::from);
                     }
-                    ("average", Some(value @ 0..)) => *average = value as u32,
+                    ("average", value @ 0..) => *average = value as u32,
                     // In 4.2.6 a power of two, whose shift C leaves undefined from 31 on.
-                    ("minimum", Some(value @ 0..=30)) if daemon.dialect == Dialect::Ntp426 => {
+                    ("minimum", value @ 0..=30) if daemon.dialect == Dialect::Ntp426 => {
                         *minimum = 1 << value;
                     }
-                    ("minimum", Some(value)) if daemon.dialect == Dialect::Ntp428 => {
+                    ("minimum", value) if daemon.dialect == Dialect::Ntp428 => {
                         *minimum = value.max(0) as u32;
                     }
                     ("monitor", _) => (),
@@ -96,6 +97,48 @@ impl fmt::Display for Limiter {
     }
 }
 
+/// The number that a word is to the daemon's scanner, if it is one that may follow a parameter: an integer, or for
+/// NTPsec any (ntp_scanner.c:yylex; ntp_parser.y:discard_option, number). `Some(None)` hangs on the C library.
+fn value(word: &Word, daemon: Daemon) -> Option<Option<f64>> {
+    if let Some(whole) = word.integer(daemon.dialect) {
+        return Some(whole.map(f64::from));
+    }
+    // Signs of GPS eras, which add 1024 or 8192 weeks of seconds.
+    let plain = Word { text: word.text.trim_end_matches(['g', 'G']).to_owned(), ..word.clone() };
+    let integer = plain.text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    if !daemon.is_ntpsec() || !plain.is_number() || integer && plain.text == word.text {
+        None
+    } else if plain.text != word.text {
+        Some(None)
+    } else {
+        // C reads `1e` as 1.
+        Some(word.text.trim_end_matches(['e', 'E', '+', '-']).parse().ok())
+    }
+}
+
+/// Reads the words after `mru`, pairs of a parameter and an integer: how long and how many sources the daemon
+/// remembers. One that may forget before ntpguard does may not limit either (ntp_config.c:config_monitor).
+pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word]) {
+    let dialect = conf.daemon.dialect;
+    let ample = |pair: &[Word]| {
+        let [parameter, value] = pair else { return false };
+        let value = value.integer(dialect).flatten();
+        // The defaults of both daemons (ntp_monitor.c), whose entries are some 100 bytes long.
+        let least = match parameter.text.as_str() {
+            "initalloc" | "initmem" | "incalloc" | "incmem" => 0,
+            "minage" | "maxage" => MEMORY as i32,
+            "mindepth" => 600,
+            "maxmem" => 1024,
+            "maxdepth" => 1 << 14,
+            _ => return false,
+        };
+        value.is_some_and(|value| value >= least)
+    };
+    if !words[1..].chunks(2).all(ample) {
+        conf.limiter = Limiter::Unknown;
+    }
+}
+
 /// Reads the words after `discard` or `limit`: pairs of a parameter and a number. The pairs before a word that is no
 /// parameter take effect; one without its number takes the whole line with it (ntp_parser.y:discard_option).
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
@@ -105,7 +148,6 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
         Dialect::NtpSec => ["average", "burst", "kod"].iter().any(|parameter| word.is(parameter)),
         _ => ["average", "minimum", "monitor"].iter().any(|parameter| word.is(parameter)),
     };
-    let is_value = |word: &Word| if daemon.is_ntpsec() { word.is_number() } else { word.is_integer() };
     let mut rest = &words[1..];
     let mut tell = |word: &Word, message: String| {
         conf.diagnostics.push(Diagnostic::at(Code::Misplaced, line.at(word), message));
@@ -119,16 +161,18 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
             tell(parameter, format!("`{}` can't be limited: the daemon drops {what}", parameter.text));
             break;
         }
-        match after {
-            [value, after @ ..] if is_value(value) => {
-                limiter.set(&parameter.text, &value.text, daemon);
-                rest = after;
-            }
-            _ => {
-                tell(parameter, format!("`{}` needs a number: the daemon drops the line", parameter.text));
-                return;
-            }
+        let Some((word, value)) = after.first().and_then(|word| Some((word, value(word, daemon)?))) else {
+            tell(parameter, format!("`{}` needs a number: the daemon drops the line", parameter.text));
+            return;
+        };
+        if daemon.dialect == Dialect::Ntp428
+            && parameter.is("average")
+            && value.is_some_and(|value| !(0.0..=255.0).contains(&value))
+        {
+            tell(word, format!("`{}` is out of range, 0 to 255: the daemon ignores it", word.text));
         }
+        limiter.set(&parameter.text, value, daemon);
+        rest = &after[1..];
     }
     conf.limiter = limiter;
 }
@@ -156,7 +200,7 @@ mod tests {
             ("discard average 5 minimum 3 monitor 100", Ntp426, headway(5, 8), 0),
             ("discard average 5 minimum 3 monitor 100", Ntp428, headway(5, 3), 0),
             ("discard average 5\ndiscard minimum 0\ndiscard average 4", Ntp428, headway(4, 0), 0),
-            ("discard average 256 minimum -1", Ntp428, headway(3, 0), 0),
+            ("discard average 256 minimum -1", Ntp428, headway(3, 0), 1),
             ("discard average -1", Ntp426, Limiter::Unknown, 0),
             ("discard minimum 31", Ntp426, Limiter::Unknown, 0),
             ("limit average 2 burst 10.5 kod .25", NtpSec, score(2.0, 10.5, 0.25), 0),
@@ -166,6 +210,26 @@ mod tests {
             ("discard average 5.0", Ntp428, headway(3, 2), 1),
             ("limit average 2 kod often", NtpSec, score(1.0, 20.0, 0.5), 1),
             ("limit", NtpSec, score(1.0, 20.0, 0.5), 1),
+            // Numbers as the scanners see them.
+            ("discard minimum +9", Ntp426, headway(3, 2), 1),
+            ("discard minimum +9", Ntp428, headway(3, 2), 1),
+            ("discard minimum 9 average -4", Ntp428, headway(3, 2), 1),
+            ("discard minimum 9 monitor 3000000000", Ntp428, headway(3, 2), 1),
+            ("discard minimum 9 monitor 5000000000", Ntp428, Limiter::Unknown, 0),
+            ("discard minimum 3000000000", Ntp426, Limiter::Unknown, 0),
+            ("discard average -", Ntp428, Limiter::Unknown, 0),
+            ("discard minimum \"9\"", Ntp428, headway(3, 2), 1),
+            ("limit average +5 burst 1e kod 1.5e1", NtpSec, score(5.0, 1.0, 15.0), 0),
+            ("limit average .1 kod -4", NtpSec, score(1.0, 20.0, 0.5), 1),
+            ("limit average .1 burst 3000000000", NtpSec, score(1.0, 20.0, 0.5), 1),
+            ("limit average 0x1", NtpSec, score(1.0, 20.0, 0.5), 1),
+            ("limit average 20g", NtpSec, Limiter::Unknown, 0),
+            // What the daemon remembers.
+            ("mru maxage 3600 maxmem 4096 initmem 0 mindepth 600", Ntp428, headway(3, 2), 0),
+            ("mru maxdepth 100", Ntp428, Limiter::Unknown, 0),
+            ("mru maxage 30\nlimit average 5", NtpSec, Limiter::Unknown, 0),
+            ("mru maxage", NtpSec, Limiter::Unknown, 0),
+            ("mru minage 64", NtpSec, score(1.0, 20.0, 0.5), 0),
             // The other daemon's word.
             ("limit average 2", Ntp428, headway(3, 2), 1),
             ("discard average 2", NtpSec, score(1.0, 20.0, 0.5), 1),
@@ -186,6 +250,7 @@ mod tests {
         assert!(limits(off, Ntp426) && limits(off, Ntp428) && !limits(off, NtpSec));
         assert!(!limits("disable monitor\n", NtpSec));
         assert!(limits(&format!("{off}restrict 192.0.2.1 limited\n"), NtpSec));
-        assert!(!limits(&format!("{off}restrict 192.0.2.1\nunrestrict 192.0.2.1\n"), Ntp426));
+        let gone = format!("{off}restrict 192.0.2.1 limited\nrestrict 192.0.2.2\nunrestrict 192.0.2.2\n");
+        assert!(!limits(&gone, NtpSec));
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
         }
         "enable" | "disable" => switch(conf, line, &words),
         "discard" | "limit" => limits::parse(conf, line, &words),
+        "mru" => limits::parse_mru(conf, &words),
         "trustedkey" => conf.trusts_keys |= words.len() > 1,
         "includefile" => match words.get(1) {
             Some(path) => return Directive::Include(path.clone()),

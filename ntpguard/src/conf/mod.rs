@@ -19,7 +19,7 @@ mod tests;
 
 pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
-pub use limits::Limiter;
+pub use limits::{Limiter, MEMORY};
 pub use restrict::{Action, Restrict};
 pub use target::{Family, Target};
 

@@ -273,7 +273,7 @@ impl<'a> Parser<'a> {
         {
             self.next();
             match self.next() {
-                Some(number) if number.is_integer() => (),
+                Some(number) if number.integer(dialect).is_some() => (),
                 _ => {
                     let message = "no number follows `ippeerlimit`: the daemon drops the line".to_owned();
                     return self.lost(Code::Misplaced, word, message);
