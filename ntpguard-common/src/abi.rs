@@ -14,7 +14,7 @@
 //! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
 //! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
 //! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]               |
-//! | `HITS`     | per-CPU array              | [`hit`] → [`Counter`]                                |
+//! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
 
 mod limits;
 
@@ -22,6 +22,9 @@ pub use limits::Limits;
 
 use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
+
+/// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
+pub const VERSION: u32 = 1;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -31,8 +34,8 @@ pub const SLOTS: u32 = 2;
 pub struct Settings {
     /// Bits of `Settings::*`; 0 means that no policy is installed.
     pub flags: u32,
-    /// Which of [`SLOTS`] holds the rules.
-    pub slot: u32,
+    /// Which policy it is: one more each time.
+    pub generation: u32,
 }
 
 impl Settings {
@@ -67,16 +70,22 @@ impl Settings {
         self.flags & bits == bits
     }
 
+    /// Which of [`SLOTS`] holds the rules.
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        self.generation % SLOTS
+    }
+
     /// As it lies in the map.
     #[inline(always)]
     pub const fn to_word(self) -> u64 {
-        (self.slot as u64) << 32 | self.flags as u64
+        (self.generation as u64) << 32 | self.flags as u64
     }
 
     /// The reverse of [`Settings::to_word`].
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        Self { flags: word as u32, slot: (word >> 32) as u32 }
+        Self { flags: word as u32, generation: (word >> 32) as u32 }
     }
 }
 
@@ -85,7 +94,8 @@ impl Settings {
 pub struct Rule {
     /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
     pub flags: u32,
-    /// Its place among the counters in `HITS` (see [`hit`]); [`Verdict::NO_RULE`] if it has none.
+    /// In the maps, where its counters would begin (see [`hit`]); in an image, its place among the rules.
+    /// [`Verdict::NO_RULE`] if it has none.
     pub index: u32,
 }
 
@@ -232,16 +242,29 @@ pub const CAUSES: [Reason; 7] = [
     Reason::Kod,
 ];
 
-/// The counter of a drop that a flag of a rule caused.
+/// The place of a reason among [`CAUSES`].
+#[inline(always)]
+pub const fn cause(reason: Reason) -> Option<u32> {
+    // They lie side by side in the table of reasons: one compare, where a match would be three.
+    let cause = reason.index().wrapping_sub(CAUSES[0].index());
+    if cause < CAUSES.len() as u32 { Some(cause) } else { None }
+}
+
+/// The counter of a drop that a flag of a rule caused. A rule has counters from its first to its last possible cause,
+/// and its index is where that of [`CAUSES`]' first would be: maybe before the first counter of all.
 #[inline(always)]
 pub const fn hit(verdict: Verdict) -> Option<u32> {
-    // CAUSES lie side by side in the table of reasons: one compare, where a match would be three.
-    let cause = verdict.reason.index().wrapping_sub(CAUSES[0].index());
-    if cause < CAUSES.len() as u32 {
-        Some(verdict.rule.wrapping_mul(CAUSES.len() as u32).wrapping_add(cause))
-    } else {
-        None
+    match cause(verdict.reason) {
+        Some(cause) => Some(verdict.rule.wrapping_add(cause)),
+        None => None,
     }
+}
+
+/// Where a CPU's counters begin in `HITS`, which has one stripe a CPU, and one after them for what came over from
+/// policies before. Each stripe has as many for one slot as for the other.
+#[inline(always)]
+pub const fn stripe(cpu: u32, stride: u32) -> u32 {
+    cpu.wrapping_mul(stride)
 }
 
 /// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
@@ -276,8 +299,8 @@ mod tests {
 
     #[test]
     fn settings_are_one_word() {
-        let settings = Settings { flags: Settings::INSTALLED | Settings::NOBODY_PRIVATE, slot: 1 };
-        assert_eq!(settings.to_word(), 0x0000_0001_0000_0005);
+        let settings = Settings { flags: Settings::INSTALLED | Settings::NOBODY_PRIVATE, generation: 3 };
+        assert_eq!((settings.to_word(), settings.slot()), (0x0000_0003_0000_0005, 1));
         assert_eq!(Settings::from_word(settings.to_word()), settings);
     }
 
@@ -295,7 +318,7 @@ mod tests {
     fn each_cause_has_a_counter_of_its_own() {
         let verdict = |reason| Verdict { rule: 5, ..Verdict::of(reason) };
         for (place, cause) in CAUSES.into_iter().enumerate() {
-            assert_eq!(hit(verdict(cause)), Some(5 * CAUSES.len() as u32 + place as u32));
+            assert_eq!(hit(verdict(cause)), Some(5 + place as u32));
         }
         for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
             assert_eq!(hit(verdict(*reason)), None);

@@ -35,7 +35,7 @@ pub trait Lookup {
 pub struct Verdict {
     /// Why.
     pub reason: Reason,
-    /// The index of the source's rule; [`Verdict::NO_RULE`] when none was asked.
+    /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
     pub rule: u32,
     /// What limits have a say in, if they do.
     pub asked: Asked,
@@ -44,8 +44,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// In place of a rule's index.
-    pub const NO_RULE: u32 = u32::MAX;
+    /// In place of a rule's index: there are fewer counters.
+    pub const NO_RULE: u32 = 1 << 31;
 
     /// A verdict that no rule is to blame for.
     #[inline(always)]
@@ -147,7 +147,7 @@ where
     if source_port < form::lowest_source_port(settings) {
         return by_no_rule(Reason::SourcePort);
     }
-    let Some(rule) = policy.rule(settings.slot, &source, source_port) else {
+    let Some(rule) = policy.rule(settings.slot(), &source, source_port) else {
         return by_no_rule(Reason::NoPolicy);
     };
     let reason = if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {

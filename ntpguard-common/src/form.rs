@@ -137,8 +137,8 @@ fn classic_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: 
 mod tests {
     use super::*;
 
-    const NTP_426: Settings = Settings { flags: 0, slot: 0 };
-    const NTPSEC: Settings = Settings { flags: Settings::NTPSEC, slot: 0 };
+    const NTP_426: Settings = Settings { flags: 0, generation: 0 };
+    const NTPSEC: Settings = Settings { flags: Settings::NTPSEC, generation: 0 };
 
     #[test]
     fn modes_and_versions() {
@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn what_the_daemon_cuts_off_is_its_own_to_judge() {
         let packet = [0; 1300];
-        let judged = |flags, length| trailer(packet.as_slice(), Settings { flags, slot: 0 }, 0x23, 0, length);
+        let judged =
+            |flags, length| trailer(packet.as_slice(), Settings { flags, generation: 0 }, 0x23, 0, length);
         assert_eq!(judged(0, 1000), Some(Trailer::Bad), "a field of length 0");
         assert_eq!(judged(0, 1001), Some(Trailer::Extensions));
         assert_eq!(judged(Settings::NTP_428, 1200), Some(Trailer::Bad));

@@ -65,7 +65,7 @@ impl Asked {
         }
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
         Self(
-            settings.to_word()
+            Settings { generation: settings.slot(), ..settings }.to_word()
                 | u64::from(first) << Self::FIRST
                 | bit(limited, Self::LIMITED)
                 | bit(bounded, Self::BOUNDED)
@@ -83,7 +83,7 @@ impl Asked {
     /// What was in force.
     #[inline(always)]
     pub const fn settings(self) -> Settings {
-        Settings { flags: self.0 as u32, slot: (self.0 >> 32) as u32 & 0xff }
+        Settings { flags: self.0 as u32, generation: (self.0 >> 32) as u32 & 0xff }
     }
 
     #[inline(always)]
@@ -105,7 +105,7 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
         (asked.has(Asked::LIMITED), asked.has(Asked::BOUNDED), asked.has(Asked::KOD));
     let settings = asked.settings();
     let passes = if asked.has(Asked::QUERY) { Reason::Query } else { Reason::Time };
-    let Some(limits) = books.limits(settings.slot) else { return passes };
+    let Some(limits) = books.limits(settings.slot()) else { return passes };
     let now = books.now();
     let key = limits.key(source);
     let Some(set) = books.set(key) else { return passes };

@@ -3,6 +3,7 @@
 //! The BPF target can't compile Rust's atomics (LLVM has no atomic loads for it), though it has what they need: loads
 //! and stores of eight aligned bytes are whole, and one instruction adds atomically.
 
+use crate::abi::Counter;
 use core::{cell::UnsafeCell, fmt};
 
 /// The word. In memory it is a `u64`.
@@ -43,6 +44,29 @@ impl Shared {
             core::sync::atomic::AtomicU64::from_ptr(word)
                 .fetch_add(count, core::sync::atomic::Ordering::Relaxed);
         }
+    }
+}
+
+/// A [`Counter`] in memory that the program and the loader share.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Count {
+    /// Frames.
+    pub packets: Shared,
+    /// Bytes of these frames.
+    pub bytes: Shared,
+}
+
+impl Count {
+    /// What it shows; the two words may be a frame apart.
+    pub fn get(&self) -> Counter {
+        Counter { packets: self.packets.get(), bytes: self.bytes.get() }
+    }
+
+    /// Overwrites it.
+    pub fn set(&self, counter: Counter) {
+        self.packets.set(counter.packets);
+        self.bytes.set(counter.bytes);
     }
 }
 

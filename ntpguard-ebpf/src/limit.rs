@@ -66,7 +66,7 @@ extern "C" fn ntpguard_limit(asked: u64, high: u64, low: u64, length: u64) -> u3
 #[inline(never)]
 extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, payload: u64) -> u32 {
     let (settings, is_v6) = (Asked(asked).settings(), payload & IS_V6 != 0);
-    let Some(limits) = Maps.limits(settings.slot) else { return 0 };
+    let Some(limits) = Maps.limits(settings.slot()) else { return 0 };
     // No frame is as long.
     let payload = payload as u16 as usize;
     let mut frame = Linear::of(&XdpContext::new(ctx));

@@ -3,19 +3,19 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
-    helpers::{bpf_get_prandom_u32, bpf_jiffies64},
+    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64},
     macros::btf_map,
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source, Verdict,
-    abi::{Counter, Gap, Limits, Rule, Rules, SLOTS, Settings, hit},
+    abi::{Counter, Gap, Limits, Rule, Rules, SLOTS, Settings, hit, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
     sources::Set,
 };
 
-/// Entries in the templates of the inner tries. The loader makes each trie as large as its policy.
+/// Entries in the templates of inner maps. The loader makes each as large as its policy.
 const TEMPLATE: usize = 1;
 
 #[btf_map]
@@ -53,9 +53,13 @@ static KISSES: Array<Kisses, 1> = Array::new();
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
 
-/// By `abi::hit`; the loader sets the size.
+/// The loader sets the size. Not a per-CPU array, which can't be mapped, and takes a system call for each counter.
 #[btf_map]
-static HITS: PerCpuArray<Counter, 1> = PerCpuArray::new();
+static HITS: Array<Counter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many counters each CPU has; the loader sets it with the size.
+#[unsafe(no_mangle)]
+static STRIDE: u32 = 1;
 
 /// The policy in the maps.
 pub(crate) struct Maps;
@@ -145,8 +149,21 @@ fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
 pub(crate) fn count(verdict: Verdict, bytes: u64) {
     add(REASONS.get_ptr_mut(verdict.reason.index()), bytes);
     if let Some(hit) = hit(verdict) {
-        add(HITS.get_ptr_mut(hit), bytes);
+        add(counter(hit), bytes);
     }
+}
+
+/// This CPU's counter of a rule's flag.
+#[inline(always)]
+fn counter(hit: u32) -> Option<*mut Counter> {
+    // SAFETY: a static of this program. Volatile, since the loader has changed it.
+    let stride = unsafe { read_volatile(&STRIDE) };
+    if hit >= stride {
+        return None;
+    }
+    // SAFETY: it has no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    HITS.get_ptr_mut(stripe(cpu, stride).wrapping_add(hit))
 }
 
 #[inline(always)]

@@ -1,15 +1,17 @@
 //! The command line, as types.
 
+mod guarding;
 mod limiting;
 
+pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
 
 use crate::{
-    bpf::Mode,
     compile::{Harden, Hardening, Queries},
     dialect::{Dialect, Ordering},
 };
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// An XDP filter in front of an unmodified ntpd: drops NTP queries (mode 6 and 7, monlist) and enforces the
@@ -25,8 +27,16 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Stand in front of the daemon and show what is dropped, until SIGINT or SIGTERM.
-    Run(Run),
+    /// Stand in front of the daemon and show what is dropped, until SIGINT or SIGTERM; the filter stays.
+    Run(Box<Run>),
+    /// Put the filter in front of the daemon, and leave it there.
+    Attach(Box<Attach>),
+    /// Take the filter away.
+    Detach(Detach),
+    /// Read ntp.conf again, and put what it says in force.
+    Reload(Places),
+    /// Say what is guarded, and by which policy.
+    Status(Status),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
     /// Say what becomes of a packet, and which line is to blame.
@@ -36,7 +46,7 @@ pub enum Verb {
 }
 
 /// How ntp.conf is read.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub struct Reading {
     /// The daemon that reads the file [default: the one that runs or is installed here].
     #[arg(long, value_enum, value_name = "DAEMON")]
@@ -49,7 +59,7 @@ pub struct Reading {
 }
 
 /// What is dropped beyond the daemon's own reading.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub struct Hardened {
     /// Who may send queries (mode 6 and 7): sources that a restrict line other than default lets query, or
     /// whoever the daemon itself would answer.
@@ -75,29 +85,17 @@ impl Hardened {
 /// The options of `run`.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// The network interface to guard; may be given more than once.
-    #[arg(long, required = true, value_name = "IF")]
-    pub interface: Vec<String>,
-
-    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// How the file is read.
+    /// What is guarded, and by which rules.
     #[command(flatten)]
-    pub reading: Reading,
+    pub guarding: Guarding,
 
-    /// Where the program runs: in the driver, in the stack, or the best there is.
-    #[arg(long, value_enum, default_value_t)]
-    pub xdp_mode: Mode,
-
-    /// What is dropped beyond the daemon's reading.
+    /// Where the filter stays.
     #[command(flatten)]
-    pub hardened: Hardened,
+    pub places: Places,
 
-    /// How much is too much.
-    #[command(flatten)]
-    pub limiting: Limiting,
+    /// Detach at the end, however it comes, instead of leaving the filter pinned.
+    #[arg(long)]
+    pub ephemeral: bool,
 
     /// A readable line or one JSON object a line.
     #[arg(long, value_enum, default_value_t)]
@@ -108,8 +106,53 @@ pub struct Run {
     pub interval: Duration,
 
     /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
-    #[arg(long)]
+    #[arg(long, requires = "ephemeral")]
     pub trace: bool,
+}
+
+/// The options of `attach`.
+#[derive(Args, Debug)]
+pub struct Attach {
+    /// What is guarded, and by which rules.
+    #[command(flatten)]
+    pub guarding: Guarding,
+
+    /// Where the filter stays.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// The options of `detach`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").required(true).args(["interface", "all"]))]
+pub struct Detach {
+    /// The interface to give up; may be given more than once.
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+
+    /// Every interface, and what is pinned beside.
+    #[arg(long)]
+    pub all: bool,
+
+    /// Even while `ntpguard run` looks after the filter.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Where the filter is.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// The options of `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Where the filter is.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// The options of `check`.

@@ -21,9 +21,11 @@ use ntpguard_common::{
 };
 use std::collections::HashMap;
 
+mod counters;
 mod harden;
 mod order;
 
+pub use counters::Counters;
 pub use harden::{Harden, Hardening, Queries};
 
 use order::Order;
@@ -77,6 +79,8 @@ pub struct Image {
     pub flags: u32,
     /// The daemon's entries, in its order, without those for its own addresses.
     pub rules: Vec<ImageRule>,
+    /// Where these are counted.
+    pub counters: Counters,
     /// What the tries hold.
     pub prefixes: HashMap<IpNet, Rules>,
     /// The entries whose masks have gaps, in the daemon's order, IPv4 and IPv6.
@@ -103,12 +107,14 @@ impl Image {
                 Ranked { entry, rule: Rule { flags, index } }
             })
             .collect();
-        let rules =
+        let rules: Vec<_> =
             ranked.iter().filter(|ranked| !ranked.entry.own).map(|ranked| ranked.image_rule(conf)).collect();
+        let counters = Counters::new(rules.iter().map(|rule| rule.rule.flags));
 
         let mut image = Self {
             flags: 0,
             rules,
+            counters,
             prefixes: HashMap::new(),
             gaps: [vec![], vec![]],
             limiter: conf.limiter,
@@ -172,7 +178,7 @@ impl Image {
 /// On the host: the longest prefix, then the gaps before it, as ntpguard-ebpf's maps.rs.
 impl ntpguard_common::Lookup for Image {
     fn settings(&self) -> Settings {
-        Settings { flags: self.flags, slot: 0 }
+        Settings { flags: self.flags, generation: 0 }
     }
 
     fn rule(&self, _slot: u32, source: &Source, port: u16) -> Option<Rule> {

@@ -3,10 +3,12 @@
 use crate::conf::Flags;
 use clap::ValueEnum;
 use ntpguard_common::abi::Settings;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A way to read ntp.conf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// ntp.org's ntpd 4.2.6, as of 4.2.6p5.
     #[value(name = "ntp-4.2.6")]
@@ -20,7 +22,8 @@ pub enum Dialect {
 }
 
 /// Where 4.2.8 puts an `ntpport` entry among others for the same network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ordering {
     /// Up to 4.2.8p17: before the one without, whatever the order of lines (as in 4.2.6 and NTPsec, whose order no
     /// option changes).

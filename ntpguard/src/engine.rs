@@ -1,7 +1,7 @@
 //! Who judges a frame: the XDP program in the kernel, or the same code on the host.
 
 use crate::{
-    bpf::{Guard, Object},
+    bpf::{Guard, Object, Size},
     cli::EngineChoice,
     compile::Image,
     limits::Clock,
@@ -42,7 +42,6 @@ pub enum Engine {
 /// A program that isn't attached anywhere.
 pub struct Kernel {
     guard: Guard,
-    room: usize,
     installed: Option<Image>,
 }
 
@@ -55,9 +54,9 @@ impl Engine {
         match choice {
             EngineChoice::Host => Ok(Self::Host),
             EngineChoice::Auto => {
-                Ok(Kernel::with_room(64).map_or(Self::Host, |kernel| Self::Kernel(Box::new(kernel))))
+                Ok(Kernel::load(Size::new(1)).map_or(Self::Host, |kernel| Self::Kernel(Box::new(kernel))))
             }
-            EngineChoice::Kernel => Ok(Self::Kernel(Box::new(Kernel::with_room(64)?))),
+            EngineChoice::Kernel => Ok(Self::Kernel(Box::new(Kernel::load(Size::new(1))?))),
         }
     }
 
@@ -119,23 +118,23 @@ impl Judged {
 }
 
 impl Kernel {
-    fn with_room(room: usize) -> Result<Self> {
-        Ok(Self { guard: Guard::load(Object::Filter, room, 1)?, room, installed: None })
+    fn load(size: Size) -> Result<Self> {
+        Ok(Self { guard: Guard::load(Object::Filter, size)?, installed: None })
     }
 
     fn judge(&mut self, image: &Image, frame: &[u8]) -> Result<Judged> {
-        if image.rules.len() > self.room {
-            *self = Self::with_room(image.rules.len().next_power_of_two())?;
+        if image.counters.total() > self.guard.maps.room() {
+            *self = Self::load(Size::of(image, 1))?;
         }
         if self.installed.as_ref() != Some(image) {
             self.guard.install(image)?;
             self.installed = Some(image.clone());
         }
         // The first packet of a source, whatever was asked before.
-        self.guard.forget()?;
-        let before = self.guard.counters(image.rules.len())?;
+        self.guard.maps.forget()?;
+        let before = self.guard.maps.counters(true)?;
         let run = self.guard.test_run(frame, 1, None).context("the kernel doesn't run the frame")?;
-        let counted = self.guard.counters(image.rules.len())?.since(&before);
+        let counted = self.guard.maps.counters(true)?.since(&before);
         let moved: Vec<_> = Reason::ALL.iter().filter(|reason| counted.of(**reason).packets > 0).collect();
         ensure!(moved.len() <= 1, "one frame moved {} counters", moved.len());
         let hit = counted.hits.iter().position(|hits| hits.packets > 0);

@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Run(options) => cmd::run::run(&options),
+        Verb::Attach(options) => cmd::attach::run(&options),
+        Verb::Detach(options) => cmd::detach::run(&options),
+        Verb::Reload(places) => cmd::reload::run(&places),
+        Verb::Status(options) => cmd::status::run(&options),
         Verb::Explain(options) => cmd::explain::run(&options),
         Verb::Replay(options) => cmd::replay::run(&options),
         Verb::Check(options) => cmd::check::run(&options),

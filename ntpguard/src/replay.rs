@@ -7,7 +7,7 @@
 use crate::{capture::Frame, compile::Image, net};
 use ntpguard_common::{
     Action, Decision, Reason, Verdict,
-    abi::{CAUSES, Counter, hit},
+    abi::{CAUSES, Counter, cause},
     decide,
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr, time::Duration};
@@ -40,7 +40,7 @@ pub struct Tally {
     pub cut: u64,
     /// By [`Reason::index`].
     pub reasons: Vec<(Counter, Option<Sample>)>,
-    /// Drops by rule and flag, by [`ntpguard_common::abi::hit`].
+    /// Drops by rule and cause: for each rule those of [`CAUSES`].
     pub hits: Vec<Counter>,
     /// Drops by source.
     sources: HashMap<IpAddr, Counter>,
@@ -80,7 +80,8 @@ impl Tally {
         if sample.is_none() {
             *sample = Some(sampled(frame, verdict));
         }
-        if let Some(counter) = hit(verdict).and_then(|hit| self.hits.get_mut(hit as usize)) {
+        let hit = cause(verdict.reason).map(|cause| verdict.rule as usize * CAUSES.len() + cause as usize);
+        if let Some(counter) = hit.and_then(|hit| self.hits.get_mut(hit)) {
             add(counter, bytes);
         }
         if verdict.action() == Action::Drop

@@ -7,8 +7,7 @@ use ntpguard_common::{Action, Reason, abi::Counter};
 pub struct Snapshot {
     /// By [`Reason::index`].
     pub reasons: Vec<Counter>,
-    /// Drops by rule and flag, in the order of [`ntpguard_common::abi::hit`]; empty if they
-    /// weren't read.
+    /// Drops by rule and cause: for each rule those of [`ntpguard_common::abi::CAUSES`]; empty if they weren't read.
     pub hits: Vec<Counter>,
 }
 

@@ -41,6 +41,7 @@ impl Guarding {
         let mut command = netns.command(binary()?);
         command.args([
             "run",
+            "--ephemeral",
             "--format",
             "json",
             "--interval",
@@ -119,12 +120,15 @@ pub fn binary() -> Result<PathBuf> {
     built.context("there is no ntpguard beside the tests: `cargo build --package ntpguard`")
 }
 
-/// A command line of `ntpguard` in a namespace, to see how it fails.
+/// A command line of `ntpguard` in a namespace, to see how it fails; `run` leaves nothing behind, unless it is told where.
 ///
 /// # Errors
 /// It wasn't built.
 pub fn command(netns: &Netns, arguments: &[&str]) -> Result<Command> {
     let mut command = netns.command(binary()?);
     command.args(arguments);
+    if arguments.first() == Some(&"run") && !arguments.contains(&"--pin-path") {
+        command.arg("--ephemeral");
+    }
     Ok(command)
 }

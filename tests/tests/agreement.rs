@@ -1,7 +1,7 @@
 //! Random and mutated frames: host and kernel agree on action and counter, and both survive.
 
 use ntpguard::{
-    bpf::{Guard, Object},
+    bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     limits::Clock,
     model::Model,
@@ -34,22 +34,21 @@ fn host_and_kernel_agree_on_100_000_frames() {
         })
         .collect();
     let (mut differing, mut judged, mut dropped, mut kisses) = (0, 0, 0, 0);
-    let most = policies.iter().map(|compiled| compiled.image.rules.len()).max().unwrap();
     // So few places that sources have to go for others.
-    let mut guard = Guard::load(Object::Filter, most, SOURCES).unwrap();
-    let table = guard.sources().unwrap();
+    let mut guard = Guard::load(Object::Filter, Size::new(SOURCES)).unwrap();
+    let table = guard.maps.sources().unwrap();
     for (number, compiled) in policies.iter().enumerate() {
         let Compiled { image, policy, .. } = compiled;
         guard.install(image).unwrap();
-        guard.forget().unwrap();
-        let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.seed());
+        guard.maps.forget().unwrap();
+        let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.maps.seed());
         let frames = FRAMES / policies.len() + usize::from(number < FRAMES % policies.len());
         for _ in 0..frames {
             let frame = frame(&mut random, &seeds, policy);
-            let before = guard.counters(usize::MAX).unwrap();
+            let before = guard.maps.counters(true).unwrap();
             let run = guard.test_run(&frame, 1, None).unwrap();
             let action = run.action;
-            let counted = guard.counters(usize::MAX).unwrap().since(&before);
+            let counted = guard.maps.counters(true).unwrap().since(&before);
             if let Some(time) = judged_at(&frame, image, &model, table.values()) {
                 model.set(time);
             }

@@ -1,13 +1,18 @@
 //! Every golden packet through the host's function and through the kernel: action, counter, line.
 
 use ntpguard::{
-    bpf::{Guard, Object},
+    bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     dialect::Dialect,
 };
-use ntpguard_common::{Action, Decision, abi::CAUSES, decide};
+use ntpguard_common::{
+    Action, Decision, Reason, Verdict,
+    abi::{CAUSES, Rule},
+    decide,
+};
 use ntpguard_tests::{
     fixture::{Compiled, compile, path},
+    frame::{Frame, payload},
     golden::{Expect, Golden, cases},
 };
 use std::collections::BTreeMap;
@@ -45,7 +50,7 @@ fn the_kernel_does_what_the_golden_packets_say() {
         let (guard, image) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
             let Compiled { image, .. } =
                 compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
-            let mut guard = Guard::load(Object::Filter, image.rules.len(), 1).unwrap();
+            let mut guard = Guard::load(Object::Filter, Size::new(1)).unwrap();
             guard.install(&image).unwrap();
             (guard, image)
         });
@@ -58,12 +63,12 @@ fn the_kernel_does_what_the_golden_packets_say() {
 
 fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
     // Many cases share a source.
-    guard.forget().unwrap();
-    let before = guard.counters(usize::MAX).unwrap();
+    guard.maps.forget().unwrap();
+    let before = guard.maps.counters(true).unwrap();
     let result = guard
         .test_run(&case.frame, 1, case.linear)
         .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
-    let counted = guard.counters(usize::MAX).unwrap().since(&before);
+    let counted = guard.maps.counters(true).unwrap().since(&before);
     let moved: Vec<_> = (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
     let (action, reason) = match case.expect {
         Expect::Untouched => (Action::Pass, None),
@@ -98,17 +103,48 @@ fn kernel() -> (u32, u32) {
 fn a_new_policy_replaces_the_old_one_whole() {
     let images = ["hosting.conf", "lan.conf", "flags.conf", "pool.conf", "hosting.conf"]
         .map(|fixture| compile(Some(&path(fixture)), Dialect::Ntp426, Hardening::ALL).unwrap().image);
-    let largest = images.iter().max_by_key(|image| image.rules.len()).unwrap();
-    let mut guard = Guard::load(Object::Filter, largest.rules.len(), 1).unwrap();
+    let mut guard = Guard::load(Object::Filter, Size::new(1)).unwrap();
     for image in &images {
         guard.install(image).unwrap();
         for case in cases().iter().filter(|case| case.linear.is_none()) {
-            guard.forget().unwrap();
+            guard.maps.forget().unwrap();
             let action = guard.test_run(&case.frame, 1, None).unwrap().action;
             assert_eq!(action, decide(case.frame.as_slice(), image).action(), "{}", case.name);
         }
     }
-    let mut small = Guard::load(Object::Filter, images[1].rules.len(), 1).unwrap();
-    let refused = small.install(largest).unwrap_err().to_string();
-    assert!(refused.contains("rules, and counters for"), "{refused}");
+}
+
+/// Three policies, two of them with the same line at another place.
+#[test]
+fn a_rule_that_stays_keeps_its_hits() {
+    let image = |fixture| compile(Some(&path(fixture)), Dialect::Ntp426, Hardening::ALL).unwrap().image;
+    let image = image("hosting.conf");
+    let frame = Frame::from("192.0.2.66", 40000).payload(&payload::time(3, 4)).build();
+    let mut guard = Guard::load(Object::Filter, Size::new(1)).unwrap();
+    guard.install(&image).unwrap();
+    let hits =
+        |guard: &Guard, rule: usize| guard.maps.counters(true).unwrap().hits[rule * CAUSES.len()].packets;
+    guard.test_run(&frame, 5, None).unwrap();
+    let Decision::Judged(Verdict { rule, .. }) = decide(frame.as_slice(), &image) else { panic!("judged") };
+    let rule = rule as usize;
+    assert_eq!(hits(&guard, rule), 5);
+
+    // Another policy, in which another rule is what that one was.
+    let ignores = |other: &usize| *other != rule && image.rules[*other].rule.has(Rule::IGNORE);
+    let other = (0..image.rules.len()).find(ignores).unwrap();
+    let carried = |from: usize, to: usize| -> Vec<_> {
+        (0..image.rules.len()).map(|place| (place == to).then_some(from)).collect()
+    };
+    guard.maps.install(&image, &carried(rule, other)).unwrap();
+    assert_eq!((hits(&guard, other), hits(&guard, rule)), (5, 0));
+    guard.test_run(&frame, 2, None).unwrap();
+    assert_eq!((hits(&guard, other), hits(&guard, rule)), (5, 2));
+
+    // And back, twice: what came over comes over again.
+    guard.maps.install(&image, &carried(other, rule)).unwrap();
+    guard.maps.install(&image, &carried(rule, rule)).unwrap();
+    guard.test_run(&frame, 1, None).unwrap();
+    assert_eq!((hits(&guard, other), hits(&guard, rule)), (0, 6));
+    let reasons = guard.maps.counters(false).unwrap();
+    assert_eq!(reasons.of(Reason::Ignore).packets, 8);
 }

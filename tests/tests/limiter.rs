@@ -104,7 +104,7 @@ impl Score {
 #[test]
 fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
     let mut random = Random::new(0x4e54_5073_6563);
-    let settings = Settings { flags: Settings::NTPSEC, slot: 0 };
+    let settings = Settings { flags: Settings::NTPSEC, generation: 0 };
     for (average, burst, kod) in
         [(1.0, 20.0, 0.5), (2.0, 10.0, 0.25), (0.25, 64.0, 1.0), (5.0, 3.0, 0.5), (10.0, 100.0, 0.0)]
     {
@@ -177,7 +177,7 @@ impl Headway {
 fn the_headway_is_never_stricter() {
     let mut random = Random::new(0x6e_7470_2e6f_7267);
     for (flags, name) in [(0, "4.2.6"), (Settings::NTP_428, "4.2.8")] {
-        let settings = Settings { flags, slot: 0 };
+        let settings = Settings { flags, generation: 0 };
         for (average, minimum) in [(3, 2), (3, 1), (1, 2), (4, 8), (0, 0)] {
             for clock in CLOCKS {
                 let limits = set_up(Limiter::Headway { average, minimum }, clock);

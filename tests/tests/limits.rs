@@ -2,7 +2,7 @@
 
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use ntpguard::{
-    bpf::{Flood, Guard, Mode, Object},
+    bpf::{Flood, Guard, Mode, Object, Size},
     compile::{Hardening, Image},
     dialect::Dialect,
     limits::Bounds,
@@ -45,7 +45,7 @@ const TRAINS: [(&str, &str, u32, u32); 6] = [
 fn lab() -> (Lab, Guard) {
     let lab = Lab::new().unwrap();
     lab.outside.run(&format!("ethtool --features {INTERFACE} tx off")).unwrap();
-    let mut far = Guard::load(Object::Filter, 1, 1).unwrap();
+    let mut far = Guard::load(Object::Filter, Size::new(1)).unwrap();
     lab.outside.enter(|| far.attach(INTERFACE, Mode::Native).unwrap());
     (lab, far)
 }
@@ -237,7 +237,7 @@ fn what_a_new_source_costs() {
     // To another host: the stack has little to do with what passes.
     frame[5] ^= 0xff;
     let cost = |object, image: Option<&Image>| {
-        let mut guard = Guard::load(object, 64, 1 << 18).unwrap();
+        let mut guard = Guard::load(object, Size::new(1 << 18)).unwrap();
         image.into_iter().for_each(|image| guard.install(image).unwrap());
         lab.server.enter(|| guard.attach(INTERFACE, Mode::Native).unwrap());
         let mut times = lab.outside.enter(|| {

@@ -1,7 +1,7 @@
 //! The BPF object itself: other loaders take it, and what it costs.
 
 use ntpguard::{
-    bpf::{Guard, Object},
+    bpf::{Guard, Object, Size},
     compile::Hardening,
     dialect::Dialect,
 };
@@ -36,9 +36,9 @@ fn bpftool_loads_it() {
 #[test]
 fn what_a_packet_costs() {
     let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
-    let mut guard = Guard::load(Object::Filter, image.rules.len(), 1 << 12).unwrap();
+    let mut guard = Guard::load(Object::Filter, Size::new(1 << 12)).unwrap();
     guard.install(&image).unwrap();
-    let mut floor = Guard::load(Object::Floor, image.rules.len(), 1 << 12).unwrap();
+    let mut floor = Guard::load(Object::Floor, Size::new(1 << 12)).unwrap();
     println!("verifier: {} instructions walked", guard.verified_instructions().unwrap());
 
     let monlist = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST).build();
@@ -71,10 +71,10 @@ fn what_a_limited_source_costs() {
     let files = tempfile::tempdir().unwrap();
     let conf = files.path().join("ntp.conf");
     fs::write(&conf, "restrict default limited nomodify noquery\n").unwrap();
-    let mut floor = Guard::load(Object::Floor, 1, 1).unwrap();
+    let mut floor = Guard::load(Object::Floor, Size::new(1)).unwrap();
     for dialect in DIALECTS {
         let image = compile(Some(&conf), dialect, Hardening::ALL).unwrap().image;
-        let mut guard = Guard::load(Object::Filter, image.rules.len(), 1 << 18).unwrap();
+        let mut guard = Guard::load(Object::Filter, Size::new(1 << 18)).unwrap();
         guard.install(&image).unwrap();
         for source in ["203.0.113.7", "2001:db8::7"] {
             let frame = Frame::from(source, 40000).payload(&payload::time(3, 4)).build();

@@ -1,19 +1,20 @@
 //! Attaching, and the words for what can go wrong.
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use aya::programs::{ProgramError, Xdp, XdpMode};
-use nix::{
-    errno::Errno,
-    ifaddrs::getifaddrs,
-    net::if_::{if_nameindex, if_nametoindex},
+use super::pins::Pins;
+use crate::interface::{self, Interface};
+use anyhow::{Context as _, Result, bail};
+use aya::programs::{
+    ProgramError, Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::{XdpLink, XdpLinkId},
 };
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::{error::Error, io, path::Path};
 
-/// include/uapi/linux/if_arp.h
-const ARPHRD_ETHER: u16 = 1;
-
 /// How to attach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Native where the driver has it, else generic, and say so.
     #[default]
@@ -25,6 +26,11 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Whether the program may come to run in the driver.
+    pub fn may_be_native(self) -> bool {
+        self != Self::Generic
+    }
+
     /// Its name on the command line and in outputs.
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,40 +48,99 @@ pub struct Attached {
     pub mode: Mode,
     /// Why it is generic, though native was preferred.
     pub fallback: Option<String>,
+    /// It was attached before, and only the program behind it was replaced.
+    pub taken_over: bool,
 }
 
-/// Whether an interface can send what came in by it (XDP_TX). Generic XDP can everywhere, drivers of hardware do; of
-/// the drivers of virtual interfaces some do if the other end is set up for it (veth), some don't.
-pub fn transmits(interface: &str, mode: Mode) -> bool {
-    mode == Mode::Generic || Path::new("/sys/class/net").join(interface).join("device").exists()
-}
-
-/// The index of an interface, if there is one of this name now.
-pub fn interface_index(interface: &str) -> Option<u32> {
-    if_nametoindex(interface).ok()
-}
-
-pub(super) fn attach(program: &mut Xdp, interface: &str, mode: Mode) -> Result<Attached> {
-    if interface == "lo" {
-        bail!("lo is this host's loopback: no packet from outside arrives there; name the network card");
+/// Attaches to an interface: with a hold that is pinned, or one that goes with the program.
+pub(super) fn attach(
+    program: &mut Xdp,
+    interface: &str,
+    mode: Mode,
+    pins: Option<&Pins>,
+) -> Result<(Attached, Option<FdLink>)> {
+    let found = interface::find(interface)?;
+    if found.loopback {
+        bail!(
+            "{interface} is this host's loopback: no packet from outside arrives there; name the network card"
+        );
     }
-    if !is_ethernet(interface)? {
+    if !found.ethernet {
         bail!(
             "{interface} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card"
         );
+    }
+    if let Some(pins) = pins
+        && let Some(attached) = take_over(program, &found, mode, pins)?
+    {
+        return Ok((attached, None));
     }
     let driver = match mode {
         Mode::Generic => None,
         Mode::Auto | Mode::Native => Some(program.attach(interface, XdpMode::Driver)),
     };
     let fallback = match driver {
-        Some(Ok(_)) => return Ok(Attached { mode: Mode::Native, fallback: None }),
+        Some(Ok(link)) => {
+            let held = hold(program, link, &found, pins)?;
+            return Ok((Attached { mode: Mode::Native, fallback: None, taken_over: false }, held));
+        }
         Some(Err(error)) if mode == Mode::Auto && unsupported(&error) => Some(cause(&error, interface)),
         Some(Err(error)) => return Err(in_words(error, interface)),
         None => None,
     };
-    program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
-    Ok(Attached { mode: Mode::Generic, fallback })
+    let link = program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
+    let held = hold(program, link, &found, pins)?;
+    Ok((Attached { mode: Mode::Generic, fallback, taken_over: false }, held))
+}
+
+/// Replaces the program behind a hold that is pinned, without a gap. `None` if there is no such hold any more.
+fn take_over(program: &mut Xdp, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Option<Attached>> {
+    let path = pins.link(interface.index)?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let native = interface.xdp.is_some_and(|xdp| xdp.native);
+    // The kernel has no two modes on an interface at once, so there is no way without a gap.
+    let other = mode == Mode::Native && !native || mode == Mode::Generic && native;
+    if !other && update(program, &path)? {
+        let mode = if native { Mode::Native } else { Mode::Generic };
+        return Ok(Some(Attached { mode, fallback: None, taken_over: true }));
+    }
+    pins.release(interface.index)?;
+    Ok(None)
+}
+
+/// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.
+pub(super) fn update(program: &mut Xdp, path: &Path) -> Result<bool> {
+    let Ok(pinned) = PinnedLink::from_pin(path) else { return Ok(false) };
+    let Ok(link) = XdpLink::try_from(FdLink::from(pinned)) else { return Ok(false) };
+    match program.attach_to_link(link) {
+        Ok(link) => {
+            // The pin holds on; a descriptor of ours would, too.
+            drop(program.take_link(link)?);
+            Ok(true)
+        }
+        Err(error) if errno(&error) == Some(Errno::ENOLINK) => Ok(false),
+        Err(error) => {
+            Err(anyhow::Error::new(error)
+                .context(format!("can't replace the program behind {}", path.display())))
+        }
+    }
+}
+
+/// Pins a new hold, if it is to stay; else it is the caller's.
+fn hold(
+    program: &mut Xdp,
+    link: XdpLinkId,
+    interface: &Interface,
+    pins: Option<&Pins>,
+) -> Result<Option<FdLink>> {
+    let link = FdLink::try_from(program.take_link(link)?);
+    let link = link.ok().with_context(|| format!("the kernel has no BPF link for {}", interface.name))?;
+    let Some(pins) = pins else { return Ok(Some(link)) };
+    let path = pins.link(interface.index)?;
+    link.pin(&path).with_context(|| format!("can't pin {}", path.display()))?;
+    Ok(None)
 }
 
 /// Whether the driver can't, or can't as the interface is set up: with jumbo frames or many queues.
@@ -84,29 +149,8 @@ fn unsupported(error: &ProgramError) -> bool {
     matches!(errno(error), Some(EOPNOTSUPP | EINVAL | ERANGE | EMSGSIZE | ENOMEM | ENOSPC))
 }
 
-/// Whether frames on it begin with an Ethernet header.
-fn is_ethernet(interface: &str) -> Result<bool> {
-    let mut addresses =
-        getifaddrs().context("can't list the interfaces")?.filter(|one| one.interface_name == interface);
-    let link =
-        addresses.find_map(|one| one.address.as_ref().and_then(|address| address.as_link_addr()).copied());
-    match link {
-        Some(link) => Ok(link.hatype() == ARPHRD_ETHER),
-        // A tunnel may have no link-layer address at all.
-        None if interface_index(interface).is_some() => Ok(false),
-        None => Err(no_such(interface)),
-    }
-}
-
-fn no_such(interface: &str) -> anyhow::Error {
-    anyhow!("there is no interface {interface}; there are: {}", interfaces())
-}
-
 /// What is wrong, and what to do about it.
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
-    if let ProgramError::UnknownInterface { .. } = error {
-        return no_such(interface);
-    }
     let advice = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
             format!("; see `ip link show dev {interface}` and `bpftool net`, and stop its owner")
@@ -145,10 +189,4 @@ fn errno(error: &ProgramError) -> Option<Errno> {
         cause = error.source();
     }
     None
-}
-
-fn interfaces() -> String {
-    let names =
-        if_nameindex().map(|all| all.iter().map(|one| one.name().to_string_lossy().into_owned()).collect());
-    names.map_or_else(|error| error.to_string(), |names: Vec<_>| names.join(", "))
 }

@@ -1,16 +1,17 @@
 //! Image → maps.
 //!
-//! The rules go into fresh tries, the tries into the slot that isn't in force, and then one write of eight bytes
-//! names that slot. Replacing a slot's trie waits for a grace period (kernel/bpf/map_in_map.c,
-//! maybe_wait_bpf_programs), so no packet still reads what is replaced.
+//! Everything goes into the slot that isn't in force, which the policy before the last has left empty, and then one write
+//! of eight bytes names the new policy. Replacing a slot's map waits for a grace period
+//! (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that nobody reads or counts in what was replaced.
 
+use super::maps::Maps;
 use crate::{
     compile::Image,
     limits::{self, Clock},
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, Pod,
+    Pod,
     maps::{
         Array, ArrayOfMaps, MapData,
         lpm_trie::{Key, LpmTrie},
@@ -18,55 +19,61 @@ use aya::{
 };
 use ipnet::IpNet;
 use ntpguard_common::{
-    abi::{Gap, Limits, SLOTS, Settings},
-    hash::Seed,
+    Verdict,
+    abi::{Gap, Limits, Rule, Rules, Settings},
 };
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
-
-pub(super) fn install(ebpf: &mut Ebpf, image: &Image, seed: Seed) -> Result<()> {
-    let settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
-    let slot = (Settings::from_word(settings.get(&0, 0)?).slot + 1) % SLOTS;
+/// Puts an image in force, whose counters begin at a place.
+pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, counters: u32) -> Result<()> {
+    let slot = settings.slot();
+    // An image has a rule's place where the maps have its counters'.
+    let rule = |rule: Rule| match rule.index {
+        Verdict::NO_RULE => rule,
+        place => Rule { index: image.counters.index(place as usize, counters), ..rule },
+    };
+    let rules =
+        |rules: &Rules| Rules { any_port: rule(rules.any_port), ntp_port: rule(rules.ntp_port) }.to_words();
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (net, rules) in &image.prefixes {
+    for (net, of_net) in &image.prefixes {
         let length = u32::from(net.prefix_len());
         match net {
-            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rules.to_words())),
-            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rules.to_words())),
+            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rules(of_net))),
+            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rules(of_net))),
         }
     }
-    fill(ebpf, "RULES_V4", slot, &v4)?;
-    fill(ebpf, "RULES_V6", slot, &v6)?;
+    fill(maps, "RULES_V4", slot, &v4)?;
+    fill(maps, "RULES_V6", slot, &v6)?;
     // After the tries, so that no packet still reads this slot's.
-    let mut gaps: Array<_, [u32; 10]> = map(ebpf, "GAPS")?.try_into()?;
+    let mut gaps: Array<_, [u32; 10]> = maps.get_mut("GAPS")?.try_into()?;
     for (is_v6, of_family) in [false, true].into_iter().zip(&image.gaps) {
         for (number, gap) in (0..).zip(of_family) {
-            gaps.set(Gap::place(slot, is_v6, number), gap.to_words(), 0).context("GAPS can't be written")?;
+            let words = Gap { rule: rule(gap.rule), ..*gap }.to_words();
+            gaps.set(Gap::place(slot, is_v6, number), words, 0).context("GAPS can't be written")?;
         }
     }
-    let clock = Clock::of_kernel()?;
-    let mut limits: Array<_, Limits> = map(ebpf, "LIMITS")?.try_into()?;
-    limits
-        .set(slot, limits::limits(&image.limiter, &image.bounds, clock, seed), 0)
-        .context("LIMITS can't be written")?;
-    let mut settings: Array<_, u64> = map(ebpf, "SETTINGS")?.try_into()?;
-    let word = Settings { flags: image.flags, slot }.to_word();
-    settings.set(0, word, 0).context("the new policy can't be put in force")
+    let limits = limits::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
+    let mut values: Array<_, Limits> = maps.get_mut("LIMITS")?.try_into()?;
+    values.set(slot, limits, 0).context("LIMITS can't be written")?;
+    let mut word: Array<_, u64> = maps.get_mut("SETTINGS")?.try_into()?;
+    word.set(0, settings.to_word(), 0).context("the new policy can't be put in force")
+}
+
+/// Takes the rules out of a slot that isn't in force any more.
+pub(super) fn empty(maps: &mut Maps, slot: u32) -> Result<()> {
+    fill::<[u8; 4]>(maps, "RULES_V4", slot, &[])?;
+    fill::<[u8; 16]>(maps, "RULES_V6", slot, &[])
 }
 
 /// Makes a trie of the rules and puts it into a slot.
-fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, slot: u32, rules: &[(Key<K>, [u32; 4])]) -> Result<()> {
+fn fill<K: Pod>(maps: &mut Maps, name: &str, slot: u32, rules: &[(Key<K>, [u32; 4])]) -> Result<()> {
     let entries = u32::try_from(rules.len()).context("more rules than a map can hold")?.max(1);
     let mut trie: LpmTrie<MapData, K, [u32; 4]> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
         .with_context(|| format!("no room for a table of {entries} rules"))?;
     for (key, rule) in rules {
         trie.insert(key, rule, 0).with_context(|| format!("{name} is full"))?;
     }
-    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, [u32; 4]>> = map(ebpf, name)?.try_into()?;
+    let mut slots: ArrayOfMaps<_, LpmTrie<MapData, K, [u32; 4]>> = maps.get_mut(name)?.try_into()?;
     slots.set(slot, &trie, 0).with_context(|| format!("{name} can't be replaced"))
-}
-
-fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
-    ebpf.map_mut(name).ok_or_else(|| anyhow!("the object has no map {name}"))
 }

@@ -1,175 +1,151 @@
 //! The only user of aya: loads the program, installs an image, attaches, reads counters.
 //!
-//! Contract: [`Guard::load`] leaves nothing attached; [`Guard::install`] puts a whole image in force with one
-//! update; dropping the guard detaches it from every interface.
+//! Contract: [`Guard::load`] leaves nothing attached; [`Maps::install`] puts a whole image in force with one update;
+//! dropping a guard detaches it from every interface, unless it is pinned.
 
 mod attach;
 #[cfg(feature = "lab")]
 mod flood;
 mod install;
+mod load;
+mod maps;
+mod pins;
 mod running;
 mod table;
 mod trace;
 
-pub use attach::{Attached, Mode, interface_index, transmits};
+pub use attach::{Attached, Mode};
 #[cfg(feature = "lab")]
 pub use flood::Flood;
+pub use load::{Object, Size};
+pub use maps::Maps;
+pub use pins::{Pins, Place};
 pub use running::Running;
 pub use table::Table;
 
-use crate::{compile::Image, stats::Snapshot};
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use crate::{compile::Image, interface};
+use anyhow::{Result, anyhow, bail};
 use aya::{
-    Ebpf, EbpfError, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, MapError, PerCpuArray},
-    programs::{ProgramError, Xdp},
+    Ebpf, TestRun as _, TestRunOptions,
+    programs::{Xdp, links::FdLink},
 };
-use nix::errno::Errno;
-use ntpguard_common::{
-    Action, Reason,
-    abi::{CAUSES, Counter},
-    hash::Seed,
-    heavy::Heavy,
-    sources::Set,
-};
+use load::{PROGRAM, xdp};
+use ntpguard_common::Action;
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    io,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-/// The program's name in the object, and in `bpftool prog`.
-const PROGRAM: &str = "ntpguard";
-
-/// Which of the embedded objects to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Object {
-    /// The filter.
-    Filter,
-    /// The filter that logs every packet to port 123.
-    Trace,
-    /// A bare XDP_DROP: what measurements subtract.
-    Floor,
-    /// Frames from random sources: what measurements are driven with.
-    #[cfg(feature = "lab")]
-    Flood,
-}
-
-impl Object {
-    /// The ELF file, as the build script made it.
-    pub fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
-            Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
-            #[cfg(feature = "lab")]
-            Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
-            Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
-        }
-    }
-}
 
 /// A loaded filter.
 pub struct Guard {
     ebpf: Ebpf,
-    /// As many as the counters have room for.
-    rules: usize,
-    /// The secret of the table of sources.
-    seed: Seed,
+    /// Its maps.
+    pub maps: Maps,
+    /// Holds on interfaces that go with this process.
+    held: Vec<FdLink>,
+    /// What the lines of a trace are told with.
+    traced: Option<trace::Causes>,
+    /// Where everything stays when this process ends.
+    pins: Option<Pins>,
 }
 
 impl Guard {
-    /// Loads the program, with room to count the hits of so many rules and to remember so many sources.
+    /// Loads the program with maps of its own, which go with it.
     ///
     /// # Errors
     /// No right to, or a kernel that refuses the program.
-    pub fn load(object: Object, rules: usize, sources: u32) -> Result<Self> {
-        let hits = u32::try_from(rules * CAUSES.len()).context("more rules than a map can count")?;
-        let sets = Set::count(sources);
-        let mut loader = EbpfLoader::new();
-        loader.map_max_entries("HITS", hits).map_max_entries("SOURCES", sets);
-        loader.override_global("SETS", &sets, object != Object::Floor);
-        let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
-        xdp(&mut ebpf)?.load().map_err(program_in_words)?;
-        let secret = RandomState::new();
-        let seed = [0, 1, 2].map(|word: u32| secret.hash_one(word));
-        Ok(Self { ebpf, rules, seed })
+    pub fn load(object: Object, size: Size) -> Result<Self> {
+        let (ebpf, maps) = load::load(object, size, None)?;
+        Ok(Self { ebpf, maps, held: Vec::new(), traced: None, pins: None })
     }
 
-    /// Puts the image in force, both families and all settings at once.
+    /// Loads the program around the maps that are pinned, and new ones in place of those that are of another kind or too
+    /// small. Whoever calls is the only one to do so.
     ///
     /// # Errors
-    /// The kernel refuses a map, or the image has more rules than there are counters; what was in force stays.
+    /// As [`Guard::load`]; or the place can't be written.
+    pub fn load_pinned(object: Object, size: Size, pins: Pins) -> Result<Self> {
+        let before = pins.current()?;
+        let place = load::place(object, size, &pins)?;
+        let (ebpf, mut maps) = load::load(object, size, Some(place))?;
+        maps.succeed(before.as_ref());
+        Ok(Self { ebpf, maps, held: Vec::new(), traced: None, pins: Some(pins) })
+    }
+
+    /// Puts an image in force for the first time, as [`Maps::install`] does.
+    ///
+    /// # Errors
+    /// As [`Maps::install`].
     pub fn install(&mut self, image: &Image) -> Result<()> {
-        ensure!(
-            image.rules.len() <= self.rules,
-            "{} rules, and counters for {}",
-            image.rules.len(),
-            self.rules
-        );
-        install::install(&mut self.ebpf, image, self.seed)
+        self.maps.install(image, &[]).map(drop)
     }
 
-    /// Forgets all sources.
-    ///
-    /// # Errors
-    /// The kernel refuses to write the table.
-    pub fn forget(&mut self) -> Result<()> {
-        let map =
-            self.ebpf.map_mut("SOURCES").ok_or_else(|| anyhow!("the object has no table of sources"))?;
-        let mut sets: Array<_, [u64; size_of::<Set>() / 8]> = map.try_into()?;
-        (0..sets.len()).try_for_each(|set| Ok(sets.set(set, [0; size_of::<Set>() / 8], 0)?))
-    }
-
-    /// The secret of the table of sources.
-    pub fn seed(&self) -> Seed {
-        self.seed
-    }
-
-    /// The table of sources.
-    ///
-    /// # Errors
-    /// The object has none, or the kernel refuses to map it.
-    pub fn sources(&self) -> Result<Table<Set>> {
-        Table::map(&self.ebpf, "SOURCES")
-    }
-
-    /// The table of those that may be limited most.
-    ///
-    /// # Errors
-    /// As [`Guard::sources`].
-    pub fn heavy(&self) -> Result<Table<Heavy>> {
-        Table::map(&self.ebpf, "HEAVY")
-    }
-
-    /// Attaches to an interface and says how.
+    /// Attaches to an interface, or replaces the program there, and says how.
     ///
     /// # Errors
     /// No such interface, another XDP program, a driver without XDP: in words that say what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
-        attach::attach(xdp(&mut self.ebpf)?, interface, mode)
+        let program = xdp(&mut self.ebpf)?;
+        let (attached, held) = attach::attach(program, interface, mode, self.pins.as_ref())?;
+        self.held.extend(held);
+        Ok(attached)
     }
 
-    /// What was counted so far, summed over all CPUs, and the hits of so many rules, a system call each.
-    ///
-    /// # Errors
-    /// The kernel refuses to read a map.
-    pub fn counters(&self, rules: usize) -> Result<Snapshot> {
-        let read = |name: &str, count: usize| -> Result<Vec<Counter>> {
-            let map = self.ebpf.map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
-            let array: PerCpuArray<_, Counter> = map.try_into()?;
-            (0..count as u32).map(|index| Ok(array.get(&index, 0)?.iter().copied().sum())).collect()
-        };
-        let rules = rules.min(self.rules);
-        Ok(Snapshot { reasons: read("REASONS", Reason::COUNT)?, hits: read("HITS", rules * CAUSES.len())? })
+    /// Gives up interfaces again.
+    pub fn release<'a>(&mut self, interfaces: impl Iterator<Item = &'a String>) {
+        let Some(pins) = &self.pins else { return };
+        for interface in interfaces {
+            // One that is gone has nothing to give up.
+            let _ = interface::find(interface).and_then(|interface| pins.release(interface.index));
+        }
     }
 
-    /// Starts telling the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf, by
-    /// [`ntpguard_common::abi::hit`].
+    /// Replaces the program at the pinned holds on other interfaces than these, and removes holds that hold nothing.
     ///
     /// # Errors
-    /// The object has no log.
-    pub fn trace(&mut self, causes: Vec<Option<String>>) -> Result<()> {
-        trace::start(&mut self.ebpf, causes)
+    /// The kernel refuses.
+    pub fn take_over_others(&mut self, named: &[String]) -> Result<()> {
+        let Some(pins) = &self.pins else { return Ok(()) };
+        let named: Vec<_> = interface::all()?
+            .into_iter()
+            .filter_map(|interface| named.contains(&interface.name).then_some(interface.index))
+            .collect();
+        for index in pins.links()?.into_iter().filter(|index| !named.contains(index)) {
+            if !attach::update(xdp(&mut self.ebpf)?, &pins.link(index)?)? {
+                pins.release(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on the next start takes over from this program, and what came before it is gone. For a guard that is
+    /// attached wherever it is to be.
+    ///
+    /// # Errors
+    /// The place can't be written.
+    pub fn settle(&mut self) -> Result<()> {
+        let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
+        let program = xdp(&mut self.ebpf)?;
+        place.seal(|path| Ok(program.pin(path)?))?;
+        pins.retain(Some(place))
+    }
+
+    /// Tells the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf in force, for each rule those of
+    /// [`ntpguard_common::abi::CAUSES`]. To be called again with those of another policy.
+    ///
+    /// # Errors
+    /// The object has no log, or the kernel refuses to read a map.
+    pub fn trace(&mut self, causes: &[Option<String>]) -> Result<()> {
+        let of_counters = self.maps.by_counter(causes)?;
+        match &self.traced {
+            Some(traced) => *traced.lock().unwrap_or_else(PoisonError::into_inner) = of_counters,
+            None => {
+                let traced = Arc::new(Mutex::new(of_counters));
+                trace::start(&mut self.ebpf, Arc::clone(&traced))?;
+                self.traced = Some(traced);
+            }
+        }
+        Ok(())
     }
 
     /// Runs the program on a frame `repeat` times, attached or not, and counts as for a frame from a wire
@@ -227,35 +203,4 @@ fn test_run(program: &Xdp, frame: &[u8], repeat: u32, linear: Option<u32>) -> Re
         other => bail!("the program answered {other}"),
     };
     Ok(TestRun { action, duration: result.duration, frame: out })
-}
-
-fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    let program = ebpf.program_mut(PROGRAM).ok_or_else(|| anyhow!("the object has no program {PROGRAM}"))?;
-    Ok(program.try_into()?)
-}
-
-/// What to do about a failed load of the object.
-fn in_words(error: EbpfError) -> anyhow::Error {
-    match &error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_forbidden(io_error) => forbidden(),
-        _ => anyhow::Error::new(error).context("the BPF object can't be loaded"),
-    }
-}
-
-/// What to do about a program that the kernel refuses.
-fn program_in_words(error: ProgramError) -> anyhow::Error {
-    match &error {
-        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) => forbidden(),
-        _ => anyhow::Error::new(error)
-            .context("the kernel refuses the XDP program (Linux 6.1 or newer is needed); please report this"),
-    }
-}
-
-fn is_forbidden(error: &io::Error) -> bool {
-    // Not EACCES, which is also the verifier's word for a bad access.
-    error.raw_os_error() == Some(Errno::EPERM as i32)
-}
-
-fn forbidden() -> anyhow::Error {
-    anyhow!("not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
 }

@@ -1,7 +1,7 @@
 //! The tables that the program and the loader share: mapped memory, read while packets come.
 
-use anyhow::{Context as _, Result, anyhow};
-use aya::{Ebpf, maps::Map};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use aya::maps::{Map, MapData};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::{
     ffi::c_void,
@@ -26,24 +26,38 @@ pub unsafe trait Value {}
 unsafe impl Value for ntpguard_common::sources::Set {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::heavy::Heavy {}
+// SAFETY: as above.
+unsafe impl Value for ntpguard_common::shared::Count {}
+
+// SAFETY: words that any thread may access at any time (Value), in memory that belongs to the process.
+unsafe impl<T: Value> Send for Table<T> {}
 
 impl<T: Value> Table<T> {
-    /// Maps an array of the object's that has BPF_F_MMAPABLE.
+    /// Maps an array that has BPF_F_MMAPABLE, to look at it.
     ///
     /// # Errors
-    /// There is no such array, or no room in the address space.
-    pub(super) fn map(ebpf: &Ebpf, name: &str) -> Result<Self> {
-        let map = ebpf.map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
-        let Map::Array(data) = map else { return Err(anyhow!("{name} is no array")) };
+    /// It isn't one, or there is no room in the address space.
+    pub(super) fn of(map: &Map) -> Result<Self> {
+        let Map::Array(data) = map else { return Err(anyhow!("the map is no array")) };
+        Self::map(data, ProtFlags::PROT_READ)
+    }
+
+    /// Maps an array, to write into it, too.
+    ///
+    /// # Errors
+    /// As [`Table::of`].
+    pub(super) fn writable(data: &MapData) -> Result<Self> {
+        Self::map(data, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
+    }
+
+    fn map(data: &MapData, access: ProtFlags) -> Result<Self> {
         let info = data.info()?;
         let count = info.max_entries() as usize;
-        anyhow::ensure!(info.value_size() as usize == size_of::<T>(), "{name} has other values");
+        ensure!(info.value_size() as usize == size_of::<T>(), "the map has other values");
         let length = NonZeroUsize::new(count * size_of::<T>()).context("an empty map")?;
         // SAFETY: a mapping of its own, anywhere.
-        let memory =
-            unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) };
-        let memory = memory.with_context(|| format!("{name} can't be mapped"))?;
-        Ok(Self { values: memory.cast(), count })
+        let memory = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) };
+        Ok(Self { values: memory.context("the map can't be mapped")?.cast(), count })
     }
 
     /// The values, as they are at each look.

@@ -10,11 +10,15 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use ntpguard_common::{Reason, Verdict, abi};
-use std::{os::fd::AsFd as _, thread};
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 /// Starts a thread that writes the lines to standard error; some are lost if its reader is too far behind. Under a flood
 /// aya-log's `flush` may never return: on a thread of its own, it keeps nobody from stopping the guard.
-pub(super) fn start(ebpf: &mut Ebpf, causes: Vec<Option<String>>) -> Result<()> {
+pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
     let mut log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
     thread::spawn(move || {
         loop {
@@ -30,9 +34,11 @@ pub(super) fn start(ebpf: &mut Ebpf, causes: Vec<Option<String>>) -> Result<()> 
 
 /// Turns "reason rule source port" into words.
 struct Words {
-    /// The lines of ntp.conf, by [`abi::hit`].
-    causes: Vec<Option<String>>,
+    causes: Causes,
 }
+
+/// The lines of ntp.conf to blame, by counter ([`abi::hit`]): those of the policy in force, in a room for two.
+pub(super) type Causes = Arc<Mutex<Vec<Option<String>>>>;
 
 impl Words {
     /// `None` if the program said something else.
@@ -41,7 +47,8 @@ impl Words {
         let mut number = || words.next()?.parse::<u32>().ok();
         let (reason, rule) = (*Reason::ALL.get(number()? as usize)?, number()?);
         let hit = abi::hit(Verdict { rule, ..Verdict::of(reason) });
-        let cause = hit.and_then(|hit| self.causes.get(hit as usize)?.as_deref());
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        let cause = hit.and_then(|hit| causes.get(hit as usize)?.as_deref());
         let from = match (words.next(), words.next()) {
             (Some(source), Some(port)) => format!(" from {source} port {port}"),
             _ => String::new(),

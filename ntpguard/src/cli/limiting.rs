@@ -2,9 +2,10 @@
 
 use crate::limits::Bounds;
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// How much is too much.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub struct Limiting {
     /// How many sources can be remembered at once, in 16 bytes each; others pass unlimited.
     #[arg(long, value_name = "N", default_value_t = 1 << 18, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
@@ -50,7 +51,8 @@ impl Limiting {
 }
 
 /// Who sends kisses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kod {
     /// ntpguard, where what it is attached to can send; else the daemon.
     #[default]

@@ -39,7 +39,7 @@ impl Watch {
         if image.flags & (Settings::LIMITER | Settings::CEILING) == 0 {
             return Ok(None);
         }
-        let (sources, heavy) = (guard.sources()?, guard.heavy()?);
+        let (sources, heavy) = (guard.maps.sources()?, guard.maps.heavy()?);
         tell(format_args!("{}", described(sources.values(), image, limiting)));
         let (reader, clock) = (Reader::default(), Clock::of_kernel()?);
         Ok(Some(Self { sources, heavy, reader, clock, last: None, warned: None, untracked: 0 }))

@@ -3,9 +3,11 @@
 use clap::ValueEnum;
 use ipnet::IpNet;
 use ntpguard_common::{Source, abi::Settings};
+use serde::{Deserialize, Serialize};
 
 /// Who may query (modes 6 and 7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Queries {
     /// Sources that a restrict line other than `default` names and lets query: hardening.
     #[default]
@@ -15,7 +17,8 @@ pub enum Queries {
 }
 
 /// A kind of packet that is dropped whoever the daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Harden {
     /// Sources that can't be.
     Sources,

@@ -1,23 +1,19 @@
 //! One JSON object a line. Fields are added, never renamed.
 
 use super::{Tick, hits};
-use crate::{
-    bpf::Attached,
-    compile::{Image, ImageRule},
-    conf::ConfFile,
-    tracked::Tracked,
-};
+use crate::{bpf::Attached, compile::ImageRule, conf::ConfFile, ruling::Ruling, tracked::Tracked};
 use ntpguard_common::{Action, Reason, abi::Counter};
 use serde_json::{Map, Value, json};
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { mode, fallback } = attached;
-    json!({ "event": "attached", "interface": interface, "mode": mode.name(), "fallback": fallback })
-        .to_string()
+    let Attached { mode, fallback, taken_over } = attached;
+    json!({ "event": "attached", "interface": interface, "mode": mode.name(), "fallback": fallback,
+        "taken_over": taken_over })
+    .to_string()
 }
 
 /// Totals since the start, and rates in the span; every reason is there, also those that counted nothing.
-pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String {
+pub(super) fn counters(event: &str, tick: &Tick<'_>, ruling: &Ruling) -> String {
     let both = |total: Counter, since: Counter| {
         let rate = tick.rate(since.packets);
         json!({ "packets": total.packets, "bytes": total.bytes, "packets_per_second": rate })
@@ -27,8 +23,9 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, conf: &ConfFile, image: &Im
         .iter()
         .map(|&reason| (reason.name().to_owned(), both(tick.total.of(reason), tick.since.of(reason))))
         .collect();
-    let rules: Vec<_> =
-        hits(image, tick.total).map(|(rule, cause, hits)| hit(rule, cause, hits, conf)).collect();
+    let rules: Vec<_> = hits(&ruling.image, tick.total)
+        .map(|(rule, cause, hits)| hit(rule, cause, hits, &ruling.conf))
+        .collect();
     json!({
         "event": event,
         "seconds": tick.elapsed.as_secs_f64(),

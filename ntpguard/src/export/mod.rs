@@ -8,7 +8,7 @@ use crate::{
     bpf::Attached,
     cli::Format,
     compile::{Image, ImageRule},
-    conf::ConfFile,
+    ruling::Ruling,
     stats::Snapshot,
     tracked::Tracked,
     writer::{Writer, tell},
@@ -25,7 +25,7 @@ pub struct Tick<'a> {
     pub elapsed: Duration,
     /// What was counted in it.
     pub since: Snapshot,
-    /// What was counted since the start.
+    /// What was counted since the filter was attached first.
     pub total: &'a Snapshot,
     /// Who is remembered and limited, if the policy limits anyone.
     pub tracked: Option<Tracked>,
@@ -39,17 +39,15 @@ impl Tick<'_> {
 }
 
 /// Writes to standard output, in one format.
-pub struct Exporter<'a> {
+pub struct Exporter {
     format: Format,
-    conf: &'a ConfFile,
-    image: &'a Image,
     writer: Writer,
 }
 
-impl<'a> Exporter<'a> {
-    /// `conf` and `image` put lines of ntp.conf to the hits.
-    pub fn new(format: Format, conf: &'a ConfFile, image: &'a Image) -> Self {
-        Self { format, conf, image, writer: Writer::to(std::io::stdout()) }
+impl Exporter {
+    /// To standard output.
+    pub fn new(format: Format) -> Self {
+        Self { format, writer: Writer::to(std::io::stdout()) }
     }
 
     /// Whether [`Exporter::tick`] shows the hits of rules, which are many to read.
@@ -66,18 +64,18 @@ impl<'a> Exporter<'a> {
     }
 
     /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
-    pub fn tick(&self, tick: &Tick<'_>) {
+    pub fn tick(&self, tick: &Tick<'_>, ruling: &Ruling) {
         self.writer.offer(match self.format {
             Format::Text => text::tick(tick),
-            Format::Json => json::counters("counters", tick, self.conf, self.image),
+            Format::Json => json::counters("counters", tick, ruling),
         });
     }
 
-    /// All is over.
-    pub fn totals(self, tick: &Tick<'_>) {
+    /// All is over; `stays`: not for the filter.
+    pub fn totals(self, tick: &Tick<'_>, ruling: &Ruling, stays: bool) {
         self.writer.insist(match self.format {
-            Format::Text => text::totals(tick, self.conf, self.image),
-            Format::Json => json::counters("totals", tick, self.conf, self.image),
+            Format::Text => text::totals(tick, ruling, stays),
+            Format::Json => json::counters("totals", tick, ruling),
         });
         if !self.writer.flush() {
             tell(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
@@ -85,7 +83,7 @@ impl<'a> Exporter<'a> {
     }
 }
 
-/// The hits of one rule under one of its flags, as [`ntpguard_common::abi::hit`] orders them.
+/// The hits of one rule under one of its flags.
 fn hits<'a>(
     image: &'a Image,
     snapshot: &'a Snapshot,

@@ -1,12 +1,13 @@
 //! Lines for people.
 
 use super::{Tick, counted, hits};
-use crate::{bpf::Attached, compile::Image, conf::ConfFile, tracked::Tracked};
+use crate::{bpf::Attached, ruling::Ruling, tracked::Tracked};
 use ntpguard_common::Action;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { mode, fallback } = attached;
-    let line = format!("guarding {interface}, {} XDP", mode.name());
+    let Attached { mode, fallback, taken_over } = attached;
+    let again = if *taken_over { ", taken over without a gap" } else { "" };
+    let line = format!("guarding {interface}, {} XDP{again}", mode.name());
     match fallback {
         Some(why) => format!("{line}, at several times the cost of native, since {why}"),
         None => line,
@@ -36,8 +37,14 @@ pub(super) fn tick(tick: &Tick<'_>) -> String {
     )
 }
 
-pub(super) fn totals(tick: &Tick<'_>, conf: &ConfFile, image: &Image) -> String {
-    let mut lines = vec![format!("detached after {:.1} s", tick.elapsed.as_secs_f64())];
+pub(super) fn totals(tick: &Tick<'_>, ruling: &Ruling, stays: bool) -> String {
+    let Ruling { conf, image, .. } = ruling;
+    let seconds = tick.elapsed.as_secs_f64();
+    let mut lines = vec![if stays {
+        format!("still guarding, after {seconds:.1} s; `ntpguard detach --all` ends that")
+    } else {
+        format!("detached after {seconds:.1} s")
+    }];
     for (action, verb) in
         [(Action::Pass, "passed"), (Action::Drop, "dropped"), (Action::Transmit, "answered")]
     {

@@ -68,9 +68,14 @@ fn demo() -> Result<()> {
     println!("   {} packets reached the daemon.", before.reached);
 
     println!("\n2. With ntpguard, the same once more:\n");
-    println!("    # ntpguard run --dialect ntpsec --interface {INTERFACE} --config {}\n", conf.display());
+    println!(
+        "    # ntpguard run --ephemeral --dialect ntpsec --interface {INTERFACE} --config {}\n",
+        conf.display()
+    );
     let mut command = lab.server.command(guard::binary()?);
-    command.args(["run", "--dialect", "ntpsec", "--interface", INTERFACE, "--config"]).arg(conf);
+    command
+        .args(["run", "--ephemeral", "--dialect", "ntpsec", "--interface", INTERFACE, "--config"])
+        .arg(conf);
     let mut running =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("can't start ntpguard")?;
     let shown = show(&mut running)?;

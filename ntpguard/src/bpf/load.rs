@@ -1,0 +1,157 @@
+//! The BPF objects, and loading them.
+
+use super::{
+    maps::{self, Maps, NAMES},
+    pins::{Pins, Place},
+};
+use crate::compile::Image;
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapError, MapInfo},
+    programs::{ProgramError, Xdp},
+};
+use nix::errno::Errno;
+use ntpguard_common::{abi::SLOTS, sources::Set};
+use std::io;
+
+/// The program's name in the object, and in `bpftool prog`.
+pub(super) const PROGRAM: &str = "ntpguard";
+
+/// Which of the embedded objects to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The filter.
+    Filter,
+    /// The filter that logs every packet to port 123.
+    Trace,
+    /// A bare XDP_DROP: what measurements subtract.
+    Floor,
+    /// Frames from random sources: what measurements are driven with.
+    #[cfg(feature = "lab")]
+    Flood,
+}
+
+impl Object {
+    /// The ELF file, as the build script made it.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
+            Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
+            #[cfg(feature = "lab")]
+            Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
+            Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
+        }
+    }
+}
+
+/// How large the maps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// How many counters of rules there is room for at least; there will be some to spare.
+    pub counters: u32,
+    /// How many sources can be remembered.
+    pub sources: u32,
+}
+
+impl Size {
+    /// For a policy of an ordinary length.
+    pub const fn new(sources: u32) -> Self {
+        Self { counters: 0, sources }
+    }
+
+    /// For a policy.
+    pub fn of(image: &Image, sources: u32) -> Self {
+        Self { counters: image.counters.total(), sources }
+    }
+
+    /// Counters of one policy: twice as many as asked for, and some thousands at least, so that a policy can grow.
+    fn room(self) -> u32 {
+        self.counters.saturating_mul(2).clamp(1 << 12, 1 << 26).next_power_of_two()
+    }
+}
+
+/// Loads an object's program, with maps that are pinned at a place, or with its own.
+pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(Ebpf, Maps)> {
+    let stripes = maps::cpus()? + 1;
+    let (sets, mut stride) = (Set::count(size.sources), size.room() * SLOTS);
+    if let Some(info) = place.as_ref().and_then(|place| place.info("HITS")) {
+        stride = info.max_entries() / stripes;
+    }
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries("SOURCES", sets).map_max_entries("HITS", stride * stripes);
+    let is_filter = object != Object::Floor;
+    loader.override_global("SETS", &sets, is_filter).override_global("STRIDE", &stride, is_filter);
+    let paths = place.iter().flat_map(|place| NAMES.map(|name| (name, place.path(name))));
+    for (name, path) in paths {
+        loader.map_pin_path(name, path);
+    }
+    let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
+    xdp(&mut ebpf)?.load().map_err(program_in_words)?;
+    let maps = Maps::take(&mut ebpf, place)?;
+    Ok((ebpf, maps))
+}
+
+/// The place of the maps that are pinned, if all of them are as an object wants them; or a new one, with those that are.
+/// Pins are reused by path, whatever they are, so they are looked at first.
+pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
+    let elf = aya_obj::Object::parse(object.bytes()).context("the BPF object can't be read")?;
+    let stripes = maps::cpus()? + 1;
+    let fits = |name: &str, info: &MapInfo| {
+        let Some(wanted) = elf.maps.get(name) else { return false };
+        let entries = info.max_entries();
+        let is_large_enough = match name {
+            "SOURCES" => entries == Set::count(size.sources),
+            "HITS" => entries.is_multiple_of(stripes * SLOTS) && entries / (stripes * SLOTS) >= size.counters,
+            _ => entries == wanted.max_entries(),
+        };
+        is_large_enough
+            && info.map_type().is_ok_and(|kind| kind as u32 == wanted.map_type())
+            && info.key_size() == wanted.key_size()
+            && info.value_size() == wanted.value_size()
+            && info.map_flags() == wanted.map_flags()
+    };
+    let Some(current) = pins.current()? else { return pins.next() };
+    let fit: Vec<_> =
+        NAMES.into_iter().filter(|name| current.info(name).is_some_and(|info| fits(name, &info))).collect();
+    if fit.len() == NAMES.len() {
+        return Ok(current);
+    }
+    let next = pins.next()?;
+    // Without the settings the rest would be in force for nobody knows what.
+    if fit.contains(&"SETTINGS") {
+        fit.into_iter().try_for_each(|name| next.share(name, &current))?;
+    }
+    Ok(next)
+}
+
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    let program = ebpf.program_mut(PROGRAM).ok_or_else(|| anyhow!("the object has no program {PROGRAM}"))?;
+    Ok(program.try_into()?)
+}
+
+/// What to do about a failed load of the object.
+fn in_words(error: EbpfError) -> anyhow::Error {
+    match &error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_forbidden(io_error) => forbidden(),
+        _ => anyhow::Error::new(error).context("the BPF object can't be loaded"),
+    }
+}
+
+/// What to do about a program that the kernel refuses.
+fn program_in_words(error: ProgramError) -> anyhow::Error {
+    match &error {
+        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) => forbidden(),
+        _ => anyhow::Error::new(error)
+            .context("the kernel refuses the XDP program (Linux 6.1 or newer is needed); please report this"),
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    // Not EACCES, which is also the verifier's word for a bad access.
+    error.raw_os_error() == Some(Errno::EPERM as i32)
+}
+
+fn forbidden() -> anyhow::Error {
+    anyhow!("not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
+}

@@ -1,0 +1,261 @@
+//! The filter's maps: those of an object that was just loaded, or those that are pinned.
+
+use super::{install, pins::Place, table::Table};
+use crate::{
+    compile::{Counters, Image},
+    stats::Snapshot,
+};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use aya::{
+    Ebpf,
+    maps::{Array, Map, MapData, PerCpuArray},
+    util::nr_cpus,
+};
+use ntpguard_common::{
+    Reason,
+    abi::{CAUSES, Counter, Limits, SLOTS, Settings, stripe},
+    hash::Seed,
+    heavy::Heavy,
+    shared::Count,
+    sources::Set,
+};
+use std::hash::{BuildHasher as _, RandomState};
+
+/// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
+pub(super) const NAMES: [&str; 11] = [
+    "SETTINGS", "RULES_V4", "RULES_V6", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES", "REASONS",
+    "HITS",
+];
+
+/// The maps.
+pub struct Maps {
+    /// In the order of [`NAMES`]; one that the object doesn't have is none.
+    named: [Option<Map>; NAMES.len()],
+    /// The counters of all rules.
+    hits: Option<Table<Count>>,
+    /// Those in whose place they stand, until a policy is installed.
+    before: Option<Table<Count>>,
+    /// Which of them are whose, in the policy in force.
+    counters: Counters,
+    /// The secret of the table of sources.
+    seed: Seed,
+    /// How many CPUs there may be.
+    cpus: u32,
+    /// Where they are pinned.
+    place: Option<Place>,
+}
+
+impl Maps {
+    /// Takes them from an object whose program is loaded.
+    pub(super) fn take(ebpf: &mut Ebpf, place: Option<Place>) -> Result<Self> {
+        Self::of(NAMES.map(|name| ebpf.take_map(name)), place)
+    }
+
+    /// Opens those that are pinned.
+    ///
+    /// # Errors
+    /// One is missing, or may not be opened.
+    pub fn open(place: Place) -> Result<Self> {
+        let open = |name: &str| -> Result<Map> {
+            let path = place.path(name);
+            let data = MapData::from_pin(&path).with_context(|| format!("can't open {}", path.display()))?;
+            Ok(Map::from_map_data(data)?)
+        };
+        let mut named = [const { None }; NAMES.len()];
+        for (map, name) in named.iter_mut().zip(NAMES) {
+            *map = Some(open(name)?);
+        }
+        Self::of(named, Some(place))
+    }
+
+    fn of(mut named: [Option<Map>; NAMES.len()], place: Option<Place>) -> Result<Self> {
+        // The last of them, mapped instead.
+        let hits = match named[NAMES.len() - 1].take() {
+            Some(Map::Array(data)) => Some(Table::writable(&data)?),
+            _ => None,
+        };
+        let secret = RandomState::new();
+        let seed = [0, 1, 2].map(|word: u32| secret.hash_one(word));
+        let mut maps =
+            Self { named, hits, before: None, counters: Counters::default(), seed, cpus: cpus()?, place };
+        if maps.place.is_some()
+            && let settings = maps.settings()?
+            && settings.has(Settings::INSTALLED)
+        {
+            let limits: Array<_, Limits> = maps.get("LIMITS")?.try_into()?;
+            maps.seed = limits.get(&settings.slot(), 0)?.seed;
+        }
+        Ok(maps)
+    }
+
+    /// Takes over from the maps of another place: where the counters of rules are others, the next policy goes on with the
+    /// old ones. What is dropped until the new program is everywhere isn't counted for a rule then, but for its reason.
+    pub(super) fn succeed(&mut self, other: Option<&Place>) {
+        let other = other.filter(|other| self.place.as_ref() != Some(*other));
+        let data = other.and_then(|other| MapData::from_pin(other.path("HITS")).ok());
+        let same = |data: &MapData| {
+            let here = self.place.as_ref().and_then(|place| place.info("HITS"));
+            here.zip(data.info().ok()).is_some_and(|(here, there)| here.id() == there.id())
+        };
+        self.before = data.filter(|data| !same(data)).and_then(|data| Table::writable(&data).ok());
+    }
+
+    /// Says which counters are whose, of a policy that another process has put in force.
+    pub fn know(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// Puts an image in force, both families and all settings at once. `carried` has, for each of its rules, the place
+    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy.
+    ///
+    /// # Errors
+    /// The kernel refuses a map; what was in force stays.
+    pub fn install(&mut self, image: &Image, carried: &[Option<usize>]) -> Result<u32> {
+        let (needed, room) = (image.counters.total(), self.room());
+        ensure!(needed <= room, "the policy needs {needed} counters, and there is room for {room}");
+        let before = self.settings()?;
+        let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
+        self.wipe(settings.slot());
+        install::install(self, image, settings, settings.slot() * room)?;
+        // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
+        let emptied = install::empty(self, before.slot());
+        let earlier = self.before.take();
+        let counted = self.hits_of(earlier.as_ref().or(self.hits.as_ref()), before.slot());
+        self.counters = image.counters.clone();
+        self.carry(settings.slot(), carried, &counted);
+        emptied.map(|()| settings.generation)
+    }
+
+    /// What is in force.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn settings(&self) -> Result<Settings> {
+        let settings: Array<_, u64> = self.get("SETTINGS")?.try_into()?;
+        Ok(Settings::from_word(settings.get(&0, 0)?))
+    }
+
+    /// What was counted so far, summed over all CPUs, with or without the hits of the rules.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn counters(&self, hits: bool) -> Result<Snapshot> {
+        let reasons: PerCpuArray<_, Counter> = self.get("REASONS")?.try_into()?;
+        let of = |index| Ok(reasons.get(&index, 0)?.iter().copied().sum());
+        let reasons = (0..Reason::COUNT as u32).map(of).collect::<Result<_>>()?;
+        let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot()) } else { Vec::new() };
+        Ok(Snapshot { reasons, hits })
+    }
+
+    /// As many counters of rules a policy may have.
+    pub fn room(&self) -> u32 {
+        self.hits.as_ref().map_or(0, |hits| self.stride(hits) / SLOTS)
+    }
+
+    /// How many counters a CPU has.
+    fn stride(&self, hits: &Table<Count>) -> u32 {
+        hits.values().len() as u32 / (self.cpus + 1)
+    }
+
+    /// Hits of the policy in a slot, for each rule those of [`CAUSES`], summed over all stripes.
+    fn hits_of(&self, hits: Option<&Table<Count>>, slot: u32) -> Vec<Counter> {
+        let Some(hits) = hits else { return Vec::new() };
+        let stride = self.stride(hits);
+        let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
+        for (place, (rule, cause)) in (slot * stride / SLOTS..).zip(self.counters.owners()) {
+            let stripes = (0..=self.cpus).map(|cpu| stripe(cpu, stride) + place);
+            let counts = stripes.filter_map(|place| hits.values().get(place as usize));
+            sums[rule * CAUSES.len() + cause] = counts.map(Count::get).sum();
+        }
+        sums
+    }
+
+    /// Arranges what there is for each rule and cause by the counters of the policy in force.
+    pub(super) fn by_counter(&self, of_rules: &[Option<String>]) -> Result<Vec<Option<String>>> {
+        let mut of_counters = vec![None; (self.settings()?.slot() * self.room()) as usize];
+        let owners = self.counters.owners();
+        of_counters
+            .extend(owners.map(|(rule, cause)| of_rules.get(rule * CAUSES.len() + cause).cloned().flatten()));
+        Ok(of_counters)
+    }
+
+    /// Sets the counters of a slot that isn't in force to zero.
+    fn wipe(&self, slot: u32) {
+        let Some(hits) = &self.hits else { return };
+        let (room, stride) = (self.room() as usize, self.stride(hits) as usize);
+        for stripe in hits.values().chunks(stride) {
+            stripe
+                .iter()
+                .skip(slot as usize * room)
+                .take(room)
+                .for_each(|count| count.set(Counter::default()));
+        }
+    }
+
+    /// Goes on with the hits of rules that were in the policy before, in the stripe that no CPU writes.
+    fn carry(&self, slot: u32, carried: &[Option<usize>], before: &[Counter]) {
+        let Some(hits) = &self.hits else { return };
+        let base = (stripe(self.cpus, self.stride(hits)) + slot * self.room()) as usize;
+        for (place, (rule, cause)) in (base..).zip(self.counters.owners()) {
+            let earlier = carried.get(rule).copied().flatten();
+            let sum = earlier.and_then(|earlier| before.get(earlier * CAUSES.len() + cause));
+            if let (Some(sum), Some(count)) = (sum, hits.values().get(place)) {
+                count.set(*sum);
+            }
+        }
+    }
+
+    /// The secret of the table of sources.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// Where they are pinned, if they are.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The table of sources.
+    ///
+    /// # Errors
+    /// The object has none, or the kernel refuses to map it.
+    pub fn sources(&self) -> Result<Table<Set>> {
+        Table::of(self.get("SOURCES")?)
+    }
+
+    /// The table of those that may be limited most.
+    ///
+    /// # Errors
+    /// As [`Maps::sources`].
+    pub fn heavy(&self) -> Result<Table<Heavy>> {
+        Table::of(self.get("HEAVY")?)
+    }
+
+    /// Forgets all sources.
+    ///
+    /// # Errors
+    /// The kernel refuses to write the table.
+    pub fn forget(&mut self) -> Result<()> {
+        let mut sets: Array<_, [u64; size_of::<Set>() / 8]> = self.get_mut("SOURCES")?.try_into()?;
+        (0..sets.len()).try_for_each(|set| Ok(sets.set(set, [0; size_of::<Set>() / 8], 0)?))
+    }
+
+    fn get(&self, name: &str) -> Result<&Map> {
+        let place = NAMES.iter().position(|known| *known == name);
+        place.and_then(|place| self.named[place].as_ref()).ok_or_else(|| anyhow!("there is no map {name}"))
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Result<&mut Map> {
+        let place = NAMES.iter().position(|known| *known == name);
+        place.and_then(|place| self.named[place].as_mut()).ok_or_else(|| anyhow!("there is no map {name}"))
+    }
+}
+
+/// How many CPUs there may be.
+///
+/// # Errors
+/// The kernel doesn't tell.
+pub(super) fn cpus() -> Result<u32> {
+    let cpus = nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?;
+    Ok(u32::try_from(cpus)?)
+}

@@ -1,0 +1,191 @@
+//! Where the filter lives when no process holds it: files in a BPF file system.
+//!
+//! ```text
+//! ROOT/links/IFINDEX      the filter's hold on an interface; a name may have dots, which are reserved there
+//! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
+//! ROOT/v1-N/program       the program around them; pinned last: without it the folder is the rest of an accident
+//! ```
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::{MapData, MapInfo};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use ntpguard_common::abi;
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+/// The folder of holds on interfaces.
+const LINKS: &str = "links";
+/// In a folder of maps, the program.
+const PROGRAM: &str = "program";
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+impl Pins {
+    /// Those below a folder, which is made if it isn't there.
+    ///
+    /// # Errors
+    /// It isn't in a BPF file system, or can't be made.
+    pub fn open(root: &Path) -> Result<Self> {
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match DirBuilder::new().mode(0o700).create(root) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(error) if missing(&error) => {
+                let parent = root.parent().unwrap_or(root).display();
+                bail!(
+                    "there is no {parent}: mount a BPF file system (`mount -t bpf bpf {parent}`), or name another place with --pin-path"
+                );
+            }
+            made => made.with_context(|| format!("can't make {}", root.display()))?,
+        }
+        let kind =
+            statfs(root).with_context(|| format!("can't look at {}", root.display()))?.filesystem_type();
+        let parent = root.parent().unwrap_or(root).display();
+        ensure!(
+            kind == BPF_FS_MAGIC,
+            "{} isn't in a BPF file system: mount one (`mount -t bpf bpf {parent}`), or name another place with --pin-path",
+            root.display()
+        );
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder of the maps that are in force, if there is a whole one of this version.
+    ///
+    /// # Errors
+    /// The root can't be read.
+    pub fn current(&self) -> Result<Option<Place>> {
+        let mut places = self.places()?;
+        places.retain(|(number, place)| number.is_some() && place.path(PROGRAM).exists());
+        Ok(places.into_iter().max_by_key(|(number, _)| *number).map(|(_, place)| place))
+    }
+
+    /// Makes a folder for new maps.
+    ///
+    /// # Errors
+    /// The root can't be written.
+    pub(super) fn next(&self) -> Result<Place> {
+        let last = self.places()?.into_iter().filter_map(|(number, _)| number).max().unwrap_or(0);
+        let path = self.root.join(format!("v{}-{}", abi::VERSION, last + 1));
+        make(&path)?;
+        Ok(Place { path })
+    }
+
+    /// Removes all folders of maps but one.
+    ///
+    /// # Errors
+    /// One can't be removed.
+    pub(super) fn retain(&self, kept: Option<&Place>) -> Result<()> {
+        let others = self.places()?.into_iter().map(|(_, place)| place.path);
+        others.filter(|path| kept.is_none_or(|kept| kept.path != *path)).try_for_each(|path| remove(&path))
+    }
+
+    /// Folders of maps of any version; those of this one with their numbers.
+    fn places(&self) -> Result<Vec<(Option<u32>, Place)>> {
+        let mut places = Vec::new();
+        for entry in list(&self.root)? {
+            let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if name != LINKS {
+                let number = name.strip_prefix(&format!("v{}-", abi::VERSION));
+                places.push((number.and_then(|number| number.parse().ok()), Place { path: entry }));
+            }
+        }
+        Ok(places)
+    }
+
+    /// Where the hold on an interface is pinned.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub(super) fn link(&self, index: u32) -> Result<PathBuf> {
+        let folder = self.root.join(LINKS);
+        if !folder.exists() {
+            make(&folder)?;
+        }
+        Ok(folder.join(index.to_string()))
+    }
+
+    /// The indexes of the interfaces with a hold on them, some of which may be gone.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn links(&self) -> Result<Vec<u32>> {
+        let folder = self.root.join(LINKS);
+        let files = if folder.exists() { list(&folder)? } else { Vec::new() };
+        Ok(files.iter().filter_map(|file| file.file_name()?.to_str()?.parse().ok()).collect())
+    }
+
+    /// Gives up an interface. The filter goes with the last hold on it.
+    ///
+    /// # Errors
+    /// There is no hold, or it can't be removed.
+    pub fn release(&self, index: u32) -> Result<()> {
+        let path = self.link(index)?;
+        fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()))
+    }
+
+    /// Removes everything: no interface is guarded any more, and nothing is left.
+    ///
+    /// # Errors
+    /// Something can't be removed.
+    pub fn clear(&self) -> Result<()> {
+        remove(&self.root)
+    }
+}
+
+/// A folder of maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+}
+
+impl Place {
+    /// Where a map is pinned.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// What kind of map is pinned under a name.
+    pub(super) fn info(&self, name: &str) -> Option<MapInfo> {
+        MapData::from_pin(self.path(name)).and_then(|data| data.info()).ok()
+    }
+
+    /// Pins a map of another place here, too.
+    pub(super) fn share(&self, name: &str, other: &Self) -> Result<()> {
+        let path = self.path(name);
+        let data =
+            MapData::from_pin(other.path(name)).with_context(|| format!("can't open the map {name}"))?;
+        data.pin(&path).with_context(|| format!("can't pin {}", path.display()))
+    }
+
+    /// Pins the program around the maps, in place of the one before.
+    pub(super) fn seal(&self, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let (new, path) = (self.path("program-new"), self.path(PROGRAM));
+        if new.exists() {
+            remove(&new)?;
+        }
+        pin(&new)?;
+        fs::rename(&new, &path).with_context(|| format!("can't replace {}", path.display()))
+    }
+}
+
+fn make(path: &Path) -> Result<()> {
+    DirBuilder::new().mode(0o700).create(path).with_context(|| format!("can't make {}", path.display()))
+}
+
+fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>());
+    entries.with_context(|| format!("can't read {}", path.display()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.with_context(|| format!("can't remove {}", path.display()))
+}

@@ -1,0 +1,47 @@
+//! The options of a guard: what `run` and `attach` take, and `reload` goes on with.
+
+use super::{Hardened, Limiting, Reading};
+use crate::bpf::Mode;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What is guarded, and by which rules.
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
+pub struct Guarding {
+    /// The network interface to guard; may be given more than once.
+    #[arg(long, required = true, value_name = "IF")]
+    pub interface: Vec<String>,
+
+    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+
+    /// Where the program runs: in the driver, in the stack, or the best there is.
+    #[arg(long, value_enum, default_value_t)]
+    pub xdp_mode: Mode,
+
+    /// What is dropped beyond the daemon's reading.
+    #[command(flatten)]
+    pub hardened: Hardened,
+
+    /// How much is too much.
+    #[command(flatten)]
+    pub limiting: Limiting,
+}
+
+/// Where a guard is found again.
+#[derive(Args, Clone, Debug)]
+pub struct Places {
+    /// Where the filter is pinned: a folder in a BPF file system.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ntpguard")]
+    pub pin_path: PathBuf,
+
+    /// Where ntpguard keeps what it knows about the filter.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ntpguard")]
+    pub state_dir: PathBuf,
+}

@@ -1,0 +1,24 @@
+//! `ntpguard attach`: the filter in front of the daemon, and no process beside it.
+
+use crate::{
+    bpf::Object,
+    cli::{Attach, Format},
+    export::Exporter,
+    fault::{Blame as _, Fault},
+    home::Home,
+    service::Service,
+};
+
+/// Attaches, and leaves the filter there.
+///
+/// # Errors
+/// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
+pub fn run(options: &Attach) -> Result<(), Fault> {
+    let home = Home::alone(&options.places).environment()?;
+    let mut service = Service::start(options.guarding.clone(), Object::Filter, Some(home))?;
+    let export = Exporter::new(Format::Text);
+    for (interface, attached) in service.attach(None)? {
+        export.attached(&interface, &attached);
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The interfaces that `run` guards, which may go and come back.
+
+use crate::{
+    bpf::{Guard, Mode},
+    export::Exporter,
+    interface::{self, Interface},
+    writer::tell,
+};
+
+/// One of them.
+struct One {
+    name: String,
+    /// The index under which it is guarded.
+    guarded: Option<u32>,
+    /// The index under which it came back and couldn't be: said once, and tried again.
+    refused: Option<u32>,
+}
+
+/// All of them.
+pub(super) struct Guarded(Vec<One>);
+
+impl Guarded {
+    /// Those that have just been attached to.
+    pub(super) fn new(names: &[String]) -> Self {
+        let one = |name: &String| One {
+            name: name.clone(),
+            guarded: interface::find(name).ok().map(|interface| interface.index),
+            refused: None,
+        };
+        Self(names.iter().map(one).collect())
+    }
+
+    /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
+    /// with its interface, and tells nobody.
+    pub(super) fn follow(&mut self, guard: &mut Guard, mode: Mode, export: &Exporter) {
+        let all = match interface::all() {
+            Ok(all) => all,
+            Err(error) => return tell(format_args!("{error:#}; still guarding")),
+        };
+        for One { name, guarded, refused } in &mut self.0 {
+            let now =
+                all.iter().find(|interface| interface.name == *name).map(|&Interface { index, .. }| index);
+            if *guarded == now {
+                continue;
+            }
+            if guarded.take().is_some() {
+                tell(format_args!("{name} is gone, and nothing guards it until it is back"));
+            }
+            if now.is_none() {
+                continue;
+            }
+            match guard.attach(name, mode) {
+                Ok(attached) => {
+                    (*guarded, *refused) = (now, None);
+                    export.attached(name, &attached);
+                }
+                Err(_) if *refused == now => (),
+                Err(error) => {
+                    *refused = now;
+                    tell(format_args!("{name} is back, and can't be guarded (tried again): {error:#}"));
+                }
+            }
+        }
+    }
+}

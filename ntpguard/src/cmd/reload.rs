@@ -1,0 +1,97 @@
+//! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
+
+use crate::{
+    bpf::Maps,
+    cli::Places,
+    fault::{Blame as _, Fault},
+    home::{Home, Taken, looks_after},
+    own,
+    resolve::Names,
+    ruling::Ruling,
+    service::put,
+    state::State,
+    writer::tell,
+};
+use anyhow::{Context as _, anyhow};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for the other process.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Reloads.
+///
+/// # Errors
+/// The configuration can't be read, and what was in force stays; or nothing is guarded.
+pub fn run(places: &Places) -> Result<(), Fault> {
+    match Home::enter(places).environment()? {
+        Ok(home) => here(&home),
+        Err(taken) => there(places, taken),
+    }
+}
+
+/// Without a process that looks after the filter.
+fn here(home: &Home) -> Result<(), Fault> {
+    let place = home.pins.current().environment()?.context("nothing is guarded: `ntpguard attach` first");
+    let mut maps = Maps::open(place.environment()?).environment()?;
+    let state = home.state().environment()?;
+    let mut state =
+        state.context("nobody knows how the filter was made: `ntpguard attach` again").environment()?;
+    let ruling =
+        own::addresses().environment().and_then(|own| Ruling::read(&state.options, &Names::default(), &own));
+    state.attempts += 1;
+    let done = ruling.and_then(|ruling| {
+        let change = put(&mut maps, &mut state, &ruling).environment()?;
+        if !ruling.warnings.is_empty() {
+            tell(format_args!("{}", ruling.warnings.join("\n")));
+        }
+        tell(format_args!("{change}"));
+        Ok(())
+    });
+    if let Err(fault) = &done {
+        state.fail(fault.to_string());
+    }
+    let kept = home.save(&state).environment();
+    done.and(kept)
+}
+
+/// Asks the one that does, and waits for what comes of it.
+fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
+    let state = || {
+        State::load(&places.state_dir).environment().map(|state| state.map(|state| (state.attempts, state)))
+    };
+    let Some(pid) = taken.pid.filter(|_| looks_after(&places.state_dir, taken)) else {
+        return Err(Fault::Environment(anyhow!(
+            "another ntpguard is at work here: try again when it is done"
+        )));
+    };
+    let before = state()?.map(|(attempts, _)| attempts);
+    kill(Pid::from_raw(pid), Signal::SIGHUP)
+        .with_context(|| format!("can't ask process {pid}"))
+        .environment()?;
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some((attempts, state)) = state()?
+            && Some(attempts) != before
+        {
+            return match state.failure {
+                Some(failure) => Err(Fault::Configuration(anyhow!("{}", failure.message))),
+                None => {
+                    let generation = state.policy.map_or(0, |policy| policy.generation);
+                    tell(format_args!("policy {generation} is in force"));
+                    Ok(())
+                }
+            };
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Err(Fault::Environment(anyhow!(
+        "process {pid} was asked to, and doesn't say what came of it; see its log"
+    )))
+}

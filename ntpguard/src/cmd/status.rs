@@ -1,0 +1,131 @@
+//! `ntpguard status`: what is guarded, and by which policy.
+
+use crate::{
+    bpf::{Maps, Pins},
+    cli::{Format, Status},
+    fault::{Blame as _, Fault},
+    home,
+    interface::{self, Interface},
+    state::State,
+    stats::Snapshot,
+};
+use anyhow::{Result, anyhow};
+use ntpguard_common::{Action, abi::Settings};
+use serde_json::{Value, json};
+use std::io::{self, Write as _};
+
+/// What there is to say.
+struct Report {
+    /// What is guarded, and whether it is still there.
+    interfaces: Vec<Interface>,
+    settings: Settings,
+    counted: Snapshot,
+    state: Option<State>,
+}
+
+/// Looks, and says it.
+///
+/// # Errors
+/// Nothing is guarded, or this user may not look.
+pub fn run(options: &Status) -> Result<(), Fault> {
+    let report = look(options).environment()?;
+    let Some(report) = report else {
+        if options.format == Format::Json {
+            writeln!(io::stdout(), "{}", json!({ "interfaces": [], "policy": null })).environment()?;
+        }
+        return Err(Fault::Environment(anyhow!(
+            "nothing is guarded: `ntpguard run` or `ntpguard attach` first"
+        )));
+    };
+    match options.format {
+        Format::Text => writeln!(io::stdout(), "{}", report.text()),
+        Format::Json => writeln!(io::stdout(), "{}", report.json()),
+    }
+    .environment()
+}
+
+fn look(options: &Status) -> Result<Option<Report>> {
+    let pins = Pins::open(&options.places.pin_path)?;
+    let Some(place) = pins.current()? else { return Ok(None) };
+    let (maps, links) = (Maps::open(place)?, pins.links()?);
+    let mut interfaces = interface::all()?;
+    interfaces.retain(|interface| links.contains(&interface.index));
+    let state = State::load(&options.places.state_dir)?;
+    let counted = maps.counters(false)?;
+    Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }))
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let Self { interfaces, settings, counted, state } = self;
+        let mut lines: Vec<_> = interfaces
+            .iter()
+            .map(|interface| match interface.xdp {
+                Some(xdp) => {
+                    format!("guarding {}, {} XDP, program {}", interface.name, mode(xdp.native), xdp.program)
+                }
+                None => format!("{} isn't guarded, though it should be", interface.name),
+            })
+            .collect();
+        if interfaces.is_empty() {
+            lines.push("no interface is guarded".to_owned());
+        }
+        let known = state.as_ref().and_then(|state| state.policy.as_ref());
+        let known = known.filter(|policy| policy.generation == settings.generation);
+        lines.push(match known {
+            Some(policy) => {
+                format!("policy {}: {} rules, {}", policy.generation, policy.rules.len(), policy.because)
+            }
+            None => format!("policy {}: nobody knows from which file", settings.generation),
+        });
+        if let Some(failure) = state.as_ref().and_then(|state| state.failure.as_ref()) {
+            lines.push(format!("the last attempt at another policy failed: {}", failure.message));
+        }
+        lines.push(match state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run)) {
+            Some(run) => format!("process {run} looks after it"),
+            None => {
+                "no process looks after it: changes of ntp.conf and of this host's addresses aren't followed"
+                    .to_owned()
+            }
+        });
+        let [passed, dropped, answered] = totals(counted);
+        lines.push(format!("{passed} packets passed, {dropped} dropped, {answered} answered so far"));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let Self { interfaces, settings, counted, state } = self;
+        let interfaces: Vec<_> = interfaces
+            .iter()
+            .map(|Interface { name, index, xdp, .. }| {
+                json!({ "interface": name, "index": index, "mode": xdp.map(|xdp| mode(xdp.native)),
+                    "program": xdp.map(|xdp| xdp.program) })
+            })
+            .collect();
+        let known = state.as_ref().and_then(|state| state.policy.as_ref());
+        let known = known.filter(|policy| policy.generation == settings.generation);
+        let [passed, dropped, answered] = totals(counted);
+        json!({
+            "interfaces": interfaces,
+            "policy": {
+                "number": settings.generation,
+                "rules": known.map(|policy| policy.rules.len()),
+                "because": known.map(|policy| &policy.because),
+                "since": known.map(|policy| policy.since),
+            },
+            "failure": state.as_ref().and_then(|state| state.failure.as_ref()),
+            "process": state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run)),
+            "passed": passed,
+            "dropped": dropped,
+            "answered": answered,
+        })
+    }
+}
+
+fn mode(native: bool) -> &'static str {
+    if native { "native" } else { "generic" }
+}
+
+fn totals(counted: &Snapshot) -> [u64; 3] {
+    [Action::Pass, Action::Drop, Action::Transmit].map(|action| counted.total(action).packets)
+}

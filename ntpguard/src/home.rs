@@ -1,0 +1,118 @@
+//! Where a filter stays between processes: its pins, what is known about it, and whose turn it is.
+
+use crate::{bpf::Pins, cli::Places, state::State};
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::stat::fstat,
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for one that is about to be done.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The place, for this process alone as long as this lives.
+pub struct Home {
+    /// The pins.
+    pub pins: Pins,
+    folder: PathBuf,
+    _turn: Flock<File>,
+}
+
+/// Somebody else's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The other process, if the kernel tells.
+    pub pid: Option<i32>,
+}
+
+impl Home {
+    /// Takes the turn; waits a little for one that is about to be done, unless it is `ntpguard run`.
+    ///
+    /// # Errors
+    /// There is no BPF file system, or the place can't be read.
+    pub fn enter(places: &Places) -> Result<Result<Self, Taken>> {
+        let pins = Pins::open(&places.pin_path)?;
+        let start = Instant::now();
+        loop {
+            let root = open(&places.pin_path)?;
+            let inode = fstat(&root).map(|stat| stat.st_ino)?;
+            match Flock::lock(root, FlockArg::LockExclusiveNonblock) {
+                Ok(turn) => {
+                    return Ok(Ok(Self { pins, folder: places.state_dir.clone(), _turn: turn }));
+                }
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    let taken = Taken { pid: holder(inode) };
+                    if looks_after(&places.state_dir, taken) || start.elapsed() > PATIENCE {
+                        return Ok(Err(taken));
+                    }
+                }
+                Err((_, errno)) => bail!("can't lock {}: {}", places.pin_path.display(), errno.desc()),
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// As [`Home::enter`], for those that can't go on without.
+    ///
+    /// # Errors
+    /// As there, or it is somebody else's turn.
+    pub fn alone(places: &Places) -> Result<Self> {
+        let Taken { pid } = match Self::enter(places)? {
+            Ok(home) => return Ok(home),
+            Err(taken) => taken,
+        };
+        let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        let place = places.pin_path.display();
+        bail!(
+            "another ntpguard{who} looks after the filter at {place}: stop it first, or name another --pin-path"
+        )
+    }
+
+    /// What is known about the filter.
+    ///
+    /// # Errors
+    /// As [`State::load`].
+    pub fn state(&self) -> Result<Option<State>> {
+        State::load(&self.folder)
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// As [`State::save`].
+    pub fn save(&self, state: &State) -> Result<()> {
+        state.save(&self.folder)
+    }
+}
+
+/// Whether it is the `ntpguard run` that the state speaks of.
+pub fn looks_after(folder: &Path, taken: Taken) -> bool {
+    let state = State::load(folder).ok().flatten();
+    taken.pid.is_some() && state.and_then(|state| state.run) == taken.pid
+}
+
+/// Whether a process is an ntpguard that lives.
+pub fn is_alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "ntpguard")
+}
+
+fn open(root: &Path) -> Result<File> {
+    File::open(root).with_context(|| format!("can't open {}", root.display()))
+}
+
+/// The process that has locked an inode with flock(2): proc_locks(5).
+fn holder(inode: u64) -> Option<i32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
+        (file.rsplit(':').next()? == inode.to_string()).then(|| pid.parse().ok())?
+    })
+}

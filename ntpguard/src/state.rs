@@ -1,0 +1,163 @@
+//! What outlives a process: by which options the filter that is pinned was made, and which rules it counts for.
+//!
+//! A file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on, and
+//! what is lost is which line a hit belongs to.
+
+use crate::{cli::Guarding, ruling::Ruling};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fmt,
+    fs::{self, File},
+    io::{BufReader, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The whole of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct State {
+    /// The options of the last `run` or `attach`.
+    pub options: Guarding,
+    /// The policy in force.
+    pub policy: Option<InForce>,
+    /// Why the last attempt at another policy failed; nothing if it didn't.
+    pub failure: Option<Failure>,
+    /// How many attempts at another policy there were.
+    pub attempts: u64,
+    /// The `ntpguard run` that looks after the filter.
+    pub run: Option<i32>,
+}
+
+/// A policy.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct InForce {
+    /// Its number, as [`ntpguard_common::abi::Settings`] has it.
+    pub generation: u32,
+    /// When it came into force: seconds since 1970.
+    pub since: u64,
+    /// Which file, and whose reading of it.
+    pub because: String,
+    /// Its rules, in the order of their counters.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule; two that are equal are the same rule of two policies.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Rule {
+    /// Whom it speaks of.
+    pub net: String,
+    /// Only packets from UDP port 123.
+    pub ntpport: bool,
+    /// The lines that it comes from, as written.
+    pub lines: Vec<String>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Failure {
+    /// When: seconds since 1970.
+    pub when: u64,
+    /// Why.
+    pub message: String,
+}
+
+/// What is new about a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The policy's number.
+    pub generation: u32,
+    /// Rules that weren't there before.
+    pub added: usize,
+    /// Rules that are gone.
+    pub removed: usize,
+    /// All of its rules.
+    pub rules: usize,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, added, removed, rules } = self;
+        write!(f, "policy {generation}: +{added} \u{2212}{removed} rules, {rules} in all")
+    }
+}
+
+impl State {
+    /// Of a filter that isn't there yet.
+    pub fn new(options: Guarding) -> Self {
+        Self { options, policy: None, failure: None, attempts: 0, run: None }
+    }
+
+    /// Reads what was kept.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't of this version. That it isn't there is none.
+    pub fn load(folder: &Path) -> Result<Option<Self>> {
+        let path = file(folder);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+        };
+        let state = serde_json::from_reader(BufReader::new(file));
+        Ok(Some(state.with_context(|| format!("{} isn't what this version wrote", path.display()))?))
+    }
+
+    /// Keeps it. Whoever reads meanwhile sees the one before.
+    ///
+    /// # Errors
+    /// The folder can't be made or written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let path = file(folder);
+        let write = || -> Result<()> {
+            fs::create_dir_all(folder)?;
+            let mut new = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
+            serde_json::to_writer(&mut new, self)?;
+            new.flush()?;
+            new.into_inner().map_err(|error| error.into_error())?.persist(&path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Says that another policy is in force from now on.
+    pub fn put(&mut self, because: &str, rules: Vec<Rule>, generation: u32) {
+        self.policy = Some(InForce { generation, since: now(), because: because.to_owned(), rules });
+        self.failure = None;
+    }
+
+    /// Says that another policy couldn't come into force.
+    pub fn fail(&mut self, message: String) {
+        self.failure = Some(Failure { when: now(), message });
+    }
+
+    /// For each rule of a ruling, its place in the policy that is in force now, if it has one there.
+    pub fn carried(&self, rules: &[Rule], generation: u32) -> Vec<Option<usize>> {
+        // If it speaks of another policy, nobody knows whose hits those were.
+        let policy = self.policy.as_ref().filter(|policy| policy.generation == generation);
+        let before = policy.map_or(&[][..], |policy| &policy.rules);
+        // Equal rules of one policy can't be: the daemon's list has one entry a network.
+        let places: HashMap<_, _> = before.iter().enumerate().map(|(place, rule)| (rule, place)).collect();
+        rules.iter().map(|rule| places.get(rule).copied()).collect()
+    }
+}
+
+/// The rules of a ruling.
+pub fn rules(ruling: &Ruling) -> Vec<Rule> {
+    let of = |rule: &crate::compile::ImageRule| Rule {
+        net: rule.net.to_string(),
+        ntpport: rule.ntpport,
+        lines: rule.lines.iter().map(|line| line.text.clone()).collect(),
+    };
+    ruling.image.rules.iter().map(of).collect()
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("state.json")
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
