@@ -3,6 +3,7 @@
 use crate::{
     bpf::{Attached, Guard, Maps, Object, Size},
     cli::Guarding,
+    compile::Counters,
     fault::{Blame as _, Fault},
     home::Home,
     own,
@@ -49,6 +50,14 @@ impl Service {
             None => Guard::load(object, size),
         };
         let mut guard = guard.environment()?;
+        if let Some(home) = &home
+            && !home.pins.links().environment()?.is_empty()
+            && guard.maps.settings().environment()?.generation == 0
+        {
+            tell(format_args!(
+                "what is pinned is another version's, and will be replaced; counting starts anew"
+            ));
+        }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
             tell(format_args!("{error:#}; which lines earlier hits belong to is lost"));
             None
@@ -159,13 +168,15 @@ impl Service {
 /// # Errors
 /// The kernel refuses; what was in force stays.
 pub fn put(maps: &mut Maps, state: &mut State, ruling: &Ruling) -> anyhow::Result<Change> {
-    let before = maps.settings()?;
+    let before = maps.settings()?.generation;
     let rules = state::rules(ruling);
-    let carried = state.carried(&rules, before.generation);
+    let known = state.known(before);
+    if let Some(known) = known {
+        maps.know(Counters::new(known.flags.iter().copied()));
+    }
+    let (were, carried) = (known.map_or(0, |known| known.rules.len()), state.carried(&rules, before));
     let generation = maps.install(&ruling.image, &carried)?;
     let kept = carried.iter().flatten().count();
-    let were = state.policy.as_ref().filter(|policy| policy.generation == before.generation);
-    let removed = were.map_or(0, |policy| policy.rules.len() - kept);
-    state.put(&ruling.because, rules, generation);
-    Ok(Change { generation, added: carried.len() - kept, removed, rules: carried.len() })
+    state.put(ruling, rules, generation);
+    Ok(Change { generation, added: carried.len() - kept, removed: were - kept, rules: carried.len() })
 }

@@ -41,6 +41,8 @@ pub struct InForce {
     pub because: String,
     /// Its rules, in the order of their counters.
     pub rules: Vec<Rule>,
+    /// Their flags, bits of [`ntpguard_common::abi::Rule`], which say what is counted of each.
+    pub flags: Vec<u32>,
 }
 
 /// A rule; two that are equal are the same rule of two policies.
@@ -122,8 +124,10 @@ impl State {
     }
 
     /// Says that another policy is in force from now on.
-    pub fn put(&mut self, because: &str, rules: Vec<Rule>, generation: u32) {
-        self.policy = Some(InForce { generation, since: now(), because: because.to_owned(), rules });
+    pub fn put(&mut self, ruling: &Ruling, rules: Vec<Rule>, generation: u32) {
+        let because = ruling.because.clone();
+        let flags = ruling.image.rules.iter().map(|rule| rule.rule.flags).collect();
+        self.policy = Some(InForce { generation, since: now(), because, rules, flags });
         self.failure = None;
     }
 
@@ -132,11 +136,14 @@ impl State {
         self.failure = Some(Failure { when: now(), message });
     }
 
+    /// The policy of a number. If another one is in force than this speaks of, nobody knows whose its hits are.
+    pub fn known(&self, generation: u32) -> Option<&InForce> {
+        self.policy.as_ref().filter(|policy| policy.generation == generation)
+    }
+
     /// For each rule of a ruling, its place in the policy that is in force now, if it has one there.
     pub fn carried(&self, rules: &[Rule], generation: u32) -> Vec<Option<usize>> {
-        // If it speaks of another policy, nobody knows whose hits those were.
-        let policy = self.policy.as_ref().filter(|policy| policy.generation == generation);
-        let before = policy.map_or(&[][..], |policy| &policy.rules);
+        let before = self.known(generation).map_or(&[][..], |policy| &policy.rules);
         // Equal rules of one policy can't be: the daemon's list has one entry a network.
         let places: HashMap<_, _> = before.iter().enumerate().map(|(place, rule)| (rule, place)).collect();
         rules.iter().map(|rule| places.get(rule).copied()).collect()

@@ -22,7 +22,7 @@ impl Snapshot {
         Reason::ALL.iter().filter(|reason| reason.action() == action).map(|reason| self.of(*reason)).sum()
     }
 
-    /// What was counted since an earlier reading.
+    /// What was counted since an earlier reading; hits, if both were read under the same policy.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let Self { reasons, hits } = self;

@@ -41,7 +41,6 @@ impl Guarding {
         let mut command = netns.command(binary()?);
         command.args([
             "run",
-            "--ephemeral",
             "--format",
             "json",
             "--interval",
@@ -52,6 +51,9 @@ impl Guarding {
             "ntpsec", // the lab's daemon
             "--config",
         ]);
+        if !options.iter().any(|option| option.starts_with("--pin-path")) {
+            command.arg("--ephemeral");
+        }
         command.arg(config).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("can't start ntpguard")?;
         let mut lines = BufReader::new(child.stdout.take().context("a pipe")?);
@@ -72,6 +74,11 @@ impl Guarding {
     pub fn line(&mut self) -> Result<Value> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
+        if line.is_empty() {
+            let mut errors = String::new();
+            self.child.stderr.take().context("a pipe")?.read_to_string(&mut errors)?;
+            bail!("ntpguard ended with {}: {errors}", self.child.wait()?);
+        }
         Ok(serde_json::from_str(&line)?)
     }
 

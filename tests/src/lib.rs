@@ -8,6 +8,8 @@ pub mod fixture;
 pub mod frame;
 pub mod golden;
 pub mod guard;
+pub mod home;
+pub mod load;
 pub mod netns;
 pub mod ntpd;
 pub mod random;

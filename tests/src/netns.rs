@@ -5,8 +5,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
+    mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
     sys::signal::Signal,
+    unistd::chdir,
 };
 use std::{
     fs::File,
@@ -16,9 +18,10 @@ use std::{
     thread,
 };
 
-/// A network namespace of its own, with loopback up.
+/// A network namespace of its own, with loopback up, and a mount namespace for its commands.
 pub struct Netns {
     file: File,
+    mounts: File,
 }
 
 impl Netns {
@@ -27,11 +30,15 @@ impl Netns {
     /// # Errors
     /// Not root.
     pub fn new() -> Result<Self> {
-        let made = thread::spawn(|| -> Result<File> {
-            unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace: run as root")?;
-            Ok(File::open("/proc/thread-self/ns/net")?)
+        let made = thread::spawn(|| -> Result<Self> {
+            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+                .context("can't make a network namespace: run as root")?;
+            // What is mounted here is seen nowhere else.
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+            let open = |kind| File::open(format!("/proc/thread-self/ns/{kind}"));
+            Ok(Self { file: open("net")?, mounts: open("mnt")? })
         });
-        let netns = Self { file: made.join().expect("the thread doesn't panic")? };
+        let netns = made.join().expect("the thread doesn't panic")?;
         netns.run("ip link set lo up")?;
         Ok(netns)
     }
@@ -50,11 +57,15 @@ impl Netns {
     /// A command that will run inside, and be killed when the calling thread ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        let file = self.file.try_clone().expect("a descriptor");
-        // SAFETY: setns(2) and prctl(2) may be called between fork and exec.
+        let [file, mounts] = [&self.file, &self.mounts].map(|file| file.try_clone().expect("a descriptor"));
+        let folder = std::env::current_dir().expect("a current folder");
+        // SAFETY: setns(2), chdir(2) and prctl(2) may be called between fork and exec.
         unsafe {
             command.pre_exec(move || {
                 setns(&file, CloneFlags::CLONE_NEWNET)?;
+                setns(&mounts, CloneFlags::CLONE_NEWNS)?;
+                // It has become the root.
+                chdir(&folder)?;
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 Ok(())
             });

@@ -10,6 +10,7 @@ use crate::{
     own,
     ruling::Ruling,
     service::Service,
+    stats::Snapshot,
     writer::tell,
 };
 use ntpguard_common::abi::CAUSES;
@@ -58,7 +59,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut watch = watch(&service)?;
 
     let start = Instant::now();
-    let mut last = service.guard.maps.counters(true).environment()?;
+    let mut last = service.guard.maps.counters(false).environment()?;
     let mut then = start;
     let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,7 +100,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
                 export.tick(&Tick { elapsed: now - then, since, total: &snapshot, tracked }, &service.ruling);
-                (last, then) = (snapshot, now);
+                // The next policy has its counters elsewhere.
+                (last, then) = (Snapshot { hits: Vec::new(), ..snapshot }, now);
             }
             Err(error) => tell(format_args!("can't read the counters: {error:#}; still guarding")),
         }

@@ -70,8 +70,7 @@ impl Report {
         if interfaces.is_empty() {
             lines.push("no interface is guarded".to_owned());
         }
-        let known = state.as_ref().and_then(|state| state.policy.as_ref());
-        let known = known.filter(|policy| policy.generation == settings.generation);
+        let known = state.as_ref().and_then(|state| state.known(settings.generation));
         lines.push(match known {
             Some(policy) => {
                 format!("policy {}: {} rules, {}", policy.generation, policy.rules.len(), policy.because)
@@ -102,8 +101,7 @@ impl Report {
                     "program": xdp.map(|xdp| xdp.program) })
             })
             .collect();
-        let known = state.as_ref().and_then(|state| state.policy.as_ref());
-        let known = known.filter(|policy| policy.generation == settings.generation);
+        let known = state.as_ref().and_then(|state| state.known(settings.generation));
         let [passed, dropped, answered] = totals(counted);
         json!({
             "interfaces": interfaces,
