@@ -64,6 +64,9 @@ impl Settings {
     /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
     pub const KISSES: u32 = 1 << 11;
 
+    /// A trial: what is dropped is counted as dropped, and passes.
+    pub const MONITOR: u32 = 1 << 12;
+
     /// Whether all of these bits are set.
     #[inline(always)]
     pub const fn has(self, bits: u32) -> bool {

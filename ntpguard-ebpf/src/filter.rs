@@ -6,7 +6,7 @@ use crate::{
     packet::{Buffers, Linear},
 };
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
-use ntpguard_common::{Action, Decision, Verdict, decide};
+use ntpguard_common::{Action, Decision, Lookup as _, Verdict, abi::Settings, decide};
 
 /// Judges the frame; `told` is called with the verdict when there is one.
 #[inline(always)]
@@ -27,6 +27,7 @@ pub(crate) fn run(ctx: &XdpContext, told: impl Fn(Verdict)) -> u32 {
     told(verdict);
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop if Maps.settings().has(Settings::MONITOR) => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
         Action::Transmit => xdp_action::XDP_TX,
     }

@@ -38,6 +38,13 @@ pub fn audit(
     found
 }
 
+/// The file's own servers whose answers the daemon drops.
+pub fn cut_off(conf: &ConfFile, policy: &Policy, resolver: Resolver<'_>) -> Vec<Diagnostic> {
+    let mut audit = Audit { conf, policy, found: Vec::new() };
+    audit.servers(resolver);
+    audit.found
+}
+
 /// Whether the daemon answers queries from an entry's sources.
 pub fn answers_queries(entry: &Entry) -> bool {
     !entry.own && !entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY))

@@ -35,6 +35,10 @@ pub enum Verb {
     Detach(Detach),
     /// Read ntp.conf again, and put what it says in force.
     Reload(Places),
+    /// End a trial (`--monitor`): drop what the policy refuses.
+    Enforce(Enforce),
+    /// Begin a trial: count what would be dropped, and let everything pass.
+    Monitor(Places),
     /// Say what is guarded, and by which policy.
     Status(Status),
     /// Read an ntp.conf as the daemon does, and say what it really does.
@@ -137,6 +141,18 @@ pub struct Detach {
     /// Even while `ntpguard run` looks after the filter.
     #[arg(long)]
     pub force: bool,
+
+    /// Where the filter is.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// The options of `enforce`.
+#[derive(Args, Debug)]
+pub struct Enforce {
+    /// Go back to the trial after this time, unless a second `ntpguard enforce` or the Enter key confirms.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub confirm: Option<Duration>,
 
     /// Where the filter is.
     #[command(flatten)]

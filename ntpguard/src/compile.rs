@@ -156,6 +156,13 @@ impl Image {
         self
     }
 
+    /// The same as a trial, in which everything passes: kisses too are left to the daemon.
+    #[must_use]
+    pub fn monitoring(mut self) -> Self {
+        self.flags = self.flags & !Settings::KISSES | Settings::MONITOR;
+        self
+    }
+
     /// Whether any source that a wire may bring may query.
     fn anyone_queries(&self) -> bool {
         // Sources that can't be are nobody only where they are dropped.

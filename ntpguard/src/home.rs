@@ -1,6 +1,11 @@
 //! Where a filter stays between processes: its pins, what is known about it, and whose turn it is.
 
-use crate::{bpf::Pins, cli::Places, state::State};
+use crate::{
+    bpf::Pins,
+    cli::{Guarding, Places},
+    state::State,
+    trial::Trial,
+};
 use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,
@@ -83,6 +88,16 @@ impl Home {
         State::load(&self.folder)
     }
 
+    /// Whether it is a trial: what `ntpguard enforce` or `monitor` has said since the start, or else what the options say.
+    pub fn monitors(&self, options: &Guarding) -> bool {
+        Trial::load(&self.folder).map_or(options.monitor, |trial| trial.monitors())
+    }
+
+    /// The options have the say again.
+    pub fn begin(&self) {
+        Trial::forget(&self.folder);
+    }
+
     /// Keeps it.
     ///
     /// # Errors
@@ -90,6 +105,15 @@ impl Home {
     pub fn save(&self, state: &State) -> Result<()> {
         state.save(&self.folder)
     }
+}
+
+/// Makes sure that there is a filter.
+///
+/// # Errors
+/// There is none.
+pub fn known(places: &Places) -> Result<()> {
+    let current = Pins::open(&places.pin_path)?.current()?;
+    current.map(drop).context("nothing is guarded: `ntpguard run` or `ntpguard attach` first")
 }
 
 /// Whether it is the `ntpguard run` that the state speaks of.

@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         Verb::Attach(options) => cmd::attach::run(&options),
         Verb::Detach(options) => cmd::detach::run(&options),
         Verb::Reload(places) => cmd::reload::run(&places),
+        Verb::Enforce(options) => cmd::enforce::enforce(&options),
+        Verb::Monitor(places) => cmd::enforce::monitor(&places),
         Verb::Status(options) => cmd::status::run(&options),
         Verb::Explain(options) => cmd::explain::run(&options),
         Verb::Replay(options) => cmd::replay::run(&options),

@@ -44,7 +44,11 @@ pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault
             .find(|path| conf::folder_beside(path, daemon).is_some())
     };
     let path = path.or_else(beside);
-    let conf = conf::read(path.as_deref(), daemon).configuration()?;
+    let mut conf = conf::read(path.as_deref(), daemon).configuration()?;
+    if config.is_none() {
+        // One that comes is read instead.
+        conf.sought.extend(DEFAULT_CONFIGS.map(PathBuf::from));
+    }
     let file = match &path {
         Some(path) => path.display().to_string(),
         None => {

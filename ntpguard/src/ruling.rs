@@ -1,10 +1,14 @@
 //! From the options of a guard to what is to be in force.
 
 use crate::{
-    cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault, interface,
+    audit, cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault, interface,
     policy::Policy, reading, resolve::Names,
 };
-use std::net::IpAddr;
+use anyhow::anyhow;
+use std::{net::IpAddr, time::Duration};
+
+/// How long to wait for names that have never been looked up.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An ntp.conf, and the image that was made of it.
 pub struct Ruling {
@@ -23,11 +27,17 @@ impl Ruling {
     ///
     /// # Errors
     /// The file can't be read, or is one at which the daemon stops.
-    pub fn read(options: &Guarding, names: &Names, own: &[IpAddr]) -> Result<Self, Fault> {
+    pub fn read(options: &Guarding, names: &mut Names, own: &[IpAddr]) -> Result<Self, Fault> {
         let reading::Read { conf, because, .. } = reading::read(options.config.as_deref(), &options.reading)?;
+        names.prepare(conf.names(), PATIENCE);
         // What is said of the lines doesn't hang on this host's addresses.
         let policy = policy(&conf, names, &[]);
-        let diagnostics = conf.diagnostics.iter().chain(&policy.diagnostics);
+        let cut_off = audit::cut_off(&conf, &policy, &|name| names.addresses(name));
+        if let Some(diagnostic) = cut_off.first().filter(|_| !options.yes) {
+            let words = warning(&conf, diagnostic);
+            return Err(Fault::Configuration(anyhow!("{words}; or say --yes: the daemon drops them, too")));
+        }
+        let diagnostics = conf.diagnostics.iter().chain(&policy.diagnostics).chain(&cut_off);
         let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).collect();
         let image = image(&conf, options, names, own);
         Ok(Self { conf, because, image, warnings })
@@ -44,11 +54,13 @@ fn policy(conf: &ConfFile, names: &Names, own: &[IpAddr]) -> Policy {
 }
 
 fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> Image {
-    let Guarding { interface, xdp_mode, hardened, limiting, .. } = options;
+    let Guarding { interface, xdp_mode, hardened, limiting, monitor, .. } = options;
     let native = xdp_mode.may_be_native();
     let transmits =
         interface.iter().all(|name| interface::find(name).is_ok_and(|interface| interface.transmits(native)));
-    Image::compile(&policy(conf, names, own), conf, hardened.hardening()).bounded(limiting.bounds(transmits))
+    let image = Image::compile(&policy(conf, names, own), conf, hardened.hardening());
+    let image = image.bounded(limiting.bounds(transmits));
+    if *monitor { image.monitoring() } else { image }
 }
 
 /// One line for a diagnostic; `ntpguard check` has more.

@@ -5,9 +5,10 @@ use crate::{
     cli::Guarding,
     compile::Counters,
     fault::{Blame as _, Fault},
+    fingerprint::Fingerprint,
     home::Home,
     own,
-    resolve::Names,
+    resolve::{Answers, Moved, Names},
     ruling::Ruling,
     state::{self, Change, State},
     writer::tell,
@@ -25,6 +26,9 @@ pub struct Service {
     state: State,
     names: Names,
     own: Vec<IpAddr>,
+    /// The files, when they were read, and when they were looked at last.
+    fingerprint: Fingerprint,
+    look: Fingerprint,
 }
 
 impl Service {
@@ -37,8 +41,21 @@ impl Service {
         options.config = options.config.map(absolute).transpose().environment()?;
         let mut seen = HashSet::new();
         options.interface.retain(|interface| seen.insert(interface.clone()));
-        let (names, own) = (Names::default(), own::addresses().environment()?);
-        let ruling = Ruling::read(&options, &names, &own)?;
+        let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
+            tell(format_args!("{error:#}; which lines earlier hits belong to is lost"));
+            None
+        });
+        let known = known.flatten();
+        let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
+        let own = own::addresses().environment()?;
+        let ruling = Ruling::read(&options, &mut names, &own).inspect_err(|fault| {
+            if let (Some(home), Some(mut state)) = (&home, home.as_ref().and_then(|home| home.state().ok()?))
+            {
+                state.fail(fault.to_string());
+                // Without it, nobody knows of the failure but who reads this.
+                let _ = home.save(&state);
+            }
+        })?;
         tell(format_args!("{}", ruling.because));
         if !ruling.warnings.is_empty() {
             // In one piece: none may be lost, however many there are.
@@ -58,15 +75,16 @@ impl Service {
                 "what is pinned is another version's, and will be replaced; counting starts anew"
             ));
         }
-        let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
-            tell(format_args!("{error:#}; which lines earlier hits belong to is lost"));
-            None
-        });
-        let mut state = known.flatten().unwrap_or_else(|| State::new(options.clone()));
+        let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         state.options = options;
         let change = put(&mut guard.maps, &mut state, &ruling).environment()?;
         tell(format_args!("{change}"));
-        Ok(Self { home, guard, ruling, state, names, own })
+        if state.options.monitor {
+            tell(format_args!("a trial: everything passes, and what would be dropped is counted"));
+        }
+        let fingerprint = Fingerprint::of(&ruling.conf.sought);
+        let look = fingerprint.clone();
+        Ok(Self { home, guard, ruling, state, names, own, fingerprint, look })
     }
 
     /// Attaches to all interfaces, or to none, and from then on the filter stays.
@@ -93,6 +111,17 @@ impl Service {
         Ok(attached)
     }
 
+    /// Takes over every interface that is held, and leaves it at that.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn resume(mut self) -> Result<(), Fault> {
+        self.guard.take_over_others(&[]).environment()?;
+        self.guard.settle().environment()?;
+        self.keep();
+        Ok(())
+    }
+
     /// Reads the policy again and puts it in force.
     ///
     /// # Errors
@@ -109,14 +138,55 @@ impl Service {
 
     fn read(&mut self) -> Result<Change, Fault> {
         let own = own::addresses().environment()?;
-        self.names = Names::default();
-        let ruling = Ruling::read(&self.state.options, &self.names, &own)?;
+        self.fingerprint = Fingerprint::of(&self.ruling.conf.sought);
+        self.state.options.monitor = self.monitors();
+        let ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
         let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
         if !ruling.warnings.is_empty() && ruling.warnings != self.ruling.warnings {
             tell(format_args!("{}", ruling.warnings.join("\n")));
         }
+        self.fingerprint = Fingerprint::of(&ruling.conf.sought);
         (self.ruling, self.own) = (ruling, own);
         Ok(change)
+    }
+
+    /// Whether it is to be a trial now.
+    fn monitors(&self) -> bool {
+        let options = &self.state.options;
+        self.home.as_ref().map_or(options.monitor, |home| home.monitors(options))
+    }
+
+    /// Whether there is something to reload: a file that has changed since it was read, and not since the last look, since
+    /// somebody may still be writing; or a trial that begins or ends.
+    pub fn is_outdated(&mut self) -> bool {
+        let now = Fingerprint::of(&self.ruling.conf.sought);
+        let before = std::mem::replace(&mut self.look, now);
+        self.look != self.fingerprint && self.look == before || self.monitors() != self.state.options.monitor
+    }
+
+    /// The names that are to be looked up again.
+    pub fn names(&self) -> Vec<String> {
+        self.names.asked()
+    }
+
+    /// Puts a policy in force that knows other answers to names.
+    ///
+    /// # Errors
+    /// The kernel refuses; what was in force stays.
+    pub fn learn(&mut self, answers: Answers) -> anyhow::Result<Option<(Vec<Moved>, Change)>> {
+        let moved = self.names.learn(answers);
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        self.ruling.compile(&self.state.options, &self.names, &self.own);
+        let change = self.put()?;
+        self.keep();
+        Ok(Some((moved, change)))
+    }
+
+    /// Puts the ruling in force, with room for its counters.
+    fn put(&mut self) -> anyhow::Result<Change> {
+        put(&mut self.guard.maps, &mut self.state, &self.ruling)
     }
 
     /// Puts a policy in force that knows this host's addresses as they are now. The rules, and so their counters, are the
@@ -130,7 +200,7 @@ impl Service {
             return Ok(None);
         }
         self.ruling.compile(&self.state.options, &self.names, &now);
-        put(&mut self.guard.maps, &mut self.state, &self.ruling)?;
+        self.put()?;
         self.keep();
         let before = std::mem::replace(&mut self.own, now);
         Ok(Some((before.len(), self.own.len())))
@@ -152,7 +222,8 @@ impl Service {
         self.home.is_some()
     }
 
-    fn keep(&self) {
+    fn keep(&mut self) {
+        self.state.names = self.names.good();
         if let Some(home) = &self.home
             && let Err(error) = home.save(&self.state)
         {

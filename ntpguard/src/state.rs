@@ -3,7 +3,7 @@
 //! A file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on, and
 //! what is lost is which line a hit belongs to.
 
-use crate::{cli::Guarding, ruling::Ruling};
+use crate::{cli::Guarding, resolve::Answers, ruling::Ruling};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -22,6 +22,8 @@ pub struct State {
     pub options: Guarding,
     /// The policy in force.
     pub policy: Option<InForce>,
+    /// The last good answers to names.
+    pub names: Answers,
     /// Why the last attempt at another policy failed; nothing if it didn't.
     pub failure: Option<Failure>,
     /// How many attempts at another policy there were.
@@ -88,7 +90,7 @@ impl fmt::Display for Change {
 impl State {
     /// Of a filter that isn't there yet.
     pub fn new(options: Guarding) -> Self {
-        Self { options, policy: None, failure: None, attempts: 0, run: None }
+        Self { options, policy: None, names: Answers::new(), failure: None, attempts: 0, run: None }
     }
 
     /// Reads what was kept.

@@ -1,10 +1,10 @@
 //! The options of a guard: what `run` and `attach` take, and `reload` goes on with.
 
-use super::{Hardened, Limiting, Reading};
+use super::{Hardened, Limiting, Reading, duration};
 use crate::bpf::Mode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// What is guarded, and by which rules.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
@@ -32,6 +32,18 @@ pub struct Guarding {
     /// How much is too much.
     #[command(flatten)]
     pub limiting: Limiting,
+
+    /// Count what would be dropped, and let everything pass; `ntpguard enforce` ends the trial.
+    #[arg(long)]
+    pub monitor: bool,
+
+    /// Even if the file's own servers are cut off.
+    #[arg(long)]
+    pub yes: bool,
+
+    /// How often the names in the file are looked up again.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub names_interval: Duration,
 }
 
 /// Where a guard is found again.

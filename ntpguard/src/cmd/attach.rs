@@ -15,6 +15,7 @@ use crate::{
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
 pub fn run(options: &Attach) -> Result<(), Fault> {
     let home = Home::alone(&options.places).environment()?;
+    home.begin();
     let mut service = Service::start(options.guarding.clone(), Object::Filter, Some(home))?;
     let export = Exporter::new(Format::Text);
     for (interface, attached) in service.attach(None)? {

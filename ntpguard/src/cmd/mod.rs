@@ -3,8 +3,10 @@
 pub mod attach;
 pub mod check;
 pub mod detach;
+pub mod enforce;
 pub mod explain;
 mod guarded;
+mod names;
 pub mod reload;
 pub mod replay;
 pub mod run;

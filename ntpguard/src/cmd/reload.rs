@@ -1,14 +1,11 @@
 //! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
 
 use crate::{
-    bpf::Maps,
+    bpf::Object,
     cli::Places,
     fault::{Blame as _, Fault},
     home::{Home, Taken, looks_after},
-    own,
-    resolve::Names,
-    ruling::Ruling,
-    service::put,
+    service::Service,
     state::State,
     writer::tell,
 };
@@ -31,34 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The configuration can't be read, and what was in force stays; or nothing is guarded.
 pub fn run(places: &Places) -> Result<(), Fault> {
     match Home::enter(places).environment()? {
-        Ok(home) => here(&home),
+        Ok(home) => here(home),
         Err(taken) => there(places, taken),
     }
 }
 
-/// Without a process that looks after the filter.
-fn here(home: &Home) -> Result<(), Fault> {
-    let place = home.pins.current().environment()?.context("nothing is guarded: `ntpguard attach` first");
-    let mut maps = Maps::open(place.environment()?).environment()?;
+/// Without a process that looks after the filter: as `attach` did, for the interfaces that are still held.
+fn here(home: Home) -> Result<(), Fault> {
     let state = home.state().environment()?;
-    let mut state =
-        state.context("nobody knows how the filter was made: `ntpguard attach` again").environment()?;
-    let ruling =
-        own::addresses().environment().and_then(|own| Ruling::read(&state.options, &Names::default(), &own));
-    state.attempts += 1;
-    let done = ruling.and_then(|ruling| {
-        let change = put(&mut maps, &mut state, &ruling).environment()?;
-        if !ruling.warnings.is_empty() {
-            tell(format_args!("{}", ruling.warnings.join("\n")));
-        }
-        tell(format_args!("{change}"));
-        Ok(())
-    });
-    if let Err(fault) = &done {
-        state.fail(fault.to_string());
-    }
-    let kept = home.save(&state).environment();
-    done.and(kept)
+    let state = state.filter(|_| home.pins.current().is_ok_and(|current| current.is_some()));
+    let state = state.context("nothing is guarded: `ntpguard attach` first").environment()?;
+    Service::start(state.options, Object::Filter, Some(home))?.resume()
 }
 
 /// Asks the one that does, and waits for what comes of it.

@@ -3,7 +3,7 @@
 use crate::{
     bpf::Object,
     cli::Run,
-    cmd::{guarded::Guarded, watch::Watch},
+    cmd::{guarded::Guarded, names::LookUps, watch::Watch},
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
@@ -24,8 +24,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, interval_at},
 };
 
-/// How soon an interface that comes back is guarded again.
-const FOLLOW: Duration = Duration::from_secs(1);
+/// How soon an interface that comes back is guarded again, and a changed file read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until SIGINT or SIGTERM.
 ///
@@ -33,7 +33,10 @@ const FOLLOW: Duration = Duration::from_secs(1);
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
 pub fn run(options: &Run) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
-    runtime.block_on(guard(options))
+    let outcome = runtime.block_on(guard(options));
+    // Without waiting for names that are still looked up.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn guard(options: &Run) -> Result<(), Fault> {
@@ -46,6 +49,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut changes = Some(own::Changes::listen().environment()?);
 
     let home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
+    home.iter().for_each(Home::begin);
     let object = if options.trace { Object::Trace } else { Object::Filter };
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     if options.trace {
@@ -56,6 +60,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         export.attached(&interface, &attached);
     }
     let mut guarded = Guarded::new(&service.options().interface);
+    let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
 
     let start = Instant::now();
@@ -64,12 +69,20 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let mut looks = interval(FOLLOW);
+    let mut looks = interval(LOOK);
     loop {
         tokio::select! {
             _ = ticks.tick() => (),
             _ = looks.tick() => {
                 guarded.follow(&mut service.guard, options.guarding.xdp_mode, &export);
+                if service.is_outdated() {
+                    reload(&mut service, options.trace)?;
+                    watch = self::watch(&service)?;
+                }
+                continue;
+            }
+            answers = look_ups.answers(|| service.names()) => {
+                look_ups.learn(&mut service, answers);
                 continue;
             }
             changed = changed(changes.as_ref()) => {
@@ -83,13 +96,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
-                match service.reload() {
-                    Ok(change) => tell(format_args!("{change}")),
-                    Err(fault) => tell(format_args!("the old policy stays: {fault}")),
-                }
-                if options.trace {
-                    service.guard.trace(&causes(&service.ruling)).environment()?;
-                }
+                reload(&mut service, options.trace)?;
                 watch = self::watch(&service)?;
                 continue;
             }
@@ -111,6 +118,18 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let tick = Tick { elapsed: start.elapsed(), since: total.clone(), total: &total, tracked };
     export.totals(&tick, &service.ruling, service.stays());
     service.leave();
+    Ok(())
+}
+
+/// Reads the file again; whatever is wrong with it, guarding goes on.
+fn reload(service: &mut Service, trace: bool) -> Result<(), Fault> {
+    match service.reload() {
+        Ok(change) => tell(format_args!("{change}")),
+        Err(fault) => tell(format_args!("the old policy stays: {fault}")),
+    }
+    if trace {
+        service.guard.trace(&causes(&service.ruling)).environment()?;
+    }
     Ok(())
 }
 

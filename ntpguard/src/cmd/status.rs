@@ -70,6 +70,9 @@ impl Report {
         if interfaces.is_empty() {
             lines.push("no interface is guarded".to_owned());
         }
+        if settings.has(Settings::MONITOR) {
+            lines.push("a trial: everything passes; `ntpguard enforce` ends it".to_owned());
+        }
         let known = state.as_ref().and_then(|state| state.known(settings.generation));
         lines.push(match known {
             Some(policy) => {
@@ -111,6 +114,7 @@ impl Report {
                 "because": known.map(|policy| &policy.because),
                 "since": known.map(|policy| policy.since),
             },
+            "monitor": settings.has(Settings::MONITOR),
             "failure": state.as_ref().and_then(|state| state.failure.as_ref()),
             "process": state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run)),
             "passed": passed,

@@ -27,7 +27,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
 };
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
 /// Where something stands in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
@@ -76,6 +76,8 @@ pub struct ConfFile {
     pub daemon: Daemon,
     /// The files, the first one first. Empty when there is none: the daemon's built-in defaults.
     pub files: Vec<File>,
+    /// Every file and folder that was looked for, whether it is there or not.
+    pub sought: Vec<PathBuf>,
     /// The `restrict` lines and those that undo them.
     pub restricts: Vec<Restrict>,
     /// The lines that set up associations.
@@ -100,11 +102,24 @@ pub struct ConfFile {
 }
 
 impl ConfFile {
+    /// The names in its lines that are to be looked up, each once.
+    pub fn names(&self) -> Vec<String> {
+        let restricted = self.restricts.iter().filter_map(|restrict| match &restrict.target {
+            Target::Name(name) => Some(name),
+            _ => None,
+        });
+        let hosts = self.associations.iter().filter_map(|association| association.host.as_ref());
+        let hosts = hosts.filter(|host| host.parse::<IpAddr>().is_err());
+        let names: BTreeSet<&String> = restricted.chain(hosts).collect();
+        names.into_iter().cloned().collect()
+    }
+
     /// The absence of a file, which leaves the daemon at its built-in defaults.
     pub fn new(daemon: Daemon) -> Self {
         Self {
             daemon,
             files: Vec::new(),
+            sought: Vec::new(),
             restricts: Vec::new(),
             associations: Vec::new(),
             mode7_on: false,

@@ -1,0 +1,100 @@
+//! `ntpguard enforce` and `ntpguard monitor`: a trial ends, for good or until nobody confirms; and begins again.
+
+use crate::{
+    cli::{Enforce, Places},
+    cmd::reload,
+    fault::{Blame as _, Fault},
+    home,
+    trial::Trial,
+    writer::tell,
+};
+use anyhow::anyhow;
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+/// How often to look whether somebody has confirmed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Lets everything pass from now on.
+///
+/// # Errors
+/// Nothing is guarded, or it couldn't be asked.
+pub fn monitor(places: &Places) -> Result<(), Fault> {
+    say(places, Trial { monitor: true, until: None })?;
+    tell(format_args!("a trial: everything passes, and what would be dropped is counted"));
+    Ok(())
+}
+
+/// Drops from now on.
+///
+/// # Errors
+/// As [`monitor`]; or nobody has confirmed, and it is a trial again.
+pub fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
+    let trial = Trial::enforcing(*confirm);
+    say(places, trial)?;
+    let Some(time) = confirm else {
+        tell(format_args!("what the policy refuses is dropped from now on"));
+        return Ok(());
+    };
+    tell(format_args!(
+        "what the policy refuses is dropped for {} s, and then it is a trial again: unless you press Enter here, or \
+         say `ntpguard enforce` elsewhere",
+        time.as_secs_f64()
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
+    if runtime.block_on(confirmed(places, trial)).environment()? {
+        tell(format_args!("confirmed: it stays so"));
+        return Ok(());
+    }
+    // A process that looks after the filter sees the time itself, but not that somebody has given up.
+    say(places, Trial { monitor: true, until: None })?;
+    Err(Fault::Environment(anyhow!("nobody has confirmed, and it is a trial again")))
+}
+
+fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
+    // Where nothing is guarded, nothing is said either.
+    home::known(places).environment()?;
+    trial.save(&places.state_dir).environment()?;
+    reload::run(places)
+}
+
+/// Waits for somebody to confirm; not, if the time is over or a signal says so. A terminal that hangs up doesn't end the
+/// waiting: whoever is locked out can't confirm.
+async fn confirmed(places: &Places, trial: Trial) -> io::Result<bool> {
+    let folder = places.state_dir.clone();
+    if io::stdin().is_terminal() {
+        thread::spawn(move || enter(folder));
+    }
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let _hung_up = signal(SignalKind::hangup())?;
+    loop {
+        match Trial::load(&places.state_dir) {
+            Some(said) if said == trial && trial.monitors() => return Ok(false),
+            Some(said) if said == trial => (),
+            said => return Ok(said.is_some_and(|said| !said.monitor)),
+        }
+        tokio::select! {
+            () = sleep(LOOK) => (),
+            _ = interrupted.recv() => return Ok(false),
+            _ = terminated.recv() => return Ok(false),
+        }
+    }
+}
+
+/// Confirms when a line comes; not when the terminal is gone.
+fn enter(folder: PathBuf) {
+    if io::stdin().read_line(&mut String::new()).is_ok_and(|length| length > 0)
+        && let Err(error) = Trial::enforcing(None).save(&folder)
+    {
+        tell(format_args!("{error:#}"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether files have changed: by looking, since a watch on a file is lost when an editor renames another over it, and one
+//! on a folder doesn't see what a symbolic link points to.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+/// What the file system says of one file or folder; `None` if there is none.
+type Mark = Option<[i64; 7]>;
+
+/// What it says of some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Mark>);
+
+impl Fingerprint {
+    /// Looks at them.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        Self(paths.iter().map(|path| mark(path)).collect())
+    }
+}
+
+fn mark(path: &Path) -> Mark {
+    let data = fs::metadata(path).ok()?;
+    let [device, inode, size] = [data.dev(), data.ino(), data.size()].map(|number| number as i64);
+    Some([device, inode, size, data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn it_sees_what_happens_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, other, link] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let look = || Fingerprint::of(&[file.clone(), link.clone()]);
+        let mut looks = vec![look()];
+        let mut seen = |what| {
+            let look = look();
+            assert!(!looks.contains(&look), "{what}");
+            looks.push(look);
+        };
+        fs::write(&file, "one").unwrap();
+        seen("it is there");
+        fs::write(&other, "two").unwrap();
+        symlink(&other, &link).unwrap();
+        seen("a link is there");
+        fs::write(&other, "three").unwrap();
+        seen("what the link points to is another text");
+        fs::rename(&other, &file).unwrap();
+        seen("another file is in its place, and the link points nowhere");
+        assert_eq!(look(), look());
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether a guard is on trial: what `ntpguard enforce` and `ntpguard monitor` have said since its start.
+//!
+//! A file beside the state, written by those verbs and read by whoever looks after the filter. It may name a moment at
+//! which the trial begins again by itself.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Trial {
+    /// Everything passes.
+    pub monitor: bool,
+    /// From this moment on it is a trial again, in milliseconds since 1970, unless somebody says otherwise before.
+    pub until: Option<u128>,
+}
+
+impl Trial {
+    /// Dropping: for good, or for a time.
+    pub fn enforcing(time: Option<Duration>) -> Self {
+        Self { monitor: false, until: time.map(|time| (now() + time).as_millis()) }
+    }
+
+    /// Whether everything passes now.
+    pub fn monitors(&self) -> bool {
+        self.monitor || self.until.is_some_and(|until| now().as_millis() >= until)
+    }
+
+    /// What was said last. What can't be read wasn't said.
+    pub fn load(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file(folder)).ok()?).ok()
+    }
+
+    /// Says it.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let write = || -> Result<()> {
+            let new = tempfile::NamedTempFile::new_in(folder)?;
+            serde_json::to_writer(&new, self)?;
+            new.persist(file(folder))?;
+            Ok(())
+        };
+        write().with_context(|| format!("can't write {}", file(folder).display()))
+    }
+
+    /// Nothing was said.
+    pub fn forget(folder: &Path) {
+        // Mostly there is none.
+        let _ = fs::remove_file(file(folder));
+    }
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("trial.json")
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_last_counts_until_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = |trial: Trial| {
+            trial.save(folder.path()).unwrap();
+            Trial::load(folder.path()).unwrap()
+        };
+        assert_eq!(Trial::load(folder.path()), None);
+        assert!(said(Trial { monitor: true, until: None }).monitors());
+        assert!(!said(Trial::enforcing(None)).monitors());
+        assert!(!said(Trial::enforcing(Some(Duration::from_secs(60)))).monitors());
+        assert!(said(Trial { monitor: false, until: Some(1) }).monitors());
+        Trial::forget(folder.path());
+        assert_eq!(Trial::load(folder.path()), None);
+    }
+}
