@@ -49,12 +49,11 @@ impl Guarding {
             INTERFACE,
             "--dialect",
             "ntpsec", // the lab's daemon
-            "--config",
         ]);
         if !options.iter().any(|option| option.starts_with("--pin-path")) {
             command.arg("--ephemeral");
         }
-        command.arg(config).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg("--config").arg(config).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("can't start ntpguard")?;
         let mut lines = BufReader::new(child.stdout.take().context("a pipe")?);
         let mut first = String::new();

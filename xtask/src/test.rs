@@ -27,7 +27,8 @@ pub(crate) fn test() -> Result<()> {
     // The lab runs the binary itself.
     run(&mut cargo(&["build", "--package", "ntpguard"]))?;
     // Figures are printed, not asserted: show what the tests say.
-    run(&mut cargo(&["test", "--package", "ntpguard-tests", "--", "--show-output"]))?;
+    // Each file to its end, so that one run tells all that is wrong.
+    run(&mut cargo(&["test", "--no-fail-fast", "--package", "ntpguard-tests", "--", "--show-output"]))?;
     for series in kernel::ALL {
         vm::vm(series)?;
     }
