@@ -13,7 +13,7 @@
 //! | `HEAVY`    | array                      | [`crate::heavy::Heavy::number`] → [`crate::heavy::Heavy`] |
 //! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
 //! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
-//! | `REASONS`  | per-CPU array              | [`crate::Reason::index`] → [`Counter`]               |
+//! | `REASONS`  | per-CPU array              | [`seat`] × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
 
 mod limits;
@@ -24,7 +24,7 @@ use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -63,7 +63,6 @@ impl Settings {
     pub const CEILING: u32 = 1 << 10;
     /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
     pub const KISSES: u32 = 1 << 11;
-
     /// A trial: what is dropped is counted as dropped, and passes.
     pub const MONITOR: u32 = 1 << 12;
 
@@ -261,6 +260,15 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
         Some(cause) => Some(verdict.rule.wrapping_add(cause)),
         None => None,
     }
+}
+
+/// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
+pub const SEATS: u32 = 64;
+
+/// Where an interface's counters of reasons stand in `REASONS`, by its index.
+#[inline(always)]
+pub const fn seat(interface: u32) -> u32 {
+    interface % SEATS
 }
 
 /// Where a CPU's counters begin in `HITS`, which has one stripe a CPU, and one after them for what came over from

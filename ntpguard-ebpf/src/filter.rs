@@ -23,7 +23,9 @@ pub(crate) fn run(ctx: &XdpContext, told: impl Fn(Verdict)) -> u32 {
     // A call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
     let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= linear.len());
     let bytes = if whole { linear.len() } else { buffers.len() };
-    maps::count(verdict, bytes);
+    // SAFETY: the context that the kernel handed to the program.
+    let interface = unsafe { (*ctx.ctx).ingress_ifindex };
+    maps::count(verdict, interface, bytes);
     told(verdict);
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source, Verdict,
-    abi::{Counter, Gap, Limits, Rule, Rules, SLOTS, Settings, hit, stripe},
+    abi::{Counter, Gap, Limits, Rule, Rules, SEATS, SLOTS, Settings, hit, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
     sources::Set,
@@ -51,7 +51,7 @@ static CEILING: Array<Ceiling, 1> = Array::new();
 static KISSES: Array<Kisses, 1> = Array::new();
 
 #[btf_map]
-static REASONS: PerCpuArray<Counter, { Reason::COUNT }> = PerCpuArray::new();
+static REASONS: PerCpuArray<Counter, { SEATS as usize * Reason::COUNT }> = PerCpuArray::new();
 
 /// The loader sets the size. Not a per-CPU array, which can't be mapped, and takes a system call for each counter.
 #[btf_map]
@@ -144,10 +144,10 @@ fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
     rule
 }
 
-/// Counts a verdict on this CPU: under its reason, and if a rule's flag caused it, there.
+/// Counts a verdict on this CPU: under its reason where the frame came in, and if a rule's flag caused it, there.
 #[inline(always)]
-pub(crate) fn count(verdict: Verdict, bytes: u64) {
-    add(REASONS.get_ptr_mut(verdict.reason.index()), bytes);
+pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) {
+    add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + verdict.reason.index()), bytes);
     if let Some(hit) = hit(verdict) {
         add(counter(hit), bytes);
     }

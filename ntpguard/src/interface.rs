@@ -42,11 +42,74 @@ pub struct Xdp {
 }
 
 impl Interface {
+    /// It lies on another one, whose number is [`Interface::lower`]. Others have such a number too: of a veth it is the
+    /// other end.
+    fn is_upper(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap"))
+    }
+
+    /// It gets what its members take in.
+    fn has_members(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("bond" | "bridge" | "team"))
+    }
+
+    /// Whether its packets come in by another one.
+    fn is_fed_by(&self, lower: &Self) -> bool {
+        self.is_upper() && self.lower == Some(lower.index)
+            || self.has_members() && lower.master == Some(self.index)
+    }
+
     /// Whether it can send what came in by it (XDP_TX). Generic XDP can everywhere, drivers of hardware do; of the
     /// drivers of virtual interfaces some do if the other end is set up for it (veth), some don't.
     pub fn transmits(&self, native: bool) -> bool {
         !native || Path::new("/sys/class/net").join(&self.name).join("device").exists()
     }
+}
+
+/// Two of the named interfaces of which one gets its packets from the other: those would be judged, counted and limited
+/// twice. In words; `None` if there are no such two.
+pub fn overlap(all: &[Interface], names: &[String]) -> Option<String> {
+    let named = |interface: &&Interface| names.contains(&interface.name);
+    let pairs =
+        all.iter().filter(named).flat_map(|upper| all.iter().filter(named).map(move |lower| (upper, lower)));
+    let (upper, lower) = pairs.into_iter().find(|(upper, lower)| lies_on(all, upper, lower))?;
+    Some(format!(
+        "{} gets its packets from {}, and each would be judged, counted and limited twice: name one of the two; {} sees \
+         them first, tagged ones too",
+        upper.name, lower.name, lower.name
+    ))
+}
+
+/// What there is to know about the place of an interface among others; `None` if it stands alone.
+pub fn advice(all: &[Interface], interface: &Interface) -> Option<String> {
+    let name = &interface.name;
+    let of = |index: Option<u32>| all.iter().find(|other| Some(other.index) == index);
+    if let Some(master) = of(interface.master).filter(|master| master.has_members()) {
+        let (master, kind) = (&master.name, master.kind.as_deref().unwrap_or_default());
+        return Some(format!(
+            "{name} belongs to the {kind} {master}: what comes in by its other members isn't judged; to guard all, name \
+             {master}, or every member"
+        ));
+    }
+    let lower = of(interface.lower).filter(|_| interface.is_upper())?;
+    let (lower, kind) = (&lower.name, interface.kind.as_deref().unwrap_or_default());
+    Some(format!(
+        "{name} is a {kind} on {lower}, and judged in the stack; {lower} can be judged in its driver, together with all \
+         that lies on it"
+    ))
+}
+
+/// Whether packets of one interface come in by another, directly or not.
+fn lies_on(all: &[Interface], upper: &Interface, lower: &Interface) -> bool {
+    // Not deeper than there are interfaces, whatever the kernel says.
+    let mut below = vec![upper];
+    for _ in all {
+        below = all.iter().filter(|one| below.iter().any(|upper| upper.is_fed_by(one))).collect();
+        if below.iter().any(|one| one.index == lower.index) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The interface of a name.
@@ -149,6 +212,43 @@ mod tests {
     fn loopback_is_there() {
         let lo = find("lo").unwrap();
         assert!(lo.loopback && !lo.ethernet && lo.index == 1 && lo.xdp.is_none(), "{lo:?}");
+    }
+
+    #[test]
+    fn what_lies_on_another_is_told_apart() {
+        let one = |index, name: &str, kind: Option<&str>, lower, master| Interface {
+            index,
+            name: name.to_owned(),
+            kind: kind.map(str::to_owned),
+            lower,
+            master,
+            ..Interface::default()
+        };
+        let all = [
+            one(2, "eth0", None, None, Some(4)),
+            one(3, "eth1", None, None, Some(4)),
+            one(4, "bond0", Some("bond"), None, None),
+            one(5, "bond0.7", Some("vlan"), Some(4), None),
+            one(6, "veth0", Some("veth"), Some(2), None),
+        ];
+        let overlaps =
+            |names: &[&str]| overlap(&all, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        for (names, words) in [
+            (&["eth0", "eth1"][..], None),
+            (&["eth0", "veth0"], None),
+            (&["bond0"], None),
+            (&["eth0", "bond0"], Some("bond0 gets its packets from eth0")),
+            (&["eth1", "bond0.7"], Some("bond0.7 gets its packets from eth1")),
+            (&["bond0.7", "bond0"], Some("bond0.7 gets its packets from bond0")),
+        ] {
+            let found = overlaps(names);
+            assert_eq!(found.is_some(), words.is_some(), "{names:?}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(words.unwrap_or_default()), "{names:?}");
+        }
+        let advice = |place: usize| advice(&all, &all[place]).unwrap_or_default();
+        assert!(advice(0).contains("eth0 belongs to the bond bond0"), "{}", advice(0));
+        assert!(advice(3).contains("bond0.7 is a vlan on bond0"), "{}", advice(3));
+        assert_eq!((advice(2), advice(4)), (String::new(), String::new()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! This host's own addresses, from the kernel (rtnetlink(7)), and word of their changes.
+//! This host's own addresses, from the kernel (rtnetlink(7)), and word of their changes and of interfaces'.
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -38,7 +38,7 @@ pub fn addresses() -> Result<Vec<IpAddr>> {
     Ok(addresses.into_iter().collect())
 }
 
-/// A socket that becomes readable when an address comes or goes.
+/// A socket that becomes readable when an address or an interface comes or goes.
 pub struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
@@ -50,7 +50,7 @@ impl Changes {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
             .context("no netlink socket (socket)")?;
-        let groups = nix::libc::RTMGRP_IPV4_IFADDR | nix::libc::RTMGRP_IPV6_IFADDR;
+        let groups = nix::libc::RTMGRP_IPV4_IFADDR | nix::libc::RTMGRP_IPV6_IFADDR | nix::libc::RTMGRP_LINK;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups as u32)).context("no netlink groups (bind)")?;
         // SAFETY: an OwnedFd stays open, and the same socket, as long as it is owned; here by the AsyncFd.
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };

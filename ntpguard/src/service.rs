@@ -7,12 +7,13 @@ use crate::{
     fault::{Blame as _, Fault},
     fingerprint::Fingerprint,
     home::Home,
-    own,
+    interface, own,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
-    state::{self, Change, State},
+    state::{self, Change, Seats, State},
     writer::tell,
 };
+use anyhow::anyhow;
 use std::{collections::HashSet, net::IpAddr, path::absolute};
 
 /// All of it.
@@ -39,8 +40,14 @@ impl Service {
     pub fn start(mut options: Guarding, object: Object, home: Option<Home>) -> Result<Self, Fault> {
         // Whoever reloads may stand in another folder.
         options.config = options.config.map(absolute).transpose().environment()?;
+        if let Some(home) = &home {
+            options.monitor = home.monitors(&options);
+        }
         let mut seen = HashSet::new();
         options.interface.retain(|interface| seen.insert(interface.clone()));
+        if let Some(words) = interface::overlap(&interface::all().environment()?, &options.interface) {
+            return Err(Fault::Environment(anyhow!(words)));
+        }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
             tell(format_args!("{error:#}; which lines earlier hits belong to is lost"));
             None
@@ -93,9 +100,9 @@ impl Service {
     /// One can't be attached to.
     pub fn attach(&mut self, run: Option<i32>) -> Result<Vec<(String, Attached)>, Fault> {
         let mut attached = Vec::new();
-        for interface in &self.state.options.interface {
-            match self.guard.attach(interface, self.state.options.xdp_mode) {
-                Ok(how) => attached.push((interface.clone(), how)),
+        for interface in self.state.options.interface.clone() {
+            match self.attach_to(&interface) {
+                Ok(how) => attached.push((interface, how)),
                 Err(error) => {
                     self.guard
                         .release(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
@@ -109,6 +116,29 @@ impl Service {
         self.state.run = run;
         self.keep();
         Ok(attached)
+    }
+
+    /// Attaches to an interface, or replaces the program there.
+    ///
+    /// # Errors
+    /// As [`Guard::attach`].
+    pub fn attach_to(&mut self, name: &str) -> anyhow::Result<Attached> {
+        let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
+        let all = interface::all()?;
+        let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
+        if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.taken_over) {
+            tell(format_args!("{advice}"));
+        }
+        let there = self.state.sit(name, found.index);
+        if there.len() > 1 {
+            tell(format_args!("{} are counted together", there.join(" and ")));
+        }
+        Ok(attached)
+    }
+
+    /// Which interfaces are counted where.
+    pub fn seats(&self) -> &Seats {
+        &self.state.seats
     }
 
     /// Takes over every interface that is held, and leaves it at that.

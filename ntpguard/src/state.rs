@@ -5,9 +5,10 @@
 
 use crate::{cli::Guarding, resolve::Answers, ruling::Ruling};
 use anyhow::{Context as _, Result};
+use ntpguard_common::abi::seat;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     fs::{self, File},
     io::{BufReader, BufWriter, Write as _},
@@ -24,6 +25,8 @@ pub struct State {
     pub policy: Option<InForce>,
     /// The last good answers to names.
     pub names: Answers,
+    /// Which interfaces are counted at which [`seat`], gone ones too.
+    pub seats: Seats,
     /// Why the last attempt at another policy failed; nothing if it didn't.
     pub failure: Option<Failure>,
     /// How many attempts at another policy there were.
@@ -31,6 +34,9 @@ pub struct State {
     /// The `ntpguard run` that looks after the filter.
     pub run: Option<i32>,
 }
+
+/// Names of interfaces, by their [`seat`]: mostly one, and more where one is gone and another has got its index.
+pub type Seats = BTreeMap<u32, Vec<String>>;
 
 /// A policy.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -90,7 +96,15 @@ impl fmt::Display for Change {
 impl State {
     /// Of a filter that isn't there yet.
     pub fn new(options: Guarding) -> Self {
-        Self { options, policy: None, names: Answers::new(), failure: None, attempts: 0, run: None }
+        Self {
+            options,
+            policy: None,
+            names: Answers::new(),
+            seats: Seats::new(),
+            failure: None,
+            attempts: 0,
+            run: None,
+        }
     }
 
     /// Reads what was kept.
@@ -123,6 +137,15 @@ impl State {
             Ok(())
         };
         write().with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Says where an interface is counted, by its index; returns all that are counted there.
+    pub fn sit(&mut self, interface: &str, index: u32) -> &[String] {
+        let names = self.seats.entry(seat(index)).or_default();
+        if !names.iter().any(|name| name == interface) {
+            names.push(interface.to_owned());
+        }
+        names
     }
 
     /// Says that another policy is in force from now on.

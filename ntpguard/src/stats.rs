@@ -1,12 +1,16 @@
 //! Counters summed over CPUs, and the differences between two readings.
 
-use ntpguard_common::{Action, Reason, abi::Counter};
+use ntpguard_common::{
+    Action, Reason,
+    abi::{Counter, seat},
+};
+use std::collections::BTreeMap;
 
 /// One reading of all counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// By [`Reason::index`].
-    pub reasons: Vec<Counter>,
+    /// By [`Reason::index`], for each interface that has counted something; by its [`seat`].
+    pub seats: BTreeMap<u32, Vec<Counter>>,
     /// Drops by rule and cause: for each rule those of [`ntpguard_common::abi::CAUSES`]; empty if they weren't read.
     pub hits: Vec<Counter>,
 }
@@ -14,7 +18,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What one reason has counted.
     pub fn of(&self, reason: Reason) -> Counter {
-        self.reasons[reason.index() as usize]
+        self.seats.values().map(|reasons| reasons[reason.index() as usize]).sum()
     }
 
     /// All reasons with this action.
@@ -22,11 +26,23 @@ impl Snapshot {
         Reason::ALL.iter().filter(|reason| reason.action() == action).map(|reason| self.of(*reason)).sum()
     }
 
+    /// What one interface alone has counted, by its index; without hits.
+    #[must_use]
+    pub fn at(&self, interface: u32) -> Self {
+        let counted = self.seats.get_key_value(&seat(interface));
+        let seats = counted.map(|(seat, reasons)| (*seat, reasons.clone())).into_iter().collect();
+        Self { seats, hits: Vec::new() }
+    }
+
     /// What was counted since an earlier reading; hits, if both were read under the same policy.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let Self { reasons, hits } = self;
-        Self { reasons: differences(reasons, &earlier.reasons), hits: differences(hits, &earlier.hits) }
+        let Self { seats, hits } = self;
+        // What wasn't there then had counted nothing.
+        let nothing = vec![Counter::default(); Reason::COUNT];
+        let then = |seat| earlier.seats.get(seat).unwrap_or(&nothing);
+        let seats = seats.iter().map(|(seat, now)| (*seat, differences(now, then(seat)))).collect();
+        Self { seats, hits: differences(hits, &earlier.hits) }
     }
 }
 
@@ -42,12 +58,28 @@ fn differences(now: &[Counter], then: &[Counter]) -> Vec<Counter> {
 mod tests {
     use super::*;
 
-    fn snapshot(counts: &[(Reason, u64)]) -> Snapshot {
+    fn counters(counts: &[(Reason, u64)]) -> Vec<Counter> {
         let mut reasons = vec![Counter::default(); Reason::COUNT];
         for (reason, packets) in counts {
             reasons[reason.index() as usize] = Counter { packets: *packets, bytes: packets * 60 };
         }
-        Snapshot { reasons, hits: Vec::new() }
+        reasons
+    }
+
+    fn snapshot(counts: &[(Reason, u64)]) -> Snapshot {
+        Snapshot { seats: BTreeMap::from([(2, counters(counts))]), hits: Vec::new() }
+    }
+
+    #[test]
+    fn interfaces_are_told_apart_and_summed_up() {
+        let mut all = snapshot(&[(Reason::Time, 5)]);
+        let then = all.clone();
+        all.seats.insert(3, counters(&[(Reason::Time, 7), (Reason::Mode7, 1)]));
+        assert_eq!((all.of(Reason::Time).packets, all.at(2).of(Reason::Time).packets), (12, 5));
+        assert_eq!(all.at(3).total(Action::Drop).packets, 1);
+        assert_eq!(all.at(4).total(Action::Pass).packets, 0);
+        // One that had counted nothing before.
+        assert_eq!(all.since(&then).of(Reason::Time).packets, 7);
     }
 
     #[test]

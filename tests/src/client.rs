@@ -134,9 +134,17 @@ impl Wire {
     /// # Errors
     /// Not root.
     pub fn open(netns: &Netns) -> Result<Self> {
+        Self::open_on(netns, INTERFACE)
+    }
+
+    /// Opens that of another interface.
+    ///
+    /// # Errors
+    /// Not root, or no such interface.
+    pub fn open_on(netns: &Netns, interface: &str) -> Result<Self> {
         netns.enter(|| {
             let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-            Ok(Self { socket, to: link(INTERFACE)? })
+            Ok(Self { socket, to: link(interface)? })
         })
     }
 

@@ -136,7 +136,8 @@ impl<'a> Home<'a> {
     /// There are none.
     pub fn age(&self) -> Result<()> {
         let root = self.bpffs().join("ntpguard");
-        let all = self.host.run(&format!("find {} -name v1-*", root.display()))?;
+        let all =
+            self.host.run(&format!("find {} -name v{}-*", root.display(), ntpguard_common::abi::VERSION))?;
         let current = all.lines().next().context("no maps are pinned")?;
         self.host.run(&format!("mv {current} {}", root.join("v0-7").display())).map(drop)
     }

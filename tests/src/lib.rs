@@ -4,6 +4,7 @@
 //! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
 
 pub mod client;
+pub mod dns;
 pub mod fixture;
 pub mod frame;
 pub mod golden;

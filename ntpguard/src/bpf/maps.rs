@@ -13,13 +13,17 @@ use aya::{
 };
 use ntpguard_common::{
     Reason,
-    abi::{CAUSES, Counter, Limits, SLOTS, Settings, stripe},
+    abi::{CAUSES, Counter, Limits, SEATS, SLOTS, Settings, stripe},
     hash::Seed,
     heavy::Heavy,
     shared::Count,
     sources::Set,
 };
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+};
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
 pub(super) const NAMES: [&str; 11] = [
@@ -140,11 +144,8 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
-        let reasons: PerCpuArray<_, Counter> = self.get("REASONS")?.try_into()?;
-        let of = |index| Ok(reasons.get(&index, 0)?.iter().copied().sum());
-        let reasons = (0..Reason::COUNT as u32).map(of).collect::<Result<_>>()?;
         let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot()) } else { Vec::new() };
-        Ok(Snapshot { reasons, hits })
+        Ok(Snapshot { seats: seats(&self.get("REASONS")?.try_into()?)?, hits })
     }
 
     /// As many counters of rules a policy may have.
@@ -249,6 +250,22 @@ impl Maps {
         let place = NAMES.iter().position(|known| *known == name);
         place.and_then(|place| self.named[place].as_mut()).ok_or_else(|| anyhow!("there is no map {name}"))
     }
+}
+
+/// The counters of reasons, summed over all CPUs, of the interfaces that have counted something.
+pub(super) fn seats<D: Borrow<MapData>>(
+    reasons: &PerCpuArray<D, Counter>,
+) -> Result<BTreeMap<u32, Vec<Counter>>> {
+    let mut seats = BTreeMap::new();
+    for seat in 0..SEATS {
+        let first = seat * Reason::COUNT as u32;
+        let of = |reason| Ok(reasons.get(&(first + reason), 0)?.iter().copied().sum());
+        let counters = (0..Reason::COUNT as u32).map(of).collect::<Result<Vec<Counter>>>()?;
+        if counters.iter().any(|counter| counter.packets > 0) {
+            seats.insert(seat, counters);
+        }
+    }
+    Ok(seats)
 }
 
 /// How many CPUs there may be.

@@ -1,6 +1,6 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
-use super::{PROGRAM, TestRun, test_run};
+use super::{PROGRAM, TestRun, maps::seats, test_run};
 use crate::stats::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -8,7 +8,10 @@ use aya::{
     programs::{ProgramInfo, Xdp, loaded_programs},
 };
 use aya_obj::programs::XdpAttachType;
-use ntpguard_common::{Reason, abi::Counter};
+use ntpguard_common::{
+    Reason,
+    abi::{Counter, SEATS},
+};
 
 /// A loaded program that somebody else attached.
 pub struct Running {
@@ -41,7 +44,7 @@ impl Running {
             let info = MapInfo::from_id(id).ok()?;
             let fits = info.name_as_str() == Some("REASONS")
                 && info.value_size() as usize == size_of::<Counter>()
-                && info.max_entries() as usize == Reason::COUNT
+                && info.max_entries() as usize == SEATS as usize * Reason::COUNT
                 && matches!(info.map_type(), Ok(MapType::PerCpuArray));
             fits.then(|| MapData::from_id(id).ok()).flatten()
         });
@@ -63,8 +66,6 @@ impl Running {
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Snapshot> {
-        let read = |index| Ok(self.reasons.get(&index, 0)?.iter().copied().sum());
-        let reasons = (0..Reason::COUNT as u32).map(read).collect::<Result<_>>()?;
-        Ok(Snapshot { reasons, hits: Vec::new() })
+        Ok(Snapshot { seats: seats(&self.reasons)?, hits: Vec::new() })
     }
 }

@@ -1,9 +1,9 @@
 //! The interfaces that `run` guards, which may go and come back.
 
 use crate::{
-    bpf::{Guard, Mode},
     export::Exporter,
     interface::{self, Interface},
+    service::Service,
     writer::tell,
 };
 
@@ -32,7 +32,7 @@ impl Guarded {
 
     /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
     /// with its interface, and tells nobody.
-    pub(super) fn follow(&mut self, guard: &mut Guard, mode: Mode, export: &Exporter) {
+    pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) {
         let all = match interface::all() {
             Ok(all) => all,
             Err(error) => return tell(format_args!("{error:#}; still guarding")),
@@ -49,7 +49,7 @@ impl Guarded {
             if now.is_none() {
                 continue;
             }
-            match guard.attach(name, mode) {
+            match service.attach_to(name) {
                 Ok(attached) => {
                     (*guarded, *refused) = (now, None);
                     export.attached(name, &attached);

@@ -74,7 +74,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         tokio::select! {
             _ = ticks.tick() => (),
             _ = looks.tick() => {
-                guarded.follow(&mut service.guard, options.guarding.xdp_mode, &export);
+                guarded.follow(&mut service, &export);
                 if service.is_outdated() {
                     reload(&mut service, options.trace)?;
                     watch = self::watch(&service)?;
@@ -91,6 +91,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                     changes = None;
                 }
                 follow(&mut service);
+                guarded.follow(&mut service, &export);
                 continue;
             }
             _ = interrupted.recv() => break,
@@ -106,7 +107,11 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let now = Instant::now();
                 let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
-                export.tick(&Tick { elapsed: now - then, since, total: &snapshot, tracked }, &service.ruling);
+                let seats = service.seats();
+                export.tick(
+                    &Tick { elapsed: now - then, since, total: &snapshot, seats, tracked },
+                    &service.ruling,
+                );
                 // The next policy has its counters elsewhere.
                 (last, then) = (Snapshot { hits: Vec::new(), ..snapshot }, now);
             }
@@ -115,7 +120,13 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     }
     let total = service.guard.maps.counters(true).unwrap_or(last);
     let tracked = watch.map(|watch| watch.end()).transpose().environment()?;
-    let tick = Tick { elapsed: start.elapsed(), since: total.clone(), total: &total, tracked };
+    let tick = Tick {
+        elapsed: start.elapsed(),
+        since: total.clone(),
+        total: &total,
+        seats: service.seats(),
+        tracked,
+    };
     export.totals(&tick, &service.ruling, service.stays());
     service.leave();
     Ok(())
@@ -137,7 +148,7 @@ fn watch(service: &Service) -> Result<Option<Watch>, Fault> {
     Watch::start(&service.guard, &service.ruling.image, &service.options().limiting).environment()
 }
 
-/// Waits for a change of this host's addresses; for ever if nobody listens any more.
+/// Waits for a change of this host's addresses or interfaces; for ever if nobody listens any more.
 async fn changed(changes: Option<&own::Changes>) -> io::Result<()> {
     match changes {
         Some(changes) => changes.changed().await,

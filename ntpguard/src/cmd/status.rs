@@ -90,6 +90,12 @@ impl Report {
                     .to_owned()
             }
         });
+        for Interface { name, index, .. } in interfaces.iter().filter(|_| interfaces.len() > 1) {
+            let [passed, dropped, answered] = totals(&counted.at(*index));
+            lines.push(format!(
+                "{name}: {passed} packets passed, {dropped} dropped, {answered} answered so far"
+            ));
+        }
         let [passed, dropped, answered] = totals(counted);
         lines.push(format!("{passed} packets passed, {dropped} dropped, {answered} answered so far"));
         lines.join("\n")
@@ -100,7 +106,9 @@ impl Report {
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|Interface { name, index, xdp, .. }| {
-                json!({ "interface": name, "index": index, "mode": xdp.map(|xdp| mode(xdp.native)),
+                let [passed, dropped, answered] = totals(&counted.at(*index));
+                json!({ "passed": passed, "dropped": dropped, "answered": answered,
+                    "interface": name, "index": index, "mode": xdp.map(|xdp| mode(xdp.native)),
                     "program": xdp.map(|xdp| xdp.program) })
             })
             .collect();

@@ -23,6 +23,17 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, ruling: &Ruling) -> String 
         .iter()
         .map(|&reason| (reason.name().to_owned(), both(tick.total.of(reason), tick.since.of(reason))))
         .collect();
+    let interfaces: Vec<_> = tick
+        .interfaces()
+        .map(|(name, total, since)| {
+            let action = |action| both(total.total(action), since.total(action));
+            let reasons: Map<String, Value> = super::counted(&total)
+                .map(|(reason, counter)| (reason.name().to_owned(), both(counter, since.of(reason))))
+                .collect();
+            json!({ "interface": name, "passed": action(Action::Pass), "dropped": action(Action::Drop),
+                "answered": action(Action::Transmit), "reasons": reasons })
+        })
+        .collect();
     let rules: Vec<_> = hits(&ruling.image, tick.total)
         .map(|(rule, cause, hits)| hit(rule, cause, hits, &ruling.conf))
         .collect();
@@ -34,6 +45,7 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>, ruling: &Ruling) -> String 
         "answered": action(Action::Transmit),
         "limits": tick.tracked.as_ref().map(tracked),
         "reasons": reasons,
+        "interfaces": interfaces,
         "rules": rules,
     })
     .to_string()

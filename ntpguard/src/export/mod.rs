@@ -9,6 +9,7 @@ use crate::{
     cli::Format,
     compile::{Image, ImageRule},
     ruling::Ruling,
+    state::Seats,
     stats::Snapshot,
     tracked::Tracked,
     writer::{Writer, tell},
@@ -27,6 +28,8 @@ pub struct Tick<'a> {
     pub since: Snapshot,
     /// What was counted since the filter was attached first.
     pub total: &'a Snapshot,
+    /// Which interfaces are counted where.
+    pub seats: &'a Seats,
     /// Who is remembered and limited, if the policy limits anyone.
     pub tracked: Option<Tracked>,
 }
@@ -35,6 +38,12 @@ impl Tick<'_> {
     /// Packets a second in this span.
     fn rate(&self, packets: u64) -> f64 {
         packets as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// What was counted at each interface, by its name: in all, and in this span.
+    fn interfaces(&self) -> impl Iterator<Item = (String, Snapshot, Snapshot)> {
+        let name = |seat| self.seats.get(seat).map_or_else(|| "another".to_owned(), |names| names.join("+"));
+        self.total.seats.keys().map(move |seat| (name(seat), self.total.at(*seat), self.since.at(*seat)))
     }
 }
 

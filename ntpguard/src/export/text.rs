@@ -57,6 +57,12 @@ pub(super) fn totals(tick: &Tick<'_>, ruling: &Ruling, stays: bool) -> String {
             lines.push(format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary()));
         }
     }
+    if tick.total.seats.len() > 1 {
+        lines.extend(tick.interfaces().map(|(name, total, _)| {
+            let [passed, dropped] = [Action::Pass, Action::Drop].map(|action| total.total(action).packets);
+            format!("on {name}: {passed} passed, {dropped} dropped")
+        }));
+    }
     if let Some(tracked) = &tick.tracked {
         let Tracked { sources, places, known, .. } = tracked;
         lines.push(format!("{sources} sources remembered in {places} places, {known} of them known"));
