@@ -1,0 +1,117 @@
+//! What goes wrong around a guard: each is provoked, said in words that help, and opens no gap.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ntpguard_tests::{
+    client::{Wire, flood},
+    frame::{Frame, SERVER_V4 as SERVER, payload},
+    home::Home,
+    netns::{INTERFACE, Lab},
+};
+use std::{
+    fs::{self, File},
+    process::{Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const CONF: &str = "restrict default nomodify nopeer noquery\n";
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A verb that must fail because of this host, and say so.
+fn fails(home: &Home<'_>, line: &str, expected: &str) {
+    let output = home.output(line).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{line}: {}", words(&output));
+    assert!(words(&output).contains(expected), "{line}: {}", words(&output));
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn no_place_for_pins() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let attaching = home.attaching();
+    let bpffs = home.bpffs();
+    lab.server.run(&format!("mount -o remount,ro {}", bpffs.display())).unwrap();
+    fails(&home, &attaching, "Read-only file system");
+    lab.server.run(&format!("umount {}", bpffs.display())).unwrap();
+    fails(&home, &attaching, "isn't in a BPF file system: mount one (`mount -t bpf bpf ");
+    fs::remove_dir_all(&bpffs).unwrap();
+    fails(&home, &attaching, "mount a BPF file system (`mount -t bpf bpf ");
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn jumbo_frames_are_judged_too() {
+    let lab = Lab::new().unwrap();
+    for netns in [&lab.server, &lab.outside] {
+        netns.run(&format!("ip link set {INTERFACE} mtu 9000")).unwrap();
+    }
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let said = home.attach().unwrap();
+    assert!(said.contains(&format!("guarding {INTERFACE}, native XDP")), "{said}");
+    let wire = Wire::open(&lab.outside).unwrap();
+    let padded = [payload::MONLIST, &[0; 8000]].concat();
+    let frame = Frame::from("192.0.2.66", 40000).payload(&padded).build();
+    assert!(frame.len() > 8000);
+    (0..10).for_each(|_| wire.send(&frame).unwrap());
+    assert_eq!(home.status().unwrap()["dropped"], 10);
+}
+
+#[test]
+fn full_disks_end_nothing() {
+    let lab = Lab::new().unwrap();
+    lab.address("192.0.2.66").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    // What is said goes to a full disk, and what is known can't be kept on another.
+    let state = home.path().join("state");
+    fs::create_dir(&state).unwrap();
+    lab.server.run(&format!("mount -t tmpfs -o size=4k tmpfs {}", state.display())).unwrap();
+    let filler = format!("dd if=/dev/zero of={} bs=4k count=1", state.join("filler").display());
+    lab.server.run(&filler).unwrap();
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let line = home.attaching().replacen("attach", "run", 1) + " --interval 20ms";
+    let mut guard = home.command(&line).unwrap().stdout(full()).stderr(full()).spawn().unwrap();
+    wait_for("it is attached", || lab.attached().unwrap().len() == 1);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(flood(&lab.outside, "192.0.2.66", SERVER, payload::MONLIST, 100).unwrap().answers, 0);
+    let id = Pid::from_raw(guard.id() as i32);
+    kill(id, Signal::SIGHUP).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    assert!(guard.try_wait().unwrap().is_none(), "it goes on");
+    let status = home.status().unwrap();
+    assert_eq!((&status["dropped"], &status["policy"]["number"]), (&100.into(), &2.into()), "{status}");
+    kill(id, Signal::SIGTERM).unwrap();
+    assert_eq!(guard.wait().unwrap().code(), Some(0));
+    // And said where it can be.
+    let said = home.attach().unwrap();
+    assert!(said.contains("No space left on device") && said.contains("guarding goes on"), "{said}");
+}
+
+#[test]
+fn an_interface_that_is_deleted_ends_nothing() {
+    let lab = Lab::new().unwrap();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let line = home.attaching().replacen(INTERFACE, "ntp1", 1);
+    home.run(&line).unwrap();
+    lab.server.run("ip link delete ntp1").unwrap();
+    // Without a process: nothing is left that a start can't take over, and the start says what is missing.
+    fails(&home, &line, "there is no interface ntp1; there are: ");
+    assert_eq!(home.status().unwrap()["interfaces"], serde_json::json!([]));
+    home.run("reload").unwrap();
+    home.attach().unwrap();
+    let status = home.status().unwrap();
+    assert_eq!(status["interfaces"][0]["interface"], INTERFACE, "{status}");
+    assert_eq!(status["interfaces"].as_array().unwrap().len(), 1, "{status}");
+}
