@@ -7,11 +7,13 @@ mod limit;
 mod maps;
 mod packet;
 mod runtime;
+mod xdp;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
+use xdp::Buffers;
 
 /// Stands in front of the daemon. `frags`: frames in several buffers (jumbo) are shown too.
 #[xdp(frags)]
 fn ntpguard(ctx: XdpContext) -> u32 {
-    filter::run(&ctx, |_| ())
+    xdp::action(filter::run(&Buffers::of(&ctx), |_| ()))
 }

@@ -169,7 +169,8 @@ fn counter(hit: u32) -> Option<*mut Counter> {
 #[inline(always)]
 fn add(counter: Option<*mut Counter>, bytes: u64) {
     if let Some(counter) = counter {
-        // SAFETY: this CPU's own copy; an XDP program isn't interrupted by another on the same CPU.
+        // SAFETY: this CPU's own copy; neither XDP nor tc interrupts the other or itself on the same CPU: both run with
+        // bottom halves off.
         unsafe {
             (*counter).packets += 1;
             (*counter).bytes += bytes;

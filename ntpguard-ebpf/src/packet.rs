@@ -1,15 +1,28 @@
-//! The two ways to a frame's bytes: straight from the first buffer, or through a helper that crosses buffers.
+//! A frame's bytes: straight from the first buffer, or through a helper of the hook that crosses buffers.
 
-use aya_ebpf::{
-    bindings::xdp_md,
-    helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::cty::{c_long, c_void};
 use core::mem::MaybeUninit;
 use ntpguard_common::{
     Packet,
+    limit::Asked,
     packet::{PacketMut, Wire},
 };
+
+/// A frame, as its hook hands it over. As a [`Packet`] it is all of the frame, which costs a call for each access.
+pub(crate) trait Frame: Packet {
+    /// The first buffer.
+    fn linear(&self) -> Linear;
+
+    /// The frame's length in bytes.
+    fn len(&self) -> u64;
+
+    /// The index of the interface that it came in by.
+    fn interface(&self) -> u32;
+
+    /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `payload` is the word
+    /// with the offset of the UDP payload (`limit.rs`).
+    fn kiss(&self, asked: Asked, payload: u64) -> bool;
+}
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
 /// ntpguard follows ends far below (62 + 8 × 2048 bytes).
@@ -22,9 +35,10 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// Between two packet pointers of the program's context.
     #[inline(always)]
-    pub(crate) fn of(ctx: &XdpContext) -> Self {
-        Self { data: ctx.data(), data_end: ctx.data_end() }
+    pub(crate) fn new(data: usize, data_end: usize) -> Self {
+        Self { data, data_end }
     }
 
     /// Its length in bytes: the frame's, unless the frame has several buffers.
@@ -57,37 +71,20 @@ impl Packet for Linear {
     }
 }
 
-/// All buffers of the frame (`xdp.frags`).
-pub(crate) struct Buffers {
-    ctx: *mut xdp_md,
-}
-
-impl Buffers {
-    #[inline(always)]
-    pub(crate) fn of(ctx: &XdpContext) -> Self {
-        Self { ctx: ctx.ctx }
+/// A header that a helper of the kernel copies: it is given the offset, where to, and how many bytes.
+///
+/// # Safety
+/// When `copy` returns 0, it has written all of these bytes.
+#[inline(always)]
+pub(crate) unsafe fn copied<T: Wire>(
+    offset: usize,
+    copy: impl FnOnce(u32, *mut c_void, u32) -> c_long,
+) -> Option<T> {
+    if offset > MAX_OFFSET {
+        return None;
     }
-
-    /// The frame's length in bytes.
-    #[inline(always)]
-    pub(crate) fn len(&self) -> u64 {
-        // SAFETY: ctx is the context that the kernel handed to the program.
-        unsafe { bpf_xdp_get_buff_len(self.ctx) }
-    }
-}
-
-impl Packet for Buffers {
-    #[inline(always)]
-    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
-        if offset > MAX_OFFSET {
-            return None;
-        }
-        let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: the helper writes size_of::<T>() bytes to the stack, or fails past the frame's end.
-        let status = unsafe {
-            bpf_xdp_load_bytes(self.ctx, offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
-        };
-        // SAFETY: 0 says that every byte was written; `Wire` takes any bytes.
-        (status == 0).then(|| unsafe { value.assume_init() })
-    }
+    let mut value = MaybeUninit::<T>::uninit();
+    let status = copy(offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32);
+    // SAFETY: 0 says that every byte was written; `Wire` takes any bytes.
+    (status == 0).then(|| unsafe { value.assume_init() })
 }

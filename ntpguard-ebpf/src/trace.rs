@@ -10,15 +10,17 @@ mod limit;
 mod maps;
 mod packet;
 mod runtime;
+mod xdp;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use aya_log_ebpf::info;
 use ntpguard_common::{Source, Verdict};
+use xdp::Buffers;
 
 /// Stands in front of the daemon, and tells: reason, rule, source, source port. The loader puts words to the numbers.
 #[xdp(frags)]
 fn ntpguard(ctx: XdpContext) -> u32 {
-    filter::run(&ctx, |verdict| {
+    let action = filter::run(&Buffers::of(&ctx), |verdict| {
         let Verdict { reason, rule, datagram, .. } = verdict;
         let reason = reason.index();
         match datagram.map(|datagram| (datagram.source, datagram.source_port)) {
@@ -26,5 +28,6 @@ fn ntpguard(ctx: XdpContext) -> u32 {
             Some((Source::V6(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
             None => info!(&ctx, "{} {}", reason, rule),
         }
-    })
+    });
+    xdp::action(action)
 }

@@ -7,10 +7,11 @@ pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
 
 use crate::{
+    bpf::Hook,
     compile::{Harden, Hardening, Queries},
     dialect::{Dialect, Ordering},
 };
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -22,6 +23,27 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// Refuses what clap can't see: options whose values contradict each other.
+    ///
+    /// # Errors
+    /// They do.
+    pub fn consistent(self) -> Result<Self, clap::Error> {
+        let contradiction = match &self.verb {
+            Verb::Run(run) if run.trace && run.guarding.hook == Hook::Tc => Some(
+                "--trace is the XDP program's, and --hook tc has none: `explain --running` tells of one packet",
+            ),
+            Verb::Run(run) => run.guarding.contradiction(),
+            Verb::Attach(attach) => attach.guarding.contradiction(),
+            _ => None,
+        };
+        match contradiction {
+            Some(words) => Err(Self::command().error(ErrorKind::ArgumentConflict, words)),
+            None => Ok(self),
+        }
+    }
 }
 
 /// What to do.

@@ -1,8 +1,8 @@
 //! From the options of a guard to what is to be in force.
 
 use crate::{
-    audit, cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault, interface,
-    policy::Policy, reading, resolve::Names,
+    audit, bpf::Hook, cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault,
+    interface, policy::Policy, reading, resolve::Names,
 };
 use anyhow::anyhow;
 use std::{net::IpAddr, time::Duration};
@@ -54,10 +54,12 @@ fn policy(conf: &ConfFile, names: &Names, own: &[IpAddr]) -> Policy {
 }
 
 fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> Image {
-    let Guarding { interface, xdp_mode, hardened, limiting, monitor, .. } = options;
+    let Guarding { interface, hook, xdp_mode, hardened, limiting, monitor, .. } = options;
     let native = xdp_mode.may_be_native();
-    let transmits =
-        interface.iter().all(|name| interface::find(name).is_ok_and(|interface| interface.transmits(native)));
+    let transmits = *hook == Hook::Xdp
+        && interface
+            .iter()
+            .all(|name| interface::find(name).is_ok_and(|interface| interface.transmits(native)));
     let image = Image::compile(&policy(conf, names, own), conf, hardened.hardening());
     let image = image.bounded(limiting.bounds(transmits));
     if *monitor { image.monitoring() } else { image }

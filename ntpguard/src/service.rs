@@ -111,7 +111,8 @@ impl Service {
             }
         }
         // Those that were guarded before and aren't named now: they stay, and get the same program.
-        self.guard.take_over_others(&self.state.options.interface).environment()?;
+        let Guarding { interface, xdp_mode, .. } = &self.state.options;
+        self.guard.take_over_others(interface, *xdp_mode).environment()?;
         self.guard.settle().environment()?;
         self.state.run = run;
         self.keep();
@@ -146,7 +147,7 @@ impl Service {
     /// # Errors
     /// The kernel refuses.
     pub fn resume(mut self) -> Result<(), Fault> {
-        self.guard.take_over_others(&[]).environment()?;
+        self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;
         self.guard.settle().environment()?;
         self.keep();
         Ok(())

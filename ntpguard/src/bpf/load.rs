@@ -1,6 +1,7 @@
 //! The BPF objects, and loading them.
 
 use super::{
+    hook::{Filter, Hook},
     maps::{self, Maps, NAMES},
     pins::{Pins, Place},
 };
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapError, MapInfo},
-    programs::{ProgramError, Xdp},
+    programs::{Program, ProgramError},
 };
 use nix::errno::Errno;
 use ntpguard_common::{abi::SLOTS, sources::Set};
@@ -21,8 +22,10 @@ pub(super) const PROGRAM: &str = "ntpguard";
 /// Which of the embedded objects to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// The filter.
+    /// The filter, for XDP.
     Filter,
+    /// The filter, for tc.
+    Tc,
     /// The filter that logs every packet to port 123.
     Trace,
     /// A bare XDP_DROP: what measurements subtract.
@@ -33,10 +36,19 @@ pub enum Object {
 }
 
 impl Object {
+    /// The filter for a hook.
+    pub const fn of(hook: Hook) -> Self {
+        match hook {
+            Hook::Xdp => Self::Filter,
+            Hook::Tc => Self::Tc,
+        }
+    }
+
     /// The ELF file, as the build script made it.
     pub fn bytes(self) -> &'static [u8] {
         match self {
             Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
+            Self::Tc => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-tc")),
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
             #[cfg(feature = "lab")]
             Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
@@ -87,7 +99,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
         loader.map_pin_path(name, path);
     }
     let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
-    xdp(&mut ebpf)?.load().map_err(program_in_words)?;
+    filter(&mut ebpf)?.load().map_err(program_in_words)?;
     let maps = Maps::take(&mut ebpf, place)?;
     Ok((ebpf, maps))
 }
@@ -125,9 +137,18 @@ pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
     Ok(next)
 }
 
-pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    let program = ebpf.program_mut(PROGRAM).ok_or_else(|| anyhow!("the object has no program {PROGRAM}"))?;
-    Ok(program.try_into()?)
+/// The object's program.
+pub(super) fn filter(ebpf: &mut Ebpf) -> Result<Filter<'_>> {
+    ebpf.program_mut(PROGRAM).and_then(Filter::of).with_context(missing)
+}
+
+/// The same, whatever its kind.
+pub(super) fn program(ebpf: &Ebpf) -> Result<&Program> {
+    ebpf.program(PROGRAM).with_context(missing)
+}
+
+fn missing() -> String {
+    format!("the object has no program {PROGRAM}")
 }
 
 /// What to do about a failed load of the object.
@@ -143,7 +164,7 @@ fn program_in_words(error: ProgramError) -> anyhow::Error {
     match &error {
         ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) => forbidden(),
         _ => anyhow::Error::new(error)
-            .context("the kernel refuses the XDP program (Linux 6.1 or newer is needed); please report this"),
+            .context("the kernel refuses the program (Linux 6.1 or newer is needed); please report this"),
     }
 }
 

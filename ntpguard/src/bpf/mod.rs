@@ -6,35 +6,35 @@
 mod attach;
 #[cfg(feature = "lab")]
 mod flood;
+mod hold;
+mod hook;
 mod install;
 mod load;
 mod maps;
 mod pins;
 mod running;
 mod table;
+mod tc;
+mod test_run;
 mod trace;
 
-pub use attach::{Attached, Mode};
+pub use attach::Mode;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
+pub use hold::{Attached, look};
+pub use hook::{Hook, How};
 pub use load::{Object, Size};
 pub use maps::Maps;
 pub use pins::{Pins, Place};
 pub use running::Running;
 pub use table::Table;
+pub use test_run::TestRun;
 
 use crate::{compile::Image, interface};
-use anyhow::{Result, anyhow, bail};
-use aya::{
-    Ebpf, TestRun as _, TestRunOptions,
-    programs::{Xdp, links::FdLink},
-};
-use load::{PROGRAM, xdp};
-use ntpguard_common::Action;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use anyhow::{Result, anyhow};
+use aya::{Ebpf, programs::links::FdLink};
+use load::{PROGRAM, filter, program};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A loaded filter.
 pub struct Guard {
@@ -65,6 +65,7 @@ impl Guard {
     /// # Errors
     /// As [`Guard::load`]; or the place can't be written.
     pub fn load_pinned(object: Object, size: Size, pins: Pins) -> Result<Self> {
+        pins.sweep()?;
         let before = pins.current()?;
         let place = load::place(object, size, &pins)?;
         let (ebpf, mut maps) = load::load(object, size, Some(place))?;
@@ -83,10 +84,10 @@ impl Guard {
     /// Attaches to an interface, or replaces the program there, and says how.
     ///
     /// # Errors
-    /// No such interface, another XDP program, a driver without XDP: in words that say what to do.
+    /// No such interface, another XDP program, a driver without XDP, no tcx: in words that say what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
-        let program = xdp(&mut self.ebpf)?;
-        let (attached, held) = attach::attach(program, interface, mode, self.pins.as_ref())?;
+        let (attached, held) =
+            hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, self.pins.as_ref())?;
         self.held.extend(held);
         Ok(attached)
     }
@@ -104,18 +105,9 @@ impl Guard {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn take_over_others(&mut self, named: &[String]) -> Result<()> {
+    pub fn take_over_others(&mut self, named: &[String], mode: Mode) -> Result<()> {
         let Some(pins) = &self.pins else { return Ok(()) };
-        let named: Vec<_> = interface::all()?
-            .into_iter()
-            .filter_map(|interface| named.contains(&interface.name).then_some(interface.index))
-            .collect();
-        for index in pins.links()?.into_iter().filter(|index| !named.contains(index)) {
-            if !attach::update(xdp(&mut self.ebpf)?, &pins.link(index)?)? {
-                pins.release(index)?;
-            }
-        }
-        Ok(())
+        hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, pins)
     }
 
     /// From here on the next start takes over from this program, and what came before it is gone. For a guard that is
@@ -125,8 +117,8 @@ impl Guard {
     /// The place can't be written.
     pub fn settle(&mut self) -> Result<()> {
         let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
-        let program = xdp(&mut self.ebpf)?;
-        place.seal(|path| Ok(program.pin(path)?))?;
+        let mut program = filter(&mut self.ebpf)?;
+        place.seal(|path| program.pin(path))?;
         pins.retain(Some(place))
     }
 
@@ -154,7 +146,7 @@ impl Guard {
     /// # Errors
     /// The kernel refuses: a frame under 14 bytes, no right to.
     pub fn test_run(&mut self, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
-        test_run(xdp(&mut self.ebpf)?, frame, repeat, linear)
+        test_run::test_run(program(&self.ebpf)?, frame, repeat, linear)
     }
 
     /// How many instructions the verifier walked.
@@ -162,45 +154,7 @@ impl Guard {
     /// # Errors
     /// The kernel doesn't tell (before 5.16).
     pub fn verified_instructions(&mut self) -> Result<u32> {
-        let info = xdp(&mut self.ebpf)?.info()?;
+        let info = program(&self.ebpf)?.info()?;
         info.verified_instruction_count().ok_or_else(|| anyhow!("the kernel doesn't tell"))
     }
-}
-
-/// What a test run came to.
-#[derive(Clone, Debug)]
-pub struct TestRun {
-    /// XDP_DROP, XDP_PASS or XDP_TX.
-    pub action: Action,
-    /// Mean time for one run, in whole nanoseconds.
-    pub duration: Duration,
-    /// The frame after it.
-    pub frame: Vec<u8>,
-}
-
-/// BPF_PROG_TEST_RUN.
-fn test_run(program: &Xdp, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
-    // struct xdp_md: data, data_end, then four words that must be zero.
-    let context = linear.map(|length| {
-        let mut context = [0; 24];
-        context[4..8].copy_from_slice(&length.to_ne_bytes());
-        context
-    });
-    // A kiss is no longer than its request.
-    let mut out = vec![0; frame.len()];
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        data_out: Some(&mut out),
-        ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
-        repeat,
-        ..Default::default()
-    };
-    let result = program.test_run(options)?;
-    let action = match result.return_value {
-        1 => Action::Drop,
-        2 => Action::Pass,
-        3 => Action::Transmit,
-        other => bail!("the program answered {other}"),
-    };
-    Ok(TestRun { action, duration: result.duration, frame: out })
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/links/IFINDEX      the filter's hold on an interface; a name may have dots, which are reserved there
+//! ROOT/links/IFINDEX-new  the one that is about to take its place, at another hook
 //! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
 //! ROOT/v1-N/program       the program around them; pinned last: without it the folder is the rest of an accident
 //! ```
@@ -111,6 +112,25 @@ impl Pins {
         Ok(folder.join(index.to_string()))
     }
 
+    /// Pins a new hold on an interface. One that is there goes in the same moment.
+    pub(super) fn hold(&self, index: u32, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let path = self.link(index)?;
+        if path.exists() {
+            replace(&self.link_to_be(index)?, &path, pin)
+        } else {
+            pin(&path).with_context(|| format!("can't pin {}", path.display()))
+        }
+    }
+
+    /// Removes holds that were about to take the place of others, whose process didn't live to see it.
+    pub(super) fn sweep(&self) -> Result<()> {
+        self.links()?.into_iter().try_for_each(|index| remove_if_there(&self.link_to_be(index)?))
+    }
+
+    fn link_to_be(&self, index: u32) -> Result<PathBuf> {
+        Ok(self.link(index)?.with_file_name(format!("{index}-new")))
+    }
+
     /// The indexes of the interfaces with a hold on them, some of which may be gone.
     ///
     /// # Errors
@@ -126,8 +146,8 @@ impl Pins {
     /// # Errors
     /// There is no hold, or it can't be removed.
     pub fn release(&self, index: u32) -> Result<()> {
-        let path = self.link(index)?;
-        fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()))
+        remove_if_there(&self.link_to_be(index)?)?;
+        remove(&self.link(index)?)
     }
 
     /// Removes everything: no interface is guarded any more, and nothing is left.
@@ -166,13 +186,15 @@ impl Place {
 
     /// Pins the program around the maps, in place of the one before.
     pub(super) fn seal(&self, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let (new, path) = (self.path("program-new"), self.path(PROGRAM));
-        if new.exists() {
-            remove(&new)?;
-        }
-        pin(&new)?;
-        fs::rename(&new, &path).with_context(|| format!("can't replace {}", path.display()))
+        replace(&self.path("program-new"), &self.path(PROGRAM), pin)
     }
+}
+
+/// Pins something in place of what is there; nobody sees neither of them.
+fn replace(new: &Path, path: &Path, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    remove_if_there(new)?;
+    pin(new).with_context(|| format!("can't pin {}", new.display()))?;
+    fs::rename(new, path).with_context(|| format!("can't replace {}", path.display()))
 }
 
 fn make(path: &Path) -> Result<()> {
@@ -183,6 +205,10 @@ fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>());
     entries.with_context(|| format!("can't read {}", path.display()))
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    if path.exists() { remove(path) } else { Ok(()) }
 }
 
 fn remove(path: &Path) -> Result<()> {

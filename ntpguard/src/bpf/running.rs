@@ -1,11 +1,11 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
-use super::{PROGRAM, TestRun, maps::seats, test_run};
+use super::{PROGRAM, TestRun, maps::seats, test_run::test_run};
 use crate::stats::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     maps::{Map, MapData, MapInfo, MapType, PerCpuArray},
-    programs::{ProgramInfo, Xdp, loaded_programs},
+    programs::{Program, ProgramInfo, SchedClassifier, Xdp, loaded_programs},
 };
 use aya_obj::programs::XdpAttachType;
 use ntpguard_common::{
@@ -15,7 +15,7 @@ use ntpguard_common::{
 
 /// A loaded program that somebody else attached.
 pub struct Running {
-    program: Xdp,
+    program: Program,
     reasons: PerCpuArray<MapData, Counter>,
 }
 
@@ -49,7 +49,11 @@ impl Running {
             fits.then(|| MapData::from_id(id).ok()).flatten()
         });
         let reasons = reasons.context("the ntpguard that runs is of another version")?;
-        let program = Xdp::from_program_info(info, PROGRAM.into(), XdpAttachType::Interface)?;
+        let program = if info.program_type() == SchedClassifier::PROGRAM_TYPE.into() {
+            Program::SchedClassifier(SchedClassifier::from_program_info(info, PROGRAM.into())?)
+        } else {
+            Program::Xdp(Xdp::from_program_info(info, PROGRAM.into(), XdpAttachType::Interface)?)
+        };
         Ok(Self { program, reasons: Map::PerCpuArray(reasons).try_into()? })
     }
 

@@ -1,7 +1,7 @@
 //! The options of a guard: what `run` and `attach` take, and `reload` goes on with.
 
-use super::{Hardened, Limiting, Reading, duration};
-use crate::bpf::Mode;
+use super::{Hardened, Kod, Limiting, Reading, duration};
+use crate::bpf::{Hook, Mode};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -21,7 +21,13 @@ pub struct Guarding {
     #[command(flatten)]
     pub reading: Reading,
 
-    /// Where the program runs: in the driver, in the stack, or the best there is.
+    /// Where the program stands: on the interface, or behind it where XDP is taken or not to be had (Linux 6.6).
+    #[arg(long, value_enum, default_value_t)]
+    // State that an earlier version wrote has none.
+    #[serde(default)]
+    pub hook: Hook,
+
+    /// Where the XDP program runs: in the driver, in the stack, or the best there is.
     #[arg(long, value_enum, default_value_t)]
     pub xdp_mode: Mode,
 
@@ -44,6 +50,20 @@ pub struct Guarding {
     /// How often the names in the file are looked up again.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub names_interval: Duration,
+}
+
+impl Guarding {
+    /// Which of these options contradict each other.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let tc = self.hook == Hook::Tc;
+        if tc && self.xdp_mode != Mode::Auto {
+            Some("--xdp-mode is XDP's, and with --hook tc there is none")
+        } else if tc && self.limiting.kod == Kod::Xdp {
+            Some("--hook tc can't send kisses: leave --kod to the daemon")
+        } else {
+            None
+        }
+    }
 }
 
 /// Where a guard is found again.

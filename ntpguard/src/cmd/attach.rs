@@ -16,7 +16,8 @@ use crate::{
 pub fn run(options: &Attach) -> Result<(), Fault> {
     let home = Home::alone(&options.places).environment()?;
     home.begin();
-    let mut service = Service::start(options.guarding.clone(), Object::Filter, Some(home))?;
+    let object = Object::of(options.guarding.hook);
+    let mut service = Service::start(options.guarding.clone(), object, Some(home))?;
     let export = Exporter::new(Format::Text);
     for (interface, attached) in service.attach(None)? {
         export.attached(&interface, &attached);

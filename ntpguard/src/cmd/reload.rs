@@ -38,7 +38,8 @@ fn here(home: Home) -> Result<(), Fault> {
     let state = home.state().environment()?;
     let state = state.filter(|_| home.pins.current().is_ok_and(|current| current.is_some()));
     let state = state.context("nothing is guarded: `ntpguard attach` first").environment()?;
-    Service::start(state.options, Object::Filter, Some(home))?.resume()
+    let object = Object::of(state.options.hook);
+    Service::start(state.options, object, Some(home))?.resume()
 }
 
 /// Asks the one that does, and waits for what comes of it.

@@ -50,7 +50,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
 
     let home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
     home.iter().for_each(Home::begin);
-    let object = if options.trace { Object::Trace } else { Object::Filter };
+    let object = if options.trace { Object::Trace } else { Object::of(options.guarding.hook) };
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;

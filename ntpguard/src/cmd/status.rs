@@ -1,7 +1,7 @@
 //! `ntpguard status`: what is guarded, and by which policy.
 
 use crate::{
-    bpf::{Maps, Pins},
+    bpf::{self, How, Maps, Pins},
     cli::{Format, Status},
     fault::{Blame as _, Fault},
     home,
@@ -16,8 +16,8 @@ use std::io::{self, Write as _};
 
 /// What there is to say.
 struct Report {
-    /// What is guarded, and whether it is still there.
-    interfaces: Vec<Interface>,
+    /// What is held; how it is guarded, if it is, and by which program.
+    interfaces: Vec<(Option<(How, u32)>, Interface)>,
     settings: Settings,
     counted: Snapshot,
     state: Option<State>,
@@ -48,8 +48,9 @@ fn look(options: &Status) -> Result<Option<Report>> {
     let pins = Pins::open(&options.places.pin_path)?;
     let Some(place) = pins.current()? else { return Ok(None) };
     let (maps, links) = (Maps::open(place)?, pins.links()?);
-    let mut interfaces = interface::all()?;
-    interfaces.retain(|interface| links.contains(&interface.index));
+    let held = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
+    let look = |interface| Ok((bpf::look(&pins, &interface)?, interface));
+    let interfaces = held.map(look).collect::<Result<_>>()?;
     let state = State::load(&options.places.state_dir)?;
     let counted = maps.counters(false)?;
     Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }))
@@ -60,11 +61,9 @@ impl Report {
         let Self { interfaces, settings, counted, state } = self;
         let mut lines: Vec<_> = interfaces
             .iter()
-            .map(|interface| match interface.xdp {
-                Some(xdp) => {
-                    format!("guarding {}, {} XDP, program {}", interface.name, mode(xdp.native), xdp.program)
-                }
-                None => format!("{} isn't guarded, though it should be", interface.name),
+            .map(|(guarded, Interface { name, .. })| match guarded {
+                Some((how, program)) => format!("guarding {name}, {how}, program {program}"),
+                None => format!("{name} isn't guarded, though it should be"),
             })
             .collect();
         if interfaces.is_empty() {
@@ -90,7 +89,7 @@ impl Report {
                     .to_owned()
             }
         });
-        for Interface { name, index, .. } in interfaces.iter().filter(|_| interfaces.len() > 1) {
+        for (_, Interface { name, index, .. }) in interfaces.iter().filter(|_| interfaces.len() > 1) {
             let [passed, dropped, answered] = totals(&counted.at(*index));
             lines.push(format!(
                 "{name}: {passed} packets passed, {dropped} dropped, {answered} answered so far"
@@ -105,11 +104,13 @@ impl Report {
         let Self { interfaces, settings, counted, state } = self;
         let interfaces: Vec<_> = interfaces
             .iter()
-            .map(|Interface { name, index, xdp, .. }| {
+            .map(|(guarded, Interface { name, index, .. })| {
                 let [passed, dropped, answered] = totals(&counted.at(*index));
                 json!({ "passed": passed, "dropped": dropped, "answered": answered,
-                    "interface": name, "index": index, "mode": xdp.map(|xdp| mode(xdp.native)),
-                    "program": xdp.map(|xdp| xdp.program) })
+                    "interface": name, "index": index,
+                    "hook": guarded.map(|(how, _)| how.hook().name()),
+                    "mode": guarded.and_then(|(how, _)| how.mode()),
+                    "program": guarded.map(|(_, program)| program) })
             })
             .collect();
         let known = state.as_ref().and_then(|state| state.known(settings.generation));
@@ -130,10 +131,6 @@ impl Report {
             "answered": answered,
         })
     }
-}
-
-fn mode(native: bool) -> &'static str {
-    if native { "native" } else { "generic" }
 }
 
 fn totals(counted: &Snapshot) -> [u64; 3] {

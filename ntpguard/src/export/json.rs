@@ -6,9 +6,9 @@ use ntpguard_common::{Action, Reason, abi::Counter};
 use serde_json::{Map, Value, json};
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { mode, fallback, taken_over } = attached;
-    json!({ "event": "attached", "interface": interface, "mode": mode.name(), "fallback": fallback,
-        "taken_over": taken_over })
+    let Attached { how, fallback, taken_over } = attached;
+    json!({ "event": "attached", "interface": interface, "hook": how.hook().name(), "mode": how.mode(),
+        "fallback": fallback, "taken_over": taken_over })
     .to_string()
 }
 

@@ -5,9 +5,9 @@ use crate::{bpf::Attached, ruling::Ruling, tracked::Tracked};
 use ntpguard_common::Action;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { mode, fallback, taken_over } = attached;
+    let Attached { how, fallback, taken_over } = attached;
     let again = if *taken_over { ", taken over without a gap" } else { "" };
-    let line = format!("guarding {interface}, {} XDP{again}", mode.name());
+    let line = format!("guarding {interface}, {how}{again}");
     match fallback {
         Some(why) => format!("{line}, at several times the cost of native, since {why}"),
         None => line,

@@ -1,0 +1,102 @@
+//! A frame as XDP has it: in one buffer or several, and open to be turned into an answer.
+
+use crate::{
+    limit::IS_V6,
+    maps::Maps,
+    packet::{Frame, Linear, copied},
+};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    helpers::{bpf_csum_diff, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    programs::XdpContext,
+};
+use core::ptr::{from_ref, null_mut};
+use ntpguard_common::{
+    Action, Books as _, Packet,
+    kiss::{self, Sums},
+    limit::Asked,
+    packet::Wire,
+};
+
+/// All buffers of the frame (`xdp.frags`).
+pub(crate) struct Buffers {
+    ctx: *mut xdp_md,
+}
+
+impl Buffers {
+    #[inline(always)]
+    pub(crate) fn of(ctx: &XdpContext) -> Self {
+        Self { ctx: ctx.ctx }
+    }
+}
+
+impl Packet for Buffers {
+    #[inline(always)]
+    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+        // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
+        unsafe { copied(offset, |offset, to, length| bpf_xdp_load_bytes(self.ctx, offset, to, length)) }
+    }
+}
+
+impl Frame for Buffers {
+    #[inline(always)]
+    fn linear(&self) -> Linear {
+        let ctx = XdpContext::new(self.ctx);
+        Linear::new(ctx.data(), ctx.data_end())
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u64 {
+        // SAFETY: ctx is the context that the kernel handed to the program.
+        unsafe { bpf_xdp_get_buff_len(self.ctx) }
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.ctx).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn kiss(&self, asked: Asked, payload: u64) -> bool {
+        ntpguard_kiss(self.ctx, asked.0, payload) != 0
+    }
+}
+
+/// What XDP is told.
+#[inline(always)]
+pub(crate) const fn action(action: Action) -> u32 {
+    match action {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
+    }
+}
+
+/// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `payload` is the offset of the
+/// UDP payload. A function of its own for the verifier, as the limiter is (`limit.rs`).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, payload: u64) -> u32 {
+    let (settings, is_v6) = (Asked(asked).settings(), payload & IS_V6 != 0);
+    let Some(limits) = Maps.limits(settings.slot()) else { return 0 };
+    // No frame is as long.
+    let payload = payload as u16 as usize;
+    let mut frame = Buffers { ctx }.linear();
+    u32::from(kiss::turn(&mut frame, payload, is_v6, settings, limits, &Helper))
+}
+
+/// The kernel's own sum.
+struct Helper;
+
+impl Sums for Helper {
+    #[inline(always)]
+    fn of<T>(&self, header: &T) -> u64 {
+        const { assert!(size_of::<T>().is_multiple_of(4)) };
+        // SAFETY: it reads T, and nothing before: the other range is empty.
+        let sum = unsafe {
+            bpf_csum_diff(null_mut(), 0, from_ref(header).cast_mut().cast(), size_of::<T>() as u32, 0)
+        };
+        sum as u32 as u64
+    }
+}

@@ -1,0 +1,182 @@
+//! The kernel's hooks where the program can stand, and the programs for them behind one face.
+
+use super::{
+    attach::{self, Mode},
+    tc,
+};
+use crate::interface::Interface;
+use anyhow::{Context as _, Result};
+use aya::programs::{
+    Program, ProgramError, SchedClassifier, Xdp,
+    links::{FdLink, LinkType},
+    tc::SchedClassifierLink,
+    xdp::XdpLink,
+};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use std::{error::Error, fmt, io, path::Path};
+
+/// Where the program stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// On the interface itself: the least that a packet can cost. Takes one program an interface.
+    #[default]
+    Xdp,
+    /// At tc's ingress, behind XDP and before the stack, beside others (tcx, Linux 6.6): where XDP is taken or not to be
+    /// had.
+    Tc,
+}
+
+impl Hook {
+    /// Its name on the command line and in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+        }
+    }
+
+    /// The one that a link of the kernel's holds on to.
+    pub(super) const fn of(link: LinkType) -> Option<Self> {
+        match link {
+            LinkType::Xdp => Some(Self::Xdp),
+            LinkType::Tcx => Some(Self::Tc),
+            _ => None,
+        }
+    }
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// XDP, in the driver.
+    Native,
+    /// XDP, in the stack.
+    Generic,
+    /// tc's ingress, by a link.
+    Tcx,
+}
+
+impl How {
+    /// At which hook.
+    pub const fn hook(self) -> Hook {
+        match self {
+            Self::Native | Self::Generic => Hook::Xdp,
+            Self::Tcx => Hook::Tc,
+        }
+    }
+
+    /// In which mode of XDP.
+    pub const fn mode(self) -> Option<&'static str> {
+        match self {
+            Self::Native => Some(Mode::Native.name()),
+            Self::Generic => Some(Mode::Generic.name()),
+            Self::Tcx => None,
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mode() {
+            Some(mode) => write!(f, "{mode} XDP"),
+            None => f.write_str("tc (tcx)"),
+        }
+    }
+}
+
+/// A program that was just attached.
+pub(super) struct New {
+    /// How.
+    pub(super) how: How,
+    /// Why it is generic, though native was preferred.
+    pub(super) fallback: Option<String>,
+    /// What holds it there.
+    pub(super) link: FdLink,
+}
+
+/// The program of an object.
+pub(super) enum Filter<'a> {
+    /// For XDP.
+    Xdp(&'a mut Xdp),
+    /// For tc.
+    Tc(&'a mut SchedClassifier),
+}
+
+impl<'a> Filter<'a> {
+    /// `None` for a program of neither kind.
+    pub(super) fn of(program: &'a mut Program) -> Option<Self> {
+        match program {
+            Program::Xdp(program) => Some(Self::Xdp(program)),
+            Program::SchedClassifier(program) => Some(Self::Tc(program)),
+            _ => None,
+        }
+    }
+
+    /// Where it can stand.
+    pub(super) const fn hook(&self) -> Hook {
+        match self {
+            Self::Xdp(_) => Hook::Xdp,
+            Self::Tc(_) => Hook::Tc,
+        }
+    }
+
+    /// Hands it to the kernel.
+    pub(super) fn load(&mut self) -> Result<(), ProgramError> {
+        match self {
+            Self::Xdp(program) => program.load(),
+            Self::Tc(program) => program.load(),
+        }
+    }
+
+    /// Pins it.
+    pub(super) fn pin(&mut self, path: &Path) -> Result<()> {
+        match self {
+            Self::Xdp(program) => program.pin(path)?,
+            Self::Tc(program) => program.pin(path)?,
+        }
+        Ok(())
+    }
+
+    /// Attaches it, beside what is there.
+    pub(super) fn attach(&mut self, interface: &Interface, mode: Mode) -> Result<New> {
+        match self {
+            Self::Xdp(program) => attach::attach(program, &interface.name, mode),
+            Self::Tc(program) => tc::attach(program, &interface.name),
+        }
+    }
+
+    /// Puts it behind a hold, in place of the program there (BPF_LINK_UPDATE); `false` if that holds no interface any
+    /// more, or is another hook's.
+    pub(super) fn replace(&mut self, hold: FdLink) -> Result<bool> {
+        // Each link is dropped at once: what is pinned holds on, and a descriptor of ours would, too.
+        let replaced = match self {
+            Self::Xdp(program) => {
+                let Ok(link) = XdpLink::try_from(hold) else { return Ok(false) };
+                program.attach_to_link(link).and_then(|link| program.take_link(link)).map(drop)
+            }
+            Self::Tc(program) => {
+                let Ok(link) = SchedClassifierLink::try_from(hold) else { return Ok(false) };
+                program.attach_to_link(link).and_then(|link| program.take_link(link)).map(drop)
+            }
+        };
+        match replaced {
+            Ok(()) => Ok(true),
+            Err(error) if errno(&error) == Some(Errno::ENOLINK) => Ok(false),
+            Err(error) => Err(error).context("can't replace the program"),
+        }
+    }
+}
+
+/// The system call's errno, wherever in the chain of causes it is.
+pub(super) fn errno(error: &ProgramError) -> Option<Errno> {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(Errno::from_raw(code));
+        }
+        cause = error.source();
+    }
+    None
+}
