@@ -69,6 +69,8 @@ pub enum Verb {
     Explain(Box<Explain>),
     /// Say what would have been dropped of a capture.
     Replay(Replay),
+    /// Say whether this host is ready: its daemon, its kernel, its interfaces.
+    Doctor(Doctor),
 }
 
 /// How ntp.conf is read.
@@ -322,6 +324,23 @@ pub struct Replay {
     /// How many sources to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The options of `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// An interface to look at; may be given more than once [default: Ethernet interfaces that are hardware, or up with
+    /// an address by which others reach them].
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+
+    /// Where the filter is to be pinned: a folder in a BPF file system.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ntpguard")]
+    pub pin_path: PathBuf,
 
     /// For people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]

@@ -74,6 +74,18 @@ fn in_binary(bytes: &[u8]) -> Option<Daemon> {
     after(b"ntpd 4.2.6").map(|_| Daemon::new(Ntp426))
 }
 
+/// The release that a binary names, as its daemon would: `4.2.6p5`; of NTPsec `ntpsec` alone, whose number stands elsewhere.
+pub fn release(bytes: &[u8]) -> Option<String> {
+    if find(bytes, b"ntpsec-").is_some() {
+        return Some("ntpsec".to_owned());
+    }
+    let prefix = b"ntpd 4.";
+    let rest = &bytes[find(bytes, prefix)? + b"ntpd ".len()..];
+    let release = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.');
+    // So long is no release.
+    Some(release.take(32).map(|&b| char::from(b)).collect())
+}
+
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
@@ -92,6 +104,16 @@ mod tests {
         assert_eq!(in_binary("ntpd 4.2.8p15@1.3728-o"), Some(old));
         assert_eq!(in_binary("ntpd 4.2.8@1.3265-o"), Some(old), "the first release");
         assert_eq!(in_binary("openntpd"), None);
+    }
+
+    #[test]
+    fn releases() {
+        let release = |text: &str| release(format!("\x7fELF{text}\0").as_bytes());
+        assert_eq!(release("ntpd ntpsec-%s").as_deref(), Some("ntpsec"));
+        assert_eq!(release("ntpd 4.2.6p5@1.2349-o").as_deref(), Some("4.2.6p5"));
+        assert_eq!(release("ntpd 4.2.8@1.3265-o").as_deref(), Some("4.2.8"));
+        assert_eq!(release("ntpd %s"), None);
+        assert_eq!(release("openntpd"), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod conf;
 pub mod detect;
 pub mod diagnostic;
 pub mod dialect;
+pub mod doctor;
 pub mod engine;
 pub mod export;
 pub mod fault;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Explain(options) => cmd::explain::run(&options),
         Verb::Replay(options) => cmd::replay::run(&options),
         Verb::Check(options) => cmd::check::run(&options),
+        Verb::Doctor(options) => cmd::doctor::run(&options),
     };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Where the packages of NTPsec and of ntp.org's ntpd put the file.
-const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
+pub(crate) const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
 
 /// A configuration, and how it came to be read so.
 pub struct Read {

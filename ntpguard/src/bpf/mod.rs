@@ -11,6 +11,7 @@ mod hook;
 mod install;
 mod load;
 mod maps;
+pub mod owner;
 mod pins;
 mod running;
 mod table;

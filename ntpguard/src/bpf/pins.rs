@@ -141,6 +141,11 @@ impl Pins {
         Ok(files.iter().filter_map(|file| file.file_name()?.to_str()?.parse().ok()).collect())
     }
 
+    /// Whether a hold on an interface is pinned below a folder, which is only looked at.
+    pub fn is_held(root: &Path, index: u32) -> bool {
+        root.join(LINKS).join(index.to_string()).exists()
+    }
+
     /// Gives up an interface. The filter goes with the last hold on it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod check;
 pub mod detach;
+pub mod doctor;
 pub mod enforce;
 pub mod explain;
 mod guarded;

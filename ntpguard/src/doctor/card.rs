@@ -1,0 +1,160 @@
+//! An interface with all that decides how it can be guarded.
+
+use super::{
+    netlink::{self, Features, Queues},
+    probe::is_global,
+};
+use crate::{
+    bpf::{Pins, owner},
+    interface::{self, Interface},
+};
+use anyhow::Result;
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The facts; `None` where the kernel doesn't tell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Card {
+    pub(super) interface: Interface,
+    pub(super) up: bool,
+    /// It has an address by which others reach it.
+    pub(super) global: bool,
+    /// The driver's name, of hardware.
+    pub(super) driver: Option<String>,
+    pub(super) features: Option<Features>,
+    /// The names of those that are on.
+    pub(super) offloads: Option<Vec<String>>,
+    pub(super) queues: Option<Queues>,
+    /// The name and kind of the interface that it is part of, as far as it has a kind.
+    pub(super) master: Option<(String, String)>,
+    /// Of a VLAN, the interface below it.
+    pub(super) parent: Option<String>,
+    /// The name of its XDP program.
+    pub(super) program: Option<String>,
+    /// That program is pinned where this ntpguard has its own.
+    pub(super) pinned: bool,
+}
+
+/// All interfaces, with what is known about them.
+pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
+    let interfaces = interface::all()?;
+    let (mut up, mut global) = (HashSet::new(), HashSet::new());
+    for address in getifaddrs()? {
+        if address.flags.contains(InterfaceFlags::IFF_UP) {
+            up.insert(address.interface_name.clone());
+        }
+        let found = address.address.as_ref();
+        let v4 = found.and_then(|address| address.as_sockaddr_in()).map(|address| address.ip().into());
+        let v6 = found.and_then(|address| address.as_sockaddr_in6()).map(|address| address.ip().into());
+        if v4.or(v6).as_ref().is_some_and(is_global) {
+            global.insert(address.interface_name);
+        }
+    }
+    let cards = interfaces.iter().map(|interface| Card {
+        up: up.contains(&interface.name),
+        global: global.contains(&interface.name),
+        driver: driver(root, interface),
+        features: netlink::features(interface.index).ok(),
+        offloads: netlink::offloads(interface.index).ok(),
+        queues: netlink::queues(interface.index).ok(),
+        master: of(&interfaces, interface.master)
+            .map(|master| (master.name.clone(), master.kind.clone().unwrap_or_default())),
+        parent: of(&interfaces, interface.lower.filter(|_| is_vlan(interface)))
+            .map(|parent| parent.name.clone()),
+        program: interface.xdp.and_then(|xdp| owner::name(xdp.program)),
+        pinned: Pins::is_held(pin_path, interface.index),
+        interface: interface.clone(),
+    });
+    Ok(cards.collect())
+}
+
+impl Card {
+    /// Whether it is worth guarding, if nobody says which.
+    pub(super) fn is_worth_it(&self) -> bool {
+        self.interface.ethernet && (self.up && self.global || self.driver.is_some())
+    }
+
+    /// Whether an offload is on.
+    pub(super) fn offloads(&self, name: &str) -> bool {
+        self.offloads.iter().flatten().any(|on| on == name)
+    }
+}
+
+/// Whether it is a VLAN; of other kinds, what is below may be in another network namespace (veth).
+fn is_vlan(interface: &Interface) -> bool {
+    interface.kind.as_deref() == Some("vlan")
+}
+
+fn of(interfaces: &[Interface], index: Option<u32>) -> Option<&Interface> {
+    interfaces.iter().find(|interface| Some(interface.index) == index)
+}
+
+/// The driver of hardware.
+fn driver(root: &Path, interface: &Interface) -> Option<String> {
+    let folder: PathBuf = root.join("sys/class/net").join(&interface.name);
+    // /sys may be that of another network namespace, with another interface of the name.
+    let index = fs::read_to_string(folder.join("ifindex")).ok()?;
+    if index.trim() != interface.index.to_string() {
+        return None;
+    }
+    let driver = fs::read_link(folder.join("device/driver")).ok()?;
+    Some(driver.file_name()?.to_string_lossy().into_owned())
+}
+
+/// How many CPUs are at work: `0-3,8`.
+pub(super) fn cpus(root: &Path) -> Option<u32> {
+    count(&fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok()?)
+}
+
+fn count(ranges: &str) -> Option<u32> {
+    let range = |range: &str| -> Option<u32> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    ranges.trim().split(',').map(range).try_fold(0_u32, |sum, range| sum.checked_add(range?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_driver_of_a_made_up_card() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("sys/class/net/eth0");
+        fs::create_dir_all(folder.join("device")).unwrap();
+        symlink("../../../bus/pci/drivers/ixgbe", folder.join("device/driver")).unwrap();
+        let eth0 = Interface { index: 7, name: "eth0".to_owned(), ..Interface::default() };
+        fs::write(folder.join("ifindex"), "7\n").unwrap();
+        assert_eq!(driver(root.path(), &eth0).as_deref(), Some("ixgbe"));
+        fs::write(folder.join("ifindex"), "8\n").unwrap();
+        assert_eq!(driver(root.path(), &eth0), None, "another one of this name");
+    }
+
+    #[test]
+    fn cpus_are_counted() {
+        for (ranges, wanted) in [
+            ("0\n", Some(1)),
+            ("0-3", Some(4)),
+            ("0-3,8,10-11", Some(7)),
+            ("", None),
+            ("3-1", None),
+            ("0-4294967295", None),
+        ] {
+            assert_eq!(count(ranges), wanted, "{ranges}");
+        }
+    }
+
+    #[test]
+    fn this_host_has_loopback_and_it_isnt_worth_it() {
+        let cards = all(Path::new("/"), Path::new("/nonexistent")).unwrap();
+        let lo = cards.iter().find(|card| card.interface.name == "lo").unwrap();
+        assert!(!lo.is_worth_it() && !lo.pinned, "{lo:?}");
+    }
+}

@@ -1,0 +1,237 @@
+//! The daemon behind UDP port 123: which one, by which configuration, from when on, and what it tells to whom.
+
+use super::{
+    Check, Finding, boot,
+    holder::{self, Holder, Holders, Socket},
+    probe::{self, Answers},
+};
+use crate::reading;
+use std::path::{Path, PathBuf};
+
+/// Of whom findings about the port are.
+const PORT: &str = "UDP port 123";
+/// What packages call the services of the daemons that ntpguard knows.
+const SERVICES: [&str; 4] = ["ntpsec", "ntp", "ntpd", "ntpsec-ntpd"];
+
+/// Looks at this host's own sockets whatever the root: a question can only be put to a daemon that is there.
+pub(super) fn examine(root: &Path) -> Vec<Finding> {
+    let sockets = match holder::sockets(root) {
+        Ok(sockets) => sockets,
+        Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
+    };
+    if sockets.is_empty() {
+        return vec![nobody()];
+    }
+    let answers = probe::ask();
+    let release = answers.as_ref().ok().and_then(|answers| answers.release.clone());
+    let holders = match holder::holders(root, &sockets) {
+        Ok(holders) => holders,
+        Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
+    };
+    let mut findings = port(&sockets, &holders);
+    for holder in &holders.all {
+        findings.extend(about(root, holder, release.as_deref()));
+    }
+    match answers {
+        Ok(Answers { asked, left_out, .. }) => findings.extend(probe::judge(&asked, left_out)),
+        Err(error) => findings.push(Finding::unknown(Check::Readvar, "this host's addresses", &error)),
+    }
+    findings
+}
+
+fn nobody() -> Finding {
+    Finding::failure(
+        Check::Port,
+        PORT,
+        "nobody holds it: no daemon runs here, or in another network namespace",
+    )
+    .fix("start the daemon (systemctl start ntpsec), or run ntpguard where it runs (ip netns exec)")
+}
+
+/// Who holds it, and on which addresses.
+fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
+    let mut addresses: Vec<_> = sockets.iter().map(|socket| socket.address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let on = if addresses.iter().any(|address| address.is_unspecified()) {
+        "every address".to_owned()
+    } else {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    if holders.all.is_empty() {
+        let finding =
+            Finding::warning(Check::Port, PORT, format!("held on {on}, and this user can't see by whom"));
+        // Or its process is in a PID namespace whose processes aren't seen from here.
+        let fix = if holders.hidden {
+            "sudo ntpguard doctor"
+        } else {
+            "look in the container or namespace that holds it"
+        };
+        return vec![finding.fix(fix)];
+    }
+    let held = |holder: &Holder| {
+        let program = holder.program.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default();
+        Finding::ok(Check::Port, PORT, format!("process {} ({}{program}) on {on}", holder.pid, holder.name))
+    };
+    holders.all.iter().map(held).collect()
+}
+
+fn about(root: &Path, holder: &Holder, answered: Option<&str>) -> Vec<Finding> {
+    let subject = format!("process {}", holder.pid);
+    let Some(release) = &holder.release else {
+        let message = format!(
+            "{} is no ntpd that ntpguard knows, and may read another file than ntp.conf",
+            holder.name
+        );
+        let fix = "ntpguard check FILE --dialect DAEMON, if it reads an ntp.conf";
+        return vec![Finding::warning(Check::Daemon, subject, message).fix(fix)];
+    };
+    // NTPsec's binary doesn't have its number beside its name, but it tells those who may ask.
+    let release = answered.filter(|text| text.starts_with(release.as_str())).unwrap_or(release);
+    let names = match &holder.service {
+        Some(service) => vec![service.clone()],
+        None => SERVICES.map(str::to_owned).to_vec(),
+    };
+    vec![version(&subject, release), config(root, holder), boot::judge(root, &names)]
+}
+
+fn version(subject: &str, release: &str) -> Finding {
+    if answers_monlist(release) {
+        let fix = "noquery on the lines `restrict default` of ntp.conf, or an upgrade; `ntpguard run` drops it meanwhile";
+        return Finding::warning(
+            Check::Daemon,
+            subject,
+            format!("{release}: vulnerable to monlist (CVE-2013-5211)"),
+        )
+        .fix(fix);
+    }
+    let known = ["4.2.8", "ntpsec"].iter().any(|known| release.starts_with(known));
+    if known {
+        return Finding::ok(Check::Daemon, subject, release);
+    }
+    let message =
+        format!("{release}: ntpguard knows how 4.2.6, 4.2.8 and NTPsec read ntp.conf, not this one");
+    Finding::warning(Check::Daemon, subject, message)
+        .fix("choose the nearest with --dialect, and read what `ntpguard check` says")
+}
+
+/// Whether a release of ntp.org's has monlist, which 4.2.7p26 took away.
+fn answers_monlist(release: &str) -> bool {
+    let numbers = |text: &str| -> Option<[u32; 4]> {
+        let (numbers, patch) = text.split_once('p').unwrap_or((text, "0"));
+        let mut numbers = numbers.split('.').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some([next()?, next()?, next()?, patch.parse().ok()?])
+    };
+    numbers(release).is_some_and(|release| release < [4, 2, 7, 26])
+}
+
+/// Which file, and whether ntpguard would read it, too.
+fn config(root: &Path, holder: &Holder) -> Finding {
+    let subject = format!("process {}", holder.pid);
+    let ours = reading::DEFAULT_CONFIGS
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| root.join(path.strip_prefix("/").unwrap_or(path)).exists());
+    let Some(path) = &holder.config else {
+        return match ours {
+            Some(path) => {
+                Finding::ok(Check::Config, subject, format!("{} (no -c on its command line)", path.display()))
+            }
+            None => {
+                let message = format!(
+                    "no -c on its command line, and there is none of {}: what is built in holds",
+                    reading::DEFAULT_CONFIGS.join(", ")
+                );
+                Finding::warning(Check::Config, subject, message)
+                    .fix("name its file with --config, if it has one")
+            }
+        };
+    };
+    let shown = path.display();
+    match holder::sees(root, holder.pid, path) {
+        Err(error) => Finding::unknown(Check::Config, subject, &error),
+        Ok(false) => {
+            Finding::warning(Check::Config, subject, format!("{shown} (-c), which isn't there any more"))
+                .fix("restart the daemon with a file that is there")
+        }
+        Ok(true) if ours.as_ref() == Some(path) => {
+            Finding::ok(Check::Config, subject, format!("{shown} (-c)"))
+        }
+        Ok(true) => Finding::warning(
+            Check::Config,
+            subject,
+            format!("{shown} (-c), which ntpguard doesn't read by itself"),
+        )
+        .fix(format!("ntpguard run --config {shown}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{Status, holder::tests::process};
+    use std::fs;
+
+    const OLD: &[u8] = b"\x7fELF ntpd 4.2.6p5@1.2349-o\0";
+
+    fn said(root: &Path, answered: Option<&str>) -> Vec<(Status, String)> {
+        let sockets = holder::sockets(root).unwrap();
+        let holders = holder::holders(root, &sockets).unwrap();
+        let about = holders.all.iter().flat_map(|holder| about(root, holder, answered));
+        port(&sockets, &holders).into_iter().chain(about).map(|found| (found.status, found.message)).collect()
+    }
+
+    #[test]
+    fn an_old_daemon() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "ntpd -g", OLD);
+        let found = said(root.path(), None);
+        assert!(
+            found[0].1.starts_with("process 77 (ntpd, ") && found[0].1.ends_with("on every address"),
+            "{found:?}"
+        );
+        assert_eq!(found[1], (Status::Warning, "4.2.6p5: vulnerable to monlist (CVE-2013-5211)".to_owned()));
+        assert!(found[2].1.contains("there is none of /etc/ntpsec/ntp.conf, /etc/ntp.conf"), "{found:?}");
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        fs::write(root.path().join("etc/ntp.conf"), "").unwrap();
+        assert_eq!(
+            said(root.path(), None)[2],
+            (Status::Ok, "/etc/ntp.conf (no -c on its command line)".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_file_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "ntpd -c /run/ntp.conf", b"ntpd ntpsec-%s\0");
+        let found = said(root.path(), Some("ntpsec-1.2.2"));
+        assert_eq!(found[1], (Status::Ok, "ntpsec-1.2.2".to_owned()));
+        assert!(found[2].1.contains("isn't there any more"), "{found:?}");
+        fs::create_dir_all(root.path().join("run")).unwrap();
+        fs::write(root.path().join("run/ntp.conf"), "").unwrap();
+        assert_eq!(
+            said(root.path(), None)[2],
+            (Status::Warning, "/run/ntp.conf (-c), which ntpguard doesn't read by itself".to_owned())
+        );
+    }
+
+    #[test]
+    fn another_program() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "chronyd", "chronyd", b"\x7fELF chronyd\0");
+        let found = said(root.path(), None);
+        assert_eq!((found.len(), found[1].0), (2, Status::Warning));
+        assert!(found[1].1.starts_with("chronyd is no ntpd"), "{found:?}");
+    }
+
+    #[test]
+    fn releases_with_monlist() {
+        for release in ["4.2.6p5", "4.2.4p8", "4.2.7p25", "4.2.0", "4.1.2"] {
+            assert!(answers_monlist(release), "{release}");
+        }
+        for release in ["4.2.7p26", "4.2.8", "4.2.8p15", "ntpsec-1.2.2", "ntpsec", "", "4.2"] {
+            assert!(!answers_monlist(release), "{release}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Whether this host is ready for ntpguard: what is there is read, then judged, and each judgement is a [`Finding`].
+//!
+//! Contract: nothing is changed, and nothing leaves this host. Whatever can't be read, a finding says so, and the rest is
+//! told all the same. What lies in files is read below a `root`, which is `/` but for tests.
+
+mod attachment;
+mod boot;
+mod card;
+mod daemon;
+mod holder;
+mod kernel;
+mod netlink;
+mod probe;
+mod rights;
+
+use std::{io, path::Path};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// As it should be, or something to know.
+    Ok,
+    /// ntpguard works, but not at its best; or nobody could tell.
+    Warning,
+    /// ntpguard doesn't work here, or this host takes part in attacks.
+    Failure,
+}
+
+impl Status {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+macro_rules! checks {
+    ($($variant:ident $name:literal $summary:literal;)+) => {
+        /// What is looked at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Check { $(#[doc = $summary] $variant,)+ }
+
+        impl Check {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in outputs.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it is about, for the documentation.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)+ }
+            }
+        }
+    };
+}
+
+checks! {
+    Port      "port"      "Who holds UDP port 123. A failure if nobody does: there is nothing to guard.";
+    Daemon    "daemon"    "Which daemon that is, and its release. A warning if it is one that answers monlist as it is installed (before 4.2.7p26), or one that ntpguard doesn't know.";
+    Config    "config"    "Which ntp.conf the daemon was started with. A warning if ntpguard would read another one.";
+    Boot      "boot"      "Whether the daemon starts at boot, by the links of systemd, of System V and of OpenRC. A warning if there is none.";
+    Monlist   "monlist"   "Whether the daemon answers monlist (mode 7, request 42), asked by this host on its own addresses. A failure if it does.";
+    Peers     "peers"     "Whether it answers a list of its peers (mode 7, request 0), asked in the same way. A warning if it does.";
+    Readvar   "readvar"   "Whether it answers readvar (mode 6), asked in the same way. A warning if it does.";
+    Kernel    "kernel"    "The kernel's release. A failure before 6.1.";
+    Btf       "btf"       "Whether the kernel describes its types (BTF). A warning if it doesn't.";
+    Jit       "jit"       "Whether BPF programs are compiled, or interpreted. A warning if they are interpreted.";
+    Tcx       "tcx"       "Whether tc programs can have links (6.6 and later).";
+    Lockdown  "lockdown"  "Whether kernel lockdown keeps BPF programs from what they need. A warning at `confidentiality`.";
+    Rights    "rights"    "Whether this process has the capabilities that `ntpguard run` and `attach` need. A warning if not.";
+    Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
+    Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
+    Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by a list of drivers.";
+    Place     "place"     "Whether it is part of another interface: a bond's member, a VLAN, a bridge's port. A warning if another one is better guarded.";
+    Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one.";
+    Mtu       "mtu"       "Whether frames fit into one buffer, or the driver gives XDP programs several. A warning if neither.";
+    Offloads  "offloads"  "Whether the card or the driver merges packets before XDP sees them (LRO, GRO_HW), which some drivers don't combine with native XDP. A warning if so.";
+    Queues    "queues"    "Whether each CPU can have a queue of its own to send kisses by (XDP_TX). A warning if not.";
+    Mode      "mode"      "What `--xdp-mode auto` will come to, by all of this: native, generic, or refused.";
+}
+
+/// The table of checks, as docs/doctor.md has it.
+pub fn table() -> String {
+    let rows = Check::ALL.iter().map(|check| format!("| `{}` | {} |\n", check.name(), check.summary()));
+    "| check | what is looked at |\n|---|---|\n".to_owned() + &rows.collect::<String>()
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: Check,
+    /// How bad it is.
+    pub status: Status,
+    /// Whose: an interface, a process, a path.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+    /// What mends it: a command, where there is one.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn new(check: Check, status: Status, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { check, status, subject: subject.into(), message: message.into(), fix: None }
+    }
+
+    fn ok(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(check, Status::Ok, subject, message)
+    }
+
+    fn warning(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(check, Status::Warning, subject, message)
+    }
+
+    fn failure(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(check, Status::Failure, subject, message)
+    }
+
+    /// What couldn't be read is no failure of the host.
+    fn unknown(check: Check, subject: impl Into<String>, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            Self::warning(check, subject, "can't tell: this user may not look").fix("sudo ntpguard doctor")
+        } else {
+            Self::warning(check, subject, format!("can't tell: {error}"))
+        }
+    }
+
+    #[must_use]
+    fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+}
+
+/// Looks at everything: the daemon, the kernel, and the interfaces named, or those that are worth guarding.
+pub fn examine(root: &Path, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
+    let mut findings = daemon::examine(root);
+    findings.extend(kernel::examine(root));
+    findings.push(rights::capabilities(root));
+    findings.push(rights::bpffs(pin_path));
+    findings.extend(attachment::examine(root, interfaces, pin_path));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for check in Check::ALL {
+            assert_eq!(Check::ALL.iter().filter(|other| other.name() == check.name()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_read_needs_root_and_fails_nobody() {
+        let denied = Finding::unknown(Check::Jit, "kernel", &io::ErrorKind::PermissionDenied.into());
+        assert_eq!((denied.status, denied.fix.as_deref()), (Status::Warning, Some("sudo ntpguard doctor")));
+    }
+}

@@ -1,0 +1,206 @@
+//! Questions about an interface to the kernel's generic netlink families: `netdev` (XDP features, Linux 6.3 and later)
+//! and `ethtool` (offloads and queues), which anyone may ask.
+//!
+//! The numbers are those of include/uapi/linux/{genetlink,netdev,ethtool_netlink}.h, which never change.
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NlasIterator};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use std::io::{self, ErrorKind};
+
+/// The family that knows the others: its number, its one question, and the attributes of that.
+const CONTROL: u16 = 0x10;
+const GET_FAMILY: u8 = 3;
+const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
+
+/// `netdev`.
+const DEV_GET: u8 = 1;
+const DEV_INDEX: u16 = 1;
+const DEV_XDP_FEATURES: u16 = 3;
+
+/// `ethtool`; a question has the interface in a header.
+const CHANNELS_GET: u8 = 17;
+const FEATURES_GET: u8 = 11;
+const HEADER: u16 = 1;
+const HEADER_INDEX: u16 = 1;
+const FEATURES_ACTIVE: u16 = 4;
+const BITSET_BITS: u16 = 3;
+const BIT: u16 = 1;
+const BIT_NAME: u16 = 2;
+const TX_MAX: u16 = 3;
+const COMBINED_MAX: u16 = 5;
+const TX_COUNT: u16 = 7;
+const COMBINED_COUNT: u16 = 9;
+
+/// In an attribute's kind: there are attributes inside.
+const NESTED: u16 = 0x8000;
+/// The header of a generic netlink message, behind netlink's own.
+const HEADER_LEN: usize = 4;
+/// Kinds of messages of netlink itself: an error or an acknowledgement, and the end.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+
+/// What a driver's XDP can (enum netdev_xdp_act).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features(pub(super) u64);
+
+impl Features {
+    /// Programs run in the driver, and may pass, drop and send back.
+    pub(super) const BASIC: u64 = 1;
+    /// Programs get frames in several buffers.
+    pub(super) const SEVERAL_BUFFERS: u64 = 1 << 5;
+
+    pub(super) fn has(self, feature: u64) -> bool {
+        self.0 & feature != 0
+    }
+}
+
+/// Queues to send by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Queues {
+    /// How many there are.
+    pub(super) now: u32,
+    /// How many there can be.
+    pub(super) most: u32,
+    /// They are set together with those to receive by.
+    pub(super) combined: bool,
+}
+
+/// What an interface's driver can do with XDP.
+pub(super) fn features(index: u32) -> io::Result<Features> {
+    let answer = ask("netdev", DEV_GET, &attribute(DEV_INDEX, &index.to_ne_bytes()))?;
+    find(&answer, DEV_XDP_FEATURES)
+        .and_then(|value| Some(Features(u64::from_ne_bytes(value.try_into().ok()?))))
+        .ok_or(nothing())
+}
+
+/// The names of the offloads that are on, as `ethtool --show-features` has them.
+pub(super) fn offloads(index: u32) -> io::Result<Vec<String>> {
+    let answer = ask("ethtool", FEATURES_GET, &header(index))?;
+    let active = find(&answer, FEATURES_ACTIVE).ok_or(nothing())?;
+    let bits = find(active, BITSET_BITS).unwrap_or_default();
+    let names = attributes(bits).filter(|(kind, _)| *kind == BIT).filter_map(|(_, bit)| {
+        let name = find(bit, BIT_NAME)?;
+        Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
+    });
+    Ok(names.collect())
+}
+
+/// How many queues an interface has to send by.
+pub(super) fn queues(index: u32) -> io::Result<Queues> {
+    let answer = ask("ethtool", CHANNELS_GET, &header(index))?;
+    let number = |kind| {
+        let value = find(&answer, kind).and_then(|value| value.try_into().ok());
+        value.map_or(0, u32::from_ne_bytes)
+    };
+    Ok(Queues {
+        now: number(COMBINED_COUNT) + number(TX_COUNT),
+        most: number(COMBINED_MAX).max(number(TX_MAX)),
+        combined: number(COMBINED_MAX) > 0,
+    })
+}
+
+fn header(index: u32) -> Vec<u8> {
+    attribute(HEADER | NESTED, &attribute(HEADER_INDEX, &index.to_ne_bytes()))
+}
+
+/// The attributes of the first answer of a family.
+fn ask(family: &str, command: u8, attributes: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = open()?;
+    let name = attribute(FAMILY_NAME, format!("{family}\0").as_bytes());
+    let known = exchange(&socket, CONTROL, GET_FAMILY, &name)?;
+    let number = find(&known, FAMILY_ID).and_then(|value| Some(u16::from_ne_bytes(value.try_into().ok()?)));
+    exchange(&socket, number.ok_or(nothing())?, command, attributes)
+}
+
+fn open() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_GENERIC)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+fn exchange(socket: &Socket, family: u16, command: u8, attributes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut question = vec![0; 16];
+    question.extend([command, 1, 0, 0]);
+    question.extend(attributes);
+    let length = u32::try_from(question.len()).map_err(io::Error::other)?;
+    let mut head = NetlinkBuffer::new(question.as_mut_slice());
+    head.set_length(length);
+    head.set_message_type(family);
+    // Asked for an acknowledgement, the kernel ends every exchange with one, or with an error.
+    head.set_flags(NLM_F_REQUEST | NLM_F_ACK);
+    socket.send(&question, 0)?;
+
+    let mut first = None;
+    loop {
+        let (received, _) = socket.recv_from_full()?;
+        let mut rest = received.as_slice();
+        while !rest.is_empty() {
+            let message = NetlinkBuffer::new_checked(rest).map_err(io::Error::other)?;
+            let payload = message.payload();
+            match message.message_type() {
+                ERROR => {
+                    let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+                    return if code == 0 {
+                        first.ok_or(nothing())
+                    } else {
+                        Err(io::Error::from_raw_os_error(-code))
+                    };
+                }
+                DONE => return first.ok_or(nothing()),
+                _ => first = first.or_else(|| payload.get(HEADER_LEN..).map(<[u8]>::to_vec)),
+            }
+            rest = rest.get((message.length() as usize).next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+fn nothing() -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, "the kernel doesn't tell")
+}
+
+/// An attribute, up to the next multiple of four bytes.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    // Names and numbers are all that is sent.
+    let length = (4 + value.len()) as u16;
+    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(bytes).map_while(Result::ok).filter_map(|attribute| {
+        let value = attribute.into_inner().get(4..attribute.length().into())?;
+        Some((attribute.kind(), value))
+    })
+}
+
+fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_found_and_cut_off_ones_are_not() {
+        let bytes = [attribute(2, b"abc"), attribute(3 | NESTED, &attribute(1, &[7]))].concat();
+        assert_eq!(bytes.len(), 8 + 12);
+        assert_eq!(find(&bytes, 2), Some(&b"abc"[..]));
+        assert_eq!(find(&bytes, 3).and_then(|inner| find(inner, 1)), Some(&[7][..]));
+        for length in 0..7 {
+            assert_eq!(find(&bytes[..length], 2), None, "{length}");
+        }
+        assert_eq!(find(&[0, 0, 2, 0, 1, 1, 1, 1], 2), None, "shorter than its own head");
+    }
+
+    #[test]
+    fn loopback_has_offloads_and_unknown_interfaces_have_none() {
+        let on = offloads(1).unwrap();
+        assert!(on.iter().any(|name| name == "loopback"), "{on:?}");
+        assert!(offloads(u32::MAX).is_err());
+        assert!(ask("nobody", 1, &[]).is_err());
+    }
+}

@@ -1,0 +1,290 @@
+//! What the daemon answers: one packet of each kind to this host's own addresses.
+//!
+//! Contract: no packet leaves this host. A socket is bound to the address that it asks, which fails unless it is this
+//! host's; and should the address go away in that very moment, the first router drops the packet (a TTL of 1). What a host
+//! sends to itself passes no card, so no filter there stands between: it is the daemon that is judged.
+
+use super::{Check, Finding};
+use crate::{frame, own};
+use nix::sys::socket::{setsockopt, sockopt};
+use ntpguard_common::wire::ntp;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+/// Whether one address of a kind answers says it of the others, unless lines name them; more would be noise.
+const ADDRESSES_PER_FAMILY: usize = 2;
+/// How long all answers together may take: they come from this host.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest answer that a daemon puts into one packet is 500 bytes.
+const ROOM: usize = 2048;
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Monlist,
+    Peers,
+    Readvar,
+}
+
+const QUESTIONS: [Question; 3] = [Question::Monlist, Question::Peers, Question::Readvar];
+
+/// What came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing in time.
+    Silence,
+    /// An error of this number, no longer than the question.
+    Refused(u8),
+    /// So many bytes.
+    Told(usize),
+}
+
+/// What the daemon answered.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// By address, in the order of the questions.
+    pub(super) asked: Vec<(IpAddr, [Answer; 3])>,
+    /// How many addresses weren't asked.
+    pub(super) left_out: usize,
+    /// The release that it told over loopback: `4.2.8p15`, `ntpsec-1.2.2`.
+    pub(super) release: Option<String>,
+}
+
+/// Asks.
+pub(super) fn ask() -> io::Result<Answers> {
+    let (addresses, left_out) = choose(own::addresses().map_err(io::Error::other)?);
+    let start = Instant::now();
+    let open = |address: IpAddr| QUESTIONS.map(|question| send(address, question));
+    let sockets: Vec<_> = addresses.iter().map(|address| (*address, open(*address))).collect();
+    let on_loopback = send(Ipv4Addr::LOCALHOST.into(), Question::Readvar);
+
+    let mut asked = Vec::new();
+    for (address, sockets) in sockets {
+        let mut answers = [Answer::Silence; 3];
+        for ((socket, question), answer) in sockets.into_iter().zip(QUESTIONS).zip(&mut answers) {
+            // An address may have gone since it was listed, and nobody may be there.
+            if let Some(bytes) = socket.and_then(|socket| receive(&socket, start)).ok().flatten() {
+                *answer = question.read(&bytes);
+            }
+        }
+        asked.push((address, answers));
+    }
+    let told = on_loopback.and_then(|socket| receive(&socket, start)).ok().flatten();
+    let release = told
+        .filter(|bytes| matches!(Question::Readvar.read(bytes), Answer::Told(_)))
+        .and_then(|bytes| release(&bytes));
+    Ok(Answers { asked, left_out, release })
+}
+
+/// Those by which others may ask, and not too many of them; and how many are left.
+fn choose(own: Vec<IpAddr>) -> (Vec<IpAddr>, usize) {
+    let (v4, v6): (Vec<_>, Vec<_>) = own.into_iter().filter(is_global).partition(IpAddr::is_ipv4);
+    let all = v4.len() + v6.len();
+    let some = |addresses: Vec<IpAddr>| addresses.into_iter().take(ADDRESSES_PER_FAMILY);
+    let chosen: Vec<_> = some(v4).chain(some(v6)).collect();
+    let left_out = all - chosen.len();
+    (chosen, left_out)
+}
+
+/// Whether it is more than one link's or one host's.
+pub(super) fn is_global(address: &IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(link_local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
+}
+
+/// Puts a question.
+fn send(address: IpAddr, question: Question) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddr::new(address, 0))?;
+    match address {
+        IpAddr::V4(_) => socket.set_ttl(1)?,
+        IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6Ttl, &1)?,
+    }
+    socket.connect(SocketAddr::new(address, ntp::PORT))?;
+    socket.send(&question.packet())?;
+    Ok(socket)
+}
+
+/// What comes back in the time that is left; `None` if nothing does.
+fn receive(socket: &UdpSocket, start: Instant) -> io::Result<Option<Vec<u8>>> {
+    let patience = PATIENCE.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+    socket.set_read_timeout(Some(patience))?;
+    let mut bytes = vec![0; ROOM];
+    match socket.recv(&mut bytes) {
+        Ok(length) => {
+            bytes.truncate(length);
+            Ok(Some(bytes))
+        }
+        Err(_nobody_or_nothing) => Ok(None),
+    }
+}
+
+impl Question {
+    fn check(self) -> Check {
+        match self {
+            Self::Monlist => Check::Monlist,
+            Self::Peers => Check::Peers,
+            Self::Readvar => Check::Readvar,
+        }
+    }
+
+    /// The shortest form, as attackers send it.
+    fn packet(self) -> Vec<u8> {
+        match self {
+            Self::Monlist => frame::usual(7, Some(42)),
+            Self::Peers => frame::usual(7, Some(0)),
+            Self::Readvar => frame::usual(6, Some(2)),
+        }
+    }
+
+    /// What a packet says; one that is no answer to this question is none.
+    fn read(self, bytes: &[u8]) -> Answer {
+        let question = self.packet();
+        let [first, second, .., request, fifth] = *bytes.first_chunk::<5>().unwrap_or(&[0; 5]);
+        if self == Self::Readvar {
+            // Response, error, more, and the opcode (RFC 9327 §2).
+            return match (first & 7, second & 0x80, second & 0x1f == question[1]) {
+                (6, 0x80, true) if second & 0x40 != 0 => Answer::Refused(fifth),
+                (6, 0x80, true) => Answer::Told(bytes.len()),
+                _ => Answer::Silence,
+            };
+        }
+        // The response bit, the mode, the request; then four bits of error (ntp_request.h).
+        match (first & 0x87, request == question[3], fifth >> 4) {
+            (0x87, true, 0) => Answer::Told(bytes.len()),
+            (0x87, true, error) => Answer::Refused(error),
+            _ => Answer::Silence,
+        }
+    }
+}
+
+/// `version="ntpd ntpsec-1.2.2"`, or `version="ntpd 4.2.8p15@1.3728-o …"`.
+fn release(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let version = text.split_once("version=\"")?.1.split_once('"')?.0;
+    let release = version.strip_prefix("ntpd ")?.split([' ', '@', '+']).next()?;
+    Some(release.to_owned())
+}
+
+/// What the answers come to, a finding for each question.
+pub(super) fn judge(asked: &[(IpAddr, [Answer; 3])], left_out: usize) -> Vec<Finding> {
+    const SUBJECT: &str = "this host's addresses";
+    if asked.is_empty() {
+        return vec![Finding::ok(
+            Check::Readvar,
+            SUBJECT,
+            "there are none but loopback and link-local ones, so nobody was asked",
+        )];
+    }
+    let rest =
+        if left_out > 0 { format!("; {left_out} more addresses weren't asked") } else { String::new() };
+    let judged = QUESTIONS.iter().enumerate().map(|(at, question)| {
+        let of = |wanted: fn(&Answer) -> bool| -> Vec<String> {
+            let fit = asked.iter().filter(|(_, answers)| wanted(&answers[at]));
+            fit.map(|(address, _)| address.to_string()).collect()
+        };
+        let told = of(|answer| matches!(answer, Answer::Told(_)));
+        let refused = of(|answer| matches!(answer, Answer::Refused(_)));
+        let check = question.check();
+        if told.is_empty() {
+            let how = if refused.is_empty() {
+                "not answered".to_owned()
+            } else {
+                format!("answered with an error alone, on {}", refused.join(", "))
+            };
+            return Finding::ok(check, SUBJECT, how + &rest);
+        }
+        let longest = asked.iter().map(|(_, answers)| if let Answer::Told(bytes) = answers[at] { bytes } else { 0 }).max();
+        let (longest, sent) = (longest.unwrap_or(0), question.packet().len());
+        let message = format!("answered on {}: {longest} bytes for {sent} in the first packet{rest}", told.join(", "));
+        let fix = "noquery on the lines `restrict default` of ntp.conf (`ntpguard check` names them), or `ntpguard run`";
+        match question {
+            Question::Monlist => Finding::failure(check, SUBJECT, message).fix(fix),
+            Question::Peers | Question::Readvar => Finding::warning(check, SUBJECT, message).fix(fix),
+        }
+    });
+    judged.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_answers_to_the_question_are_answers() {
+        let monlist = |bytes: &[u8]| Question::Monlist.read(bytes);
+        assert_eq!(monlist(&[0xd7, 0, 3, 42, 0, 6, 0, 72]), Answer::Told(8));
+        assert_eq!(monlist(&[0x97, 0, 3, 42, 0x40, 0, 0, 0]), Answer::Refused(4));
+        for none in [&[0xd7, 0, 3, 0, 0, 0, 0, 0][..], &[0x17, 0, 3, 42, 0, 0, 0, 0], &[0xd7], &[]] {
+            assert_eq!(monlist(none), Answer::Silence, "{none:?}");
+        }
+        let readvar = |bytes: &[u8]| Question::Readvar.read(bytes);
+        assert_eq!(readvar(&[0x16, 0x82, 0, 1, 0, 0]), Answer::Told(6));
+        assert_eq!(readvar(&[0x16, 0xc2, 0, 1, 2, 0]), Answer::Refused(2));
+        assert_eq!(readvar(&[0x16, 0x02, 0, 1, 0, 0]), Answer::Silence, "the question itself");
+        assert_eq!(readvar(&[0x16, 0x81, 0, 1, 0, 0]), Answer::Silence, "another opcode");
+    }
+
+    #[test]
+    fn a_few_global_addresses_are_asked() {
+        let own = [
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "169.254.0.1",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.3",
+            "2001:db8::1",
+        ];
+        let (chosen, left_out) = choose(own.map(address).to_vec());
+        assert_eq!(chosen, ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(address));
+        assert_eq!(left_out, 1);
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_never_asked() {
+        // TEST-NET-3 is nobody's: binding to it fails before anything is sent.
+        let error = send(address("203.0.113.1"), Question::Readvar).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn releases() {
+        let told = |text: &str| release(format!("\u{16}\0\0\0{text}").as_bytes());
+        assert_eq!(told("version=\"ntpd ntpsec-1.2.2\", stratum=5").as_deref(), Some("ntpsec-1.2.2"));
+        assert_eq!(told("version=\"ntpd 4.2.8p15@1.3728-o Wed\"").as_deref(), Some("4.2.8p15"));
+        assert_eq!(told("version=\"ntpd"), None);
+    }
+
+    #[test]
+    fn monlist_is_a_failure_and_silence_is_fine() {
+        use Answer::{Refused, Silence, Told};
+        let asked = [
+            (address("192.0.2.1"), [Told(440), Refused(3), Silence]),
+            (address("2001:db8::1"), [Silence; 3]),
+        ];
+        let findings = judge(&asked, 2);
+        let statuses: Vec<_> = findings.iter().map(|finding| finding.status).collect();
+        assert_eq!(statuses, [Status::Failure, Status::Ok, Status::Ok]);
+        assert_eq!(
+            findings[0].message,
+            "answered on 192.0.2.1: 440 bytes for 8 in the first packet; 2 more addresses weren't asked"
+        );
+        assert!(findings[1].message.starts_with("answered with an error alone, on 192.0.2.1"));
+        assert_eq!(
+            judge(&[(address("192.0.2.1"), [Silence, Silence, Told(400)])], 0)[2].status,
+            Status::Warning
+        );
+    }
+}
