@@ -107,7 +107,7 @@ fn a_daemon_that_tells_nobody() {
     home.attach().unwrap();
     let visit = Visit::pay(&lab.server, &[&home.places()[0]]);
     let (status, owner) = visit.of("owner");
-    assert!(status == "ok" && owner.starts_with("ntpguard guards it (ntpguard, program "), "{owner}");
+    assert!(status == "ok" && owner.starts_with("ntpguard's (ntpguard, program "), "{owner}");
     assert_eq!((visit.of("mode"), visit.code), (("ok", "native, as it is now"), 0));
     // The daemon is asked over loopback, so the guard counts nothing of it.
     assert_eq!(home.status().unwrap()["dropped"], 0);
@@ -223,6 +223,16 @@ fn somebody_elses_program_is_named() {
     );
     assert_eq!((visit.of("mode").0, visit.code), ("failure", 2));
     assert_eq!(lab.attached().unwrap(), [id], "nothing was changed");
+
+    // Behind it, at tc's ingress.
+    let conf = format!("restrict default noquery\n{LOCAL}");
+    let home = Home::new(&lab.server, &conf).unwrap();
+    let said = home.run(&format!("{} --hook tc", home.attaching())).unwrap();
+    let visit = Visit::pay(&lab.server, &[&home.places()[0], "--interface", INTERFACE]);
+    let owner = format!("stranger, program {id}; ntpguard stands behind it, at tc's ingress");
+    assert_eq!(visit.of("owner"), ("ok", owner.as_str()), "{said}");
+    assert!(visit.of("tc").1.starts_with("at its ingress, behind XDP: ntpguard ("), "{:#}", visit.report);
+    assert!(visit.of("mode").1.starts_with("at tc's ingress (program "), "{:#}", visit.report);
 }
 
 #[test]
@@ -240,7 +250,10 @@ fn interfaces_as_they_come() {
     let port = look("port0");
     assert!(port.of("mtu").1.starts_with("9000: a frame may be in several buffers"), "{:#}", port.report);
     let (status, place) = port.of("place");
-    assert!(status == "warning" && place.starts_with("is a port of the bridge br0"), "{place}");
+    assert!(status == "warning" && place.starts_with("port0 belongs to the bridge br0"), "{place}");
+    let both = Visit::pay(&lab.server, &["--interface", "port0", "--interface", "br0"]);
+    let overlap = both.all("place").into_iter().find(|found| found["subject"] == "port0, br0").unwrap();
+    assert_eq!((&overlap["status"], both.code), (&"failure".into(), 2), "{overlap}");
     let bridge = look("br0");
     assert_eq!(bridge.of("driver").0, "warning");
     assert_eq!(bridge.of("mode"), ("warning", "generic: the driver has no native XDP"));
@@ -276,6 +289,7 @@ fn without_rights_it_says_what_it_cant_see() {
     );
     assert_eq!(visit.all("port")[0]["fix"], "sudo ntpguard doctor");
     assert_eq!(visit.of("readvar").0, "ok", "anyone may ask");
+    assert!(visit.of("daemon").1.starts_with("ntpsec-1."), "by what the daemon itself says");
     assert_eq!(visit.of("driver").0, "ok");
 }
 

@@ -57,6 +57,11 @@ impl Pins {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// Those below a folder where interfaces are held, or were; nothing is made.
+    pub fn find(root: &Path) -> Option<Self> {
+        root.join(LINKS).is_dir().then(|| Self { root: root.to_owned() })
+    }
+
     /// The folder of the maps that are in force, if there is a whole one of this version.
     ///
     /// # Errors
@@ -139,11 +144,6 @@ impl Pins {
         let folder = self.root.join(LINKS);
         let files = if folder.exists() { list(&folder)? } else { Vec::new() };
         Ok(files.iter().filter_map(|file| file.file_name()?.to_str()?.parse().ok()).collect())
-    }
-
-    /// Whether a hold on an interface is pinned below a folder, which is only looked at.
-    pub fn is_held(root: &Path, index: u32) -> bool {
-        root.join(LINKS).join(index.to_string()).exists()
     }
 
     /// Gives up an interface. The filter goes with the last hold on it.

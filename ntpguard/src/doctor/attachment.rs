@@ -3,43 +3,13 @@
 use super::{
     Check, Finding, Status,
     card::{self, Card},
-    netlink::Features,
+    native::{Native, driver, fits, mtu, offloads, queues},
 };
-use crate::bpf::owner;
+use crate::{
+    bpf::{How, owner},
+    interface,
+};
 use std::path::Path;
-
-/// The longest packet that fits into a page of 4,096 bytes beside XDP's headroom (256), the buffer's own end (320), an
-/// Ethernet header and two VLAN tags (22). Drivers that give programs one buffer refuse longer ones.
-const ONE_BUFFER: u32 = 3498;
-
-/// Drivers with native XDP in Linux 6.1, for kernels that don't tell (before 6.3): those with XDP_SETUP_PROG, by their
-/// names in /sys. One that isn't here may have it all the same.
-const NATIVE: [&str; 22] = [
-    "bnxt_en",
-    "ena",
-    "fsl_dpaa2_eth",
-    "fsl_enetc",
-    "hv_netvsc",
-    "i40e",
-    "ice",
-    "igb",
-    "igc",
-    "ixgbe",
-    "ixgbevf",
-    "mana",
-    "mlx4_core",
-    "mlx5_core",
-    "mvneta",
-    "mvpp2",
-    "nfp",
-    "qede",
-    "sfc",
-    "thunder-nicvf",
-    "vif",
-    "virtio_net",
-];
-/// Kinds of virtual interfaces that have it there.
-const NATIVE_KINDS: [&str; 3] = ["bond", "tun", "veth"];
 
 /// Looks at the interfaces named, or those that are worth guarding.
 pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Finding> {
@@ -72,11 +42,16 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Fin
             )]
         }
     };
-    names.iter().flat_map(one).collect()
+    let mut findings: Vec<_> = names.iter().flat_map(one).collect();
+    let interfaces: Vec<_> = cards.iter().map(|card| card.interface.clone()).collect();
+    if let Some(overlap) = interface::overlap(&interfaces, names) {
+        findings.push(Finding::failure(Check::Place, names.join(", "), overlap));
+    }
+    findings
 }
 
 fn judge(card: &Card, cpus: Option<u32>) -> Vec<Finding> {
-    let frames = interface(card);
+    let frames = frames(card);
     if frames.status == Status::Failure {
         return vec![frames];
     }
@@ -84,6 +59,7 @@ fn judge(card: &Card, cpus: Option<u32>) -> Vec<Finding> {
     let mut findings = vec![frames, driver(card, native)];
     findings.extend(place(card));
     findings.push(program(card));
+    findings.extend(tc(card));
     findings.push(mtu(card));
     let minded: Vec<_> = offloads(card).into_iter().chain(queues(card, cpus)).collect();
     let doubtful = minded.iter().any(|finding| finding.status != Status::Ok);
@@ -92,7 +68,7 @@ fn judge(card: &Card, cpus: Option<u32>) -> Vec<Finding> {
     findings
 }
 
-fn interface(card: &Card) -> Finding {
+fn frames(card: &Card) -> Finding {
     let name = &card.interface.name;
     let refused = |message: &str| {
         Finding::failure(Check::Interface, name, message)
@@ -119,102 +95,29 @@ fn interface(card: &Card) -> Finding {
     }
 }
 
-/// Whether the driver has native XDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Native {
-    /// The kernel says so, either way.
-    Told(bool),
-    /// It is in the list.
-    Listed,
-    /// Nobody says.
-    Unknown,
-}
-
-impl Native {
-    fn of(card: &Card) -> Self {
-        if let Some(features) = card.features {
-            return Self::Told(features.has(Features::BASIC));
-        }
-        let named =
-            |names: &[&str], name: &Option<String>| name.as_deref().is_some_and(|name| names.contains(&name));
-        if named(&NATIVE, &card.driver) || named(&NATIVE_KINDS, &card.interface.kind) {
-            return Self::Listed;
-        }
-        Self::Unknown
-    }
-}
-
-fn driver(card: &Card, native: Native) -> Finding {
-    let name = &card.interface.name;
-    let driver = card
-        .driver
-        .as_ref()
-        .or(card.interface.kind.as_ref())
-        .map_or("its driver, whose name isn't seen here,", String::as_str);
-    match native {
-        Native::Told(true) => {
-            Finding::ok(Check::Driver, name, format!("{driver} has native XDP, as the kernel tells"))
-        }
-        Native::Told(false) => {
-            let message = format!(
-                "{driver} has no native XDP as it is set up, as the kernel tells: generic XDP works, at a multiple of the cost"
-            );
-            Finding::warning(Check::Driver, name, message)
-                .fix("another card, or another type of virtual one, if floods are to be met")
-        }
-        Native::Listed => {
-            Finding::ok(Check::Driver, name, format!("{driver} is in the list of drivers with native XDP"))
-        }
-        Native::Unknown => {
-            let message = format!(
-                "can't tell whether {driver} has native XDP: this kernel doesn't say, and it isn't in ntpguard's list"
-            );
-            Finding::warning(Check::Driver, name, message)
-                .fix(format!("ntpguard attach --interface {name} tells, and `ntpguard detach` ends it"))
-        }
-    }
-}
-
-/// Where another interface is better guarded.
+/// Where another interface may be better guarded.
 fn place(card: &Card) -> Option<Finding> {
-    let name = &card.interface.name;
-    if let Some(parent) = &card.parent {
-        let message = format!("is a VLAN on {parent}, where native XDP is: the filter reads VLAN tags");
-        return Some(
-            Finding::warning(Check::Place, name, message)
-                .fix(format!("guard {parent} instead: --interface {parent}")),
-        );
-    }
-    let (master, kind) = card.master.as_ref()?;
-    Some(match kind.as_str() {
-        "bond" | "team" => {
-            let message =
-                format!("is a member of {master} ({kind}): packets come in by its other members, too");
-            Finding::warning(Check::Place, name, message)
-                .fix(format!("guard {master} instead: --interface {master}"))
-        }
-        "bridge" => {
-            let message = format!(
-                "is a port of the bridge {master}: NTP that is only bridged to others is judged, too"
-            );
-            Finding::warning(Check::Place, name, message)
-                .fix(format!("guard {master} instead, if others are behind it: --interface {master}"))
-        }
-        _ => Finding::ok(Check::Place, name, format!("is part of {master}")),
-    })
+    let (advice, other) = card.place.as_ref()?;
+    let fix = format!("name the other one, if that is meant: --interface {other}");
+    Some(Finding::warning(Check::Place, &card.interface.name, advice).fix(fix))
 }
 
+/// Whose XDP program is on it.
 fn program(card: &Card) -> Finding {
     let name = &card.interface.name;
     let Some(xdp) = card.interface.xdp else {
         return Finding::ok(Check::Owner, name, "no XDP program is on it");
     };
     let id = xdp.program;
-    let called = card.program.as_deref().unwrap_or("a program whose name isn't seen here");
-    if card.pinned {
-        return Finding::ok(Check::Owner, name, format!("ntpguard guards it ({called}, program {id})"));
+    let called = card.program.as_deref().unwrap_or("one whose name isn't seen here");
+    if card.is_guarded_by_xdp() {
+        return Finding::ok(Check::Owner, name, format!("ntpguard's ({called}, program {id})"));
     }
-    if card.program.as_deref().is_some_and(owner::is_ours) {
+    if matches!(card.guarded, Some((How::Tcx, _))) {
+        let message = format!("{called}, program {id}; ntpguard stands behind it, at tc's ingress");
+        return Finding::ok(Check::Owner, name, message);
+    }
+    if is_ours(card) {
         let message = format!(
             "a program named {called} ({id}) is on it that isn't pinned here: `run --ephemeral`, or another --pin-path"
         );
@@ -223,83 +126,37 @@ fn program(card: &Card) -> Finding {
     }
     let message = format!("another XDP program is on it: {called}, program {id}; only one can be");
     Finding::failure(Check::Owner, name, message).fix(format!(
-        "stop its owner (bpftool prog show id {id}; bpftool net), or ip link set dev {name} xdp off"
+        "stop its owner (bpftool prog show id {id}; ip link set dev {name} xdp off), or stand behind it with --hook tc (Linux 6.6)"
     ))
 }
 
-/// Whether native XDP takes frames this long.
-fn fits(card: &Card) -> Option<bool> {
-    if card.interface.mtu <= ONE_BUFFER {
-        return Some(true);
-    }
-    card.features.map(|features| features.has(Features::SEVERAL_BUFFERS))
+fn is_ours(card: &Card) -> bool {
+    card.program.as_deref().is_some_and(owner::is_ours)
 }
 
-fn mtu(card: &Card) -> Finding {
-    let (name, mtu) = (&card.interface.name, card.interface.mtu);
-    let fix = format!("ip link set dev {name} mtu 1500");
-    match fits(card) {
-        Some(true) if mtu <= ONE_BUFFER => Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer")),
-        Some(true) => Finding::ok(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, which the driver and the filter can")),
-        Some(false) => Finding::warning(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, which this driver's native XDP can't")).fix(fix),
-        None => Finding::warning(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, and this kernel doesn't tell whether the driver's native XDP can do that")).fix(fix),
-    }
-}
-
-fn offloads(card: &Card) -> Option<Finding> {
-    let name = &card.interface.name;
-    // Who can't be asked is no worse for it: drivers that mind say so when they attach.
-    card.offloads.as_ref()?;
-    let on: Vec<_> = ["rx-lro", "rx-gro-hw"].into_iter().filter(|offload| card.offloads(offload)).collect();
-    if on.is_empty() {
-        return Some(Finding::ok(Check::Offloads, name, "the card merges no packets"));
-    }
-    let message = format!(
-        "the card merges packets ({}): some drivers refuse native XDP then, or turn it off themselves",
-        on.join(", ")
-    );
-    let settings: Vec<_> = on.iter().map(|offload| format!("{offload} off")).collect();
-    Some(
-        Finding::warning(Check::Offloads, name, message)
-            .fix(format!("ethtool -K {name} {}", settings.join(" "))),
-    )
-}
-
-/// Of hardware; others send in their own ways.
-fn queues(card: &Card, cpus: Option<u32>) -> Option<Finding> {
-    let name = &card.interface.name;
-    card.driver.as_ref()?;
-    let (queues, cpus) = (card.queues?, cpus?);
-    let (now, most) = (queues.now, queues.most);
-    if now >= cpus {
-        return Some(Finding::ok(Check::Queues, name, format!("{now} to send by, for {cpus} CPUs")));
-    }
-    let message = format!(
-        "{now} to send by, for {cpus} CPUs: where drivers want one a CPU, kisses are slower, or native XDP is refused"
-    );
-    let finding = Finding::warning(Check::Queues, name, message);
-    Some(if most > now {
-        let kind = if queues.combined { "combined" } else { "tx" };
-        finding.fix(format!("ethtool -L {name} {kind} {}", most.min(cpus)))
-    } else {
-        finding.fix("--kod daemon, so that none is sent; the card has no more queues")
-    })
+/// Who else is at tc's ingress: before 6.6, and for those who may not look, nobody tells.
+fn tc(card: &Card) -> Option<Finding> {
+    let programs: Vec<_> = card.at_tc.as_ref()?.iter().map(|(name, id)| format!("{name} ({id})")).collect();
+    let message = match &programs[..] {
+        [] => "no tcx program is at its ingress".to_owned(),
+        programs => format!("at its ingress, behind XDP: {}", programs.join(", ")),
+    };
+    Some(Finding::ok(Check::Tc, &card.interface.name, message))
 }
 
 /// What comes of all that; `doubtful` if there was something that some drivers mind.
 fn mode(card: &Card, native: Native, doubtful: bool) -> Finding {
     let name = &card.interface.name;
+    if let Some((How::Tcx, program)) = card.guarded {
+        return Finding::ok(Check::Mode, name, format!("at tc's ingress (program {program}), as it is now"));
+    }
     if let Some(xdp) = card.interface.xdp {
-        let mode = if xdp.native { "native" } else { "generic" };
-        if card.pinned {
+        if card.is_guarded_by_xdp() || is_ours(card) {
+            let mode = if xdp.native { "native" } else { "generic" };
             return Finding::ok(Check::Mode, name, format!("{mode}, as it is now"));
         }
-        return Finding::failure(
-            Check::Mode,
-            name,
-            format!("refused: another program ({}) holds it", xdp.program),
-        )
-        .fix("see `owner`");
+        let message = format!("refused: another program ({}) is on it", xdp.program);
+        return Finding::failure(Check::Mode, name, message).fix("see `owner`");
     }
     match (native, fits(card)) {
         (Native::Told(false), _) => {
@@ -322,40 +179,15 @@ fn mode(card: &Card, native: Native, doubtful: bool) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        doctor::netlink::Queues,
-        interface::{Interface, Xdp},
+        doctor::{
+            native::tests::{card, with},
+            netlink::Features,
+        },
+        interface::Xdp,
     };
-
-    const ALL: Features = Features(Features::BASIC | Features::SEVERAL_BUFFERS);
-
-    /// A card as it should be.
-    fn card() -> Card {
-        Card {
-            interface: Interface {
-                index: 2,
-                name: "eth0".to_owned(),
-                ethernet: true,
-                mtu: 1500,
-                ..Interface::default()
-            },
-            up: true,
-            global: true,
-            driver: Some("ixgbe".to_owned()),
-            features: Some(ALL),
-            offloads: Some(vec!["rx-gro".to_owned()]),
-            queues: Some(Queues { now: 4, most: 8, combined: true }),
-            ..Card::default()
-        }
-    }
 
     fn found(card: &Card, check: Check) -> Finding {
         judge(card, Some(4)).into_iter().find(|finding| finding.check == check).unwrap()
-    }
-
-    fn with(change: impl FnOnce(&mut Card)) -> Card {
-        let mut card = card();
-        change(&mut card);
-        card
     }
 
     #[test]
@@ -392,59 +224,40 @@ mod tests {
     }
 
     #[test]
-    fn jumbo_frames() {
-        let status = |features| {
-            found(&with(|card| (card.features, card.interface.mtu) = (features, 9000)), Check::Mtu).status
-        };
-        assert_eq!(status(Some(ALL)), Status::Ok);
-        assert_eq!(status(Some(Features(Features::BASIC))), Status::Warning);
-        assert_eq!(status(None), Status::Warning);
-        assert_eq!(found(&with(|card| card.interface.mtu = ONE_BUFFER), Check::Mtu).status, Status::Ok);
-    }
-
-    #[test]
     fn parts_of_others() {
-        let vlan = found(&with(|card| card.parent = Some("eth1".to_owned())), Check::Place);
-        assert!(vlan.fix.unwrap().ends_with("--interface eth1"));
-        for (kind, status) in [("bond", Status::Warning), ("bridge", Status::Warning), ("vrf", Status::Ok)] {
-            let part = with(|card| card.master = Some(("m0".to_owned(), kind.to_owned())));
-            assert_eq!(found(&part, Check::Place).status, status, "{kind}");
-        }
+        let advice = "eth0 belongs to the bond bond0".to_owned();
+        let part = found(&with(|card| card.place = Some((advice, "bond0".to_owned()))), Check::Place);
+        assert_eq!(part.status, Status::Warning);
+        assert!(part.fix.unwrap().ends_with("--interface bond0"));
     }
 
     #[test]
     fn programs() {
-        let on = |name: Option<&str>, pinned| {
+        let on = |name: Option<&str>, guarded| {
             let card = with(|card| {
                 card.interface.xdp = Some(Xdp { program: 31, native: true });
                 card.program = name.map(str::to_owned);
-                card.pinned = pinned;
+                card.guarded = guarded;
             });
             (found(&card, Check::Owner), found(&card, Check::Mode).status)
         };
-        let (owner, mode) = on(Some("xdp_drop"), false);
+        let (owner, mode) = on(Some("xdp_drop"), None);
         assert_eq!((owner.status, mode), (Status::Failure, Status::Failure));
         assert!(owner.message.contains("xdp_drop, program 31"), "{owner:?}");
-        assert_eq!(on(None, false).0.status, Status::Failure);
-        assert_eq!(on(Some("ntpguard"), false).0.status, Status::Warning);
-        let (owner, mode) = on(Some("ntpguard"), true);
+        assert_eq!(on(None, None).0.status, Status::Failure);
+        let (owner, mode) = on(Some("ntpguard"), None);
+        assert_eq!((owner.status, mode), (Status::Warning, Status::Ok));
+        let (owner, mode) = on(Some("ntpguard"), Some((How::Native, 31)));
         assert_eq!((owner.status, mode), (Status::Ok, Status::Ok));
+        let (owner, mode) = on(Some("xdp_drop"), Some((How::Tcx, 32)));
+        assert_eq!((owner.status, mode), (Status::Ok, Status::Ok), "guarded behind it");
     }
 
     #[test]
-    fn offloads_and_queues() {
-        let lro = found(
-            &with(|card| card.offloads = Some(vec!["rx-lro".to_owned(), "rx-gro-hw".to_owned()])),
-            Check::Offloads,
-        );
-        assert_eq!(lro.fix.as_deref(), Some("ethtool -K eth0 rx-lro off rx-gro-hw off"));
-        let fix = |queues: Queues| found(&with(|card| card.queues = Some(queues)), Check::Queues).fix;
-        assert_eq!(
-            fix(Queues { now: 2, most: 8, combined: true }).as_deref(),
-            Some("ethtool -L eth0 combined 4")
-        );
-        assert_eq!(fix(Queues { now: 1, most: 2, combined: false }).as_deref(), Some("ethtool -L eth0 tx 2"));
-        assert!(fix(Queues { now: 1, most: 1, combined: true }).unwrap().starts_with("--kod daemon"));
-        assert_eq!(fix(Queues { now: 4, most: 4, combined: true }), None);
+    fn others_at_tc() {
+        assert_eq!(tc(&card()), None, "nobody tells");
+        let some = with(|card| card.at_tc = Some(vec![("cil_from_netdev".to_owned(), 5)]));
+        assert_eq!(found(&some, Check::Tc).message, "at its ingress, behind XDP: cil_from_netdev (5)");
+        assert_eq!(found(&with(|card| card.at_tc = Some(vec![])), Check::Tc).status, Status::Ok);
     }
 }

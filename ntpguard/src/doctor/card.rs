@@ -5,7 +5,7 @@ use super::{
     probe::is_global,
 };
 use crate::{
-    bpf::{Pins, owner},
+    bpf::{How, Pins, look, owner},
     interface::{self, Interface},
 };
 use anyhow::Result;
@@ -29,19 +29,20 @@ pub(super) struct Card {
     /// The names of those that are on.
     pub(super) offloads: Option<Vec<String>>,
     pub(super) queues: Option<Queues>,
-    /// The name and kind of the interface that it is part of, as far as it has a kind.
-    pub(super) master: Option<(String, String)>,
-    /// Of a VLAN, the interface below it.
-    pub(super) parent: Option<String>,
+    /// What there is to know about its place among others, and which other one is meant.
+    pub(super) place: Option<(String, String)>,
     /// The name of its XDP program.
     pub(super) program: Option<String>,
-    /// That program is pinned where this ntpguard has its own.
-    pub(super) pinned: bool,
+    /// Names and ids of the programs at its tc ingress.
+    pub(super) at_tc: Option<Vec<(String, u32)>>,
+    /// How it is guarded by what is pinned, and the program's id.
+    pub(super) guarded: Option<(How, u32)>,
 }
 
 /// All interfaces, with what is known about them.
 pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
     let interfaces = interface::all()?;
+    let pins = Pins::find(pin_path);
     let (mut up, mut global) = (HashSet::new(), HashSet::new());
     for address in getifaddrs()? {
         if address.flags.contains(InterfaceFlags::IFF_UP) {
@@ -61,12 +62,11 @@ pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
         features: netlink::features(interface.index).ok(),
         offloads: netlink::offloads(interface.index).ok(),
         queues: netlink::queues(interface.index).ok(),
-        master: of(&interfaces, interface.master)
-            .map(|master| (master.name.clone(), master.kind.clone().unwrap_or_default())),
-        parent: of(&interfaces, interface.lower.filter(|_| is_vlan(interface)))
-            .map(|parent| parent.name.clone()),
+        place: interface::advice(&interfaces, interface)
+            .map(|advice| (advice, other(&interfaces, interface))),
         program: interface.xdp.and_then(|xdp| owner::name(xdp.program)),
-        pinned: Pins::is_held(pin_path, interface.index),
+        at_tc: owner::at_tc(&interface.name),
+        guarded: pins.as_ref().and_then(|pins| look(pins, interface).ok().flatten()),
         interface: interface.clone(),
     });
     Ok(cards.collect())
@@ -78,19 +78,22 @@ impl Card {
         self.interface.ethernet && (self.up && self.global || self.driver.is_some())
     }
 
+    /// Whether the XDP program on it is pinned where this ntpguard has its own.
+    pub(super) fn is_guarded_by_xdp(&self) -> bool {
+        matches!((self.guarded, self.interface.xdp), (Some((_, program)), Some(xdp)) if program == xdp.program)
+    }
+
     /// Whether an offload is on.
     pub(super) fn offloads(&self, name: &str) -> bool {
         self.offloads.iter().flatten().any(|on| on == name)
     }
 }
 
-/// Whether it is a VLAN; of other kinds, what is below may be in another network namespace (veth).
-fn is_vlan(interface: &Interface) -> bool {
-    interface.kind.as_deref() == Some("vlan")
-}
-
-fn of(interfaces: &[Interface], index: Option<u32>) -> Option<&Interface> {
-    interfaces.iter().find(|interface| Some(interface.index) == index)
+/// The name of the one that it belongs to, or lies on.
+fn other(interfaces: &[Interface], interface: &Interface) -> String {
+    let index = interface.master.or(interface.lower);
+    let other = interfaces.iter().find(|other| Some(other.index) == index);
+    other.map(|other| other.name.clone()).unwrap_or_default()
 }
 
 /// The driver of hardware.
@@ -155,6 +158,6 @@ mod tests {
     fn this_host_has_loopback_and_it_isnt_worth_it() {
         let cards = all(Path::new("/"), Path::new("/nonexistent")).unwrap();
         let lo = cards.iter().find(|card| card.interface.name == "lo").unwrap();
-        assert!(!lo.is_worth_it() && !lo.pinned, "{lo:?}");
+        assert!(!lo.is_worth_it() && lo.guarded.is_none(), "{lo:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Of whom findings about the port are.
 const PORT: &str = "UDP port 123";
 /// What packages call the services of the daemons that ntpguard knows.
-const SERVICES: [&str; 4] = ["ntpsec", "ntp", "ntpd", "ntpsec-ntpd"];
+const SERVICES: [&str; 3] = ["ntpsec", "ntp", "ntpd"];
 
 /// Looks at this host's own sockets whatever the root: a question can only be put to a daemon that is there.
 pub(super) fn examine(root: &Path) -> Vec<Finding> {
@@ -29,6 +29,9 @@ pub(super) fn examine(root: &Path) -> Vec<Finding> {
         Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
     };
     let mut findings = port(&sockets, &holders);
+    if let (Some(release), []) = (&release, &holders.all[..]) {
+        findings.push(version(PORT, release));
+    }
     for holder in &holders.all {
         findings.extend(about(root, holder, release.as_deref()));
     }
@@ -78,7 +81,7 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
 
 fn about(root: &Path, holder: &Holder, answered: Option<&str>) -> Vec<Finding> {
     let subject = format!("process {}", holder.pid);
-    let Some(release) = &holder.release else {
+    let Some(release) = holder.release.as_deref() else {
         let message = format!(
             "{} is no ntpd that ntpguard knows, and may read another file than ntp.conf",
             holder.name
@@ -87,7 +90,7 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>) -> Vec<Finding> {
         return vec![Finding::warning(Check::Daemon, subject, message).fix(fix)];
     };
     // NTPsec's binary doesn't have its number beside its name, but it tells those who may ask.
-    let release = answered.filter(|text| text.starts_with(release.as_str())).unwrap_or(release);
+    let release = answered.filter(|text| text.starts_with(release)).unwrap_or(release);
     let names = match &holder.service {
         Some(service) => vec![service.clone()],
         None => SERVICES.map(str::to_owned).to_vec(),

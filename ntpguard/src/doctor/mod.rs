@@ -9,6 +9,7 @@ mod card;
 mod daemon;
 mod holder;
 mod kernel;
+mod native;
 mod netlink;
 mod probe;
 mod rights;
@@ -71,18 +72,19 @@ checks! {
     Kernel    "kernel"    "The kernel's release. A failure before 6.1.";
     Btf       "btf"       "Whether the kernel describes its types (BTF). A warning if it doesn't.";
     Jit       "jit"       "Whether BPF programs are compiled, or interpreted. A warning if they are interpreted.";
-    Tcx       "tcx"       "Whether tc programs can have links (6.6 and later).";
+    Tcx       "tcx"       "Whether tc programs can have links, which `--hook tc` needs (Linux 6.6 and later).";
     Lockdown  "lockdown"  "Whether kernel lockdown keeps BPF programs from what they need. A warning at `confidentiality`.";
     Rights    "rights"    "Whether this process has the capabilities that `ntpguard run` and `attach` need. A warning if not.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
     Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by a list of drivers.";
-    Place     "place"     "Whether it is part of another interface: a bond's member, a VLAN, a bridge's port. A warning if another one is better guarded.";
-    Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one.";
+    Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a warning, since the other may be the one to guard. A failure if both are named.";
+    Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one, and `--hook tc` stands behind it.";
+    Tc        "tc"        "Which programs are at its tc ingress, by tcx: they see what XDP passes. For those who may look, on Linux 6.6 and later.";
     Mtu       "mtu"       "Whether frames fit into one buffer, or the driver gives XDP programs several. A warning if neither.";
     Offloads  "offloads"  "Whether the card or the driver merges packets before XDP sees them (LRO, GRO_HW), which some drivers don't combine with native XDP. A warning if so.";
     Queues    "queues"    "Whether each CPU can have a queue of its own to send kisses by (XDP_TX). A warning if not.";
-    Mode      "mode"      "What `--xdp-mode auto` will come to, by all of this: native, generic, or refused.";
+    Mode      "mode"      "How it is guarded, or what `--hook xdp` and `--xdp-mode auto` will come to, by all of this: native, generic, or refused.";
 }
 
 /// The table of checks, as docs/doctor.md has it.

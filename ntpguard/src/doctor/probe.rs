@@ -17,7 +17,7 @@ use std::{
 /// Whether one address of a kind answers says it of the others, unless lines name them; more would be noise.
 const ADDRESSES_PER_FAMILY: usize = 2;
 /// How long all answers together may take: they come from this host.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer that a daemon puts into one packet is 500 bytes.
 const ROOM: usize = 2048;
 
