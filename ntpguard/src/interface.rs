@@ -1,13 +1,19 @@
 //! The network interfaces, as the kernel shows them (rtnetlink(7)).
 
 use anyhow::{Context as _, Result, anyhow};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::path::Path;
+
+/// include/uapi/linux/if_link.h.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// One interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,18 @@ pub struct Xdp {
 }
 
 impl Interface {
+    /// Takes off an XDP program that was attached by netlink (`ip link set … xdp off`).
+    ///
+    /// # Errors
+    /// The kernel refuses: EBUSY if the program was attached by a BPF link.
+    pub(crate) fn take_xdp_off(&self, native: bool) -> Result<()> {
+        let mode = if native { XDP_FLAGS_DRV_MODE } else { XDP_FLAGS_SKB_MODE };
+        let mut link = LinkMessage::default();
+        link.header.index = self.index;
+        link.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode)]));
+        exchange(NLM_F_ACK, RouteNetlinkMessage::SetLink(link)).map(drop)
+    }
+
     /// It lies on another one, whose number is [`Interface::lower`]. Others have such a number too: of a veth it is the
     /// other end.
     fn is_upper(&self) -> bool {
@@ -136,16 +154,21 @@ pub fn all() -> Result<Vec<Interface>> {
 }
 
 fn ask() -> Result<Vec<Interface>> {
+    let links = exchange(NLM_F_DUMP, RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+    Ok(links.into_iter().map(Interface::from).collect())
+}
+
+/// Sends a message, and receives all that the kernel answers to it.
+fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_DUMP | NLM_F_REQUEST;
-    let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let mut question = NetlinkMessage::new(header, NetlinkPayload::from(question));
-    question.finalize();
-    let mut bytes = vec![0; question.buffer_len()];
-    question.serialize(&mut bytes);
+    header.flags = flags | NLM_F_REQUEST;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
 
     let mut all = Vec::new();
@@ -155,8 +178,10 @@ fn ask() -> Result<Vec<Interface>> {
         while !rest.is_empty() {
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
             match message.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => all.push(link.into()),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => all.push(link),
                 NetlinkPayload::Done(_) => return Ok(all),
+                // Without a code it is an acknowledgement.
+                NetlinkPayload::Error(ErrorMessage { code: None, .. }) => return Ok(all),
                 NetlinkPayload::Error(error) => return Err(error.to_io().into()),
                 _ => (),
             }

@@ -14,7 +14,12 @@ use crate::{
     writer::tell,
 };
 use anyhow::anyhow;
-use std::{collections::HashSet, net::IpAddr, path::absolute};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    path::absolute,
+    time::{Duration, Instant},
+};
 
 /// All of it.
 pub struct Service {
@@ -124,6 +129,9 @@ impl Service {
     /// # Errors
     /// As [`Guard::attach`].
     pub fn attach_to(&mut self, name: &str) -> anyhow::Result<Attached> {
+        if self.state.options.replace {
+            self.guard.evict(name)?;
+        }
         let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
         let all = interface::all()?;
         let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
@@ -157,8 +165,9 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::start`].
-    pub fn reload(&mut self) -> Result<Change, Fault> {
-        let attempt = self.read();
+    pub fn reload(&mut self) -> Result<(Change, Duration), Fault> {
+        let start = Instant::now();
+        let attempt = self.read().map(|change| (change, start.elapsed()));
         self.state.attempts += 1;
         if let Err(fault) = &attempt {
             self.state.fail(fault.to_string());

@@ -14,4 +14,5 @@ pub mod load;
 pub mod netns;
 pub mod ntpd;
 pub mod random;
+pub mod stranger;
 pub mod train;

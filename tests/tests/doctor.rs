@@ -1,14 +1,12 @@
 //! `ntpguard doctor` on hosts that the tests make: what it finds, and whether it says so.
 
-use ntpguard::{
-    bpf::Object,
-    doctor::{Check, table},
-};
+use ntpguard::doctor::{Check, table};
 use ntpguard_tests::{
     guard::binary,
     home::Home,
     netns::{INTERFACE, Lab, Netns},
     ntpd::Ntpd,
+    stranger,
 };
 use serde_json::Value;
 use std::{
@@ -201,17 +199,7 @@ fn nobody_holds_the_port_and_nothing_is_mounted() {
 #[test]
 fn somebody_elses_program_is_named() {
     let lab = Lab::new().unwrap();
-    // A program that passes everything, under another name of the same length.
-    let mut object = Object::Floor.bytes().to_vec();
-    // In the symbols, and in BTF.
-    while let Some(at) = object.windows(10).position(|window| window == b"\0ntpguard\0") {
-        object[at + 1..at + 9].copy_from_slice(b"stranger");
-    }
-    let files = tempfile::tempdir().unwrap();
-    let path = files.path().join("stranger.o");
-    fs::write(&path, object).unwrap();
-    lab.server.run(&format!("ip link set dev {INTERFACE} xdp obj {} sec xdp.frags", path.display())).unwrap();
-    let id = lab.attached().unwrap()[0];
+    let id = stranger::settle(&lab).unwrap();
     let visit = Visit::pay(&lab.server, &["--interface", INTERFACE]);
     let (status, owner) = visit.of("owner");
     assert_eq!(

@@ -4,9 +4,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ntpguard_tests::{
     client::{Wire, flood},
+    fixture::path,
     frame::{Frame, SERVER_V4 as SERVER, payload},
+    guard::Guarding,
     home::Home,
     netns::{INTERFACE, Lab},
+    stranger,
 };
 use std::{
     fs::{self, File},
@@ -49,6 +52,31 @@ fn no_place_for_pins() {
     fs::remove_dir_all(&bpffs).unwrap();
     fails(&home, &attaching, "mount a BPF file system (`mount -t bpf bpf ");
     assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn somebody_elses_program_is_replaced_on_request_alone() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let id = stranger::settle(&lab).unwrap();
+    fails(&home, &home.attaching(), &format!("another XDP program holds {INTERFACE} (`stranger`, id {id})"));
+    assert_eq!(lab.attached().unwrap(), [id]);
+    let said = home.run(&format!("{} --replace", home.attaching())).unwrap();
+    assert!(said.contains(&format!("took the XDP program `stranger`, id {id} off {INTERFACE}")), "{said}");
+    let ours = lab.attached().unwrap();
+    assert!(ours.len() == 1 && ours != [id], "{ours:?}");
+    // Our own isn't taken off, but taken over.
+    let said = home.run(&format!("{} --replace", home.attaching())).unwrap();
+    assert!(!said.contains("took the XDP program"), "{said}");
+    home.run("detach --all").unwrap();
+
+    // One that a process holds by a link can't be taken from it.
+    let path = path("pool.conf");
+    let other = Guarding::start(&lab.server, &path, &[]).unwrap();
+    let ours = lab.attached().unwrap();
+    fails(&home, &format!("{} --replace", home.attaching()), "its owner holds it by a link");
+    assert_eq!(lab.attached().unwrap(), ours);
+    drop(other);
 }
 
 #[test]

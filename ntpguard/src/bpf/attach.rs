@@ -1,6 +1,10 @@
 //! Attaching to XDP, and the words for what can go wrong.
 
-use super::hook::{How, New, errno};
+use super::{
+    hook::{How, New, errno},
+    owner,
+};
+use crate::interface;
 use anyhow::{Context as _, Result};
 use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink, xdp::XdpLinkId};
 use nix::errno::Errno;
@@ -69,8 +73,7 @@ fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     let advice = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
             format!(
-                "; see `ip link show dev {interface}` and `bpftool net`, and stop its owner, or stand behind it with \
-                 `--hook tc`"
+                "; stop its owner (see `bpftool net`), take it off with --replace, or stand behind it with `--hook tc`"
             )
         }
         Some(Errno::EPERM | Errno::EACCES) => "; run as root, or with CAP_NET_ADMIN".to_owned(),
@@ -88,7 +91,9 @@ fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
 fn cause(error: &ProgramError, interface: &str) -> String {
     match errno(error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
-            format!("another XDP program holds {interface}, and only one can")
+            let holder = interface::find(interface).ok().and_then(|interface| interface.xdp);
+            let which = holder.map(|xdp| format!(" ({})", owner::shown(xdp.program))).unwrap_or_default();
+            format!("another XDP program holds {interface}{which}, and only one can")
         }
         Some(Errno::EOPNOTSUPP) => format!("the driver of {interface} has no native XDP"),
         Some(Errno::EPERM | Errno::EACCES) => format!("not allowed to attach to {interface}"),

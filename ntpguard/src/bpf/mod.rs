@@ -93,6 +93,19 @@ impl Guard {
         Ok(attached)
     }
 
+    /// Takes an XDP program of somebody else off an interface, and says whose.
+    ///
+    /// # Errors
+    /// Only its owner can.
+    pub fn evict(&self, interface: &str) -> Result<()> {
+        let interface = interface::find(interface)?;
+        let ours = self.pins.as_ref().map(|pins| hold::look(pins, &interface)).transpose()?.flatten();
+        match interface.xdp {
+            Some(xdp) if ours.is_none() => owner::evict(&interface, xdp),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives up interfaces again.
     pub fn release<'a>(&mut self, interfaces: impl Iterator<Item = &'a String>) {
         let Some(pins) = &self.pins else { return };

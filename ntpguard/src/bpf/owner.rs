@@ -1,6 +1,11 @@
 //! Whose programs an interface has, as far as their names tell.
 
 use super::load::PROGRAM;
+use crate::{
+    interface::{Interface, Xdp},
+    writer::tell,
+};
+use anyhow::{Context as _, Result};
 use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 
 /// The name of the program of an id; `None` if it is gone, or this user may not look.
@@ -21,4 +26,25 @@ pub fn at_tc(interface: &str) -> Option<Vec<(String, u32)>> {
 /// Whether a program of that name is ntpguard's.
 pub fn is_ours(name: &str) -> bool {
     name == PROGRAM
+}
+
+/// A program in words, by its id.
+pub(super) fn shown(id: u32) -> String {
+    name(id).map_or_else(|| format!("id {id}"), |name| format!("`{name}`, id {id}"))
+}
+
+/// Takes somebody's XDP program off an interface.
+///
+/// # Errors
+/// It is held by a BPF link, which its owner alone can let go.
+pub(super) fn evict(interface: &Interface, xdp: Xdp) -> Result<()> {
+    let (name, program) = (&interface.name, shown(xdp.program));
+    interface.take_xdp_off(xdp.native).with_context(|| {
+        format!(
+            "can't take the XDP program {program} off {name}: its owner holds it by a link; stop that (see `bpftool \
+             link`), or stand behind it with `--hook tc`"
+        )
+    })?;
+    tell(format_args!("took the XDP program {program} off {name}"));
+    Ok(())
 }

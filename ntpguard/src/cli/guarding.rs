@@ -31,6 +31,11 @@ pub struct Guarding {
     #[arg(long, value_enum, default_value_t)]
     pub xdp_mode: Mode,
 
+    /// Take an XDP program of somebody else off the interface.
+    #[arg(long)]
+    #[serde(default)]
+    pub replace: bool,
+
     /// What is dropped beyond the daemon's reading.
     #[command(flatten)]
     pub hardened: Hardened,
@@ -56,7 +61,9 @@ impl Guarding {
     /// Which of these options contradict each other.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let tc = self.hook == Hook::Tc;
-        if tc && self.xdp_mode != Mode::Auto {
+        if tc && self.replace {
+            Some("--hook tc stands beside other programs: there is nothing to --replace")
+        } else if tc && self.xdp_mode != Mode::Auto {
             Some("--xdp-mode is XDP's, and with --hook tc there is none")
         } else if tc && self.limiting.kod == Kod::Xdp {
             Some("--hook tc can't send kisses: leave --kod to the daemon")

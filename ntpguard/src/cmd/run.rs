@@ -135,7 +135,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
 /// Reads the file again; whatever is wrong with it, guarding goes on.
 fn reload(service: &mut Service, trace: bool) -> Result<(), Fault> {
     match service.reload() {
-        Ok(change) => tell(format_args!("{change}")),
+        Ok((change, took)) => tell(format_args!("{change}, in {} ms", took.as_millis())),
         Err(fault) => tell(format_args!("the old policy stays: {fault}")),
     }
     if trace {
