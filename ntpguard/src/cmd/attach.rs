@@ -22,5 +22,7 @@ pub fn run(options: &Attach) -> Result<(), Fault> {
     for (interface, attached) in service.attach(None)? {
         export.attached(&interface, &attached);
     }
+    // Whoever doesn't read it can ask `ntpguard status`.
+    export.finish();
     Ok(())
 }

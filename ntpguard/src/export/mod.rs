@@ -86,9 +86,14 @@ impl Exporter {
             Format::Text => text::totals(tick, ruling, stays),
             Format::Json => json::counters("totals", tick, ruling),
         });
-        if !self.writer.flush() {
+        if !self.finish() {
             tell(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
         }
+    }
+
+    /// Waits until everything is written; whether it was.
+    pub fn finish(self) -> bool {
+        self.writer.flush()
     }
 }
 
