@@ -76,7 +76,10 @@ fn a_daemon_that_tells_everyone() {
     let (status, config) = visit.of("config");
     // The lab's file is a descriptor of this process.
     let conf = format!("/proc/{}/fd/", std::process::id());
-    assert!(status == "warning" && config.starts_with(&conf) && config.contains("(-c)"), "{config}");
+    assert!(
+        status == "warning" && config.starts_with(&conf) && config.contains("(-c on its command line)"),
+        "{config}"
+    );
     assert_eq!(visit.of("readvar").0, "warning");
     let answered = visit.of("readvar").1;
     assert!(answered.starts_with("answered on 192.0.2.1, 2001:db8::1: "), "{answered}");

@@ -6,7 +6,7 @@ use super::{
     probe::{self, Answers},
 };
 use crate::reading;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Of whom findings about the port are.
 const PORT: &str = "UDP port 123";
@@ -132,41 +132,28 @@ fn answers_monlist(release: &str) -> bool {
 /// Which file, and whether ntpguard would read it, too.
 fn config(root: &Path, holder: &Holder) -> Finding {
     let subject = format!("process {}", holder.pid);
-    let ours = reading::DEFAULT_CONFIGS
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| root.join(path.strip_prefix("/").unwrap_or(path)).exists());
-    let Some(path) = &holder.config else {
-        return match ours {
-            Some(path) => {
-                Finding::ok(Check::Config, subject, format!("{} (no -c on its command line)", path.display()))
-            }
-            None => {
-                let message = format!(
-                    "no -c on its command line, and there is none of {}: what is built in holds",
-                    reading::DEFAULT_CONFIGS.join(", ")
-                );
-                Finding::warning(Check::Config, subject, message)
-                    .fix("name its file with --config, if it has one")
-            }
-        };
+    let (path, how) = match (&holder.config, &holder.built_in) {
+        (Some(path), _) => (path, "-c on its command line"),
+        (None, Some(path)) => (path, "built in, no -c on its command line"),
+        (None, None) => {
+            let message = "can't tell: no -c on its command line, and none seen in its program";
+            return Finding::warning(Check::Config, subject, message)
+                .fix("name its file with --config, if it has one");
+        }
     };
-    let shown = path.display();
+    let defaults = reading::DEFAULT_CONFIGS.iter().map(Path::new);
+    let ours = defaults.into_iter().find(|path| root.join(path.strip_prefix("/").unwrap_or(path)).exists());
+    let shown = format!("{} ({how})", path.display());
     match holder::sees(root, holder.pid, path) {
         Err(error) => Finding::unknown(Check::Config, subject, &error),
-        Ok(false) => {
-            Finding::warning(Check::Config, subject, format!("{shown} (-c), which isn't there any more"))
-                .fix("restart the daemon with a file that is there")
+        Ok(false) => Finding::warning(Check::Config, subject, format!("{shown}, which isn't there"))
+            .fix("put it there, and restart the daemon"),
+        Ok(true) if ours == Some(path) => Finding::ok(Check::Config, subject, shown),
+        Ok(true) => {
+            let message = format!("{shown}, which ntpguard doesn't read by itself");
+            Finding::warning(Check::Config, subject, message)
+                .fix(format!("ntpguard run --config {}", path.display()))
         }
-        Ok(true) if ours.as_ref() == Some(path) => {
-            Finding::ok(Check::Config, subject, format!("{shown} (-c)"))
-        }
-        Ok(true) => Finding::warning(
-            Check::Config,
-            subject,
-            format!("{shown} (-c), which ntpguard doesn't read by itself"),
-        )
-        .fix(format!("ntpguard run --config {shown}")),
     }
 }
 
@@ -176,7 +163,7 @@ mod tests {
     use crate::doctor::{Status, holder::tests::process};
     use std::fs;
 
-    const OLD: &[u8] = b"\x7fELF ntpd 4.2.6p5@1.2349-o\0";
+    const OLD: &[u8] = b"\x7fELF\0ntpd 4.2.6p5@1.2349-o\0/etc/ntp.conf\0";
 
     fn said(root: &Path, answered: Option<&str>) -> Vec<(Status, String)> {
         let sockets = holder::sockets(root).unwrap();
@@ -195,12 +182,12 @@ mod tests {
             "{found:?}"
         );
         assert_eq!(found[1], (Status::Warning, "4.2.6p5: vulnerable to monlist (CVE-2013-5211)".to_owned()));
-        assert!(found[2].1.contains("there is none of /etc/ntpsec/ntp.conf, /etc/ntp.conf"), "{found:?}");
+        assert_eq!(found[2].1, "/etc/ntp.conf (built in, no -c on its command line), which isn't there");
         fs::create_dir_all(root.path().join("etc")).unwrap();
         fs::write(root.path().join("etc/ntp.conf"), "").unwrap();
         assert_eq!(
             said(root.path(), None)[2],
-            (Status::Ok, "/etc/ntp.conf (no -c on its command line)".to_owned())
+            (Status::Ok, "/etc/ntp.conf (built in, no -c on its command line)".to_owned())
         );
     }
 
@@ -210,12 +197,15 @@ mod tests {
         process(root.path(), 77, "ntpd", "ntpd -c /run/ntp.conf", b"ntpd ntpsec-%s\0");
         let found = said(root.path(), Some("ntpsec-1.2.2"));
         assert_eq!(found[1], (Status::Ok, "ntpsec-1.2.2".to_owned()));
-        assert!(found[2].1.contains("isn't there any more"), "{found:?}");
+        assert!(found[2].1.ends_with("which isn't there"), "{found:?}");
         fs::create_dir_all(root.path().join("run")).unwrap();
         fs::write(root.path().join("run/ntp.conf"), "").unwrap();
         assert_eq!(
             said(root.path(), None)[2],
-            (Status::Warning, "/run/ntp.conf (-c), which ntpguard doesn't read by itself".to_owned())
+            (
+                Status::Warning,
+                "/run/ntp.conf (-c on its command line), which ntpguard doesn't read by itself".to_owned()
+            )
         );
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Holder {
     pub(super) release: Option<String>,
     /// The ntp.conf on its command line, as it sees it.
     pub(super) config: Option<PathBuf>,
+    /// The one that its program has built in, if none is named.
+    pub(super) built_in: Option<PathBuf>,
     /// The systemd service that it belongs to.
     pub(super) service: Option<String>,
 }
@@ -102,10 +104,9 @@ pub(super) fn holders(root: &Path, sockets: &[Socket]) -> io::Result<Holders> {
 fn holds(process: &Path, sockets: &[Socket]) -> io::Result<bool> {
     let links = fs::read_dir(process.join("fd"))?.flatten();
     let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
-    let inodes = targets.filter_map(|target| {
+    let mut inodes = targets.filter_map(|target| {
         target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
     });
-    let mut inodes = inodes;
     Ok(inodes.any(|inode| sockets.iter().any(|socket| socket.inode == inode)))
 }
 
@@ -124,7 +125,8 @@ fn holder(pid: u32, process: &Path) -> Holder {
         pid,
         name,
         program: fs::read_link(process.join("exe")).ok(),
-        release: ntpd.and_then(|bytes| detect::release(&bytes)),
+        release: ntpd.as_deref().and_then(detect::release),
+        built_in: ntpd.as_deref().and_then(built_in),
         config: arguments.get(1..).and_then(config).map(|path| folder.join(path)),
         service: service(&text("cgroup")),
     }
@@ -170,6 +172,14 @@ fn config(arguments: &[OsString]) -> Option<PathBuf> {
             value.filter(|value| !value.is_empty()).map(|value| OsStr::from_bytes(value).into()).or(found);
     }
     found
+}
+
+/// The first string in a program that is the absolute path of an ntp.conf.
+fn built_in(program: &[u8]) -> Option<PathBuf> {
+    let strings = program.split(|&b| b == 0).filter(|string| string.ends_with(b"/ntp.conf"));
+    // What isn't a string ends up before one.
+    let paths = strings.filter(|string| string.starts_with(b"/") && string.iter().all(u8::is_ascii_graphic));
+    paths.map(|path| OsStr::from_bytes(path).into()).next()
 }
 
 /// The last part of its control group that is a service (cgroups(7)).
@@ -261,6 +271,17 @@ pub(super) mod tests {
         for line in ["-g", "-p -c", "-fc", "-c", "--config", "c /a", "-"] {
             assert_eq!(words(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn the_file_in_the_program() {
+        let found = |bytes: &[u8]| built_in(bytes);
+        assert_eq!(found(b"\x7fELF\0/etc/ntpsec/ntp.conf\01.2.2\0"), Some("/etc/ntpsec/ntp.conf".into()));
+        assert_eq!(
+            found(b"\0see /etc/ntp.conf\0/usr/local/etc/ntp.conf\0"),
+            Some("/usr/local/etc/ntp.conf".into())
+        );
+        assert_eq!(found(b"\0ntp.conf\0/etc/ntp.conf.d\0"), None);
     }
 
     #[test]

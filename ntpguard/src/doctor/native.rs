@@ -8,32 +8,10 @@ const ONE_BUFFER: u32 = 3498;
 
 /// Drivers with native XDP in Linux 6.1, for kernels that don't tell (before 6.3): those with XDP_SETUP_PROG, by their
 /// names in /sys. One that isn't here may have it all the same.
-const NATIVE: [&str; 22] = [
-    "bnxt_en",
-    "ena",
-    "fsl_dpaa2_eth",
-    "fsl_enetc",
-    "hv_netvsc",
-    "i40e",
-    "ice",
-    "igb",
-    "igc",
-    "ixgbe",
-    "ixgbevf",
-    "mana",
-    "mlx4_core",
-    "mlx5_core",
-    "mvneta",
-    "mvpp2",
-    "nfp",
-    "qede",
-    "sfc",
-    "thunder-nicvf",
-    "vif",
-    "virtio_net",
-];
+const NATIVE: &str = "bnxt_en ena fsl_dpaa2_eth fsl_enetc hv_netvsc i40e ice igb igc ixgbe ixgbevf mana mlx4_core mlx5_core \
+                      mvneta mvpp2 nfp nicvf qede sfc vif virtio_net";
 /// Kinds of virtual interfaces that have it there.
-const NATIVE_KINDS: [&str; 3] = ["bond", "tun", "veth"];
+const NATIVE_KINDS: &str = "bond tun veth";
 
 /// Whether the driver has native XDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +29,10 @@ impl Native {
         if let Some(features) = card.features {
             return Self::Told(features.has(Features::BASIC));
         }
-        let named =
-            |names: &[&str], name: &Option<String>| name.as_deref().is_some_and(|name| names.contains(&name));
-        if named(&NATIVE, &card.driver) || named(&NATIVE_KINDS, &card.interface.kind) {
+        let named = |names: &str, name: &Option<String>| {
+            names.split(' ').any(|listed| name.as_deref() == Some(listed))
+        };
+        if named(NATIVE, &card.driver) || named(NATIVE_KINDS, &card.interface.kind) {
             return Self::Listed;
         }
         Self::Unknown
@@ -101,13 +80,18 @@ pub(super) fn fits(card: &Card) -> Option<bool> {
 
 pub(super) fn mtu(card: &Card) -> Finding {
     let (name, mtu) = (&card.interface.name, card.interface.mtu);
-    let fix = format!("ip link set dev {name} mtu 1500");
-    match fits(card) {
-        Some(true) if mtu <= ONE_BUFFER => Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer")),
-        Some(true) => Finding::ok(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, which the driver and the filter can")),
-        Some(false) => Finding::warning(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, which this driver's native XDP can't")).fix(fix),
-        None => Finding::warning(Check::Mtu, name, format!("{mtu}: a frame may be in several buffers, and this kernel doesn't tell whether the driver's native XDP can do that")).fix(fix),
+    if mtu <= ONE_BUFFER {
+        return Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer"));
     }
+    let several = |words: &str| format!("{mtu}: a frame may be in several buffers, {words}");
+    let words = match fits(card) {
+        Some(true) => {
+            return Finding::ok(Check::Mtu, name, several("which the driver and the filter can"));
+        }
+        Some(false) => "which this driver's native XDP can't",
+        None => "and this kernel doesn't tell whether the driver's native XDP can do that",
+    };
+    Finding::warning(Check::Mtu, name, several(words)).fix(format!("ip link set dev {name} mtu 1500"))
 }
 
 pub(super) fn offloads(card: &Card) -> Option<Finding> {
