@@ -126,7 +126,7 @@ fn program(card: &Card) -> Finding {
     }
     let message = format!("another XDP program is on it: {called}, program {id}; only one can be");
     Finding::failure(Check::Owner, name, message).fix(format!(
-        "stop its owner (bpftool prog show id {id}; ip link set dev {name} xdp off), or stand behind it with --hook tc (Linux 6.6)"
+        "stop its owner (bpftool prog show id {id}), take it off with --replace, or stand behind it with --hook tc (Linux 6.6)"
     ))
 }
 

@@ -89,10 +89,11 @@ impl Card {
     }
 }
 
-/// The name of the one that it belongs to, or lies on.
+/// The name of the one that it belongs to, if that gets what its members take in; else of the one that it lies on.
 fn other(interfaces: &[Interface], interface: &Interface) -> String {
-    let index = interface.master.or(interface.lower);
-    let other = interfaces.iter().find(|other| Some(other.index) == index);
+    let of = |index: Option<u32>| interfaces.iter().find(|other| Some(other.index) == index);
+    let gathers = |master: &&Interface| matches!(master.kind.as_deref(), Some("bond" | "bridge" | "team"));
+    let other = of(interface.master).filter(gathers).or_else(|| of(interface.lower));
     other.map(|other| other.name.clone()).unwrap_or_default()
 }
 

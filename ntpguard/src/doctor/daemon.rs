@@ -13,7 +13,7 @@ const PORT: &str = "UDP port 123";
 /// What packages call the services of the daemons that ntpguard knows.
 const SERVICES: [&str; 3] = ["ntpsec", "ntp", "ntpd"];
 
-/// Looks at this host's own sockets whatever the root: a question can only be put to a daemon that is there.
+/// Reads below the root; but whatever that is, questions go to the daemon of this host.
 pub(super) fn examine(root: &Path) -> Vec<Finding> {
     let sockets = match holder::sockets(root) {
         Ok(sockets) => sockets,

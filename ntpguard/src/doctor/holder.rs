@@ -276,7 +276,7 @@ pub(super) mod tests {
     #[test]
     fn the_file_in_the_program() {
         let found = |bytes: &[u8]| built_in(bytes);
-        assert_eq!(found(b"\x7fELF\0/etc/ntpsec/ntp.conf\01.2.2\0"), Some("/etc/ntpsec/ntp.conf".into()));
+        assert_eq!(found(b"\x7fELF\0/etc/ntpsec/ntp.conf\0v1.2.2\0"), Some("/etc/ntpsec/ntp.conf".into()));
         assert_eq!(
             found(b"\0see /etc/ntp.conf\0/usr/local/etc/ntp.conf\0"),
             Some("/usr/local/etc/ntp.conf".into())
