@@ -99,7 +99,15 @@ impl<'a> Home<'a> {
     /// # Errors
     /// It isn't attached.
     pub fn attach(&self) -> Result<String> {
-        let output = self.output(&self.attaching())?;
+        self.attach_with("")
+    }
+
+    /// As [`Home::attach`], with more options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach_with(&self, options: &str) -> Result<String> {
+        let output = self.output(&format!("{} {options}", self.attaching()))?;
         let said =
             [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         if !output.status.success() {

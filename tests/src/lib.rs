@@ -3,6 +3,7 @@
 //! Contract: everything that is started here ends with the test that started it, whatever ends the test.
 //! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
 
+pub mod agreement;
 pub mod client;
 pub mod dns;
 pub mod fixture;
@@ -10,6 +11,7 @@ pub mod frame;
 pub mod golden;
 pub mod guard;
 pub mod home;
+pub mod judged;
 pub mod load;
 pub mod netns;
 pub mod ntpd;

@@ -1,147 +1,17 @@
 //! Random and mutated frames: host and kernel agree on action and counter, and both survive.
 
-use ntpguard::{
-    bpf::{Guard, Object, Size},
-    compile::{Hardening, Image},
-    limits::Clock,
-    model::Model,
-    policy::Policy,
-};
-use ntpguard_common::{Action, Decision, Verdict, decide, sources::Set};
-use ntpguard_tests::{
-    fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
-    golden::cases,
-    random::Random,
-};
+use ntpguard::bpf::Object;
+use ntpguard_tests::agreement::{Agreement, agreement};
 
 const FRAMES: usize = 100_000;
-const SOURCES: u32 = 64;
-/// A test run refuses frames without a whole Ethernet header.
-const SHORTEST: usize = 14;
 
 #[test]
 fn host_and_kernel_agree_on_100_000_frames() {
-    let seeds: Vec<Vec<u8>> = cases().into_iter().map(|case| case.frame).collect();
-    let mut random = Random::new(0x6e74_7067_7561_7264);
-    let policies: Vec<_> = FIXTURES
-        .iter()
-        .flat_map(|fixture| DIALECTS.map(|dialect| (fixture, dialect)))
-        .flat_map(|(fixture, dialect)| {
-            [Hardening::ALL, Hardening::NONE].map(|hardening| (fixture, dialect, hardening))
-        })
-        .map(|(fixture, dialect, hardening)| {
-            compile(fixture.map(path).as_deref(), dialect, hardening).unwrap()
-        })
-        .collect();
-    let (mut differing, mut judged, mut dropped, mut kisses) = (0, 0, 0, 0);
-    // So few places that sources have to go for others.
-    let mut guard = Guard::load(Object::Filter, Size::new(SOURCES)).unwrap();
-    let table = guard.maps.sources().unwrap();
-    for (number, compiled) in policies.iter().enumerate() {
-        let Compiled { image, policy, .. } = compiled;
-        guard.install(image).unwrap();
-        guard.maps.forget().unwrap();
-        let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.maps.seed());
-        let frames = FRAMES / policies.len() + usize::from(number < FRAMES % policies.len());
-        for _ in 0..frames {
-            let frame = frame(&mut random, &seeds, policy);
-            let before = guard.maps.counters(true).unwrap();
-            let run = guard.test_run(&frame, 1, None).unwrap();
-            let action = run.action;
-            let counted = guard.maps.counters(true).unwrap().since(&before);
-            if let Some(time) = judged_at(&frame, image, &model, table.values()) {
-                model.set(time);
-            }
-            let host = model.judge(image, &frame);
-            let kernel: Vec<_> =
-                (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
-            let expected = match host {
-                Decision::Judged(Verdict { reason, .. }) => vec![reason.index()],
-                Decision::NotNtp | Decision::Truncated => vec![],
-            };
-            judged += expected.len();
-            dropped += usize::from(host.action() == Action::Drop);
-            if let Decision::Judged(verdict) = host
-                && action == Action::Transmit
-            {
-                assert_eq!(model.kiss(&frame, verdict).as_ref(), Some(&run.frame));
-                kisses += 1;
-            }
-            let agree = kernel.iter().map(|(index, _)| *index).eq(expected.iter().copied())
-                && action == host.action()
-                && kernel.iter().all(|(_, counter)| counter.packets == 1 && bytes_fit(counter.bytes, &frame));
-            if !agree {
-                differing += 1;
-                let head = &frame[..frame.len().min(120)];
-                eprintln!("host {host:?}, kernel {action:?} {kernel:?}, {} bytes: {head:02x?}", frame.len());
-            }
-        }
-    }
+    let Agreement { judged, dropped, kisses, differing, .. } = agreement(Object::Filter, FRAMES);
     println!(
         "{FRAMES} frames: {judged} to port 123, {dropped} dropped, {kisses} kissed; host and kernel differ on {differing}"
     );
     assert_eq!(differing, 0);
     // Had the mutations lost the way to port 123, agreement would be worth nothing.
     assert!(judged > FRAMES / 4 && dropped > FRAMES / 8 && kisses > 10);
-}
-
-/// When the kernel judged a frame: its source's account tells, if it has one.
-fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
-    let Decision::Judged(Verdict { datagram: Some(datagram), .. }) = decide(frame, image) else {
-        return None;
-    };
-    let key = model.key(&datagram.source);
-    let set = &table[Set::number(key, table.len() as u32) as usize];
-    set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
-}
-
-/// Frames over a page come in several buffers, and what follows the IP packet there isn't counted.
-fn bytes_fit(bytes: u64, frame: &[u8]) -> bool {
-    const FIRST_BUFFER: u64 = 3000;
-    let length = frame.len() as u64;
-    bytes == length || (FIRST_BUFFER..length).contains(&bytes)
-}
-
-/// Mostly golden frames with a few bytes changed, a new source, or another length; some pure noise.
-fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
-    if random.below(20) == 0 {
-        return (0..SHORTEST + random.below(200)).map(|_| random.next() as u8).collect();
-    }
-    let mut frame = seeds[random.below(seeds.len())].clone();
-    // Headers are what counts: keep the changes there, and the frames short enough to be quick.
-    let head = frame.len().min(120);
-    for _ in 0..random.below(4) {
-        frame[random.below(head)] = random.next() as u8;
-    }
-    if random.below(4) == 0 {
-        source_near_a_rule(random, &mut frame, policy);
-    }
-    match random.below(12) {
-        0 => frame.truncate(SHORTEST + random.below(head - SHORTEST + 1)),
-        1 => frame.extend((0..random.below(64)).map(|_| random.next() as u8)),
-        _ => (),
-    }
-    frame
-}
-
-/// Puts the first, the last or an address in between of one of the policy's networks where an untagged frame has
-/// its source.
-fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
-    use std::net::IpAddr::{V4, V6};
-    let entry = &policy.entries[random.below(policy.entries.len())];
-    let address = match entry.net.prefix() {
-        Some(prefix) if random.below(2) == 0 => prefix.broadcast(),
-        _ => entry.net.address(),
-    };
-    match (address, &frame[12..14]) {
-        (V4(address), [0x08, 0x00]) if frame.len() >= 34 => {
-            frame[26..30].copy_from_slice(&address.octets());
-            frame[29] ^= random.below(3) as u8;
-        }
-        (V6(address), [0x86, 0xdd]) if frame.len() >= 54 => {
-            frame[22..38].copy_from_slice(&address.octets());
-            frame[37] ^= random.below(3) as u8;
-        }
-        _ => (),
-    }
 }

@@ -2,7 +2,7 @@
 
 use ntpguard::{
     bpf::{Guard, Object, Size},
-    compile::{Hardening, Image},
+    compile::Hardening,
     dialect::Dialect,
 };
 use ntpguard_common::{
@@ -13,12 +13,9 @@ use ntpguard_common::{
 use ntpguard_tests::{
     fixture::{Compiled, compile, path},
     frame::{Frame, payload},
-    golden::{Expect, Golden, cases},
+    golden::{Expect, cases},
+    judged::{Judged, through},
 };
-use std::collections::BTreeMap;
-
-/// The first kernel that lets a test run choose the length of the first buffer.
-const CHOOSES_LINEAR: (u32, u32) = (6, 18);
 
 #[test]
 fn the_host_does_what_the_golden_packets_say() {
@@ -40,62 +37,9 @@ fn the_host_does_what_the_golden_packets_say() {
 
 #[test]
 fn the_kernel_does_what_the_golden_packets_say() {
-    let mut run = 0;
-    let mut guards = BTreeMap::new();
-    for case in cases() {
-        if case.linear.is_some() && kernel() < CHOOSES_LINEAR {
-            println!("not on this kernel: {}", case.name);
-            continue;
-        }
-        let (guard, image) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
-            let Compiled { image, .. } =
-                compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
-            let mut guard = Guard::load(Object::Filter, Size::new(1)).unwrap();
-            guard.install(&image).unwrap();
-            (guard, image)
-        });
-        judge(guard, &case, image);
-        run += 1;
-    }
-    println!("{run} golden packets on Linux {:?}", kernel());
+    let Judged { run, left_out } = through(Object::Filter);
+    println!("{run} golden packets; not on this kernel: {left_out:?}");
     assert!(run > 100);
-}
-
-fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
-    // Many cases share a source.
-    guard.maps.forget().unwrap();
-    let before = guard.maps.counters(true).unwrap();
-    let result = guard
-        .test_run(&case.frame, 1, case.linear)
-        .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
-    let counted = guard.maps.counters(true).unwrap().since(&before);
-    let moved: Vec<_> = (0..).zip(&counted.reasons).filter(|(_, counter)| counter.packets > 0).collect();
-    let (action, reason) = match case.expect {
-        Expect::Untouched => (Action::Pass, None),
-        Expect::Counted(reason, _) => (reason.action(), Some(reason)),
-    };
-    assert_eq!(result.action, action, "{}", case.name);
-    assert_eq!(moved.len(), usize::from(reason.is_some()), "{}: {moved:?}", case.name);
-    if let Some(reason) = reason {
-        let (index, counter) = moved[0];
-        assert_eq!(
-            (index, counter.packets, counter.bytes),
-            (reason.index(), 1, case.frame.len() as u64),
-            "{}",
-            case.name
-        );
-    }
-    let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
-    let hits: Vec<_> = causes.zip(&counted.hits).filter(|(_, hits)| hits.packets > 0).collect();
-    let line = hits.first().and_then(|(line, _)| *line);
-    let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
-    assert_eq!(line.map(|line| line.place.span.line), wanted, "{}", case.name);
-}
-
-fn kernel() -> (u32, u32) {
-    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
-    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 /// Policies come into force one after the other, each in the slot that the one before isn't in.

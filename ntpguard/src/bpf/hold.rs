@@ -4,7 +4,7 @@ use super::{
     attach::Mode,
     hook::{Filter, Hook, How, New},
     pins::Pins,
-    tc,
+    tc::at_tc,
 };
 use crate::interface::{self, Interface};
 use anyhow::{Context as _, Result, bail};
@@ -96,7 +96,7 @@ pub fn look(pins: &Pins, interface: &Interface) -> Result<Option<(How, u32)>> {
         Some(Hook::Xdp) => {
             interface.xdp.filter(|xdp| xdp.program == program).map(|xdp| (native(xdp.native), program))
         }
-        Some(Hook::Tc) => tc::is_attached(program, &interface.name)?.then_some((How::Tcx, program)),
+        Some(Hook::Tc) => at_tc(&interface.name)?.contains(&program).then_some((How::Tcx, program)),
         None => None,
     })
 }

@@ -29,6 +29,7 @@ pub use maps::Maps;
 pub use pins::{Pins, Place};
 pub use running::Running;
 pub use table::Table;
+pub use tc::at_tc;
 pub use test_run::TestRun;
 
 use crate::{compile::Image, interface};

@@ -21,11 +21,14 @@ pub(super) fn attach(program: &mut SchedClassifier, interface: &str) -> Result<N
     Ok(New { how: How::Tcx, fallback: None, link })
 }
 
-/// Whether a program is attached to an interface.
-pub(super) fn is_attached(program: u32, interface: &str) -> Result<bool> {
-    let (_, attached) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
+/// The programs at tc's ingress of an interface that links hold there, by their ids and in their order.
+///
+/// # Errors
+/// The kernel doesn't tell, or there is no such interface.
+pub fn at_tc(interface: &str) -> Result<Vec<u32>> {
+    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
         .with_context(|| format!("the kernel doesn't tell what is attached to {interface} (tcx)"))?;
-    Ok(attached.iter().any(|attached| attached.id() == program))
+    Ok(programs.iter().map(|program| program.id()).collect())
 }
 
 /// What is wrong, and what to do about it.

@@ -1,0 +1,175 @@
+//! Random and mutated frames through the host's function and through a program in the kernel.
+
+use crate::{
+    fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
+    golden::cases,
+    judged::is_runnable,
+    random::Random,
+};
+use ntpguard::{
+    bpf::{Guard, Object, Size},
+    compile::{Hardening, Image},
+    limits::Clock,
+    model::Model,
+    policy::Policy,
+};
+use ntpguard_common::{Action, Decision, Reason, Verdict, decide, sources::Set};
+
+/// So few places that sources have to go for others.
+const SOURCES: u32 = 64;
+/// A test run refuses frames without a whole Ethernet header.
+const SHORTEST: usize = 14;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Agreement {
+    /// Frames to port 123.
+    pub judged: usize,
+    /// Of these, dropped.
+    pub dropped: usize,
+    /// Of these, answered.
+    pub kisses: usize,
+    /// Frames that no test run takes.
+    pub left_out: usize,
+    /// Frames that came to something else in the kernel than on the host.
+    pub differing: usize,
+}
+
+/// Compares on so many frames, and tells of those that differ.
+///
+/// # Panics
+/// No right to load a program.
+pub fn agreement(object: Object, frames: usize) -> Agreement {
+    let seeds: Vec<Vec<u8>> = cases().into_iter().map(|case| case.frame).collect();
+    let mut random = Random::new(0x6e74_7067_7561_7264);
+    let policies: Vec<_> = FIXTURES
+        .iter()
+        .flat_map(|fixture| DIALECTS.map(|dialect| (fixture, dialect)))
+        .flat_map(|(fixture, dialect)| {
+            [Hardening::ALL, Hardening::NONE].map(|hardening| (fixture, dialect, hardening))
+        })
+        .map(|(fixture, dialect, hardening)| {
+            compile(fixture.map(path).as_deref(), dialect, hardening).unwrap()
+        })
+        .collect();
+    let mut guard = Guard::load(object, Size::new(SOURCES)).unwrap();
+    let table = guard.maps.sources().unwrap();
+    let mut found = Agreement::default();
+    for (number, compiled) in policies.iter().enumerate() {
+        let Compiled { image, policy, .. } = compiled;
+        guard.install(image).unwrap();
+        guard.maps.forget().unwrap();
+        let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.maps.seed());
+        let share = frames / policies.len() + usize::from(number < frames % policies.len());
+        let mut before = guard.maps.counters(true).unwrap();
+        for _ in 0..share {
+            let frame = frame(&mut random, &seeds, policy);
+            if !is_runnable(object, &frame, None) {
+                found.left_out += 1;
+                continue;
+            }
+            let run = guard.test_run(&frame, 1, None).unwrap();
+            let now = guard.maps.counters(true).unwrap();
+            let counted = now.since(&before);
+            before = now;
+            if let Some(time) = judged_at(&frame, image, &model, table.values()) {
+                model.set(time);
+            }
+            let host = match model.judge(image, &frame) {
+                // Nothing goes back by tc: what earns a kiss passes, as what it was before limits had a say.
+                Decision::Judged(Verdict { reason: Reason::Kod, .. }) if object == Object::Tc => {
+                    decide(frame.as_slice(), image)
+                }
+                host => host,
+            };
+            let kernel = Reason::ALL.iter().map(|reason| (*reason, counted.of(*reason)));
+            let kernel: Vec<_> = kernel.filter(|(_, counter)| counter.packets > 0).collect();
+            let expected = match host {
+                Decision::Judged(Verdict { reason, .. }) => vec![reason],
+                Decision::NotNtp | Decision::Truncated => vec![],
+            };
+            found.judged += expected.len();
+            found.dropped += usize::from(host.action() == Action::Drop);
+            if let Decision::Judged(verdict) = host
+                && run.action == Action::Transmit
+            {
+                assert_eq!(model.kiss(&frame, verdict).as_ref(), Some(&run.frame));
+                found.kisses += 1;
+            }
+            let agree = kernel.iter().map(|(reason, _)| *reason).eq(expected)
+                && run.action == host.action()
+                && kernel.iter().all(|(_, counter)| counter.packets == 1 && bytes_fit(counter.bytes, &frame));
+            if !agree {
+                found.differing += 1;
+                let head = &frame[..frame.len().min(120)];
+                eprintln!(
+                    "host {host:?}, kernel {:?} {kernel:?}, {} bytes: {head:02x?}",
+                    run.action,
+                    frame.len()
+                );
+            }
+        }
+    }
+    found
+}
+
+/// When the kernel judged a frame: its source's account tells, if it has one.
+fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
+    let Decision::Judged(Verdict { datagram: Some(datagram), .. }) = decide(frame, image) else {
+        return None;
+    };
+    let key = model.key(&datagram.source);
+    let set = &table[Set::number(key, table.len() as u32) as usize];
+    set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
+}
+
+/// Frames over a page come in several buffers, and what follows the IP packet there isn't counted.
+fn bytes_fit(bytes: u64, frame: &[u8]) -> bool {
+    const FIRST_BUFFER: u64 = 3000;
+    let length = frame.len() as u64;
+    bytes == length || (FIRST_BUFFER..length).contains(&bytes)
+}
+
+/// Mostly golden frames with a few bytes changed, a new source, or another length; some pure noise.
+fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
+    if random.below(20) == 0 {
+        return (0..SHORTEST + random.below(200)).map(|_| random.next() as u8).collect();
+    }
+    let mut frame = seeds[random.below(seeds.len())].clone();
+    // Headers are what counts: keep the changes there, and the frames short enough to be quick.
+    let head = frame.len().min(120);
+    for _ in 0..random.below(4) {
+        frame[random.below(head)] = random.next() as u8;
+    }
+    if random.below(4) == 0 {
+        source_near_a_rule(random, &mut frame, policy);
+    }
+    match random.below(12) {
+        0 => frame.truncate(SHORTEST + random.below(head - SHORTEST + 1)),
+        1 => frame.extend((0..random.below(64)).map(|_| random.next() as u8)),
+        _ => (),
+    }
+    frame
+}
+
+/// Puts the first, the last or an address in between of one of the policy's networks where an untagged frame has
+/// its source.
+fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
+    use std::net::IpAddr::{V4, V6};
+    let entry = &policy.entries[random.below(policy.entries.len())];
+    let address = match entry.net.prefix() {
+        Some(prefix) if random.below(2) == 0 => prefix.broadcast(),
+        _ => entry.net.address(),
+    };
+    match (address, &frame[12..14]) {
+        (V4(address), [0x08, 0x00]) if frame.len() >= 34 => {
+            frame[26..30].copy_from_slice(&address.octets());
+            frame[29] ^= random.below(3) as u8;
+        }
+        (V6(address), [0x86, 0xdd]) if frame.len() >= 54 => {
+            frame[22..38].copy_from_slice(&address.octets());
+            frame[37] ^= random.below(3) as u8;
+        }
+        _ => (),
+    }
+}
