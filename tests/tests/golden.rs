@@ -6,7 +6,7 @@ use ntpguard::{
     dialect::Dialect,
 };
 use ntpguard_common::{
-    Action, Decision, Reason, Verdict,
+    Decision, Reason, Verdict,
     abi::{CAUSES, Rule},
     decide,
 };
