@@ -186,8 +186,11 @@ fn on_trial_everything_passes_and_is_counted() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, PLAIN).unwrap();
     home.attach_with("--hook tc --monitor").unwrap();
-    let Through { attacks, leaked, .. } =
-        under_load(&lab, || Ok(thread::sleep(Duration::from_millis(300)))).unwrap();
+    let Through { attacks, leaked, .. } = under_load(&lab, || {
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    })
+    .unwrap();
     let status = home.status().unwrap();
     assert_eq!((leaked, &status["dropped"]), (attacks, &attacks.into()), "{status}");
     home.run("enforce").unwrap();
