@@ -72,9 +72,8 @@ fn unsupported(error: &ProgramError) -> bool {
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     let advice = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
-            format!(
-                "; stop its owner (see `bpftool net`), take it off with --replace, or stand behind it with `--hook tc`"
-            )
+            "; stop its owner (see `bpftool net`), take it off with --replace, or stand behind it with `--hook tc`"
+                .to_owned()
         }
         Some(Errno::EPERM | Errno::EACCES) => "; run as root, or with CAP_NET_ADMIN".to_owned(),
         _ if unsupported(&error) => format!(
