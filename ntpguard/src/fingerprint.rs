@@ -12,12 +12,28 @@ type Mark = Option<[i64; 7]>;
 
 /// What it says of some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<Mark>);
+pub struct Fingerprint(Vec<(PathBuf, Mark)>);
 
 impl Fingerprint {
-    /// Looks at them.
-    pub fn of(paths: &[PathBuf]) -> Self {
-        Self(paths.iter().map(|path| mark(path)).collect())
+    /// Looks at one more. Whoever is about to read it looks first, so that no change in between is missed.
+    pub fn look(&mut self, path: &Path) {
+        self.0.push((path.to_owned(), mark(path)));
+    }
+
+    /// Takes what was seen elsewhere, too.
+    pub fn join(&mut self, Self(others): Self) {
+        self.0.extend(others);
+    }
+
+    /// Looks at the same ones again.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self(self.paths().map(|path| (path.to_owned(), mark(path))).collect())
+    }
+
+    /// Which ones.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
     }
 }
 
@@ -36,7 +52,9 @@ mod tests {
     fn it_sees_what_happens_to_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let [file, other, link] = ["a", "b", "c"].map(|name| folder.path().join(name));
-        let look = || Fingerprint::of(&[file.clone(), link.clone()]);
+        let mut first = Fingerprint::default();
+        [&file, &link].map(|path| first.look(path));
+        let look = || first.again();
         let mut looks = vec![look()];
         let mut seen = |what| {
             let look = look();

@@ -6,6 +6,7 @@ use crate::{
     detect,
     dialect::{Daemon, Dialect},
     fault::{Blame as _, Fault},
+    fingerprint::Fingerprint,
     own,
 };
 use anyhow::Context as _;
@@ -32,6 +33,11 @@ pub struct Read {
 /// # Errors
 /// The file can't be read, or is one at which the daemon stops.
 pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault> {
+    let mut defaults = Fingerprint::default();
+    if config.is_none() {
+        // One that comes is read instead.
+        DEFAULT_CONFIGS.iter().for_each(|path| defaults.look(Path::new(path)));
+    }
     let path = match config {
         Some(path) => Some(path.to_owned()),
         None => default_config().configuration()?,
@@ -45,10 +51,7 @@ pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault
     };
     let path = path.or_else(beside);
     let mut conf = conf::read(path.as_deref(), daemon).configuration()?;
-    if config.is_none() {
-        // One that comes is read instead.
-        conf.sought.extend(DEFAULT_CONFIGS.map(PathBuf::from));
-    }
+    conf.sought.join(defaults);
     let file = match &path {
         Some(path) => path.display().to_string(),
         None => {

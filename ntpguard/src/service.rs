@@ -94,7 +94,7 @@ impl Service {
         if state.options.monitor {
             tell(format_args!("a trial: everything passes, and what would be dropped is counted"));
         }
-        let fingerprint = Fingerprint::of(&ruling.conf.sought);
+        let fingerprint = ruling.conf.sought.clone();
         let look = fingerprint.clone();
         Ok(Self { home, guard, ruling, state, names, own, fingerprint, look })
     }
@@ -178,14 +178,15 @@ impl Service {
 
     fn read(&mut self) -> Result<Change, Fault> {
         let own = own::addresses().environment()?;
-        self.fingerprint = Fingerprint::of(&self.ruling.conf.sought);
+        // If it can't be read, the next change is what it is tried again for.
+        self.fingerprint = self.ruling.conf.sought.again();
         self.state.options.monitor = self.monitors();
         let ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
         let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
         if !ruling.warnings.is_empty() && ruling.warnings != self.ruling.warnings {
             tell(format_args!("{}", ruling.warnings.join("\n")));
         }
-        self.fingerprint = Fingerprint::of(&ruling.conf.sought);
+        self.fingerprint = ruling.conf.sought.clone();
         (self.ruling, self.own) = (ruling, own);
         Ok(change)
     }
@@ -199,7 +200,7 @@ impl Service {
     /// Whether there is something to reload: a file that has changed since it was read, and not since the last look, since
     /// somebody may still be writing; or a trial that begins or ends.
     pub fn is_outdated(&mut self) -> bool {
-        let now = Fingerprint::of(&self.ruling.conf.sought);
+        let now = self.fingerprint.again();
         let before = std::mem::replace(&mut self.look, now);
         self.look != self.fingerprint && self.look == before || self.monitors() != self.state.options.monitor
     }

@@ -35,7 +35,7 @@ pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<ConfFile> {
     let Some(path) = path else { return Ok(conf) };
     // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
     let folder = folder_beside(path, daemon);
-    conf.sought.extend([path.to_owned(), sibling(path, Path::new("ntp.d"))]);
+    [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| conf.sought.look(path));
     match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
         read => {
@@ -126,7 +126,7 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word, level: u
 
 /// Reads a file if it is there. If it isn't, the daemon goes on without it, too.
 fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) -> Result<Flow> {
-    conf.sought.push(path.clone());
+    conf.sought.look(&path);
     match fs::read(&path) {
         Ok(bytes) => return one(conf, path, bytes, level),
         Err(error)
@@ -147,7 +147,7 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
 /// Reads `*.conf` in a folder, folders of such names too, the last first, as NTPsec does (it puts them on a stack in
 /// order, and takes the uppermost; ntp_scanner.c:lex_push_file).
 fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
-    conf.sought.push(folder.to_owned());
+    conf.sought.look(folder);
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = match listed {
         Ok(paths) => paths,

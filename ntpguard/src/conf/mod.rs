@@ -26,6 +26,7 @@ pub use target::{Family, Target};
 use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
+    fingerprint::Fingerprint,
 };
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
@@ -76,8 +77,8 @@ pub struct ConfFile {
     pub daemon: Daemon,
     /// The files, the first one first. Empty when there is none: the daemon's built-in defaults.
     pub files: Vec<File>,
-    /// Every file and folder that was looked for, whether it is there or not.
-    pub sought: Vec<PathBuf>,
+    /// Every file and folder that was looked for, whether it is there or not, as it was before it was read.
+    pub sought: Fingerprint,
     /// The `restrict` lines and those that undo them.
     pub restricts: Vec<Restrict>,
     /// The lines that set up associations.
@@ -119,7 +120,7 @@ impl ConfFile {
         Self {
             daemon,
             files: Vec::new(),
-            sought: Vec::new(),
+            sought: Fingerprint::default(),
             restricts: Vec::new(),
             associations: Vec::new(),
             mode7_on: false,

@@ -1,0 +1,35 @@
+//! Figures, not a timed test: how long policies of many rules take, from the file to being in force.
+
+use nix::sys::signal::Signal;
+use ntpguard_tests::{home::Home, netns::Lab};
+
+/// So many networks, none of which holds another's, in no order.
+fn conf(lines: u32) -> String {
+    let line = |number: u32| {
+        // A bijection, so that each network comes once.
+        let [a, b, c, _] = (number.wrapping_mul(0x9e37_79b1) << 8).to_be_bytes();
+        format!("restrict {}.{b}.{c}.0 mask 255.255.255.0 ignore\n", a % 100 + 1)
+    };
+    (0..lines).map(line).chain(["restrict default nomodify noquery\n".to_owned()]).collect()
+}
+
+#[test]
+fn many_rules_are_in_force_soon() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, &conf(10)).unwrap();
+    // Room for counters is made for the policy at the start.
+    home.write(&conf(100_000)).unwrap();
+    let guard = home.guarding().unwrap();
+    for lines in [10_000, 100_000] {
+        home.write(&conf(lines)).unwrap();
+        home.run("reload").unwrap();
+        let rules = home.status().unwrap()["policy"]["rules"].as_u64().unwrap();
+        println!("{lines} lines, {rules} rules");
+        assert!(rules > u64::from(lines) * 9 / 10 && rules <= u64::from(lines) + 2);
+    }
+    let said = guard.end(Signal::SIGTERM).unwrap().errors;
+    let took: Vec<_> = said.lines().filter(|line| line.ends_with(" ms")).collect();
+    println!("{}", took.join("\n"));
+    // The file is followed, too: what was asked for may have been done already.
+    assert!(took.len() >= 2, "{said}");
+}
