@@ -21,7 +21,7 @@ use skb::Skb;
 #[classifier]
 fn ntpguard(ctx: TcContext) -> i32 {
     match filter::run(&Skb::of(&ctx), |_| ()) {
-        Action::Drop => TC_ACT_SHOT as i32,
+        Action::Drop => TC_ACT_SHOT,
         // Says nothing instead of "accepted", so that other programs at the hook have their say. Nothing is sent back.
         Action::Pass | Action::Transmit => TC_ACT_UNSPEC,
     }

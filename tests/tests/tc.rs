@@ -115,7 +115,8 @@ fn tcx_or_a_word_about_the_kernel() {
     let reasons = &line.expect("the counters come while it runs")["reasons"];
     assert_eq!((&reasons["mode7"]["packets"], &reasons["mode6"]["packets"]), (&50.into(), &25.into()));
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
-    assert_eq!(programs(&lab), 0, "it goes with its process");
+    // It goes with its process.
+    programs(&lab, 0);
 }
 
 #[test]
@@ -207,26 +208,29 @@ fn its_life_is_as_with_xdp() {
         |said: &Value| (said["interfaces"][0]["hook"].clone(), said["interfaces"][0]["program"].clone());
     let (hook, program) = guarded(&home.status().unwrap());
     assert_eq!(hook, "tc");
-    assert!(program.is_u64() && programs(&lab) == 1);
+    assert!(program.is_u64(), "{program}");
+    programs(&lab, 1);
     flood(&lab.outside, "192.0.2.2", SERVER, payload::MONLIST, 10).unwrap();
     // Without naming the hook again: these go on with what they find.
     home.run("reload").unwrap();
     let (hook, reloaded) = guarded(&home.status().unwrap());
-    assert!(hook == "tc" && reloaded != program && programs(&lab) == 1);
+    assert!(hook == "tc" && reloaded != program, "{hook} {program} {reloaded}");
+    programs(&lab, 1);
     let guard = home.guarding_with(&["--hook", "tc"]).unwrap();
     assert_eq!((&guard.attached["taken_over"], &guard.attached["hook"]), (&true.into(), &"tc".into()));
     assert!(!guard.end(Signal::SIGKILL).unwrap().status.success());
-    assert_eq!(programs(&lab), 1, "it stays");
+    programs(&lab, 1);
     flood(&lab.outside, "192.0.2.2", SERVER, payload::MONLIST, 10).unwrap();
     assert_eq!(home.status().unwrap()["dropped"], 20, "the counters go on");
     assert_eq!(guarded(&home.status().unwrap()).0, "tc");
     let text = String::from_utf8(home.output("status").unwrap().stdout).unwrap();
     assert!(text.starts_with("guarding ntp0, tc (tcx), program "), "{text}");
     home.run(&format!("detach --interface {INTERFACE}")).unwrap();
-    assert_eq!(programs(&lab), 0);
+    programs(&lab, 0);
     home.attach_with("--hook tc").unwrap();
     home.run("detach --all").unwrap();
-    assert_eq!((programs(&lab), home.pins().unwrap()), (0, 0));
+    assert_eq!(home.pins().unwrap(), 0);
+    programs(&lab, 0);
 }
 
 #[test]
@@ -268,8 +272,7 @@ fn a_switch_of_hooks_leaves_no_gap() {
                 let said = home.attach_with(options)?;
                 let expected = format!("guarding {INTERFACE}, {how}, taken over without a gap");
                 anyhow::ensure!(said.contains(&expected), "{said}");
-                let both = (lab.attached()?.len(), programs(&lab));
-                anyhow::ensure!(both == [(0, 1), (1, 0)][round % 2], "{both:?}");
+                programs(&lab, 1 - round % 2);
             }
             Ok(())
         });
@@ -289,7 +292,16 @@ fn through_whole(lab: &Lab, name: &str, work: impl FnOnce() -> anyhow::Result<()
     assert_eq!((leaked, asked - arrived), (0, 0), "{name}");
 }
 
-/// How many programs the server's interface has at tc's ingress, as the kernel tells.
-fn programs(lab: &Lab) -> usize {
-    lab.server.enter(|| at_tc(INTERFACE)).unwrap().len()
+/// The server's interface has so many programs at tc's ingress, as the kernel tells, or soon will.
+/// The kernel gives up a hold some time after its last file (kernel/bpf/syscall.c:bpf_link_put).
+fn programs(lab: &Lab, expected: usize) {
+    let count = || lab.server.enter(|| at_tc(INTERFACE)).unwrap().len();
+    let settled = (0..100).any(|_| {
+        let settled = count() == expected;
+        if !settled {
+            thread::sleep(Duration::from_millis(20));
+        }
+        settled
+    });
+    assert!(settled, "{} at tc's ingress, and not {expected}", count());
 }
