@@ -4,7 +4,7 @@
 //!
 //! | map        | type                       | key → value                                          |
 //! |------------|----------------------------|------------------------------------------------------|
-//! | `SETTINGS` | array, 1                   | 0 → [`Settings::to_word`]: what is in force          |
+//! | `SETTINGS` | array, 2                   | 0 → [`Settings::to_word`]: what is in force; 1, for loaders alone: which seats are taken, a bit each |
 //! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rules::to_words`]            |
 //! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                                    |
 //! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
@@ -263,7 +263,7 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
 }
 
 /// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
-pub const SEATS: u32 = 64;
+pub const SEATS: u32 = u64::BITS;
 
 /// Where an interface's counters of reasons stand in `REASONS`, by its index.
 #[inline(always)]

@@ -19,7 +19,7 @@ use ntpguard_common::{
 const TEMPLATE: usize = 1;
 
 #[btf_map]
-static SETTINGS: Array<u64, 1> = Array::new();
+static SETTINGS: Array<u64, 2> = Array::new();
 
 #[btf_map]
 static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 4], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
@@ -67,7 +67,7 @@ pub(crate) struct Maps;
 impl Lookup for Maps {
     #[inline(always)]
     fn settings(&self) -> Settings {
-        // SAFETY: the map's one value. Volatile, so that the word is read whole and once: a policy may come into
+        // SAFETY: a value of the map. Volatile, so that the word is read whole and once: a policy may come into
         // force in between.
         SETTINGS
             .get(0)

@@ -117,8 +117,9 @@ fn files_are_read_again_when_they_change() {
     changed(&home, last);
     assert_eq!(home.status().unwrap()["failure"], Value::Null);
     let said = said(guard);
-    assert_eq!(said.matches("the old policy stays: ").count(), 2, "{said}");
-    assert!(said.contains("policy 7: +0 \u{2212}1 rules"), "{said}");
+    // Once for each change: not at every look. One more, if a look fell between two steps of the test.
+    assert!((2..=3).contains(&said.matches("the old policy stays: ").count()), "{said}");
+    assert!(said.contains(&format!("policy {}: +0 \u{2212}1 rules", last + 1)), "{said}");
 }
 
 #[test]

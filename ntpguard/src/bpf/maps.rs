@@ -13,7 +13,7 @@ use aya::{
 };
 use ntpguard_common::{
     Reason,
-    abi::{CAUSES, Counter, Limits, SEATS, SLOTS, Settings, stripe},
+    abi::{CAUSES, Counter, Limits, SEATS, SLOTS, Settings, seat, stripe},
     hash::Seed,
     heavy::Heavy,
     shared::Count,
@@ -30,6 +30,12 @@ pub(super) const NAMES: [&str; 11] = [
     "SETTINGS", "RULES_V4", "RULES_V6", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES", "REASONS",
     "HITS",
 ];
+
+const SETTINGS: &str = NAMES[0];
+/// In SETTINGS, which seats are taken.
+const TAKEN: u32 = 1;
+/// Frames of BPF_PROG_TEST_RUN come in by the loopback, whose index is 1 in every namespace.
+const TEST_RUNS: u64 = 1 << seat(1);
 
 /// The maps.
 pub struct Maps {
@@ -139,13 +145,27 @@ impl Maps {
         Ok(Settings::from_word(settings.get(&0, 0)?))
     }
 
+    /// Says that an interface is guarded from now on, by its index.
+    pub(super) fn sit(&mut self, interface: u32) -> Result<()> {
+        let Ok(settings) = self.get_mut(SETTINGS) else { return Ok(()) };
+        let mut settings: Array<_, u64> = settings.try_into()?;
+        let taken = settings.get(&TAKEN, 0)? | 1 << seat(interface);
+        settings.set(TAKEN, taken, 0).context("SETTINGS can't be written")
+    }
+
+    /// Where something may have been counted.
+    fn taken(&self) -> Result<u64> {
+        let settings: Array<_, u64> = self.get(SETTINGS)?.try_into()?;
+        Ok(settings.get(&TAKEN, 0)? | TEST_RUNS)
+    }
+
     /// What was counted so far, summed over all CPUs, with or without the hits of the rules.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
         let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot()) } else { Vec::new() };
-        Ok(Snapshot { seats: seats(&self.get("REASONS")?.try_into()?)?, hits })
+        Ok(Snapshot { seats: seats(self.taken()?, &self.get("REASONS")?.try_into()?)?, hits })
     }
 
     /// As many counters of rules a policy may have.
@@ -252,12 +272,13 @@ impl Maps {
     }
 }
 
-/// The counters of reasons, summed over all CPUs, of the interfaces that have counted something.
+/// The counters of reasons, summed over all CPUs, of the seats (a bit each) that have counted something.
 pub(super) fn seats<D: Borrow<MapData>>(
+    taken: u64,
     reasons: &PerCpuArray<D, Counter>,
 ) -> Result<BTreeMap<u32, Vec<Counter>>> {
     let mut seats = BTreeMap::new();
-    for seat in 0..SEATS {
+    for seat in (0..SEATS).filter(|seat| taken >> seat & 1 != 0) {
         let first = seat * Reason::COUNT as u32;
         let of = |reason| Ok(reasons.get(&(first + reason), 0)?.iter().copied().sum());
         let counters = (0..Reason::COUNT as u32).map(of).collect::<Result<Vec<Counter>>>()?;

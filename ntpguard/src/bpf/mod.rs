@@ -88,6 +88,8 @@ impl Guard {
     /// # Errors
     /// No such interface, another XDP program, a driver without XDP, no tcx: in words that say what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
+        // Before anything is counted there.
+        self.maps.sit(interface::find(interface)?.index)?;
         let (attached, held) =
             hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, self.pins.as_ref())?;
         self.held.extend(held);
@@ -122,6 +124,7 @@ impl Guard {
     /// The kernel refuses.
     pub fn take_over_others(&mut self, named: &[String], mode: Mode) -> Result<()> {
         let Some(pins) = &self.pins else { return Ok(()) };
+        pins.links()?.into_iter().try_for_each(|index| self.maps.sit(index))?;
         hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, pins)
     }
 

@@ -70,6 +70,6 @@ impl Running {
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Snapshot> {
-        Ok(Snapshot { seats: seats(&self.reasons)?, hits: Vec::new() })
+        Ok(Snapshot { seats: seats(u64::MAX, &self.reasons)?, hits: Vec::new() })
     }
 }
