@@ -136,6 +136,10 @@ pub struct Run {
     /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
     #[arg(long, requires = "ephemeral")]
     pub trace: bool,
+
+    /// Keep all rights and all files after the start: for debugging.
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 /// The options of `attach`.

@@ -6,8 +6,10 @@ use crate::dialect::{
     Ordering,
 };
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::MetadataExt as _,
+    io::ErrorKind,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -45,7 +47,20 @@ fn running() -> Vec<PathBuf> {
     let ntpd = processes.flatten().filter(|process| {
         fs::read_to_string(process.path().join("comm")).is_ok_and(|name| name.trim_end() == "ntpd")
     });
-    ntpd.map(|process| process.path().join("exe")).collect()
+    ntpd.map(|process| binary(&process.path())).collect()
+}
+
+/// A process's binary: by its link, or where only root with all rights may follow that (CAP_SYS_PTRACE, which a service has
+/// not), by the path that it was started with. Whoever chooses that could as well start what is there.
+fn binary(process: &Path) -> PathBuf {
+    let link = process.join("exe");
+    let named = || {
+        let line = fs::read(process.join("cmdline")).ok()?;
+        let first = line.split(|byte| *byte == 0).next()?;
+        Some(PathBuf::from(OsStr::from_bytes(first))).filter(|path| path.is_absolute())
+    };
+    let is_denied = fs::metadata(&link).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    named().filter(|_| is_denied).unwrap_or(link)
 }
 
 /// A binary that only root can have put there: whoever may call a process ntpd must not choose how the file is read.

@@ -5,17 +5,26 @@ use ntpguard::{
     cli::{Cli, Verb},
     cmd,
     fault::Fault,
-    writer::{tell, told},
+    settings,
+    writer::{complain, told},
 };
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse().and_then(Cli::consistent) {
+    let arguments = match settings::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(fault) => return end(Err(fault)),
+    };
+    let cli = match Cli::try_parse_from(arguments.all).and_then(Cli::consistent) {
         Ok(cli) => cli,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // A closed terminal is no reason to fail with another code.
             let _ = error.print();
+            if let Some(file) = arguments.added_by.filter(|_| !asked) {
+                complain(format_args!("some of these options are from {}", file.display()));
+                told();
+            }
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(Fault::USAGE) };
         }
     };
@@ -32,10 +41,14 @@ fn main() -> ExitCode {
         Verb::Check(options) => cmd::check::run(&options),
         Verb::Doctor(options) => cmd::doctor::run(&options),
     };
+    end(outcome)
+}
+
+fn end(outcome: Result<(), Fault>) -> ExitCode {
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            tell(format_args!("ntpguard: {fault}"));
+            complain(format_args!("ntpguard: {fault}"));
             ExitCode::from(fault.exit_code())
         }
     };

@@ -10,8 +10,9 @@ use crate::{
     interface, own,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
+    sandbox,
     state::{self, Change, Seats, State},
-    writer::tell,
+    writer::{tell, warn},
 };
 use anyhow::anyhow;
 use std::{
@@ -54,7 +55,7 @@ impl Service {
             return Err(Fault::Environment(anyhow!(words)));
         }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
-            tell(format_args!("{error:#}; which lines earlier hits belong to is lost"));
+            warn(format_args!("{error:#}; which lines earlier hits belong to is lost"));
             None
         });
         let known = known.flatten();
@@ -71,7 +72,7 @@ impl Service {
         tell(format_args!("{}", ruling.because));
         if !ruling.warnings.is_empty() {
             // In one piece: none may be lost, however many there are.
-            tell(format_args!("{}", ruling.warnings.join("\n")));
+            warn(format_args!("{}", ruling.warnings.join("\n")));
         }
         let size = Size::of(&ruling.image, options.limiting.sources);
         let guard = match &home {
@@ -167,7 +168,7 @@ impl Service {
     /// As [`Service::start`].
     pub fn reload(&mut self) -> Result<(Change, Duration), Fault> {
         let start = Instant::now();
-        let attempt = self.read().map(|change| (change, start.elapsed()));
+        let attempt = self.read().map(|change| (change, start.elapsed())).map_err(sandbox::blame);
         self.state.attempts += 1;
         if let Err(fault) = &attempt {
             self.state.fail(fault.to_string());
@@ -181,10 +182,11 @@ impl Service {
         // If it can't be read, the next change is what it is tried again for.
         self.fingerprint = self.ruling.conf.sought.again();
         self.state.options.monitor = self.monitors();
-        let ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
+        let mut ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
+        ruling.warnings.extend(sandbox::warning(&ruling.conf.sought));
         let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
         if !ruling.warnings.is_empty() && ruling.warnings != self.ruling.warnings {
-            tell(format_args!("{}", ruling.warnings.join("\n")));
+            warn(format_args!("{}", ruling.warnings.join("\n")));
         }
         self.fingerprint = ruling.conf.sought.clone();
         (self.ruling, self.own) = (ruling, own);
@@ -268,7 +270,7 @@ impl Service {
         if let Some(home) = &self.home
             && let Err(error) = home.save(&self.state)
         {
-            tell(format_args!(
+            warn(format_args!(
                 "{error:#}; guarding goes on, and after the next start nobody knows which lines the hits so far belong to"
             ));
         }

@@ -1,12 +1,11 @@
 //! Output behind a thread: a reader that is slow or gone never holds up the guard.
 
+use crate::{log::log, sandbox};
 use std::{
     fmt,
     io::{self, Write},
-    sync::{
-        OnceLock,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    mem,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -16,22 +15,34 @@ const PENDING: usize = 64;
 /// How long the end waits for a reader.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Writes a line to standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
+/// Says a line on standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
 /// guarding, or to guard more slowly.
 pub fn tell(line: fmt::Arguments<'_>) {
-    // What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
-    let shown = |c: char| c.is_control() && c != '\n';
-    standard_error().offer(line.to_string().replace(shown, "\u{fffd}"));
+    log();
+    tracing::info!("{line}");
+}
+
+/// As [`tell`], of what somebody should see to.
+pub fn warn(line: fmt::Arguments<'_>) {
+    log();
+    tracing::warn!("{line}");
+}
+
+/// As [`tell`], of why it ends.
+pub fn complain(line: fmt::Arguments<'_>) {
+    log();
+    tracing::error!("{line}");
+}
+
+/// As [`tell`], of one packet of many: whoever asks for it takes what comes.
+pub fn trace(line: fmt::Arguments<'_>) {
+    log();
+    tracing::trace!("{line}");
 }
 
 /// Waits until everything that was told is written, but not for ever.
 pub fn told() {
-    standard_error().flush();
-}
-
-fn standard_error() -> &'static Writer {
-    static WRITER: OnceLock<Writer> = OnceLock::new();
-    WRITER.get_or_init(|| Writer::to(io::stderr()))
+    log().flush();
 }
 
 enum Message {
@@ -49,15 +60,17 @@ impl Writer {
     pub(crate) fn to(mut out: impl Write + Send + 'static) -> Self {
         let (messages, pending) = sync_channel(PENDING);
         thread::spawn(move || {
+            // What it writes to is open, and nothing else is its business.
+            sandbox::renounce();
             // The end of this thread hangs up on everyone who still has something to say or waits for an answer.
             let _: io::Result<()> = write(&mut out, &pending);
         });
         Self { messages }
     }
 
-    /// A line that may be lost: when the reader is too far behind, or gone.
-    pub(crate) fn offer(&self, line: String) {
-        let _ = self.messages.try_send(Message::Line(line));
+    /// A line that may be lost: when the reader is too far behind, or gone. Whether it isn't yet.
+    pub(crate) fn offer(&self, line: String) -> bool {
+        self.messages.try_send(Message::Line(line)).is_ok()
     }
 
     /// A line that is worth waiting for.
@@ -86,9 +99,16 @@ impl Writer {
 }
 
 fn write(out: &mut impl Write, pending: &Receiver<Message>) -> io::Result<()> {
+    let mut lost = false;
     for message in pending {
         match message {
-            Message::Line(line) => writeln!(out, "{line}").and_then(|()| out.flush())?,
+            Message::Line(line) => match writeln!(out, "{line}").and_then(|()| out.flush()) {
+                // A disk that is full has room again one day.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => lost = true,
+                written => written?,
+            },
+            // No answer is one, too.
+            Message::Flush(_) if mem::take(&mut lost) => (),
             // Nobody waits any more: fine.
             Message::Flush(waiting) => drop(waiting.try_send(())),
         }
@@ -121,7 +141,9 @@ mod tests {
     fn what_is_insisted_on_gets_past_a_full_queue() {
         let slow = Slow(Arc::default(), Duration::from_millis(2));
         let writer = Writer::to(slow.clone());
-        (0..10 * PENDING).for_each(|_| writer.offer("offered".to_owned()));
+        (0..10 * PENDING).for_each(|_| {
+            writer.offer("offered".to_owned());
+        });
         writer.insist("insisted".to_owned());
         assert!(writer.flush());
         let written = String::from_utf8(slow.0.lock().unwrap().clone()).unwrap();
@@ -148,9 +170,38 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_loses_lines_until_there_is_room() {
+        /// Full for the first line.
+        #[derive(Clone, Default)]
+        struct Disk(Arc<Mutex<Vec<u8>>>, bool);
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if !mem::replace(&mut self.1, true) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let disk = Disk::default();
+        let writer = Writer::to(disk.clone());
+        writer.insist("lost".to_owned());
+        assert!(!writer.flush());
+        writer.insist("kept".to_owned());
+        assert!(writer.flush());
+        assert_eq!(*disk.0.lock().unwrap(), b"kept\n");
+    }
+
+    #[test]
     fn a_stalled_reader_is_waited_for_no_longer_than_patience() {
         let writer = Writer::to(Slow(Arc::default(), Duration::from_secs(3600)));
-        (0..10 * PENDING).for_each(|_| writer.offer("offered".to_owned()));
+        (0..10 * PENDING).for_each(|_| {
+            writer.offer("offered".to_owned());
+        });
         let start = Instant::now();
         writer.insist("insisted".to_owned());
         assert!(!writer.flush());

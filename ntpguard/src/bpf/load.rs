@@ -5,7 +5,7 @@ use super::{
     maps::{self, Maps, NAMES},
     pins::{Pins, Place},
 };
-use crate::compile::Image;
+use crate::{compile::Image, sandbox};
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
@@ -162,7 +162,9 @@ fn in_words(error: EbpfError) -> anyhow::Error {
 /// What to do about a program that the kernel refuses.
 fn program_in_words(error: ProgramError) -> anyhow::Error {
     match &error {
-        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) => forbidden(),
+        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) || !sandbox::may_measure() => {
+            forbidden()
+        }
         _ => anyhow::Error::new(error)
             .context("the kernel refuses the program (Linux 6.1 or newer is needed); please report this"),
     }

@@ -1,6 +1,9 @@
 //! `run --trace`: the lines that the tracing program logs, with words put to the numbers.
 
-use crate::writer::tell;
+use crate::{
+    sandbox,
+    writer::{trace, warn},
+};
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya_log::EbpfLogger;
@@ -21,11 +24,13 @@ use std::{
 pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
     let mut log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
     thread::spawn(move || {
+        // It reads memory that it has.
+        sandbox::renounce();
         loop {
             let mut readable = [PollFd::new(log.as_fd(), PollFlags::POLLIN)];
             match poll(&mut readable, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => log.flush(),
-                Err(errno) => return tell(format_args!("no more trace ({errno}); still guarding")),
+                Err(errno) => return warn(format_args!("no more trace ({errno}); still guarding")),
             }
         }
     });
@@ -66,8 +71,8 @@ impl Log for Words {
     fn log(&self, record: &Record<'_>) {
         let line = record.args().to_string();
         match self.of(&line) {
-            Some(words) => tell(format_args!("{words}")),
-            None => tell(format_args!("trace: {line}")),
+            Some(words) => trace(format_args!("{words}")),
+            None => trace(format_args!("trace: {line}")),
         }
     }
 

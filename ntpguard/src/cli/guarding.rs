@@ -83,4 +83,8 @@ pub struct Places {
     /// Where ntpguard keeps what it knows about the filter.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/ntpguard")]
     pub state_dir: PathBuf,
+
+    /// The file with options that aren't given here [default: /etc/ntpguard/ntpguard.toml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use crate::{
     export::Exporter,
     interface::{self, Interface},
     service::Service,
-    writer::tell,
+    writer::warn,
 };
 
 /// One of them.
@@ -35,7 +35,7 @@ impl Guarded {
     pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) {
         let all = match interface::all() {
             Ok(all) => all,
-            Err(error) => return tell(format_args!("{error:#}; still guarding")),
+            Err(error) => return warn(format_args!("{error:#}; still guarding")),
         };
         for One { name, guarded, refused } in &mut self.0 {
             let now =
@@ -44,7 +44,7 @@ impl Guarded {
                 continue;
             }
             if guarded.take().is_some() {
-                tell(format_args!("{name} is gone, and nothing guards it until it is back"));
+                warn(format_args!("{name} is gone, and nothing guards it until it is back"));
             }
             if now.is_none() {
                 continue;
@@ -57,7 +57,7 @@ impl Guarded {
                 Err(_) if *refused == now => (),
                 Err(error) => {
                     *refused = now;
-                    tell(format_args!("{name} is back, and can't be guarded (tried again): {error:#}"));
+                    warn(format_args!("{name} is back, and can't be guarded (tried again): {error:#}"));
                 }
             }
         }

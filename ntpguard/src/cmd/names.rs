@@ -3,7 +3,7 @@
 use crate::{
     resolve::{self, Answers, Moved},
     service::Service,
-    writer::tell,
+    writer::{tell, warn},
 };
 use std::time::Duration;
 use tokio::{
@@ -72,7 +72,7 @@ impl LookUps {
             }
             Ok(None) => (),
             Err(error) => {
-                tell(format_args!("can't follow names: {error:#}; still guarding by their old addresses"));
+                warn(format_args!("can't follow names: {error:#}; still guarding by their old addresses"));
             }
         }
     }

@@ -7,11 +7,13 @@ use crate::{
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
+    notify::Manager,
     own,
     ruling::Ruling,
+    sandbox,
     service::Service,
     stats::Snapshot,
-    writer::tell,
+    writer::{tell, warn},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -59,6 +61,11 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     for (interface, attached) in service.attach(Some(process::id() as i32))? {
         export.attached(&interface, &attached);
     }
+    if !options.no_sandbox {
+        confine(options, &service)?;
+    }
+    let mut manager = Manager::new();
+    manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
     let mut guarded = Guarded::new(&service.options().interface);
     let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
@@ -69,14 +76,15 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut ticks = interval_at(start.into(), options.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let mut looks = interval(LOOK);
+    let mut looks = interval(manager.pace(LOOK));
     loop {
         tokio::select! {
             _ = ticks.tick() => (),
             _ = looks.tick() => {
+                manager.alive();
                 guarded.follow(&mut service, &export);
                 if service.is_outdated() {
-                    reload(&mut service, options.trace)?;
+                    reload(&mut service, options.trace, &manager)?;
                     watch = self::watch(&service)?;
                 }
                 continue;
@@ -87,7 +95,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             }
             changed = changed(changes.as_ref()) => {
                 if let Err(error) = changed {
-                    tell(format_args!("can't follow this host's addresses any more: {error}; still guarding"));
+                    warn(format_args!("can't follow this host's addresses any more: {error}; still guarding"));
                     changes = None;
                 }
                 follow(&mut service);
@@ -97,7 +105,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
-                reload(&mut service, options.trace)?;
+                reload(&mut service, options.trace, &manager)?;
                 watch = self::watch(&service)?;
                 continue;
             }
@@ -115,9 +123,10 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 // The next policy has its counters elsewhere.
                 (last, then) = (Snapshot { hits: Vec::new(), ..snapshot }, now);
             }
-            Err(error) => tell(format_args!("can't read the counters: {error:#}; still guarding")),
+            Err(error) => warn(format_args!("can't read the counters: {error:#}; still guarding")),
         }
     }
+    manager.stopping();
     let total = service.guard.maps.counters(true).unwrap_or(last);
     let tracked = watch.map(|watch| watch.end()).transpose().environment()?;
     let tick = Tick {
@@ -133,13 +142,33 @@ async fn guard(options: &Run) -> Result<(), Fault> {
 }
 
 /// Reads the file again; whatever is wrong with it, guarding goes on.
-fn reload(service: &mut Service, trace: bool) -> Result<(), Fault> {
-    match service.reload() {
-        Ok((change, took)) => tell(format_args!("{change}, in {} ms", took.as_millis())),
-        Err(fault) => tell(format_args!("the old policy stays: {fault}")),
-    }
+fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(), Fault> {
+    manager.reloading();
+    let status = match service.reload() {
+        Ok((change, took)) => {
+            tell(format_args!("{change}, in {} ms", took.as_millis()));
+            change.to_string()
+        }
+        Err(fault) => {
+            warn(format_args!("the old policy stays: {fault}"));
+            format!("the old policy stays: {fault}")
+        }
+    };
+    manager.ready(&status);
     if trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
+    }
+    Ok(())
+}
+
+/// Gives up what isn't needed any more.
+fn confine(options: &Run, service: &Service) -> Result<(), Fault> {
+    let places = &options.places;
+    let writable = if options.ephemeral { vec![] } else { vec![&*places.pin_path, &*places.state_dir] };
+    if !sandbox::enter(&service.ruling.conf.sought, &writable).environment()? {
+        warn(format_args!(
+            "this kernel has no Landlock: what ntpguard may read and write isn't narrowed down"
+        ));
     }
     Ok(())
 }
@@ -163,7 +192,7 @@ fn follow(service: &mut Service) {
         }
         Ok(None) => (),
         Err(error) => {
-            tell(format_args!(
+            warn(format_args!(
                 "can't follow this host's addresses: {error:#}; still guarding by the old ones"
             ));
         }

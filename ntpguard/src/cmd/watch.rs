@@ -8,7 +8,7 @@ use crate::{
     limits::{Bounds, Clock},
     stats::Snapshot,
     tracked::{Reader, Tracked},
-    writer::tell,
+    writer::{tell, warn},
 };
 use anyhow::Result;
 use ntpguard_common::{Reason, abi::Settings, heavy::Heavy, sources::Set};
@@ -76,7 +76,7 @@ impl Watch {
         let patient = self.warned.is_some_and(|warned| warned.elapsed() < PATIENCE);
         if untracked > self.untracked && !patient {
             let more = untracked - self.untracked;
-            tell(format_args!(
+            warn(format_args!(
                 "warning: the table of sources is full, and {more} packets passed unlimited; --sources makes it larger"
             ));
             (self.warned, self.untracked) = (Some(Instant::now()), untracked);

@@ -1,7 +1,7 @@
 //! Misspellings.
 
 /// Whether at most one letter inserted, dropped, changed or swapped with its neighbour makes `a` of `b`.
-pub(super) fn is_one_edit(a: &str, b: &str) -> bool {
+pub(crate) fn is_one_edit(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let prefix = a.iter().zip(b).take_while(|(x, y)| x == y).count();
     let (a, b) = (&a[prefix..], &b[prefix..]);

@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use edit::is_one_edit;
 pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
 pub use limits::{Limiter, MEMORY};

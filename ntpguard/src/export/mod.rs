@@ -12,7 +12,7 @@ use crate::{
     state::Seats,
     stats::Snapshot,
     tracked::Tracked,
-    writer::{Writer, tell},
+    writer::{Writer, warn},
 };
 use ntpguard_common::{
     Reason,
@@ -74,10 +74,11 @@ impl Exporter {
 
     /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
     pub fn tick(&self, tick: &Tick<'_>, ruling: &Ruling) {
-        self.writer.offer(match self.format {
+        let line = match self.format {
             Format::Text => text::tick(tick),
             Format::Json => json::counters("counters", tick, ruling),
-        });
+        };
+        self.writer.offer(line);
     }
 
     /// All is over; `stays`: not for the filter.
@@ -87,7 +88,7 @@ impl Exporter {
             Format::Json => json::counters("totals", tick, ruling),
         });
         if !self.finish() {
-            tell(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
+            warn(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
         }
     }
 

@@ -1,0 +1,249 @@
+//! The log: whatever is told through `tracing`, in lines on standard error.
+//!
+//! Contract: telling never waits for a reader. Of very many messages in a short time some are left out, and their number is
+//! said; a message is never cut in half, however many lines it has.
+//!
+//! Where standard error is the journal, each line begins with its priority (`<4>`, sd-daemon(3)). That needs no socket
+//! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`.
+
+use crate::writer::Writer;
+use nix::sys::stat::fstat;
+use std::{
+    env,
+    fmt::{self, Write as _},
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+use tracing::{
+    Dispatch, Event, Level, Metadata, Subscriber,
+    dispatcher::set_global_default,
+    field::{Field, Visit},
+    span,
+};
+
+/// Messages in [`WINDOW`] at most: more than any start or administrator makes, and next to nothing for a disk.
+const MESSAGES: u32 = 100;
+/// The time in which they are counted.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The log of this process.
+pub(crate) fn log() -> &'static Log {
+    static LOG: OnceLock<Arc<Log>> = OnceLock::new();
+    let mut first = false;
+    let log = LOG.get_or_init(|| {
+        first = true;
+        Arc::new(Log::new(Writer::to(io::stderr()), is_journal()))
+    });
+    if first {
+        // Another one that is there already is a test's.
+        let _ = set_global_default(Dispatch::new(Arc::clone(log)));
+    }
+    log
+}
+
+/// Lines to a writer.
+pub(crate) struct Log {
+    writer: Writer,
+    priorities: bool,
+    budget: Mutex<Budget>,
+}
+
+impl Log {
+    fn new(writer: Writer, priorities: bool) -> Self {
+        let budget = Mutex::new(Budget { since: Instant::now(), spent: 0, lost: 0 });
+        Self { writer, priorities, budget }
+    }
+
+    fn write(&self, level: Level, text: &str) {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is asked for a packet each isn't worth counting, and an error is said once, at the end.
+        if level == Level::TRACE {
+            self.writer.offer(self.lines(level, text));
+            return;
+        }
+        if level != Level::ERROR && !budget.spend(Instant::now()) {
+            budget.lost += 1;
+            return;
+        }
+        self.confess(&mut budget);
+        if !self.writer.offer(self.lines(level, text)) {
+            budget.lost += 1;
+        }
+    }
+
+    /// Says how much was left out, if anything was.
+    fn confess(&self, budget: &mut Budget) {
+        let Budget { lost, .. } = *budget;
+        let note = || self.lines(Level::WARN, &format!("{lost} messages were left out: too many at once"));
+        if lost > 0 && self.writer.offer(note()) {
+            budget.lost = 0;
+        }
+    }
+
+    /// What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
+    fn lines(&self, level: Level, text: &str) -> String {
+        let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        if !self.priorities {
+            return text;
+        }
+        let priority = priority(level);
+        text.lines().map(|line| format!("<{priority}>{line}")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until everything is written, but not for ever.
+    pub(crate) fn flush(&self) {
+        self.confess(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner));
+        self.writer.flush();
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Of others' inner lives nothing.
+        *metadata.level() <= Level::INFO || metadata.target().starts_with("ntpguard")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        self.write(*event.metadata().level(), &words.0);
+    }
+
+    // There are no spans.
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// An event in words: the message, and fields beside it.
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let Self(words) = self;
+        // A string takes everything.
+        let _ = match field.name() {
+            "message" => write!(words, "{value:?}"),
+            name => write!(words, " {name}={value:?}"),
+        };
+    }
+}
+
+/// How much may be said yet.
+struct Budget {
+    since: Instant,
+    spent: u32,
+    /// What wasn't said, and hasn't been confessed.
+    lost: u64,
+}
+
+impl Budget {
+    /// Whether there is room for one more.
+    fn spend(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= WINDOW {
+            (self.since, self.spent) = (now, 0);
+        }
+        self.spent += 1;
+        self.spent <= MESSAGES
+    }
+}
+
+/// syslog(3)'s number.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+/// Whether standard error is the journal (systemd.exec(5), JOURNAL_STREAM): not where a child's was led elsewhere.
+fn is_journal() -> bool {
+    let named = env::var("JOURNAL_STREAM").ok();
+    let here = fstat(io::stderr()).ok().map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    named.is_some() && named == here
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a log wrote.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of what is told.
+    fn written(priorities: bool, tell: impl FnOnce(&Log)) -> String {
+        let written = Written::default();
+        let log = Arc::new(Log::new(Writer::to(written.clone()), priorities));
+        tracing::subscriber::with_default(Arc::clone(&log), || tell(&log));
+        log.flush();
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_journal_gets_priorities_and_a_terminal_the_text() {
+        let tell = |_: &Log| {
+            tracing::error!("an error");
+            tracing::warn!("a warning\nand \x1b[31mone more");
+            tracing::info!(number = 7, "a word");
+        };
+        let shown = "an error\na warning\nand \u{fffd}[31mone more\na word number=7\n";
+        assert_eq!(written(false, tell), shown);
+        let journal = "<3>an error\n<4>a warning\n<4>and \u{fffd}[31mone more\n<6>a word number=7\n";
+        assert_eq!(written(true, tell), journal);
+    }
+
+    #[test]
+    fn too_much_is_left_out_and_its_number_said() {
+        let told = MESSAGES + 50;
+        let said = written(false, |log| {
+            for number in 0..told {
+                tracing::info!("message {number}");
+                // The reader keeps up.
+                log.writer.flush();
+            }
+        });
+        assert_eq!(said.lines().filter(|line| line.starts_with("message")).count(), MESSAGES as usize);
+        assert!(said.ends_with("50 messages were left out: too many at once\n"), "{said}");
+
+        // In one piece, and in error, it is said all the same.
+        let lines = "line\n".repeat(5000);
+        let said = written(false, |log| {
+            tracing::warn!("{}", lines.trim_end());
+            for _ in 0..told {
+                tracing::info!("word");
+                log.writer.flush();
+            }
+            tracing::error!("the end");
+        });
+        assert_eq!(said.lines().filter(|line| *line == "line").count(), 5000);
+        assert!(said.contains("left out") && said.ends_with("the end\n"), "the error comes after");
+    }
+
+    #[test]
+    fn after_a_while_there_is_room_again() {
+        let start = Instant::now();
+        let mut budget = Budget { since: start, spent: 0, lost: 0 };
+        assert!((0..MESSAGES).all(|_| budget.spend(start)) && !budget.spend(start));
+        assert!(!budget.spend(start + WINDOW / 2) && budget.spend(start + WINDOW));
+    }
+}

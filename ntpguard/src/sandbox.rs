@@ -1,0 +1,178 @@
+//! After the start: only the rights that are still needed, and only the files.
+//!
+//! Loading takes CAP_PERFMON, and root has everything. From then on `ntpguard run` reads ntp.conf, which others write,
+//! and answers of DNS; so it gives up what it needs for neither. Rights belong to threads: the main thread gives up
+//! before it starts others, and those that were there before have given up everything ([`renounce`]).
+
+use crate::{fault::Fault, fingerprint::Fingerprint};
+use anyhow::{Context as _, Result};
+use caps::{CapSet, Capability, CapsHashSet};
+use landlock::{
+    ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
+    path_beneath_rules,
+};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// What a reload needs (tries take CAP_BPF: kernel/bpf/syscall.c:map_create), and what attaching to an interface that
+/// comes back does.
+pub const KEPT: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+
+/// What resolving names, the kernel's figures and most configurations are read from.
+const READ: [&str; 7] = ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/run"];
+
+/// The rights on files that are asked about; newer kernels know more, which are left as they are.
+const KNOWN: ABI = ABI::V5;
+
+/// Whether this process has entered its sandbox.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Gives up all rights but [`KEPT`], and all files but those that may be read (where the configuration lies, and may come
+/// to lie) and the folders that may be written. Returns whether the kernel can do the latter (Landlock).
+///
+/// # Errors
+/// The kernel refuses.
+pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<bool> {
+    keep(&KEPT).context("can't give up rights (capset)")?;
+    let readable: Vec<PathBuf> =
+        READ.iter().map(PathBuf::from).chain(folders(configuration.paths())).collect();
+    let enforced = confine(&readable, writable).context("can't give up files (landlock)")?;
+    ENTERED.store(true, Ordering::Relaxed);
+    Ok(enforced)
+}
+
+/// Gives up every right and every file that isn't open, for this thread alone: it has all that it needs. What the kernel
+/// refuses to take stays.
+pub fn renounce() {
+    let _ = keep(&[]);
+    let _ = confine(&[], &[]);
+}
+
+/// Keeps these of the rights that this thread has.
+pub(crate) fn keep(kept: &[Capability]) -> Result<()> {
+    nix::sys::prctl::set_no_new_privs()?;
+    let has = caps::read(None, CapSet::Permitted)?;
+    let kept: CapsHashSet = kept.iter().copied().filter(|right| has.contains(right)).collect();
+    // Needs a right of its own (CAP_SETPCAP), and without it nothing is gained any more anyway.
+    for right in caps::all().difference(&kept) {
+        let _ = caps::drop(None, CapSet::Bounding, *right);
+    }
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    Ok(caps::set(None, CapSet::Permitted, &kept)?)
+}
+
+/// Whether this thread has the right without which the verifier refuses pointer arithmetic, in words of its own: CAP_PERFMON,
+/// which is part of CAP_SYS_ADMIN.
+pub(crate) fn may_measure() -> bool {
+    let has = caps::read(None, CapSet::Effective).unwrap_or_default();
+    has.contains(&Capability::CAP_PERFMON) || has.contains(&Capability::CAP_SYS_ADMIN)
+}
+
+fn confine(readable: &[PathBuf], writable: &[&Path]) -> Result<bool> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
+    // A path that isn't there can't be allowed.
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .create()?
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(writable, write))?
+        .restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// The folders of files, and of what they point to. Folders, since an editor puts another file in the place of one.
+fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+    let all = files.flat_map(|file| [Some(file.to_owned()), file.canonicalize().ok()]).flatten();
+    let folder = |file: PathBuf| match file.parent() {
+        // Of the root's files each alone, or everything could be read.
+        Some(folder) if folder.parent().is_some() => folder.to_owned(),
+        _ => file,
+    };
+    all.map(folder).collect()
+}
+
+/// Names the sandbox where it may be the reason of an error.
+pub fn blame(fault: Fault) -> Fault {
+    let (Fault::Configuration(error) | Fault::Environment(error)) = &fault;
+    let denied = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    if !denied.map(io::Error::kind).any(is_denied) || !ENTERED.load(Ordering::Relaxed) {
+        return fault;
+    }
+    match fault {
+        Fault::Configuration(error) => Fault::Configuration(anyhow::anyhow!("{error:#}; {HINT}")),
+        Fault::Environment(error) => Fault::Environment(anyhow::anyhow!("{error:#}; {HINT}")),
+    }
+}
+
+/// A warning, if one of these files can't be read and the sandbox may be the reason.
+pub fn warning(files: &Fingerprint) -> Option<String> {
+    let denied = |file: &&Path| File::open(file).is_err_and(|error| is_denied(error.kind()));
+    let entered = ENTERED.load(Ordering::Relaxed);
+    let denied = files.paths().find(|file| entered && denied(file))?;
+    Some(format!("warning: {} can't be read; {HINT}", denied.display()))
+}
+
+/// What to do about it.
+const HINT: &str = "since its start ntpguard has no rights but those that it needed then (its sandbox): restart it, \
+                    and it can read what its configuration names now";
+
+fn is_denied(kind: io::ErrorKind) -> bool {
+    kind == io::ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink, thread};
+
+    /// Of a thread of its own: what it gives up is given up for good.
+    #[test]
+    fn only_what_is_named_can_be_read_and_written() {
+        let files = tempfile::tempdir().unwrap();
+        let path = |name: &str| files.path().join(name);
+        for folder in ["conf", "state", "target", "elsewhere"] {
+            fs::create_dir(path(folder)).unwrap();
+        }
+        fs::write(path("target/ntp.conf"), "restrict default\n").unwrap();
+        fs::write(path("elsewhere/secret"), "secret").unwrap();
+        symlink(path("target/ntp.conf"), path("conf/ntp.conf")).unwrap();
+        let enforced = thread::scope(|scope| {
+            let sandbox = || {
+                keep(&[]).unwrap();
+                let folders: Vec<_> =
+                    folders([path("conf/ntp.conf").as_path()].into_iter()).into_iter().collect();
+                if !confine(&folders, &[&path("state")]).unwrap() {
+                    return false;
+                }
+                fs::read(path("conf/ntp.conf")).unwrap();
+                fs::write(path("state/new"), "state").unwrap();
+                fs::rename(path("state/new"), path("state/state.json")).unwrap();
+                let denied = |outcome: io::Result<()>| is_denied(outcome.unwrap_err().kind());
+                assert!(denied(fs::read(path("elsewhere/secret")).map(drop)));
+                assert!(denied(fs::write(path("conf/ntp.conf"), "restrict default ignore\n")));
+                assert!(denied(fs::write(path("elsewhere/new"), "new")));
+                assert!(denied(std::process::Command::new("/bin/true").status().map(drop)));
+                assert_eq!(caps::read(None, CapSet::Effective).unwrap(), CapsHashSet::new());
+                true
+            };
+            scope.spawn(sandbox).join().unwrap()
+        });
+        assert!(enforced, "this kernel has no Landlock");
+        // The rest of the process has its rights.
+        fs::write(path("elsewhere/new"), "new").unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_root_opens_nothing_else() {
+        let folders = folders(["/ntp.conf", "/opt/ntp/ntp.conf"].map(Path::new).into_iter());
+        assert_eq!(folders, BTreeSet::from(["/ntp.conf".into(), "/opt/ntp".into()]));
+    }
+}

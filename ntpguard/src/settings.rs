@@ -1,0 +1,244 @@
+//! The settings file: options of `run` and `attach` that need not be said each time.
+//!
+//! Contract: a key is an option's long name, and what it may be is what the option may be; clap's own table of options is
+//! the only one. What the command line says wins. Other verbs take the places of the filter from it, and nothing else.
+
+use crate::{
+    cli::{Cli, Places},
+    conf::is_one_edit,
+    fault::{Blame as _, Fault},
+};
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory as _, error::ErrorKind,
+    parser::ValueSource,
+};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// Where it is, if nobody says otherwise.
+const FILE: &str = "/etc/ntpguard/ntpguard.toml";
+/// The option that says otherwise.
+const SETTINGS: &str = "settings";
+
+/// A command line.
+pub struct Arguments {
+    /// With those that the file has added.
+    pub all: Vec<OsString>,
+    /// The file that has added some.
+    pub added_by: Option<PathBuf>,
+}
+
+/// Adds what the settings file says to what was given on the command line.
+///
+/// # Errors
+/// The file can't be read, or makes no sense; with its name and the line.
+pub fn arguments(given: Vec<OsString>) -> Result<Arguments, Fault> {
+    add(given).configuration()
+}
+
+fn add(given: Vec<OsString>) -> Result<Arguments> {
+    let none = |given| Ok(Arguments { all: given, added_by: None });
+    let mut cli = Cli::command();
+    cli.build();
+    // What is wrong with it is said when it is read in earnest.
+    let Ok(matches) = cli.clone().ignore_errors(true).try_get_matches_from(&given) else {
+        return none(given);
+    };
+    let Some((verb, matches)) = matches.subcommand() else { return none(given) };
+    let Some(command) = cli.find_subcommand(verb) else { return none(given) };
+    if !command.get_arguments().any(|option| option.get_id() == SETTINGS) {
+        return none(given);
+    }
+    let path = match matches.get_one::<PathBuf>(SETTINGS) {
+        Some(path) => path.clone(),
+        None if Path::new(FILE).exists() => FILE.into(),
+        None => return none(given),
+    };
+    let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let added = Settings { path: &path, text: &text, cli: &cli }.added_to(command, matches)?;
+    let added_by = (!added.is_empty()).then_some(path);
+    Ok(Arguments { all: given.into_iter().chain(added).collect(), added_by })
+}
+
+/// A file, and what it may say.
+struct Settings<'a> {
+    path: &'a Path,
+    text: &'a str,
+    cli: &'a Command,
+}
+
+impl Settings<'_> {
+    /// The arguments for a verb, beside those that were given.
+    fn added_to(&self, verb: &Command, given: &ArgMatches) -> Result<Vec<OsString>> {
+        let Self { path, text, cli } = self;
+        let table = DeTable::parse(text).map_err(|error| {
+            let line = error.span().map(|span| self.line(span.start)).unwrap_or(1);
+            anyhow!("{}:{line}: {}", path.display(), error.message())
+        })?;
+        let guards = ["run", "attach"].map(|verb| cli.find_subcommand(verb).expect("a verb"));
+        let places = Places::augment_args(Command::new(""));
+        let takes = |key: &str| {
+            guards.iter().any(|guard| guard.get_name() == verb.get_name()) || find(&places, key).is_some()
+        };
+        let mut entries: Vec<_> = table.get_ref().iter().collect();
+        // In the file's order.
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let mut added = Vec::new();
+        for (key, value) in entries {
+            let place = || format!("{}:{}", path.display(), self.line(key.span().start));
+            let key = key.get_ref().as_ref();
+            if guards.iter().all(|guard| find(guard, key).is_none()) {
+                bail!("{}: there is no setting `{key}`{}", place(), guess(&guards, key));
+            }
+            let Some(option) = find(verb, key).filter(|_| takes(key)) else { continue };
+            let values = values(option, value).with_context(place)?;
+            for value in &values {
+                self.check(verb, value).with_context(|| format!("{}: {key}", place()))?;
+            }
+            if !is_overruled(verb, option, given) {
+                added.extend(values.into_iter().map(OsString::from));
+            }
+        }
+        Ok(added)
+    }
+
+    /// Whether an option may be so; whether it goes with others is seen when all are there.
+    fn check(&self, verb: &Command, argument: &str) -> Result<()> {
+        let alone = self.cli.clone().try_get_matches_from(["ntpguard", verb.get_name(), argument]);
+        let Err(error) = alone else { return Ok(()) };
+        if matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict) {
+            return Ok(());
+        }
+        let words = error.to_string();
+        let words = words.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        bail!("{}", words.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, byte: usize) -> usize {
+        self.text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+/// The options that a file can have: all of a verb, but where the file is, and those that end it.
+pub fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
+    verb.get_arguments().filter(|option| {
+        let acts = matches!(option.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue);
+        acts && option.get_id() != SETTINGS
+    })
+}
+
+/// The option of a key.
+fn find<'a>(verb: &'a Command, key: &str) -> Option<&'a Arg> {
+    options(verb).find(|option| option.get_long() == Some(key))
+}
+
+/// A setting that was meant, perhaps.
+fn guess(guards: &[&Command], key: &str) -> String {
+    let known = guards.iter().flat_map(|guard| options(guard)).filter_map(Arg::get_long);
+    let near = { known }.find(|known| is_one_edit(known, key) || *known == key.replace('_', "-"));
+    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+/// Whether the command line has it, or something that excludes it.
+fn is_overruled(verb: &Command, option: &Arg, given: &ArgMatches) -> bool {
+    let is_given =
+        |option: &Arg| given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let excludes = |one: &Arg, other: &Arg| verb.get_arg_conflicts_with(one).contains(&other);
+    verb.get_arguments()
+        .filter(|other| is_given(other))
+        .any(|other| other.get_id() == option.get_id() || excludes(other, option) || excludes(option, other))
+}
+
+/// An option as it would be given.
+fn values(option: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>> {
+    let long = option.get_long().unwrap_or_default();
+    let is_switch = matches!(option.get_action(), ArgAction::SetTrue);
+    let repeats = matches!(option.get_action(), ArgAction::Append);
+    let one = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => Ok(format!("--{long}={text}")),
+        DeValue::Integer(number) => Ok(format!("--{long}={number}")),
+        other => bail!("{long} wants a string or a number, not {}", other.type_str()),
+    };
+    match value.get_ref() {
+        DeValue::Boolean(on) if is_switch => Ok(on.then(|| format!("--{long}")).into_iter().collect()),
+        other if is_switch => bail!("{long} is true or false, not {}", other.type_str()),
+        DeValue::Array(all) if repeats => all.iter().map(|value| one(value.get_ref())).collect(),
+        other => Ok(vec![one(other)?]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use std::time::Duration;
+
+    /// What a file and a command line come to.
+    fn with(settings: &str, line: &str) -> Result<Vec<String>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), settings).unwrap();
+        let line = format!("ntpguard {line} --settings {}", file.path().display());
+        let given: Vec<_> = line.split(' ').map(OsString::from).collect();
+        let count = given.len();
+        let all = arguments(given)
+            .map_err(|fault| fault.to_string().replace(file.path().to_str().unwrap(), "FILE"))?;
+        let added = all.all.into_iter().skip(count);
+        Ok(added.map(|argument| argument.into_string().unwrap()).collect())
+    }
+
+    #[test]
+    fn options_come_from_the_file_and_the_command_line_wins() {
+        let file = "interface = [\"eth0\", \"eth1\"]\ninterval = '5m'\nmonitor = true\nyes = false\nsources = 1_000\n";
+        let interfaces = ["--interface=eth0", "--interface=eth1"];
+        let rest = ["--interval=5m", "--monitor", "--sources=1000"];
+        assert_eq!(with(file, "run").unwrap(), [&interfaces[..], &rest].concat());
+        assert_eq!(with(file, "run --interface eth2").unwrap(), rest);
+        assert_eq!(with(file, "attach --sources 1").unwrap(), [&interfaces[..], &["--monitor"]].concat());
+        // Not what `detach --interface` would mean.
+        assert_eq!(with("interface = 'eth0'\npin-path = '/a'", "detach --all").unwrap(), ["--pin-path=/a"]);
+        assert_eq!(with("queries = 'restrict'", "run --no-hardening").unwrap(), [""; 0]);
+        assert_eq!(with("no-hardening = true", "run --harden sources").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_and_line() {
+        for (file, words) in [
+            ("\ninterfce = 'eth0'", "FILE:2: there is no setting `interfce`; did you mean `interface`?"),
+            ("state_dir = '/a'", "FILE:1: there is no setting `state_dir`; did you mean `state-dir`?"),
+            ("[run]\nyes = true", "FILE:1: there is no setting `run`"),
+            ("help = true", "FILE:1: there is no setting `help`"),
+            ("settings = '/a'", "FILE:1: there is no setting `settings`"),
+            (
+                "yes = true\nxdp-mode = 'fast'",
+                "FILE:2: xdp-mode: invalid value 'fast' for '--xdp-mode <XDP_MODE>' [possible values: auto, native, generic]",
+            ),
+            ("monitor = 'yes'", "FILE:1: monitor is true or false, not string"),
+            ("interval = ['1s']", "FILE:1: interval wants a string or a number, not array"),
+            ("yes = true\nyes = false", "FILE:2: duplicate key"),
+            ("interface = eth0", "FILE:1: "),
+        ] {
+            let said = with(file, "run").unwrap_err();
+            assert!(said.starts_with(words), "{file}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_comes_of_it_is_a_command_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "interface = 'eth0'\nnames-interval = '1m'").unwrap();
+        let given = ["ntpguard", "run", "--settings", file.path().to_str().unwrap()].map(OsString::from);
+        let cli = Cli::parse_from(arguments(given.to_vec()).unwrap().all);
+        let crate::cli::Verb::Run(run) = cli.verb else { panic!("another verb") };
+        assert_eq!(run.guarding.interface, ["eth0"]);
+        assert_eq!(run.guarding.names_interval, Duration::from_secs(60));
+    }
+}
