@@ -18,3 +18,4 @@ pub mod ntpd;
 pub mod random;
 pub mod stranger;
 pub mod train;
+pub mod unit;

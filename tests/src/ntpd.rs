@@ -122,7 +122,10 @@ impl Drop for Ntpd<'_> {
 
 /// A file of the packages that `cargo xtask setup` unpacks, without installing it: an installed ntpsec would start,
 /// steer this machine's clock, and push out its own time service.
-fn installed(file: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// It isn't there.
+pub fn installed(file: &str) -> Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab").join(file);
     if !path.exists() {
         bail!("{} is missing: run `cargo xtask setup`", path.display());

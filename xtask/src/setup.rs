@@ -47,7 +47,12 @@ const TESTS: &[&str] = &[
     "cpio",           // their file system
     "ethtool",        // to look at the lab's wire by hand
     "kmod",           // modinfo: which modules veth needs
-    "procps",         // sysctl
+    "libapparmor1",   // systemd-analyze's, with the next ones
+    "libgcrypt20",
+    "libip4tc2",
+    "libkmod2",
+    "libseccomp2",
+    "procps", // sysctl
     "qemu-system-x86",
     "util-linux", // unshare, setpriv
     "xz-utils",   // modules of newer kernels
@@ -158,6 +163,16 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         need(
             "NTPsec's client, unpacked under target/lab".into(),
             Box::new(move || unpack("ntpsec-ntpdig", &ntpdig)),
+        );
+    }
+    let systemd = lab().join("systemd");
+    if purpose == Purpose::Test && !systemd.join("usr/bin/systemd-analyze").exists() {
+        need(
+            "systemd-analyze, which judges the unit, unpacked under target/lab".into(),
+            Box::new(move || {
+                // Last what is looked for.
+                ["libsystemd-shared", "systemd"].into_iter().try_for_each(|package| unpack(package, &systemd))
+            }),
         );
     }
     if purpose == Purpose::Test {
