@@ -1,9 +1,12 @@
 //! Which daemon this host has, without running it: from its binary's bytes, and from where the file lies.
 
-use crate::dialect::{
-    Daemon,
-    Dialect::{Ntp426, Ntp428, NtpSec},
-    Ordering,
+use crate::{
+    dialect::{
+        Daemon,
+        Dialect::{Ntp426, Ntp428, NtpSec},
+        Ordering,
+    },
+    sandbox,
 };
 use std::{
     ffi::OsStr,
@@ -11,6 +14,7 @@ use std::{
     io::ErrorKind,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 /// Where packages and installations from source put it.
@@ -18,6 +22,7 @@ const PLACES: [&str; 5] =
     ["/usr/sbin/ntpd", "/usr/local/sbin/ntpd", "/usr/bin/ntpd", "/usr/local/bin/ntpd", "/sbin/ntpd"];
 
 /// What was found, and how.
+#[derive(Clone)]
 pub struct Detected {
     /// The daemon.
     pub daemon: Daemon,
@@ -25,8 +30,19 @@ pub struct Detected {
     pub because: String,
 }
 
-/// Finds the daemon: the one that runs, the one that is installed, or the one whose file lies in such a place.
+/// Finds the daemon: the one that runs, the one that is installed, or the one whose file lies in such a place. In its sandbox
+/// a process sees less of that than at its start, and goes on with what it found then: a reload mustn't be another
+/// daemon's reading of the file.
 pub fn daemon(config: Option<&Path>) -> Option<Detected> {
+    static BEFORE: Mutex<Option<Detected>> = Mutex::new(None);
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if before.is_none() || !sandbox::is_entered() {
+        *before = find_daemon(config);
+    }
+    before.clone()
+}
+
+fn find_daemon(config: Option<&Path>) -> Option<Detected> {
     let installed = PLACES.iter().map(PathBuf::from);
     let mut found = running().into_iter().chain(installed).filter_map(|binary| {
         let daemon = in_binary(&trusted(&binary)?)?;

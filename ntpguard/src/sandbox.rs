@@ -11,6 +11,7 @@ use landlock::{
     ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
     path_beneath_rules,
 };
+use nix::errno::Errno;
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -19,9 +20,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// What a reload needs (tries take CAP_BPF: kernel/bpf/syscall.c:map_create), and what attaching to an interface that
-/// comes back does.
-pub const KEPT: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+/// What a reload needs: tries take CAP_BPF (kernel/bpf/syscall.c:map_create). Attaching a program that is loaded to an
+/// interface that comes back takes nothing more: CAP_NET_ADMIN is asked for when it is loaded (bpf_prog_load), and
+/// bpf_xdp_link_attach (net/core/dev.c) asks for nothing.
+pub const KEPT: [Capability; 1] = [Capability::CAP_BPF];
 
 /// What resolving names, the kernel's figures and most configurations are read from.
 const READ: [&str; 7] = ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/run"];
@@ -29,7 +31,7 @@ const READ: [&str; 7] = ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/ru
 /// The rights on files that are asked about; newer kernels know more, which are left as they are.
 const KNOWN: ABI = ABI::V5;
 
-/// Whether this process has entered its sandbox.
+/// What [`is_entered`] says.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// Gives up all rights but [`KEPT`], and all files but those that may be read (where the configuration lies, and may come
@@ -44,6 +46,11 @@ pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<bool> {
     let enforced = confine(&readable, writable).context("can't give up files (landlock)")?;
     ENTERED.store(true, Ordering::Relaxed);
     Ok(enforced)
+}
+
+/// Whether this process has entered its sandbox.
+pub fn is_entered() -> bool {
+    ENTERED.load(Ordering::Relaxed)
 }
 
 /// Gives up every right and every file that isn't open, for this thread alone: it has all that it needs. What the kernel
@@ -103,7 +110,7 @@ fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
 pub fn blame(fault: Fault) -> Fault {
     let (Fault::Configuration(error) | Fault::Environment(error)) = &fault;
     let denied = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    if !denied.map(io::Error::kind).any(is_denied) || !ENTERED.load(Ordering::Relaxed) {
+    if !{ denied }.any(is_denied) || !is_entered() {
         return fault;
     }
     match fault {
@@ -114,9 +121,8 @@ pub fn blame(fault: Fault) -> Fault {
 
 /// A warning, if one of these files can't be read and the sandbox may be the reason.
 pub fn warning(files: &Fingerprint) -> Option<String> {
-    let denied = |file: &&Path| File::open(file).is_err_and(|error| is_denied(error.kind()));
-    let entered = ENTERED.load(Ordering::Relaxed);
-    let denied = files.paths().find(|file| entered && denied(file))?;
+    let denied = |file: &&Path| File::open(file).is_err_and(|error| is_denied(&error));
+    let denied = files.paths().find(|file| is_entered() && denied(file))?;
     Some(format!("warning: {} can't be read; {HINT}", denied.display()))
 }
 
@@ -124,8 +130,9 @@ pub fn warning(files: &Fingerprint) -> Option<String> {
 const HINT: &str = "since its start ntpguard has no rights but those that it needed then (its sandbox): restart it, \
                     and it can read what its configuration names now";
 
-fn is_denied(kind: io::ErrorKind) -> bool {
-    kind == io::ErrorKind::PermissionDenied
+/// A file, that is (EACCES): what takes a right that isn't there is another number (EPERM).
+fn is_denied(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EACCES as i32)
 }
 
 #[cfg(test)]
@@ -155,7 +162,7 @@ mod tests {
                 fs::read(path("conf/ntp.conf")).unwrap();
                 fs::write(path("state/new"), "state").unwrap();
                 fs::rename(path("state/new"), path("state/state.json")).unwrap();
-                let denied = |outcome: io::Result<()>| is_denied(outcome.unwrap_err().kind());
+                let denied = |outcome: io::Result<()>| is_denied(&outcome.unwrap_err());
                 assert!(denied(fs::read(path("elsewhere/secret")).map(drop)));
                 assert!(denied(fs::write(path("conf/ntp.conf"), "restrict default ignore\n")));
                 assert!(denied(fs::write(path("elsewhere/new"), "new")));

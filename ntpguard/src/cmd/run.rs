@@ -57,13 +57,12 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
-    let export = Exporter::new(options.format);
-    for (interface, attached) in service.attach(Some(process::id() as i32))? {
-        export.attached(&interface, &attached);
-    }
+    let attached = service.attach(Some(process::id() as i32))?;
     if !options.no_sandbox {
         confine(options, &service)?;
     }
+    let export = Exporter::new(options.format);
+    attached.iter().for_each(|(interface, attached)| export.attached(interface, attached));
     let mut manager = Manager::new();
     manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
     let mut guarded = Guarded::new(&service.options().interface);
