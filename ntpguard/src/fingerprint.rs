@@ -53,7 +53,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [file, other, link] = ["a", "b", "c"].map(|name| folder.path().join(name));
         let mut first = Fingerprint::default();
-        [&file, &link].map(|path| first.look(path));
+        [&file, &link].into_iter().for_each(|path| first.look(path));
         let look = || first.again();
         let mut looks = vec![look()];
         let mut seen = |what| {
