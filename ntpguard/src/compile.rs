@@ -156,11 +156,9 @@ impl Image {
         self
     }
 
-    /// The same as a trial, in which everything passes: kisses too are left to the daemon.
-    #[must_use]
-    pub fn monitoring(mut self) -> Self {
-        self.flags = self.flags & !Settings::KISSES | Settings::MONITOR;
-        self
+    /// Makes it a trial, in which everything passes, or none.
+    pub fn monitor(&mut self, trial: bool) {
+        self.flags = self.flags & !Settings::MONITOR | if trial { Settings::MONITOR } else { 0 };
     }
 
     /// Whether any source that a wire may bring may query.

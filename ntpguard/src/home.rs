@@ -6,11 +6,11 @@ use crate::{
     state::State,
     trial::Trial,
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    sys::stat::fstat,
+    sys::stat::{FileStat, fstat, major, minor, stat},
 };
 use std::{
     fs::{self, File},
@@ -47,13 +47,13 @@ impl Home {
         let start = Instant::now();
         loop {
             let root = open(&places.pin_path)?;
-            let inode = fstat(&root).map(|stat| stat.st_ino)?;
+            let stat = fstat(&root)?;
             match Flock::lock(root, FlockArg::LockExclusiveNonblock) {
                 Ok(turn) => {
                     return Ok(Ok(Self { pins, folder: places.state_dir.clone(), _turn: turn }));
                 }
                 Err((_, Errno::EWOULDBLOCK)) => {
-                    let taken = Taken { pid: holder(inode) };
+                    let taken = Taken { pid: holder(&stat) };
                     if looks_after(&places.state_dir, taken) || start.elapsed() > PATIENCE {
                         return Ok(Err(taken));
                     }
@@ -93,9 +93,26 @@ impl Home {
         Trial::load(&self.folder).map_or(options.monitor, |trial| trial.monitors())
     }
 
-    /// The options have the say again.
+    /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed.
     pub fn begin(&self) {
-        Trial::forget(&self.folder);
+        let died = self.state().ok().flatten().is_some_and(|state| state.run.is_some());
+        if !died {
+            Trial::forget(&self.folder);
+        }
+    }
+
+    /// Makes sure that the interfaces that are held are this network namespace's: their numbers say nothing of it.
+    ///
+    /// # Errors
+    /// They are of another one.
+    pub fn is_here(&self, state: &State) -> Result<()> {
+        let elsewhere = state.namespace.is_some_and(|there| Some(there) != namespace());
+        ensure!(
+            !elsewhere || self.pins.links()?.is_empty(),
+            "what is pinned here guards interfaces of another network namespace: name another --pin-path and --state-dir, or \
+             `ntpguard detach --all` first"
+        );
+        Ok(())
     }
 
     /// Keeps it.
@@ -107,13 +124,9 @@ impl Home {
     }
 }
 
-/// Makes sure that there is a filter.
-///
-/// # Errors
-/// There is none.
-pub fn known(places: &Places) -> Result<()> {
-    let current = Pins::open(&places.pin_path)?.current()?;
-    current.map(drop).context("nothing is guarded: `ntpguard run` or `ntpguard attach` first")
+/// The number of this process's network namespace: network_namespaces(7).
+pub fn namespace() -> Option<u64> {
+    stat("/proc/self/ns/net").ok().map(|stat| stat.st_ino)
 }
 
 /// Whether it is the `ntpguard run` that the state speaks of.
@@ -131,12 +144,13 @@ fn open(root: &Path) -> Result<File> {
     File::open(root).with_context(|| format!("can't open {}", root.display()))
 }
 
-/// The process that has locked an inode with flock(2): proc_locks(5).
-fn holder(inode: u64) -> Option<i32> {
+/// The process that has locked a file with flock(2): proc_locks(5).
+fn holder(file: &FileStat) -> Option<i32> {
+    let named = format!("{:02x}:{:02x}:{}", major(file.st_dev), minor(file.st_dev), file.st_ino);
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
-        (file.rsplit(':').next()? == inode.to_string()).then(|| pid.parse().ok())?
+        (file == named).then(|| pid.parse().ok())?
     })
 }

@@ -84,6 +84,18 @@ impl Interface {
     }
 }
 
+/// The name of the interface of an index, if there is one, and it isn't this.
+pub fn named<'a>(all: &'a [Interface], index: u32, name: &str) -> Option<&'a str> {
+    let found = all.iter().find(|interface| interface.index == index)?;
+    (found.name != name).then_some(found.name.as_str())
+}
+
+/// The interfaces that bring a bond its frames: XDP judges them there, for the bond.
+pub fn members<'a>(all: &'a [Interface], interface: &Interface) -> impl Iterator<Item = &'a Interface> {
+    let bond = (interface.kind.as_deref() == Some("bond")).then_some(interface.index);
+    all.iter().filter(move |member| bond.is_some() && member.master == bond)
+}
+
 /// Two of the named interfaces of which one gets its packets from the other: those would be judged, counted and limited
 /// twice. In words; `None` if there are no such two.
 pub fn overlap(all: &[Interface], names: &[String]) -> Option<String> {

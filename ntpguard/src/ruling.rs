@@ -61,8 +61,9 @@ fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> 
             .iter()
             .all(|name| interface::find(name).is_ok_and(|interface| interface.transmits(native)));
     let image = Image::compile(&policy(conf, names, own), conf, hardened.hardening());
-    let image = image.bounded(limiting.bounds(transmits));
-    if *monitor { image.monitoring() } else { image }
+    let mut image = image.bounded(limiting.bounds(transmits));
+    image.monitor(*monitor);
+    image
 }
 
 /// One line for a diagnostic; `ntpguard check` has more.

@@ -1,20 +1,24 @@
 //! A guard, what it goes by, and what is known about it, while a process looks after them.
 
+mod attach;
+
+pub use attach::fit;
+
 use crate::{
-    bpf::{Attached, Guard, Maps, Object, Size},
+    bpf::{Guard, Maps, Object, Size},
     cli::Guarding,
     compile::Counters,
     fault::{Blame as _, Fault},
     fingerprint::Fingerprint,
     home::Home,
-    interface, own,
+    own,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
     sandbox,
-    state::{self, Change, Seats, State},
+    state::{self, Change, State},
+    trial,
     writer::{tell, warn},
 };
-use anyhow::anyhow;
 use std::{
     collections::HashSet,
     net::IpAddr,
@@ -36,29 +40,33 @@ pub struct Service {
     /// The files, when they were read, and when they were looked at last.
     fingerprint: Fingerprint,
     look: Fingerprint,
+    /// The interfaces that were asked for; [`Guarding::interface`] has those, too, that were guarded before.
+    named: Vec<String>,
 }
 
 impl Service {
-    /// Reads the policy, loads the filter and puts the one in force in the other. Nothing is attached yet.
+    /// Reads the policy and loads the filter. Nothing is in force or attached yet.
     ///
     /// # Errors
-    /// The configuration can't be read, or the kernel refuses; what was in force stays.
+    /// The configuration can't be read, or the kernel refuses.
     pub fn start(mut options: Guarding, object: Object, home: Option<Home>) -> Result<Self, Fault> {
         // Whoever reloads may stand in another folder.
         options.config = options.config.map(absolute).transpose().environment()?;
         if let Some(home) = &home {
             options.monitor = home.monitors(&options);
         }
-        let mut seen = HashSet::new();
-        options.interface.retain(|interface| seen.insert(interface.clone()));
-        if let Some(words) = interface::overlap(&interface::all().environment()?, &options.interface) {
-            return Err(Fault::Environment(anyhow!(words)));
-        }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
             warn(format_args!("{error:#}; which lines earlier hits belong to is lost"));
             None
         });
         let known = known.flatten();
+        if let (Some(home), Some(state)) = (&home, &known) {
+            home.is_here(state).environment()?;
+        }
+        let mut seen = HashSet::new();
+        options.interface.retain(|interface| seen.insert(interface.clone()));
+        let named = options.interface.clone();
+        attach::join(&mut options.interface, home.as_ref()).environment()?;
         let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
         let own = own::addresses().environment()?;
         let ruling = Ruling::read(&options, &mut names, &own).inspect_err(|fault| {
@@ -79,7 +87,7 @@ impl Service {
             Some(home) => Guard::load_pinned(object, size, home.pins.clone()),
             None => Guard::load(object, size),
         };
-        let mut guard = guard.environment()?;
+        let guard = guard.environment()?;
         if let Some(home) = &home
             && !home.pins.links().environment()?.is_empty()
             && guard.maps.settings().environment()?.generation == 0
@@ -90,76 +98,9 @@ impl Service {
         }
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         state.options = options;
-        let change = put(&mut guard.maps, &mut state, &ruling).environment()?;
-        tell(format_args!("{change}"));
-        if state.options.monitor {
-            tell(format_args!("a trial: everything passes, and what would be dropped is counted"));
-        }
         let fingerprint = ruling.conf.sought.clone();
         let look = fingerprint.clone();
-        Ok(Self { home, guard, ruling, state, names, own, fingerprint, look })
-    }
-
-    /// Attaches to all interfaces, or to none, and from then on the filter stays.
-    ///
-    /// # Errors
-    /// One can't be attached to.
-    pub fn attach(&mut self, run: Option<i32>) -> Result<Vec<(String, Attached)>, Fault> {
-        let mut attached = Vec::new();
-        for interface in self.state.options.interface.clone() {
-            match self.attach_to(&interface) {
-                Ok(how) => attached.push((interface, how)),
-                Err(error) => {
-                    self.guard
-                        .release(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
-                    return Err(Fault::Environment(error));
-                }
-            }
-        }
-        // Those that were guarded before and aren't named now: they stay, and get the same program.
-        let Guarding { interface, xdp_mode, .. } = &self.state.options;
-        self.guard.take_over_others(interface, *xdp_mode).environment()?;
-        self.guard.settle().environment()?;
-        self.state.run = run;
-        self.keep();
-        Ok(attached)
-    }
-
-    /// Attaches to an interface, or replaces the program there.
-    ///
-    /// # Errors
-    /// As [`Guard::attach`].
-    pub fn attach_to(&mut self, name: &str) -> anyhow::Result<Attached> {
-        if self.state.options.replace {
-            self.guard.evict(name)?;
-        }
-        let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
-        let all = interface::all()?;
-        let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
-        if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.taken_over) {
-            tell(format_args!("{advice}"));
-        }
-        let there = self.state.sit(name, found.index);
-        if there.len() > 1 {
-            tell(format_args!("{} are counted together", there.join(" and ")));
-        }
-        Ok(attached)
-    }
-
-    /// Which interfaces are counted where.
-    pub fn seats(&self) -> &Seats {
-        &self.state.seats
-    }
-
-    /// Takes over every interface that is held, and leaves it at that.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn resume(mut self) -> Result<(), Fault> {
-        self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;
-        self.guard.settle().environment()?;
-        self.keep();
-        Ok(())
+        Ok(Self { home, guard, ruling, state, names, own, fingerprint, look, named })
     }
 
     /// Reads the policy again and puts it in force.
@@ -168,6 +109,8 @@ impl Service {
     /// As [`Service::start`].
     pub fn reload(&mut self) -> Result<(Change, Duration), Fault> {
         let start = Instant::now();
+        // Whatever the file says.
+        self.follow_trial();
         let attempt = self.read().map(|change| (change, start.elapsed())).map_err(sandbox::blame);
         self.state.attempts += 1;
         if let Err(fault) = &attempt {
@@ -181,7 +124,6 @@ impl Service {
         let own = own::addresses().environment()?;
         // If it can't be read, the next change is what it is tried again for.
         self.fingerprint = self.ruling.conf.sought.again();
-        self.state.options.monitor = self.monitors();
         let mut ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
         ruling.warnings.extend(sandbox::warning(&ruling.conf.sought));
         let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
@@ -199,12 +141,29 @@ impl Service {
         self.home.as_ref().map_or(options.monitor, |home| home.monitors(options))
     }
 
-    /// Whether there is something to reload: a file that has changed since it was read, and not since the last look, since
-    /// somebody may still be writing; or a trial that begins or ends.
+    /// Begins or ends a trial, if somebody has said so, or a time is over.
+    pub fn follow_trial(&mut self) {
+        let trial = self.monitors();
+        if trial == self.state.options.monitor {
+            return;
+        }
+        match self.guard.maps.monitor(trial) {
+            Ok(()) => {
+                self.state.options.monitor = trial;
+                // As every policy from now on.
+                self.ruling.image.monitor(trial);
+                self.keep();
+                tell(format_args!("{}", trial::words(trial)));
+            }
+            Err(error) => warn(format_args!("{error:#}; tried again")),
+        }
+    }
+
+    /// Whether a file has changed since it was read, and not since the last look: somebody may still be writing.
     pub fn is_outdated(&mut self) -> bool {
         let now = self.fingerprint.again();
         let before = std::mem::replace(&mut self.look, now);
-        self.look != self.fingerprint && self.look == before || self.monitors() != self.state.options.monitor
+        self.look != self.fingerprint && self.look == before
     }
 
     /// The names that are to be looked up again.

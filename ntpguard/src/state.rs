@@ -25,6 +25,9 @@ pub struct State {
     pub policy: Option<InForce>,
     /// The last good answers to names.
     pub names: Answers,
+    /// The network namespace that they are in.
+    #[serde(default)]
+    pub namespace: Option<u64>,
     /// Which interfaces are counted at which [`seat`], gone ones too.
     pub seats: Seats,
     /// Why the last attempt at another policy failed; nothing if it didn't.
@@ -100,6 +103,7 @@ impl State {
             options,
             policy: None,
             names: Answers::new(),
+            namespace: None,
             seats: Seats::new(),
             failure: None,
             attempts: 0,

@@ -4,11 +4,12 @@
 //! which the trial begins again by itself.
 
 use anyhow::{Context as _, Result};
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// What was said.
@@ -16,7 +17,7 @@ use std::{
 pub struct Trial {
     /// Everything passes.
     pub monitor: bool,
-    /// From this moment on it is a trial again, in milliseconds since 1970, unless somebody says otherwise before.
+    /// From this moment on it is a trial again, in milliseconds since the machine was started, unless somebody says otherwise before.
     pub until: Option<u128>,
 }
 
@@ -57,12 +58,22 @@ impl Trial {
     }
 }
 
+/// What begins.
+pub const fn words(trial: bool) -> &'static str {
+    if trial {
+        "a trial: everything passes, and what would be dropped is counted"
+    } else {
+        "what the policy refuses is dropped from now on"
+    }
+}
+
 fn file(folder: &Path) -> PathBuf {
     folder.join("trial.json")
 }
 
+/// Since the machine was started: the daemon steps the other clock.
 fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

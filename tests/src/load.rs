@@ -17,6 +17,8 @@ use std::{
 
 /// Whose time requests both policies allow.
 pub const CLIENT: &str = "198.18.0.7";
+/// Whose time requests both policies have a rule against.
+pub const REFUSED: &str = "203.0.113.66";
 /// Datagrams of each kind in a burst, and the time between two: some ten thousand a second in all, so few that no buffer
 /// runs over while a loaded machine looks elsewhere.
 const BURST: usize = 10;
@@ -29,7 +31,7 @@ pub struct Through {
     pub asked: u64,
     /// Time requests that reached the socket.
     pub arrived: u64,
-    /// Queries sent: monlist.
+    /// Attacks sent: monlist, which is dropped before any rule, and time requests that a rule drops.
     pub attacks: u64,
     /// Of these, those that reached it.
     pub leaked: u64,
@@ -44,6 +46,8 @@ pub fn under_load(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Throug
     let wire = Wire::open(&lab.outside)?;
     let request = Frame::from(CLIENT, 40000).payload(&payload::time(3, 4)).build();
     let attack = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST).build();
+    // Of another mode than the client's, so that it is told apart.
+    let refused = Frame::from(REFUSED, 40000).payload(&payload::time(1, 4)).build();
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let [asked, attacks, arrived, leaked] = [const { AtomicU64::new(0) }; 4];
     thread::scope(|scope| {
@@ -52,8 +56,9 @@ pub fn under_load(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Throug
                 for _ in 0..BURST {
                     wire.send(&request)?;
                     wire.send(&attack)?;
+                    wire.send(&refused)?;
                     asked.fetch_add(1, Relaxed);
-                    attacks.fetch_add(1, Relaxed);
+                    attacks.fetch_add(2, Relaxed);
                 }
                 thread::sleep(PAUSE);
             }

@@ -150,8 +150,8 @@ fn no_reload_restart_or_kill_opens_a_gap() {
     let lab = lab();
     lab.address(CLIENT).unwrap();
     // Both serve the client, without `limited`, which NTPsec's own default has.
-    let plain =
-        "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\n";
+    let plain = "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\n\
+        restrict 203.0.113.66 ignore\n";
     let other = &format!("{plain}restrict 198.51.100.0 mask 255.255.255.0 ignore\n");
     let home = Home::new(&lab.server, plain).unwrap();
     let attached = home.attach().unwrap();

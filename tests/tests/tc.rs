@@ -29,8 +29,7 @@ const LEFT_OUT: usize = 11;
 /// The first kernel with tcx.
 const HAS_TCX: (u32, u32) = (6, 6);
 /// Serves the client, without `limited`, which NTPsec's own default has.
-const PLAIN: &str =
-    "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\n";
+const PLAIN: &str = "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\nrestrict 203.0.113.66 ignore\n";
 /// As many sources earn a kiss each.
 const SOURCES: u64 = 20;
 

@@ -184,7 +184,7 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
     assert_eq!(home.status().unwrap()["monitor"], true);
 
     // Nobody confirms.
-    let mut enforce = home.command("enforce --confirm 2s").unwrap().stdin(Stdio::null()).spawn().unwrap();
+    let mut enforce = home.command("enforce --confirm 4s").unwrap().stdin(Stdio::null()).spawn().unwrap();
     wait_for("it drops", || home.status().unwrap()["monitor"] == false);
     assert_eq!((arrived(), dropped(&home)), (0, 10));
     assert_eq!(enforce.wait().unwrap().code(), Some(2));
@@ -192,7 +192,7 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
     assert_eq!((arrived(), dropped(&home)), (5, 15));
 
     // Whoever was to confirm is gone: the guard itself goes back.
-    let mut enforce = home.command("enforce --confirm 2s").unwrap().stdin(Stdio::null()).spawn().unwrap();
+    let mut enforce = home.command("enforce --confirm 4s").unwrap().stdin(Stdio::null()).spawn().unwrap();
     wait_for("it drops", || home.status().unwrap()["monitor"] == false);
     enforce.kill().unwrap();
     enforce.wait().unwrap();

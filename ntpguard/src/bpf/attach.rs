@@ -90,9 +90,16 @@ fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
 fn cause(error: &ProgramError, interface: &str) -> String {
     match errno(error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
-            let holder = interface::find(interface).ok().and_then(|interface| interface.xdp);
-            let which = holder.map(|xdp| format!(" ({})", owner::shown(xdp.program))).unwrap_or_default();
-            format!("another XDP program holds {interface}{which}, and only one can")
+            match interface::find(interface).ok().and_then(|interface| interface.xdp) {
+                Some(xdp) => {
+                    let program = owner::shown(xdp.program);
+                    format!("another XDP program holds {interface} ({program}), and only one can")
+                }
+                // net/core/dev.c:dev_xdp_attach looks at those above, too.
+                None => format!(
+                    "an interface that lies on {interface} has an XDP program, and only one of them can"
+                ),
+            }
         }
         Some(Errno::EOPNOTSUPP) => format!("the driver of {interface} has no native XDP"),
         Some(Errno::EPERM | Errno::EACCES) => format!("not allowed to attach to {interface}"),

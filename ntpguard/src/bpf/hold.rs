@@ -2,18 +2,28 @@
 
 use super::{
     attach::Mode,
-    hook::{Filter, Hook, How, New},
+    hook::{Filter, Hook, How, New, is_taken},
     pins::Pins,
     tc::at_tc,
 };
-use crate::interface::{self, Interface};
+use crate::{
+    interface::{self, Interface},
+    writer::tell,
+};
 use anyhow::{Context as _, Result, bail};
 use aya::programs::links::{FdLink, PinnedLink};
-use std::{path::Path, thread::sleep, time::Duration};
+use std::{
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 /// How long both hooks judge when one takes over from the other. A packet between the two, past the first before there was
 /// a program, is at the second by then: it waits in no longer queue than a CPU's backlog, which is emptied in one go.
 const BOTH: Duration = Duration::from_millis(100);
+
+/// How long to wait for the kernel to let go of an interface.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How it came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,17 +43,7 @@ pub(super) fn attach(
     mode: Mode,
     pins: Option<&Pins>,
 ) -> Result<(Attached, Option<FdLink>)> {
-    let found = interface::find(interface)?;
-    if found.loopback {
-        bail!(
-            "{interface} is this host's loopback: no packet from outside arrives there; name the network card"
-        );
-    }
-    if !found.ethernet {
-        bail!(
-            "{interface} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card"
-        );
-    }
+    let found = fit(interface)?;
     let Some(pins) = pins else {
         let New { how, fallback, link } = filter.attach(&found, mode)?;
         return Ok((Attached { how, fallback, taken_over: false }, Some(link)));
@@ -54,9 +54,27 @@ pub(super) fn attach(
     if let Some(how) = take_over(filter, &found, mode, pins)? {
         return Ok((Attached { how, fallback: None, taken_over: true }, None));
     }
+    if pins.link(found.index)?.exists() {
+        return Ok((change_mode(filter, &found, mode, pins)?, None));
+    }
     let New { how, fallback, link } = filter.attach(&found, mode)?;
     pins.hold(found.index, |path| Ok(link.pin(path).map(drop)?))?;
     Ok((Attached { how, fallback, taken_over: false }, None))
+}
+
+/// The interface of a name, if it is one that can be guarded.
+///
+/// # Errors
+/// It isn't.
+pub fn fit(name: &str) -> Result<Interface> {
+    let found = interface::find(name)?;
+    if found.loopback {
+        bail!("{name} is this host's loopback: no packet from outside arrives there; name the network card");
+    }
+    if !found.ethernet {
+        bail!("{name} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card");
+    }
+    Ok(found)
 }
 
 /// Replaces the program behind every hold on other interfaces than those named, and removes holds that hold nothing.
@@ -123,7 +141,52 @@ fn switch(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pin
     Ok(Attached { how, fallback, taken_over: true })
 }
 
-/// Replaces the program behind a hold that is pinned, without a gap. `None` if there is no such hold any more.
+/// Lets go of an interface and attaches in the other mode of XDP. The kernel has no two modes on an interface at once, so
+/// there is no way without a gap; if the other can't be had, the one before is put back.
+fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Attached> {
+    let before = match interface.xdp {
+        Some(xdp) if xdp.native => Mode::Native,
+        _ => Mode::Generic,
+    };
+    let start = Instant::now();
+    pins.release(interface.index)?;
+    let changed = attach_soon(filter, interface, mode);
+    let kept = changed.as_ref().err().map(|_| attach_soon(filter, interface, before)).transpose();
+    let now = match (&changed, kept) {
+        (Ok(_), _) => None,
+        (Err(_), Ok(kept)) => kept,
+        (Err(_), Err(error)) => {
+            return Err(error.context(format!("{} isn't guarded any more", interface.name)));
+        }
+    };
+    let gap = start.elapsed();
+    if let Some(New { link, .. }) = now {
+        pins.hold(interface.index, |path| Ok(link.pin(path).map(drop)?))?;
+    }
+    tell(format_args!(
+        "from one mode of XDP to the other, {} wasn't guarded for {} ms",
+        interface.name,
+        gap.as_millis()
+    ));
+    let New { how, fallback, link } =
+        changed.with_context(|| format!("{} stays guarded in {} mode", interface.name, before.name()))?;
+    pins.hold(interface.index, |path| Ok(link.pin(path).map(drop)?))?;
+    Ok(Attached { how, fallback, taken_over: false })
+}
+
+/// Attaches as soon as the kernel has let go of the hold before, which it does a little after the pin is gone.
+fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: Mode) -> Result<New> {
+    let start = Instant::now();
+    loop {
+        match filter.attach(interface, mode) {
+            Err(error) if is_taken(&error) && start.elapsed() < PATIENCE => sleep(Duration::from_millis(1)),
+            attached => return attached,
+        }
+    }
+}
+
+/// Replaces the program behind a hold that is pinned, without a gap. `None` if there is no such hold any more, or one in
+/// another mode.
 fn take_over(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Option<How>> {
     let path = pins.link(interface.index)?;
     if !path.exists() {
@@ -133,9 +196,10 @@ fn take_over(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &
         Hook::Tc => How::Tcx,
         Hook::Xdp => native(interface.xdp.is_some_and(|xdp| xdp.native)),
     };
-    // The kernel has no two modes of XDP on an interface at once, so there is no way without a gap.
-    let other = matches!((mode, how), (Mode::Native, How::Generic) | (Mode::Generic, How::Native));
-    if !other && update(filter, &path)? {
+    if matches!((mode, how), (Mode::Native, How::Generic) | (Mode::Generic, How::Native)) {
+        return Ok(None);
+    }
+    if update(filter, &path)? {
         return Ok(Some(how));
     }
     pins.release(interface.index)?;

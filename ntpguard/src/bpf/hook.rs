@@ -169,6 +169,12 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// Whether attaching failed because another program is there.
+pub(super) fn is_taken(error: &anyhow::Error) -> bool {
+    let errno = error.downcast_ref::<ProgramError>().and_then(errno);
+    matches!(errno, Some(Errno::EBUSY | Errno::EEXIST))
+}
+
 /// The system call's errno, wherever in the chain of causes it is.
 pub(super) fn errno(error: &ProgramError) -> Option<Errno> {
     let mut cause: Option<&dyn Error> = Some(error);

@@ -4,8 +4,9 @@ use super::{install, pins::Place, table::Table};
 use crate::{
     compile::{Counters, Image},
     stats::Snapshot,
+    writer::warn,
 };
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
@@ -116,24 +117,35 @@ impl Maps {
     }
 
     /// Puts an image in force, both families and all settings at once. `carried` has, for each of its rules, the place
-    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy.
+    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy. Rules for which
+    /// there is no [`Maps::room`] count for their reasons alone.
     ///
     /// # Errors
     /// The kernel refuses a map; what was in force stays.
     pub fn install(&mut self, image: &Image, carried: &[Option<usize>]) -> Result<u32> {
         let (needed, room) = (image.counters.total(), self.room());
-        ensure!(needed <= room, "the policy needs {needed} counters, and there is room for {room}");
+        if needed > room {
+            warn(format_args!(
+                "more rules than there are counters for ({needed} of {room}): the last ones count for their reasons alone, \
+                 until ntpguard is started again"
+            ));
+        }
         let before = self.settings()?;
         let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
         self.wipe(settings.slot());
-        install::install(self, image, settings, settings.slot() * room)?;
+        install::install(self, image, settings, room)?;
         // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
         let emptied = install::empty(self, before.slot());
         let earlier = self.before.take();
         let counted = self.hits_of(earlier.as_ref().or(self.hits.as_ref()), before.slot());
         self.counters = image.counters.clone();
         self.carry(settings.slot(), carried, &counted);
-        emptied.map(|()| settings.generation)
+        if let Err(error) = emptied {
+            warn(format_args!(
+                "the rules of the policy before can't be taken out, and go on taking room: {error:#}"
+            ));
+        }
+        Ok(settings.generation)
     }
 
     /// What is in force.
@@ -143,6 +155,25 @@ impl Maps {
     pub fn settings(&self) -> Result<Settings> {
         let settings: Array<_, u64> = self.get("SETTINGS")?.try_into()?;
         Ok(Settings::from_word(settings.get(&0, 0)?))
+    }
+
+    /// Whether there is a policy in force, with the counters of these maps.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn goes_on(&self) -> Result<bool> {
+        Ok(self.settings()?.has(Settings::INSTALLED) && self.before.is_none())
+    }
+
+    /// Begins or ends a trial; the policy stays what it is.
+    ///
+    /// # Errors
+    /// The kernel refuses to write the map.
+    pub fn monitor(&mut self, trial: bool) -> Result<()> {
+        let Settings { flags, generation } = self.settings()?;
+        let flags = if trial { flags | Settings::MONITOR } else { flags & !Settings::MONITOR };
+        let mut word: Array<_, u64> = self.get_mut(SETTINGS)?.try_into()?;
+        word.set(0, Settings { flags, generation }.to_word(), 0).context("SETTINGS can't be written")
     }
 
     /// Says that an interface is guarded from now on, by its index.
@@ -183,7 +214,8 @@ impl Maps {
         let Some(hits) = hits else { return Vec::new() };
         let stride = self.stride(hits);
         let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
-        for (place, (rule, cause)) in (slot * stride / SLOTS..).zip(self.counters.owners()) {
+        let (first, room) = (slot * stride / SLOTS, stride / SLOTS);
+        for (place, (rule, cause)) in (first..first + room).zip(self.counters.owners()) {
             let stripes = (0..=self.cpus).map(|cpu| stripe(cpu, stride) + place);
             let counts = stripes.filter_map(|place| hits.values().get(place as usize));
             sums[rule * CAUSES.len() + cause] = counts.map(Count::get).sum();
@@ -217,7 +249,7 @@ impl Maps {
     fn carry(&self, slot: u32, carried: &[Option<usize>], before: &[Counter]) {
         let Some(hits) = &self.hits else { return };
         let base = (stripe(self.cpus, self.stride(hits)) + slot * self.room()) as usize;
-        for (place, (rule, cause)) in (base..).zip(self.counters.owners()) {
+        for (place, (rule, cause)) in (base..base + self.room() as usize).zip(self.counters.owners()) {
             let earlier = carried.get(rule).copied().flatten();
             let sum = earlier.and_then(|earlier| before.get(earlier * CAUSES.len() + cause));
             if let (Some(sum), Some(count)) = (sum, hits.values().get(place)) {

@@ -22,7 +22,7 @@ mod trace;
 pub use attach::Mode;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
-pub use hold::{Attached, look};
+pub use hold::{Attached, fit, look};
 pub use hook::{Hook, How};
 pub use load::{Object, Size};
 pub use maps::Maps;
@@ -32,7 +32,10 @@ pub use table::Table;
 pub use tc::at_tc;
 pub use test_run::TestRun;
 
-use crate::{compile::Image, interface};
+use crate::{
+    compile::Image,
+    interface::{self, Interface},
+};
 use anyhow::{Result, anyhow};
 use aya::{Ebpf, programs::links::FdLink};
 use load::{PROGRAM, filter, program};
@@ -89,11 +92,28 @@ impl Guard {
     /// No such interface, another XDP program, a driver without XDP, no tcx: in words that say what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
         // Before anything is counted there.
-        self.maps.sit(interface::find(interface)?.index)?;
+        self.sit(interface::find(interface)?.index)?;
         let (attached, held) =
             hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, self.pins.as_ref())?;
         self.held.extend(held);
         Ok(attached)
+    }
+
+    /// Says that frames may come in by an interface, by its index: a member of a bond, too, whose frames XDP judges for the
+    /// bond.
+    ///
+    /// # Errors
+    /// The kernel refuses to write the map.
+    pub fn sit(&mut self, interface: u32) -> Result<()> {
+        self.maps.sit(interface)
+    }
+
+    /// Whether an interface is guarded by what is pinned; `None` if nothing is.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn is_guarded(&self, interface: &Interface) -> Result<Option<bool>> {
+        self.pins.as_ref().map(|pins| Ok(look(pins, interface)?.is_some())).transpose()
     }
 
     /// Takes an XDP program of somebody else off an interface, and says whose.

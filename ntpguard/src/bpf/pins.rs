@@ -92,17 +92,18 @@ impl Pins {
         others.filter(|path| kept.is_none_or(|kept| kept.path != *path)).try_for_each(|path| remove(&path))
     }
 
-    /// Folders of maps of any version; those of this one with their numbers.
+    /// Folders of maps of any version; those of this one with their numbers. Whatever else lies beside them is somebody
+    /// else's.
     fn places(&self) -> Result<Vec<(Option<u32>, Place)>> {
-        let mut places = Vec::new();
-        for entry in list(&self.root)? {
-            let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if name != LINKS {
-                let number = name.strip_prefix(&format!("v{}-", abi::VERSION));
-                places.push((number.and_then(|number| number.parse().ok()), Place { path: entry }));
-            }
-        }
-        Ok(places)
+        let numbers = |path: &Path| -> Option<(u32, u32)> {
+            let (version, number) = path.file_name()?.to_str()?.strip_prefix('v')?.split_once('-')?;
+            Some((version.parse().ok()?, number.parse().ok()?))
+        };
+        let of = |path: PathBuf| {
+            let (version, number) = numbers(&path)?;
+            Some(((version == abi::VERSION).then_some(number), Place { path }))
+        };
+        Ok(list(&self.root)?.into_iter().filter_map(of).collect())
     }
 
     /// Where the hold on an interface is pinned.
@@ -127,9 +128,13 @@ impl Pins {
         }
     }
 
-    /// Removes holds that were about to take the place of others, whose process didn't live to see it.
+    /// Removes what processes left that didn't live, or didn't manage, to see it through: holds that were about to take the
+    /// place of others, and folders of maps without a program.
     pub(super) fn sweep(&self) -> Result<()> {
-        self.links()?.into_iter().try_for_each(|index| remove_if_there(&self.link_to_be(index)?))
+        self.links()?.into_iter().try_for_each(|index| remove_if_there(&self.link_to_be(index)?))?;
+        let unsealed =
+            |(number, place): &(Option<u32>, Place)| number.is_some() && !place.path(PROGRAM).exists();
+        self.places()?.into_iter().filter(unsealed).try_for_each(|(_, place)| remove(&place.path))
     }
 
     fn link_to_be(&self, index: u32) -> Result<PathBuf> {
@@ -155,12 +160,17 @@ impl Pins {
         remove(&self.link(index)?)
     }
 
-    /// Removes everything: no interface is guarded any more, and nothing is left.
+    /// Removes everything: no interface is guarded any more, and nothing of ntpguard's is left.
     ///
     /// # Errors
     /// Something can't be removed.
     pub fn clear(&self) -> Result<()> {
-        remove(&self.root)
+        self.links()?.into_iter().try_for_each(|index| self.release(index))?;
+        self.retain(None)?;
+        // What isn't empty has something of somebody else's.
+        let _ = fs::remove_dir(self.root.join(LINKS));
+        let _ = fs::remove_dir(&self.root);
+        Ok(())
     }
 }
 

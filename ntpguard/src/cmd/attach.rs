@@ -6,7 +6,7 @@ use crate::{
     export::Exporter,
     fault::{Blame as _, Fault},
     home::Home,
-    service::Service,
+    service::{self, Service},
 };
 
 /// Attaches, and leaves the filter there.
@@ -17,6 +17,7 @@ pub fn run(options: &Attach) -> Result<(), Fault> {
     let home = Home::alone(&options.places).environment()?;
     home.begin();
     let object = Object::of(options.guarding.hook);
+    service::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, Some(home))?;
     let export = Exporter::new(Format::Text);
     for (interface, attached) in service.attach(None)? {

@@ -34,6 +34,11 @@ pub fn run(options: &Detach) -> Result<(), Fault> {
         tell(format_args!("nothing is guarded any more"));
         return Ok(());
     }
+    if let Ok(home) = &home
+        && let Ok(Some(state)) = home.state()
+    {
+        home.is_here(&state).environment()?;
+    }
     let guarded = pins.links().environment()?;
     for name in names {
         let found = interface::find(name).environment()?;

@@ -1,25 +1,28 @@
 //! `ntpguard enforce` and `ntpguard monitor`: a trial ends, for good or until nobody confirms; and begins again.
 
 use crate::{
+    bpf::{Maps, Pins},
     cli::{Enforce, Places},
-    cmd::reload,
     fault::{Blame as _, Fault},
-    home,
-    trial::Trial,
+    home::Home,
+    trial::{self, Trial},
     writer::tell,
 };
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use ntpguard_common::abi::Settings;
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
-    thread,
-    time::Duration,
+    thread::{self, sleep as sleep_here},
+    time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
 
+/// How long to wait for the process that looks after the filter.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often to look whether somebody has confirmed.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -29,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Nothing is guarded, or it couldn't be asked.
 pub fn monitor(places: &Places) -> Result<(), Fault> {
     say(places, Trial { monitor: true, until: None })?;
-    tell(format_args!("a trial: everything passes, and what would be dropped is counted"));
+    tell(format_args!("{}", trial::words(true)));
     Ok(())
 }
 
@@ -41,7 +44,7 @@ pub fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
     let trial = Trial::enforcing(*confirm);
     say(places, trial)?;
     let Some(time) = confirm else {
-        tell(format_args!("what the policy refuses is dropped from now on"));
+        tell(format_args!("{}", trial::words(false)));
         return Ok(());
     };
     tell(format_args!(
@@ -59,11 +62,24 @@ pub fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
     Err(Fault::Environment(anyhow!("nobody has confirmed, and it is a trial again")))
 }
 
+/// Has it said, and in force: by the process that looks after the filter, or here. Whatever has become of ntp.conf.
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
-    // Where nothing is guarded, nothing is said either.
-    home::known(places).environment()?;
+    let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
+    let place =
+        place.context("nothing is guarded: `ntpguard run` or `ntpguard attach` first").environment()?;
     trial.save(&places.state_dir).environment()?;
-    reload::run(places)
+    let mut maps = Maps::open(place).environment()?;
+    if let Ok(_home) = Home::enter(places).environment()? {
+        return maps.monitor(trial.monitors()).environment();
+    }
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if maps.settings().environment()?.has(Settings::MONITOR) == trial.monitors() {
+            return Ok(());
+        }
+        sleep_here(LOOK);
+    }
+    Err(Fault::Environment(anyhow!("the ntpguard that looks after the filter doesn't follow; see its log")))
 }
 
 /// Waits for somebody to confirm; not, if the time is over or a signal says so. A terminal that hangs up doesn't end the

@@ -2,9 +2,9 @@
 
 use crate::{
     export::Exporter,
-    interface::{self, Interface},
+    interface,
     service::Service,
-    writer::warn,
+    writer::{tell, warn},
 };
 
 /// One of them.
@@ -37,18 +37,28 @@ impl Guarded {
             Ok(all) => all,
             Err(error) => return warn(format_args!("{error:#}; still guarding")),
         };
+        service.follow_members(&all);
         for One { name, guarded, refused } in &mut self.0 {
-            let now =
-                all.iter().find(|interface| interface.name == *name).map(|&Interface { index, .. }| index);
+            if let Some(renamed) = guarded.and_then(|index| interface::named(&all, index, name)) {
+                tell(format_args!("{name} is called {renamed} now, and stays guarded"));
+                renamed.clone_into(name);
+            }
+            let Some(found) = all.iter().find(|interface| interface.name == *name) else {
+                if guarded.take().is_some() {
+                    warn(format_args!("{name} is gone, and nothing guards it until it is back"));
+                }
+                continue;
+            };
+            let now = Some(found.index);
             if *guarded == now {
-                continue;
+                if service.is_guarded(found) {
+                    continue;
+                }
+                warn(format_args!("somebody has taken the filter off {name}"));
+            } else if guarded.is_some() {
+                warn(format_args!("{name} is another interface now"));
             }
-            if guarded.take().is_some() {
-                warn(format_args!("{name} is gone, and nothing guards it until it is back"));
-            }
-            if now.is_none() {
-                continue;
-            }
+            *guarded = None;
             match service.attach_to(name) {
                 Ok(attached) => {
                     (*guarded, *refused) = (now, None);
@@ -57,7 +67,7 @@ impl Guarded {
                 Err(_) if *refused == now => (),
                 Err(error) => {
                     *refused = now;
-                    warn(format_args!("{name} is back, and can't be guarded (tried again): {error:#}"));
+                    warn(format_args!("{name} is there, and can't be guarded (tried again): {error:#}"));
                 }
             }
         }

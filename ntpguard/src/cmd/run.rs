@@ -11,7 +11,7 @@ use crate::{
     own,
     ruling::Ruling,
     sandbox,
-    service::Service,
+    service::{self, Service},
     stats::Snapshot,
     writer::{tell, warn},
 };
@@ -53,11 +53,12 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
     home.iter().for_each(Home::begin);
     let object = if options.trace { Object::Trace } else { Object::of(options.guarding.hook) };
+    service::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, home)?;
+    let attached = service.attach(Some(process::id() as i32))?;
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
-    let attached = service.attach(Some(process::id() as i32))?;
     if !options.no_sandbox {
         confine(options, &service)?;
     }
@@ -82,6 +83,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = looks.tick() => {
                 manager.alive();
                 guarded.follow(&mut service, &export);
+                service.follow_trial();
                 if service.is_outdated() {
                     reload(&mut service, options.trace, &manager)?;
                     watch = self::watch(&service)?;

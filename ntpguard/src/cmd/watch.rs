@@ -42,7 +42,9 @@ impl Watch {
         let (sources, heavy) = (guard.maps.sources()?, guard.maps.heavy()?);
         tell(format_args!("{}", described(sources.values(), image, limiting)));
         let (reader, clock) = (Reader::default(), Clock::of_kernel()?);
-        Ok(Some(Self { sources, heavy, reader, clock, last: None, warned: None, untracked: 0 }))
+        // What was said already isn't said again.
+        let untracked = guard.maps.counters(false)?.of(Reason::Untracked).packets;
+        Ok(Some(Self { sources, heavy, reader, clock, last: None, warned: None, untracked }))
     }
 
     /// What is to be said now.

@@ -42,6 +42,12 @@ impl Counters {
         from.wrapping_add(start).wrapping_sub(first)
     }
 
+    /// Whether all counters of a rule are among the first so many.
+    pub fn fit(&self, rule: usize, room: u32) -> bool {
+        let (start, _, count) = self.spans[rule];
+        start + count <= room
+    }
+
     /// Which rule's and which cause's (its place among [`CAUSES`]) a counter is, in the order of the counters.
     pub fn owners(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let spans = self.spans.iter().enumerate();

@@ -1,0 +1,144 @@
+//! Putting the filter before interfaces.
+
+use super::{Service, put};
+use crate::{
+    bpf::{self, Attached},
+    cli::Guarding,
+    fault::{Blame as _, Fault},
+    home::{self, Home},
+    interface::{self, Interface},
+    state::Seats,
+    trial,
+    writer::{tell, warn},
+};
+use anyhow::{Result, ensure};
+
+/// Makes sure that the interfaces can be guarded, before anything is changed for it.
+///
+/// # Errors
+/// One isn't there, or is none that can be.
+pub fn fit(options: &Guarding) -> Result<(), Fault> {
+    options.interface.iter().try_for_each(|name| bpf::fit(name).map(drop)).environment()
+}
+
+/// Adds the interfaces that are held already: they get the same options, and none may get its packets from another.
+pub(super) fn join(named: &mut Vec<String>, home: Option<&Home>) -> Result<()> {
+    let all = interface::all()?;
+    let held = home.map(|home| home.pins.links()).transpose()?.unwrap_or_default();
+    let others = all.iter().filter(|interface| held.contains(&interface.index));
+    for Interface { name, .. } in others {
+        if !named.contains(name) {
+            tell(format_args!("{name} is guarded already, and by these options, too, from now on"));
+            named.push(name.clone());
+        }
+    }
+    let words = interface::overlap(&all, named);
+    ensure!(words.is_none(), "{}", words.unwrap_or_default());
+    Ok(())
+}
+
+impl Service {
+    /// Attaches to all interfaces, or to none, with the policy in force, and from then on the filter stays.
+    ///
+    /// # Errors
+    /// One can't be attached to, or the kernel refuses the policy.
+    pub fn attach(&mut self, run: Option<i32>) -> Result<Vec<(String, Attached)>, Fault> {
+        let mut attached = Vec::new();
+        let done = self.attach_in_force(&mut attached);
+        if let Err(error) = done {
+            self.guard.release(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
+            // What has come into force all the same must be known.
+            self.keep();
+            return Err(Fault::Environment(error));
+        }
+        self.state.run = run;
+        self.state.namespace = home::namespace();
+        self.keep();
+        Ok(attached)
+    }
+
+    /// A policy that is in force before stays until all is attached; where there is none, the first comes before.
+    fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>) -> Result<()> {
+        let goes_on = self.guard.maps.goes_on()?;
+        if !goes_on {
+            self.put_first()?;
+        }
+        for interface in self.named.clone() {
+            let how = self.attach_to(&interface)?;
+            attached.push((interface, how));
+        }
+        if goes_on {
+            self.put_first()?;
+        }
+        // Those that were guarded before and aren't named now: they stay, and get the same program.
+        self.guard.take_over_others(&self.named, self.state.options.xdp_mode)?;
+        self.guard.settle()
+    }
+
+    fn put_first(&mut self) -> Result<()> {
+        let change = put(&mut self.guard.maps, &mut self.state, &self.ruling)?;
+        tell(format_args!("{change}"));
+        if self.state.options.monitor {
+            tell(format_args!("{}", trial::words(true)));
+        }
+        Ok(())
+    }
+
+    /// Attaches to an interface, or replaces the program there.
+    ///
+    /// # Errors
+    /// As [`bpf::Guard::attach`].
+    pub fn attach_to(&mut self, name: &str) -> Result<Attached> {
+        if self.state.options.replace {
+            self.guard.evict(name)?;
+        }
+        let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
+        let all = interface::all()?;
+        let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
+        if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.taken_over) {
+            tell(format_args!("{advice}"));
+        }
+        let there = self.state.sit(name, found.index);
+        if there.len() > 1 {
+            tell(format_args!("{} are counted together", there.join(" and ")));
+        }
+        self.follow_members(&all);
+        Ok(attached)
+    }
+
+    /// Counts what comes in by the members of bonds, which may come and go, for the bonds.
+    pub fn follow_members(&mut self, all: &[Interface]) {
+        let Guarding { interface, .. } = self.state.options.clone();
+        let guarded = all.iter().filter(|one| interface.contains(&one.name));
+        for (bond, member) in
+            guarded.flat_map(|bond| interface::members(all, bond).map(move |one| (bond, one)))
+        {
+            self.state.sit(&bond.name, member.index);
+            if let Err(error) = self.guard.sit(member.index) {
+                warn(format_args!("what comes in by {} isn't counted: {error:#}", member.name));
+            }
+        }
+    }
+
+    /// Whether the filter is on an interface that it is to guard. What can't be told is believed.
+    pub fn is_guarded(&self, interface: &Interface) -> bool {
+        !matches!(self.guard.is_guarded(interface), Ok(Some(false)))
+    }
+
+    /// Which interfaces are counted where.
+    pub fn seats(&self) -> &Seats {
+        &self.state.seats
+    }
+
+    /// Takes over every interface that is held, and leaves it at that.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn resume(mut self) -> Result<(), Fault> {
+        self.put_first().environment()?;
+        self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;
+        self.guard.settle().environment()?;
+        self.keep();
+        Ok(())
+    }
+}
