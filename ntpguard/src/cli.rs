@@ -2,9 +2,11 @@
 
 mod guarding;
 mod limiting;
+mod stats;
 
 pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
+pub use stats::Stats;
 
 use crate::{
     bpf::Hook,
@@ -63,6 +65,8 @@ pub enum Verb {
     Monitor(Places),
     /// Say what is guarded, and by which policy.
     Status(Status),
+    /// Show what was counted, by reason, interface, line of ntp.conf and source.
+    Stats(Stats),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
     /// Say what becomes of a packet, and which line is to blame.

@@ -3,6 +3,7 @@
 use crate::{
     bpf::Pins,
     cli::{Guarding, Places},
+    readers::Readers,
     state::State,
     trial::Trial,
 };
@@ -21,6 +22,9 @@ use std::{
 
 /// How long to wait for one that is about to be done.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What to say where there is no filter.
+pub const NOTHING: &str = "nothing is guarded: `ntpguard run` or `ntpguard attach` first";
 
 /// The place, for this process alone as long as this lives.
 pub struct Home {
@@ -91,6 +95,24 @@ impl Home {
     /// Whether it is a trial: what `ntpguard enforce` or `monitor` has said since the start, or else what the options say.
     pub fn monitors(&self, options: &Guarding) -> bool {
         Trial::load(&self.folder).map_or(options.monitor, |trial| trial.monitors())
+    }
+
+    /// Its folders: that of the pins, and that of what is known.
+    pub fn folders(&self) -> [&Path; 2] {
+        [self.pins.root(), &self.folder]
+    }
+
+    /// Lets a group read what is known. What is written there later is the group's, too, when this process can no longer give
+    /// it to it: that is what the bit for the group is for.
+    ///
+    /// # Errors
+    /// The folder can't be made, or isn't this user's.
+    pub fn admit(&self, readers: &Readers) -> Result<()> {
+        if readers.group.is_none() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        readers.admit(&self.folder, 0o2700)
     }
 
     /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed.

@@ -10,6 +10,7 @@
 //! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
 
 pub mod audit;
+pub mod baseline;
 pub mod bpf;
 pub mod capture;
 pub mod cli;
@@ -27,6 +28,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod home;
 pub mod interface;
+pub mod kept;
 pub mod limits;
 mod log;
 pub mod model;
@@ -34,6 +36,7 @@ pub mod net;
 mod notify;
 pub mod own;
 pub mod policy;
+pub mod readers;
 pub mod reading;
 pub mod replay;
 pub mod resolve;

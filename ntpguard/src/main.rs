@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Enforce(options) => cmd::enforce::enforce(&options),
         Verb::Monitor(places) => cmd::enforce::monitor(&places),
         Verb::Status(options) => cmd::status::run(&options),
+        Verb::Stats(options) => cmd::stats::run(&options),
         Verb::Explain(options) => cmd::explain::run(&options),
         Verb::Replay(options) => cmd::replay::run(&options),
         Verb::Check(options) => cmd::check::run(&options),

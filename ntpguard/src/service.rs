@@ -12,10 +12,11 @@ use crate::{
     fingerprint::Fingerprint,
     home::Home,
     own,
+    readers::Readers,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
     sandbox,
-    state::{self, Change, State},
+    state::{self, Change, InForce, State},
     trial,
     writer::{tell, warn},
 };
@@ -50,6 +51,7 @@ impl Service {
     /// # Errors
     /// The configuration can't be read, or the kernel refuses.
     pub fn start(mut options: Guarding, object: Object, home: Option<Home>) -> Result<Self, Fault> {
+        let readers = Readers::find(options.group.as_deref()).environment()?;
         // Whoever reloads may stand in another folder.
         options.config = options.config.map(absolute).transpose().environment()?;
         if let Some(home) = &home {
@@ -97,10 +99,15 @@ impl Service {
             ));
         }
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
-        state.options = options;
+        (state.options, state.group) = (options, readers.group);
         let fingerprint = ruling.conf.sought.clone();
         let look = fingerprint.clone();
         Ok(Self { home, guard, ruling, state, names, own, fingerprint, look, named })
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Option<&InForce> {
+        self.state.policy.as_ref()
     }
 
     /// Reads the policy again and puts it in force.
@@ -250,6 +257,6 @@ pub fn put(maps: &mut Maps, state: &mut State, ruling: &Ruling) -> anyhow::Resul
     let (were, carried) = (known.map_or(0, |known| known.rules.len()), state.carried(&rules, before));
     let generation = maps.install(&ruling.image, &carried)?;
     let kept = carried.iter().flatten().count();
-    state.put(ruling, rules, generation);
+    state.put(ruling, rules, &carried, generation);
     Ok(Change { generation, added: carried.len() - kept, removed: were - kept, rules: carried.len() })
 }

@@ -3,15 +3,19 @@
 //! A file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on, and
 //! what is lost is which line a hit belongs to.
 
-use crate::{cli::Guarding, resolve::Answers, ruling::Ruling};
+mod in_force;
+
+pub use in_force::{Cause, InForce, Origin, Rule, rules};
+
+use crate::{cli::Guarding, kept, readers::Readers, resolve::Answers, ruling::Ruling};
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::seat;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    fs::{self, File},
-    io::{BufReader, BufWriter, Write as _},
+    fs::File,
+    io::BufReader,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -36,36 +40,13 @@ pub struct State {
     pub attempts: u64,
     /// The `ntpguard run` that looks after the filter.
     pub run: Option<i32>,
+    /// The group that may read this, by its number.
+    #[serde(default)]
+    pub group: Option<u32>,
 }
 
 /// Names of interfaces, by their [`seat`]: mostly one, and more where one is gone and another has got its index.
 pub type Seats = BTreeMap<u32, Vec<String>>;
-
-/// A policy.
-#[derive(Debug, Default, Deserialize, Serialize)]
-pub struct InForce {
-    /// Its number, as [`ntpguard_common::abi::Settings`] has it.
-    pub generation: u32,
-    /// When it came into force: seconds since 1970.
-    pub since: u64,
-    /// Which file, and whose reading of it.
-    pub because: String,
-    /// Its rules, in the order of their counters.
-    pub rules: Vec<Rule>,
-    /// Their flags, bits of [`ntpguard_common::abi::Rule`], which say what is counted of each.
-    pub flags: Vec<u32>,
-}
-
-/// A rule; two that are equal are the same rule of two policies.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-pub struct Rule {
-    /// Whom it speaks of.
-    pub net: String,
-    /// Only packets from UDP port 123.
-    pub ntpport: bool,
-    /// The lines that it comes from, as written.
-    pub lines: Vec<String>,
-}
 
 /// An attempt that failed.
 #[derive(Debug, Deserialize, Serialize)]
@@ -108,6 +89,7 @@ impl State {
             failure: None,
             attempts: 0,
             run: None,
+            group: None,
         }
     }
 
@@ -131,16 +113,7 @@ impl State {
     /// # Errors
     /// The folder can't be made or written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let path = file(folder);
-        let write = || -> Result<()> {
-            fs::create_dir_all(folder)?;
-            let mut new = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
-            serde_json::to_writer(&mut new, self)?;
-            new.flush()?;
-            new.into_inner().map_err(|error| error.into_error())?.persist(&path)?;
-            Ok(())
-        };
-        write().with_context(|| format!("can't write {}", path.display()))
+        kept::write(&file(folder), self, &Readers { group: self.group })
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.
@@ -153,10 +126,11 @@ impl State {
     }
 
     /// Says that another policy is in force from now on.
-    pub fn put(&mut self, ruling: &Ruling, rules: Vec<Rule>, generation: u32) {
-        let because = ruling.because.clone();
-        let flags = ruling.image.rules.iter().map(|rule| rule.rule.flags).collect();
-        self.policy = Some(InForce { generation, since: now(), because, rules, flags });
+    /// `carried` is what [`State::carried`] said of it.
+    pub fn put(&mut self, ruling: &Ruling, rules: Vec<Rule>, carried: &[Option<usize>], generation: u32) {
+        let before = |place: &Option<usize>| Some(self.policy.as_ref()?.born((*place)?));
+        let born = carried.iter().map(|place| before(place).unwrap_or(generation)).collect();
+        self.policy = Some(InForce::new(ruling, rules, born, generation, now()));
         self.failure = None;
     }
 
@@ -179,21 +153,11 @@ impl State {
     }
 }
 
-/// The rules of a ruling.
-pub fn rules(ruling: &Ruling) -> Vec<Rule> {
-    let of = |rule: &crate::compile::ImageRule| Rule {
-        net: rule.net.to_string(),
-        ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| line.text.clone()).collect(),
-    };
-    ruling.image.rules.iter().map(of).collect()
-}
-
 fn file(folder: &Path) -> PathBuf {
     folder.join("state.json")
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

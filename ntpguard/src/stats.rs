@@ -4,7 +4,7 @@ use ntpguard_common::{
     Action, Reason,
     abi::{Counter, seat},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 /// One reading of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl Snapshot {
         let counted = self.seats.get_key_value(&seat(interface));
         let seats = counted.map(|(seat, reasons)| (*seat, reasons.clone())).into_iter().collect();
         Self { seats, hits: Vec::new() }
+    }
+
+    /// Whether all that an earlier reading had counted is in this one: not if others have taken the counters' place.
+    pub fn reaches(&self, earlier: &Self) -> bool {
+        let none = Counter::default();
+        earlier.seats.iter().all(|(seat, then)| {
+            let now = self.seats.get(seat).map_or(&[][..], Vec::as_slice);
+            let now = now.iter().chain(iter::repeat(&none));
+            then.iter().zip(now).all(|(then, now)| then.packets <= now.packets && then.bytes <= now.bytes)
+        })
     }
 
     /// What was counted since an earlier reading; hits, if both were read under the same policy.
@@ -78,6 +88,7 @@ mod tests {
         assert_eq!((all.of(Reason::Time).packets, all.at(2).of(Reason::Time).packets), (12, 5));
         assert_eq!(all.at(3).total(Action::Drop).packets, 1);
         assert_eq!(all.at(4).total(Action::Pass).packets, 0);
+        assert!(all.reaches(&then) && !then.reaches(&all));
         // One that had counted nothing before.
         assert_eq!(all.since(&then).of(Reason::Time).packets, 7);
     }

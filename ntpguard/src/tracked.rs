@@ -7,8 +7,8 @@ use ntpguard_common::{
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-/// How many limited sources are told of.
-const MOST: usize = 10;
+/// How many limited sources are told of, unless it is said.
+pub const MOST: usize = 10;
 
 /// One reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,12 +31,23 @@ impl Tracked {
 }
 
 /// Takes readings, one after the other.
-#[derive(Default)]
 pub struct Reader {
     last: HashMap<IpAddr, u64>,
+    most: usize,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { last: HashMap::new(), most: MOST }
+    }
 }
 
 impl Reader {
+    /// Goes on after a reading in which sources had these [`totals`], and tells of so many.
+    pub fn since(last: HashMap<IpAddr, u64>, most: usize) -> Self {
+        Self { last, most }
+    }
+
     /// Reads at `now`, in ticks, which may be somewhat late or early; a source that has been silent for `memory`
     /// ticks counts no longer.
     pub fn read(&mut self, sets: &[Set], heavy: &[Heavy], now: u32, memory: u32) -> Tracked {
@@ -46,11 +57,7 @@ impl Reader {
             sources += usize::from(pause.unsigned_abs() < memory);
             known += usize::from(account.known);
         }
-        let totals: HashMap<IpAddr, u64> = heavy
-            .iter()
-            .filter_map(Heavy::read)
-            .map(|(source, packets)| (net::address(&source), packets))
-            .collect();
+        let totals = totals(heavy);
         let mut limited: Vec<_> = totals
             .iter()
             .map(|(source, packets)| {
@@ -61,10 +68,16 @@ impl Reader {
             .filter(|(_, packets)| *packets > 0)
             .collect();
         limited.sort_by_key(|(source, packets)| (Reverse(*packets), *source));
-        limited.truncate(MOST);
+        limited.truncate(self.most);
         self.last = totals;
         Tracked { sources, places: sets.len() * WAYS, known, limited }
     }
+}
+
+/// How often each candidate was limited, at least.
+pub fn totals(heavy: &[Heavy]) -> HashMap<IpAddr, u64> {
+    let all = heavy.iter().filter_map(Heavy::read);
+    all.map(|(source, packets)| (net::address(&source), packets)).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A file beside the state, written by those verbs and read by whoever looks after the filter. It may name a moment at
 //! which the trial begins again by itself.
 
-use anyhow::{Context as _, Result};
+use crate::{kept, readers::Readers};
+use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -42,13 +43,7 @@ impl Trial {
     /// # Errors
     /// The folder can't be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let write = || -> Result<()> {
-            let new = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(&new, self)?;
-            new.persist(file(folder))?;
-            Ok(())
-        };
-        write().with_context(|| format!("can't write {}", file(folder).display()))
+        kept::write(&file(folder), self, &Readers::default())
     }
 
     /// Nothing was said.

@@ -18,13 +18,14 @@ const HEAD: &str = "\
 ";
 
 /// What stands for an option without a default.
-const EXAMPLES: [(&str, &str); 6] = [
+const EXAMPLES: [(&str, &str); 7] = [
     ("interface", "[\"eth0\"]"),
     ("config", "\"/etc/ntpsec/ntp.conf\""),
     ("dialect", "\"ntpsec\""),
     ("ordering", "\"p18\""),
     ("aggregate", "[\"24\", \"56\"]"),
     ("max-rate", "50000"),
+    ("group", "\"ntpguard\""),
 ];
 
 /// The value in the example.

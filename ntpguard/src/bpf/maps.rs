@@ -1,12 +1,17 @@
 //! The filter's maps: those of an object that was just loaded, or those that are pinned.
 
-use super::{install, pins::Place, table::Table};
+use super::{
+    install,
+    pins::Place,
+    readonly,
+    table::{Table, Value},
+};
 use crate::{
     compile::{Counters, Image},
     stats::Snapshot,
     writer::warn,
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
@@ -38,6 +43,9 @@ const TAKEN: u32 = 1;
 /// Frames of BPF_PROG_TEST_RUN come in by the loopback, whose index is 1 in every namespace.
 const TEST_RUNS: u64 = 1 << seat(1);
 
+/// What [`Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
+pub(super) const SHOWN: [&str; 5] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY"];
+
 /// The maps.
 pub struct Maps {
     /// In the order of [`NAMES`]; one that the object doesn't have is none.
@@ -54,6 +62,8 @@ pub struct Maps {
     cpus: u32,
     /// Where they are pinned.
     place: Option<Place>,
+    /// They may be read, and no more.
+    looks: bool,
 }
 
 impl Maps {
@@ -79,6 +89,32 @@ impl Maps {
         Self::of(named, Some(place))
     }
 
+    /// Opens those of them that are shown, to read them: it takes no more than the right to read their files.
+    ///
+    /// # Errors
+    /// One is missing, or may not be read.
+    pub fn look(place: Place) -> Result<Self> {
+        let mut named = [const { None }; NAMES.len()];
+        // The others of [`SHOWN`] become tables.
+        for (map, name) in
+            named.iter_mut().zip(NAMES).filter(|(_, name)| ["SETTINGS", "REASONS"].contains(name))
+        {
+            *map = Some(Map::from_map_data(readonly::open(&place.path(name))?)?);
+        }
+        let hits = Table::copy(readonly::open(&place.path("HITS"))?)?;
+        let (counters, seed, cpus) = (Counters::default(), Seed::default(), cpus()?);
+        Ok(Self {
+            named,
+            hits: Some(hits),
+            before: None,
+            counters,
+            seed,
+            cpus,
+            place: Some(place),
+            looks: true,
+        })
+    }
+
     fn of(mut named: [Option<Map>; NAMES.len()], place: Option<Place>) -> Result<Self> {
         // The last of them, mapped instead.
         let hits = match named[NAMES.len() - 1].take() {
@@ -87,8 +123,8 @@ impl Maps {
         };
         let secret = RandomState::new();
         let seed = [0, 1, 2].map(|word: u32| secret.hash_one(word));
-        let mut maps =
-            Self { named, hits, before: None, counters: Counters::default(), seed, cpus: cpus()?, place };
+        let (counters, cpus) = (Counters::default(), cpus()?);
+        let mut maps = Self { named, hits, before: None, counters, seed, cpus, place, looks: false };
         if maps.place.is_some()
             && let settings = maps.settings()?
             && settings.has(Settings::INSTALLED)
@@ -137,7 +173,7 @@ impl Maps {
         // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
         let emptied = install::empty(self, before.slot());
         let earlier = self.before.take();
-        let counted = self.hits_of(earlier.as_ref().or(self.hits.as_ref()), before.slot());
+        let counted = self.hits_of(earlier.as_ref().or(self.hits.as_ref()), before.slot())?;
         self.counters = image.counters.clone();
         self.carry(settings.slot(), carried, &counted);
         if let Err(error) = emptied {
@@ -195,7 +231,7 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
-        let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot()) } else { Vec::new() };
+        let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot())? } else { Vec::new() };
         Ok(Snapshot { seats: seats(self.taken()?, &self.get("REASONS")?.try_into()?)?, hits })
     }
 
@@ -210,17 +246,21 @@ impl Maps {
     }
 
     /// Hits of the policy in a slot, for each rule those of [`CAUSES`], summed over all stripes.
-    fn hits_of(&self, hits: Option<&Table<Count>>, slot: u32) -> Vec<Counter> {
-        let Some(hits) = hits else { return Vec::new() };
+    fn hits_of(&self, hits: Option<&Table<Count>>, slot: u32) -> Result<Vec<Counter>> {
+        let Some(hits) = hits else { return Ok(Vec::new()) };
         let stride = self.stride(hits);
-        let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
         let (first, room) = (slot * stride / SLOTS, stride / SLOTS);
+        for cpu in 0..=self.cpus {
+            let first = (stripe(cpu, stride) + first) as usize;
+            hits.refresh(first..first + self.counters.total().min(room) as usize)?;
+        }
+        let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
         for (place, (rule, cause)) in (first..first + room).zip(self.counters.owners()) {
             let stripes = (0..=self.cpus).map(|cpu| stripe(cpu, stride) + place);
             let counts = stripes.filter_map(|place| hits.values().get(place as usize));
             sums[rule * CAUSES.len() + cause] = counts.map(Count::get).sum();
         }
-        sums
+        Ok(sums)
     }
 
     /// Arranges what there is for each rule and cause by the counters of the policy in force.
@@ -273,7 +313,7 @@ impl Maps {
     /// # Errors
     /// The object has none, or the kernel refuses to map it.
     pub fn sources(&self) -> Result<Table<Set>> {
-        Table::of(self.get("SOURCES")?)
+        self.table("SOURCES")
     }
 
     /// The table of those that may be limited most.
@@ -281,7 +321,28 @@ impl Maps {
     /// # Errors
     /// As [`Maps::sources`].
     pub fn heavy(&self) -> Result<Table<Heavy>> {
-        Table::of(self.get("HEAVY")?)
+        self.table("HEAVY")
+    }
+
+    /// A table as it is from now on; or as it was now, for those who may only read it.
+    fn table<T: Value>(&self, name: &str) -> Result<Table<T>> {
+        let Some(place) = self.place.as_ref().filter(|_| self.looks) else {
+            return Table::of(self.get(name)?);
+        };
+        let table = Table::copy(readonly::open(&place.path(name))?)?;
+        table.refresh(0..table.values().len())?;
+        Ok(table)
+    }
+
+    /// Which maps these are: others count from zero.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn identity(&self) -> Result<u32> {
+        let Map::PerCpuArray(reasons) = self.get("REASONS")? else {
+            bail!("the map is no array of counters")
+        };
+        Ok(reasons.info()?.id())
     }
 
     /// Forgets all sources.

@@ -13,6 +13,7 @@ mod load;
 mod maps;
 pub mod owner;
 mod pins;
+mod readonly;
 mod running;
 mod table;
 mod tc;
@@ -35,6 +36,7 @@ pub use test_run::TestRun;
 use crate::{
     compile::Image,
     interface::{self, Interface},
+    readers::Readers,
 };
 use anyhow::{Result, anyhow};
 use aya::{Ebpf, programs::links::FdLink};
@@ -158,6 +160,15 @@ impl Guard {
         let mut program = filter(&mut self.ebpf)?;
         place.seal(|path| program.pin(path))?;
         pins.retain(Some(place))
+    }
+
+    /// Lets a group read the maps that are shown, and no other.
+    ///
+    /// # Errors
+    /// The pins aren't this user's.
+    pub fn admit(&self, readers: &Readers) -> Result<()> {
+        let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
+        pins.admit(place, readers)
     }
 
     /// Tells the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf in force, for each rule those of

@@ -6,7 +6,11 @@
 //! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
 //! ROOT/v1-N/program       the program around them; pinned last: without it the folder is the rest of an accident
 //! ```
+//!
+//! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
 
+use super::maps::SHOWN;
+use crate::readers::Readers;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapData, MapInfo};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -22,6 +26,10 @@ use std::{
 const LINKS: &str = "links";
 /// In a folder of maps, the program.
 const PROGRAM: &str = "program";
+
+/// What helps one who may not look.
+const ADMISSION: &str =
+    "run as root, or as a member of the group that `ntpguard run --group` or `attach --group` has let in";
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -57,9 +65,27 @@ impl Pins {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Those below a folder where interfaces are held, or were; nothing is made.
     pub fn find(root: &Path) -> Option<Self> {
         root.join(LINKS).is_dir().then(|| Self { root: root.to_owned() })
+    }
+
+    /// The folder of the maps that are in force, for one who only looks: nothing is made.
+    ///
+    /// # Errors
+    /// This user may not look.
+    pub fn seen(root: &Path) -> Result<Option<Place>> {
+        match fs::read_dir(root) {
+            Ok(_) => Self { root: root.to_owned() }.current(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error)
+                .with_context(|| format!("this user may not look into {}: {ADMISSION}", root.display())),
+        }
     }
 
     /// The folder of the maps that are in force, if there is a whole one of this version.
@@ -81,6 +107,12 @@ impl Pins {
         let path = self.root.join(format!("v{}-{}", abi::VERSION, last + 1));
         make(&path)?;
         Ok(Place { path })
+    }
+
+    /// Lets a group look.
+    pub(super) fn admit(&self, place: &Place, readers: &Readers) -> Result<()> {
+        [&self.root, &place.path].into_iter().try_for_each(|folder| readers.admit(folder, 0o700))?;
+        SHOWN.into_iter().try_for_each(|name| readers.admit(&place.path(name), 0o600))
     }
 
     /// Removes all folders of maps but one.

@@ -52,6 +52,11 @@ pub struct Guarding {
     #[arg(long)]
     pub yes: bool,
 
+    /// A group that may read the counters (`ntpguard stats`) and nothing else, by its name or number.
+    #[arg(long, value_name = "GROUP")]
+    #[serde(default)]
+    pub group: Option<String>,
+
     /// How often the names in the file are looked up again.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub names_interval: Duration,

@@ -4,7 +4,7 @@ use crate::{
     bpf::{Maps, Pins},
     cli::{Enforce, Places},
     fault::{Blame as _, Fault},
-    home::Home,
+    home::{Home, NOTHING},
     trial::{self, Trial},
     writer::tell,
 };
@@ -65,8 +65,7 @@ pub fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
 /// Has it said, and in force: by the process that looks after the filter, or here. Whatever has become of ntp.conf.
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
-    let place =
-        place.context("nothing is guarded: `ntpguard run` or `ntpguard attach` first").environment()?;
+    let place = place.context(NOTHING).environment()?;
     trial.save(&places.state_dir).environment()?;
     let mut maps = Maps::open(place).environment()?;
     if let Ok(_home) = Home::enter(places).environment()? {

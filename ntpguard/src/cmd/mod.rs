@@ -11,5 +11,6 @@ mod names;
 pub mod reload;
 pub mod replay;
 pub mod run;
+pub mod stats;
 pub mod status;
 mod watch;

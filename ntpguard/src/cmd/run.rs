@@ -116,11 +116,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let now = Instant::now();
                 let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
-                let seats = service.seats();
-                export.tick(
-                    &Tick { elapsed: now - then, since, total: &snapshot, seats, tracked },
-                    &service.ruling,
-                );
+                let (seats, policy) = (service.seats(), service.policy());
+                export.tick(&Tick { elapsed: now - then, since, total: &snapshot, seats, policy, tracked });
                 // The next policy has its counters elsewhere.
                 (last, then) = (Snapshot { hits: Vec::new(), ..snapshot }, now);
             }
@@ -135,9 +132,10 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         since: total.clone(),
         total: &total,
         seats: service.seats(),
+        policy: service.policy(),
         tracked,
     };
-    export.totals(&tick, &service.ruling, service.stays());
+    export.totals(&tick, service.stays());
     service.leave();
     Ok(())
 }

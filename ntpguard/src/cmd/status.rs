@@ -33,9 +33,7 @@ pub fn run(options: &Status) -> Result<(), Fault> {
         if options.format == Format::Json {
             writeln!(io::stdout(), "{}", json!({ "interfaces": [], "policy": null })).environment()?;
         }
-        return Err(Fault::Environment(anyhow!(
-            "nothing is guarded: `ntpguard run` or `ntpguard attach` first"
-        )));
+        return Err(Fault::Environment(anyhow!(home::NOTHING)));
     };
     match options.format {
         Format::Text => writeln!(io::stdout(), "{}", report.text()),
@@ -74,9 +72,7 @@ impl Report {
         }
         let known = state.as_ref().and_then(|state| state.known(settings.generation));
         lines.push(match known {
-            Some(policy) => {
-                format!("policy {}: {} rules, {}", policy.generation, policy.rules.len(), policy.because)
-            }
+            Some(policy) => policy.to_string(),
             None => format!("policy {}: nobody knows from which file", settings.generation),
         });
         if let Some(failure) = state.as_ref().and_then(|state| state.failure.as_ref()) {

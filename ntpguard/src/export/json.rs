@@ -1,8 +1,8 @@
 //! One JSON object a line. Fields are added, never renamed.
 
-use super::{Tick, hits};
-use crate::{bpf::Attached, compile::ImageRule, conf::ConfFile, ruling::Ruling, tracked::Tracked};
-use ntpguard_common::{Action, Reason, abi::Counter};
+use super::{ACTIONS, Hit, Tick};
+use crate::{bpf::Attached, stats::Snapshot, tracked::Tracked};
+use ntpguard_common::{Reason, abi::Counter};
 use serde_json::{Map, Value, json};
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
@@ -13,42 +13,51 @@ pub(super) fn attached(interface: &str, attached: &Attached) -> String {
 }
 
 /// Totals since the start, and rates in the span; every reason is there, also those that counted nothing.
-pub(super) fn counters(event: &str, tick: &Tick<'_>, ruling: &Ruling) -> String {
-    let both = |total: Counter, since: Counter| {
-        let rate = tick.rate(since.packets);
-        json!({ "packets": total.packets, "bytes": total.bytes, "packets_per_second": rate })
-    };
-    let action = |action| both(tick.total.total(action), tick.since.total(action));
-    let reasons: Map<String, Value> = Reason::ALL
-        .iter()
-        .map(|&reason| (reason.name().to_owned(), both(tick.total.of(reason), tick.since.of(reason))))
-        .collect();
+pub(super) fn counters(event: &str, tick: &Tick<'_>) -> Value {
     let interfaces: Vec<_> = tick
         .interfaces()
         .map(|(name, total, since)| {
-            let action = |action| both(total.total(action), since.total(action));
-            let reasons: Map<String, Value> = super::counted(&total)
-                .map(|(reason, counter)| (reason.name().to_owned(), both(counter, since.of(reason))))
-                .collect();
-            json!({ "interface": name, "passed": action(Action::Pass), "dropped": action(Action::Drop),
-                "answered": action(Action::Transmit), "reasons": reasons })
+            let reasons = reasons(tick, super::counted(&total).map(|(reason, _)| reason), &total, &since);
+            let mut interface = actions(tick, &total, &since);
+            interface.extend([("interface".to_owned(), name.into()), ("reasons".to_owned(), reasons)]);
+            interface
         })
         .collect();
-    let rules: Vec<_> = hits(&ruling.image, tick.total)
-        .map(|(rule, cause, hits)| hit(rule, cause, hits, &ruling.conf))
-        .collect();
-    json!({
-        "event": event,
-        "seconds": tick.elapsed.as_secs_f64(),
-        "passed": action(Action::Pass),
-        "dropped": action(Action::Drop),
-        "answered": action(Action::Transmit),
-        "limits": tick.tracked.as_ref().map(tracked),
-        "reasons": reasons,
-        "interfaces": interfaces,
-        "rules": rules,
-    })
-    .to_string()
+    let mut counters = actions(tick, tick.total, &tick.since);
+    let all = reasons(tick, Reason::ALL.iter().copied(), tick.total, &tick.since);
+    counters.extend(
+        [
+            ("event", event.into()),
+            ("seconds", tick.elapsed.as_secs_f64().into()),
+            ("limits", tick.tracked.as_ref().map(tracked).into()),
+            ("reasons", all),
+            ("interfaces", interfaces.into()),
+            ("rules", tick.hits().map(hit).collect()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    counters.into()
+}
+
+/// What passed, was dropped and was answered.
+fn actions(tick: &Tick<'_>, total: &Snapshot, since: &Snapshot) -> Map<String, Value> {
+    let both = |action| counter(tick, total.total(action), since.total(action));
+    ACTIONS.iter().map(|&(action, name)| (name.to_owned(), both(action))).collect()
+}
+
+fn reasons(
+    tick: &Tick<'_>,
+    which: impl Iterator<Item = Reason>,
+    total: &Snapshot,
+    since: &Snapshot,
+) -> Value {
+    let both = |reason| counter(tick, total.of(reason), since.of(reason));
+    which.map(|reason| (reason.name().to_owned(), both(reason))).collect::<Map<_, _>>().into()
+}
+
+fn counter(tick: &Tick<'_>, total: Counter, since: Counter) -> Value {
+    json!({ "packets": total.packets, "bytes": total.bytes, "share": tick.share(total.packets),
+        "packets_per_second": tick.rate(since.packets), "bytes_per_second": tick.rate(since.bytes) })
 }
 
 /// Who is remembered, and who was limited most: in the span, in `totals` since the start.
@@ -60,15 +69,15 @@ fn tracked(tracked: &Tracked) -> Value {
 }
 
 /// Drops by one line's flag.
-fn hit(rule: &ImageRule, cause: Reason, hits: Counter, conf: &ConfFile) -> Value {
-    let line = rule.cause(cause);
+fn hit(hit: Hit<'_>) -> Value {
+    let Hit { rule, reason, cause, counter } = hit;
     json!({
-        "net": rule.net.to_string(),
-        "reason": cause.name(),
-        "file": line.map(|line| conf.files[line.place.file].path.display().to_string()),
-        "line": line.map(|line| line.place.span.line),
-        "text": line.map(|line| line.text.as_str()),
-        "packets": hits.packets,
-        "bytes": hits.bytes,
+        "net": rule.net,
+        "reason": reason.name(),
+        "file": cause.map(|cause| cause.file),
+        "line": cause.map(|cause| cause.line),
+        "text": cause.map(|cause| cause.text),
+        "packets": counter.packets,
+        "bytes": counter.bytes,
     })
 }

@@ -2,27 +2,31 @@
 
 mod json;
 pub mod report;
+pub mod stats;
+mod table;
 mod text;
 
 use crate::{
     bpf::Attached,
     cli::Format,
-    compile::{Image, ImageRule},
-    ruling::Ruling,
-    state::Seats,
+    state::{Cause, InForce, Rule, Seats},
     stats::Snapshot,
     tracked::Tracked,
     writer::{Writer, warn},
 };
 use ntpguard_common::{
-    Reason,
+    Action, Reason,
     abi::{CAUSES, Counter},
 };
 use std::time::Duration;
 
+/// What becomes of packets, in the words of people.
+const ACTIONS: [(Action, &str); 3] =
+    [(Action::Pass, "passed"), (Action::Drop, "dropped"), (Action::Transmit, "answered")];
+
 /// What happened in a span of time.
 pub struct Tick<'a> {
-    /// The span.
+    /// The span; zero where there is none, and so no rate.
     pub elapsed: Duration,
     /// What was counted in it.
     pub since: Snapshot,
@@ -30,14 +34,37 @@ pub struct Tick<'a> {
     pub total: &'a Snapshot,
     /// Which interfaces are counted where.
     pub seats: &'a Seats,
+    /// Whose the hits are, if anybody knows.
+    pub policy: Option<&'a InForce>,
     /// Who is remembered and limited, if the policy limits anyone.
     pub tracked: Option<Tracked>,
 }
 
 impl Tick<'_> {
-    /// Packets a second in this span.
-    fn rate(&self, packets: u64) -> f64 {
-        packets as f64 / self.elapsed.as_secs_f64()
+    /// So much a second in this span.
+    fn rate(&self, count: u64) -> Option<f64> {
+        (!self.elapsed.is_zero()).then(|| count as f64 / self.elapsed.as_secs_f64())
+    }
+
+    /// The part that so many packets are of all that were counted.
+    fn share(&self, packets: u64) -> Option<f64> {
+        let all: u64 = ACTIONS.iter().map(|(action, _)| self.total.total(*action).packets).sum();
+        (all > 0).then(|| packets as f64 / all as f64)
+    }
+
+    /// The hits of each rule under each of its flags.
+    fn hits(&self) -> impl Iterator<Item = Hit<'_>> {
+        let hits = self.policy.into_iter().flat_map(|policy| {
+            let causes = policy.rules.iter().enumerate();
+            let causes = causes.flat_map(|(place, rule)| CAUSES.map(|reason| (place, rule, reason)));
+            causes.zip(&self.total.hits).map(|((place, rule, reason), counter)| Hit {
+                rule,
+                reason,
+                cause: policy.cause(place, reason),
+                counter: *counter,
+            })
+        });
+        hits.filter(|hit| hit.counter.packets > 0)
     }
 
     /// What was counted at each interface, by its name: in all, and in this span.
@@ -45,6 +72,15 @@ impl Tick<'_> {
         let name = |seat| self.seats.get(seat).map_or_else(|| "another".to_owned(), |names| names.join("+"));
         self.total.seats.keys().map(move |seat| (name(seat), self.total.at(*seat), self.since.at(*seat)))
     }
+}
+
+/// Drops or kisses by one flag of a rule.
+struct Hit<'a> {
+    rule: &'a Rule,
+    reason: Reason,
+    /// The line that is to blame, if one is.
+    cause: Option<Cause<'a>>,
+    counter: Counter,
 }
 
 /// Writes to standard output, in one format.
@@ -73,19 +109,19 @@ impl Exporter {
     }
 
     /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
-    pub fn tick(&self, tick: &Tick<'_>, ruling: &Ruling) {
+    pub fn tick(&self, tick: &Tick<'_>) {
         let line = match self.format {
             Format::Text => text::tick(tick),
-            Format::Json => json::counters("counters", tick, ruling),
+            Format::Json => json::counters("counters", tick).to_string(),
         };
         self.writer.offer(line);
     }
 
     /// All is over; `stays`: not for the filter.
-    pub fn totals(self, tick: &Tick<'_>, ruling: &Ruling, stays: bool) {
+    pub fn totals(self, tick: &Tick<'_>, stays: bool) {
         self.writer.insist(match self.format {
-            Format::Text => text::totals(tick, ruling, stays),
-            Format::Json => json::counters("totals", tick, ruling),
+            Format::Text => text::totals(tick, stays),
+            Format::Json => json::counters("totals", tick).to_string(),
         });
         if !self.finish() {
             warn(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
@@ -96,16 +132,6 @@ impl Exporter {
     pub fn finish(self) -> bool {
         self.writer.flush()
     }
-}
-
-/// The hits of one rule under one of its flags.
-fn hits<'a>(
-    image: &'a Image,
-    snapshot: &'a Snapshot,
-) -> impl Iterator<Item = (&'a ImageRule, Reason, Counter)> {
-    let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
-    let all = causes.zip(&snapshot.hits).map(|((rule, cause), hits)| (rule, cause, *hits));
-    all.filter(|(_, _, hits)| hits.packets > 0)
 }
 
 /// The reasons that have counted something.

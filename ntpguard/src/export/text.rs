@@ -1,7 +1,7 @@
 //! Lines for people.
 
-use super::{Tick, counted, hits};
-use crate::{bpf::Attached, ruling::Ruling, tracked::Tracked};
+use super::{ACTIONS, Tick, counted};
+use crate::{bpf::Attached, tracked::Tracked};
 use ntpguard_common::Action;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
@@ -15,7 +15,7 @@ pub(super) fn attached(interface: &str, attached: &Attached) -> String {
 }
 
 pub(super) fn tick(tick: &Tick<'_>) -> String {
-    let rate = |packets: u64| format!("{:.0}/s", tick.rate(packets));
+    let rate = |packets: u64| format!("{:.0}/s", tick.rate(packets).unwrap_or_default());
     let reasons: Vec<_> = counted(&tick.since)
         .filter(|(reason, _)| reason.action() != Action::Pass)
         .map(|(reason, counter)| format!("{} {}", reason.name(), rate(counter.packets)))
@@ -37,17 +37,14 @@ pub(super) fn tick(tick: &Tick<'_>) -> String {
     )
 }
 
-pub(super) fn totals(tick: &Tick<'_>, ruling: &Ruling, stays: bool) -> String {
-    let Ruling { conf, image, .. } = ruling;
+pub(super) fn totals(tick: &Tick<'_>, stays: bool) -> String {
     let seconds = tick.elapsed.as_secs_f64();
     let mut lines = vec![if stays {
         format!("still guarding, after {seconds:.1} s; `ntpguard detach --all` ends that")
     } else {
         format!("detached after {seconds:.1} s")
     }];
-    for (action, verb) in
-        [(Action::Pass, "passed"), (Action::Drop, "dropped"), (Action::Transmit, "answered")]
-    {
+    for (action, verb) in ACTIONS {
         let all = tick.total.total(action);
         if action == Action::Transmit && all.packets == 0 {
             continue;
@@ -63,23 +60,26 @@ pub(super) fn totals(tick: &Tick<'_>, ruling: &Ruling, stays: bool) -> String {
             format!("on {name}: {passed} passed, {dropped} dropped")
         }));
     }
-    if let Some(tracked) = &tick.tracked {
-        let Tracked { sources, places, known, .. } = tracked;
-        lines.push(format!("{sources} sources remembered in {places} places, {known} of them known"));
-        let most = most(tracked, |packets| packets.to_string(), usize::MAX);
-        lines.extend(most.iter().map(|one| format!("  limited {one}")));
-    }
-    if hits(image, tick.total).next().is_some() {
+    lines.extend(tick.tracked.iter().flat_map(sources));
+    if tick.hits().next().is_some() {
         lines.push("dropped or answered by line".to_owned());
     }
-    for (rule, cause, hits) in hits(image, tick.total) {
+    for hit in tick.hits() {
         // No flag without a line: the built-in entries have none.
-        if let Some(line) = rule.cause(cause) {
-            let place = conf.show(line.place);
-            lines.push(format!("  {:<18}{:>12}  {place}: {}", cause.name(), hits.packets, line.text));
+        if let Some(cause) = hit.cause {
+            lines.push(format!("  {:<18}{:>12}  {cause}", hit.reason.name(), hit.counter.packets));
         }
     }
     lines.join("\n")
+}
+
+/// Who is remembered, and who was limited most.
+pub(super) fn sources(tracked: &Tracked) -> Vec<String> {
+    let Tracked { sources, places, known, .. } = tracked;
+    let mut lines = vec![format!("{sources} sources remembered in {places} places, {known} of them known")];
+    let most = most(tracked, |packets| packets.to_string(), usize::MAX);
+    lines.extend(most.iter().map(|one| format!("  limited {one}")));
+    lines
 }
 
 /// Who was limited most, so many of them.

@@ -7,6 +7,7 @@ use crate::{
     fault::{Blame as _, Fault},
     home::{self, Home},
     interface::{self, Interface},
+    readers::Readers,
     state::Seats,
     trial,
     writer::{tell, warn},
@@ -72,7 +73,29 @@ impl Service {
         }
         // Those that were guarded before and aren't named now: they stay, and get the same program.
         self.guard.take_over_others(&self.named, self.state.options.xdp_mode)?;
-        self.guard.settle()
+        self.settle()
+    }
+
+    /// The next start takes over from here, and whoever may look does.
+    fn settle(&mut self) -> Result<()> {
+        self.guard.settle()?;
+        let Some(home) = &self.home else { return Ok(()) };
+        let readers = Readers { group: self.state.group };
+        if let Err(error) = self.guard.admit(&readers).and_then(|()| home.admit(&readers)) {
+            warn(format_args!(
+                "{error:#}; guarding goes on, and no group can look: it takes root, or a process of that group"
+            ));
+            self.state.group = None;
+            return Ok(());
+        }
+        let folders = home.folders().into_iter();
+        for (folder, barrier) in folders.filter_map(|folder| Some((folder, readers.barrier(folder)?))) {
+            let (folder, barrier) = (folder.display(), barrier.display());
+            warn(format_args!(
+                "the group can't get to {folder}: {barrier} is closed to it; `chmod o+x {barrier}`, or another place"
+            ));
+        }
+        Ok(())
     }
 
     fn put_first(&mut self) -> Result<()> {
@@ -137,7 +160,7 @@ impl Service {
     pub fn resume(mut self) -> Result<(), Fault> {
         self.put_first().environment()?;
         self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;
-        self.guard.settle().environment()?;
+        self.settle().environment()?;
         self.keep();
         Ok(())
     }

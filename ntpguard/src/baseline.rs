@@ -1,0 +1,232 @@
+//! `ntpguard stats --reset`: what had been counted then, kept beside the counters, which nobody sets back.
+//!
+//! Each reader has one of its own: whoever may write the state's folder there, anybody else below their own. Others go on
+//! counting as before.
+
+use crate::{
+    cli::Places,
+    kept,
+    readers::Readers,
+    state::{self, InForce, Rule},
+    stats::Snapshot,
+};
+use anyhow::{Context as _, Result};
+use nix::unistd::{AccessFlags, eaccess};
+use ntpguard_common::{
+    Reason,
+    abi::{CAUSES, Counter},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf, absolute},
+};
+
+/// Packets and bytes, by the name of a reason.
+type Counts = BTreeMap<String, (u64, u64)>;
+
+/// What had been counted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Baseline {
+    /// When: seconds since 1970.
+    pub when: u64,
+    /// Where: maps that others have taken the place of count from zero.
+    maps: String,
+    /// At each seat.
+    reasons: BTreeMap<u32, Counts>,
+    /// By each rule; nothing if nobody knew whose the hits were.
+    hits: Option<Vec<Kept>>,
+    /// How often sources had been limited.
+    pub limited: HashMap<IpAddr, u64>,
+}
+
+/// The hits of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Kept {
+    rule: Rule,
+    /// [`InForce::born`]: a rule that was gone in between counts from zero.
+    born: u32,
+    hits: Counts,
+}
+
+impl Baseline {
+    /// Of a reading, whose hits are those of a policy, if anybody knows it.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell which boot this is.
+    pub fn new(
+        counted: &Snapshot,
+        policy: Option<&InForce>,
+        maps: u32,
+        limited: HashMap<IpAddr, u64>,
+    ) -> Result<Self> {
+        let named = |reasons: &mut dyn Iterator<Item = (Reason, Counter)>| -> Counts {
+            let some = reasons.filter(|(_, counter)| *counter != Counter::default());
+            some.map(|(reason, counter)| (reason.name().to_owned(), (counter.packets, counter.bytes)))
+                .collect()
+        };
+        let at = |(seat, counters): (&u32, &Vec<Counter>)| {
+            (*seat, named(&mut Reason::ALL.iter().copied().zip(counters.iter().copied())))
+        };
+        let kept = |policy: &InForce| {
+            let rules = policy.rules.iter().zip(counted.hits.chunks(CAUSES.len())).enumerate();
+            let rules = rules.map(|(place, (rule, hits))| Kept {
+                rule: rule.clone(),
+                born: policy.born(place),
+                hits: named(&mut CAUSES.into_iter().zip(hits.iter().copied())),
+            });
+            rules.filter(|kept| !kept.hits.is_empty()).collect()
+        };
+        Ok(Self {
+            when: state::now(),
+            maps: identity(maps)?,
+            reasons: counted.seats.iter().map(at).collect(),
+            hits: policy.map(kept),
+            limited,
+        })
+    }
+
+    /// What has been counted since, with hits if it is known whose they were and are; `None` if the counters are others now.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell which boot this is.
+    pub fn since(&self, counted: &Snapshot, policy: Option<&InForce>, maps: u32) -> Result<Option<Snapshot>> {
+        let then = Snapshot {
+            seats: self.reasons.iter().map(|(seat, counts)| (*seat, counters(Reason::ALL, counts))).collect(),
+            hits: policy.map_or_else(Vec::new, |policy| self.hits_then(policy, &counted.hits)),
+        };
+        let same = self.maps == identity(maps)? && counted.reaches(&then);
+        Ok(same.then(|| counted.since(&then)))
+    }
+
+    /// Whether anybody knew whose the hits were.
+    pub fn knows_hits(&self) -> bool {
+        self.hits.is_some()
+    }
+
+    /// The hits that were counted then, for the rules that there are now.
+    fn hits_then(&self, policy: &InForce, now: &[Counter]) -> Vec<Counter> {
+        let kept = self.hits.iter().flatten().map(|kept| ((&kept.rule, kept.born), &kept.hits));
+        let kept: HashMap<_, _> = kept.collect();
+        let nothing = Counts::new();
+        let rules = policy.rules.iter().enumerate();
+        let then = rules.flat_map(|(place, rule)| {
+            counters(&CAUSES, kept.get(&(rule, policy.born(place))).unwrap_or(&&nothing))
+        });
+        // Hits that are fewer now began anew.
+        let began = |(then, now): (Counter, &Counter)| {
+            if then.packets <= now.packets && then.bytes <= now.bytes { then } else { Counter::default() }
+        };
+        then.zip(now).map(began).collect()
+    }
+
+    /// The last one; `None` if there is none, or none that this version reads.
+    ///
+    /// # Errors
+    /// It is there, and can't be read.
+    pub fn load(path: &Path) -> Result<Option<Self>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
+        }
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// The folder can't be made or written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        kept::write(path, self, &Readers::default())
+    }
+}
+
+/// Where this user's is.
+///
+/// # Errors
+/// The user has no place for it.
+pub fn place(places: &Places) -> Result<PathBuf> {
+    if eaccess(&places.state_dir, AccessFlags::W_OK).is_ok() {
+        return Ok(places.state_dir.join("baseline.json"));
+    }
+    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    let state = state.context("there is no place to keep what was counted: set HOME or XDG_STATE_HOME")?;
+    // One user may look at several guards.
+    let guard = absolute(&places.pin_path)?.display().to_string().replace('/', "-");
+    Ok(state.join("ntpguard").join(format!("baseline{guard}.json")))
+}
+
+fn counters(reasons: &[Reason], counts: &Counts) -> Vec<Counter> {
+    let counter = |reason: &Reason| {
+        let (packets, bytes) = counts.get(reason.name()).copied().unwrap_or_default();
+        Counter { packets, bytes }
+    };
+    reasons.iter().map(counter).collect()
+}
+
+/// The kernel's number of a map begins anew with each boot.
+fn identity(maps: u32) -> Result<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("can't tell this boot")?;
+    Ok(format!("{}/{maps}", boot.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(nets: &[(&str, u32)]) -> InForce {
+        let rule = |net: &str| Rule { net: net.to_owned(), ntpport: false, lines: vec![] };
+        InForce {
+            rules: nets.iter().map(|(net, _)| rule(net)).collect(),
+            born: nets.iter().map(|(_, born)| *born).collect(),
+            ..InForce::default()
+        }
+    }
+
+    fn counted(time: u64, hits: &[u64]) -> Snapshot {
+        let counter = |packets| Counter { packets, bytes: packets * 60 };
+        let mut reasons = vec![Counter::default(); Reason::COUNT];
+        reasons[Reason::Time.index() as usize] = counter(time);
+        let of_rule = |packets: &u64| {
+            let mut causes = [Counter::default(); CAUSES.len()];
+            causes[0] = counter(*packets);
+            causes
+        };
+        Snapshot { seats: BTreeMap::from([(2, reasons)]), hits: hits.iter().flat_map(of_rule).collect() }
+    }
+
+    #[test]
+    fn hits_go_by_rules_and_not_by_places() {
+        let before = policy(&[("a", 1), ("b", 1), ("c", 1)]);
+        let baseline = Baseline::new(&counted(5, &[10, 20, 30]), Some(&before), 7, HashMap::new()).unwrap();
+        // A new one comes first, one is gone, and one has been gone in between.
+        let now = policy(&[("new", 2), ("c", 1), ("a", 3)]);
+        let since = baseline.since(&counted(8, &[1, 33, 12]), Some(&now), 7).unwrap().unwrap();
+        assert_eq!(since, counted(3, &[1, 3, 12]));
+    }
+
+    #[test]
+    fn other_counters_end_it() {
+        let policy = policy(&[("a", 1)]);
+        let baseline = Baseline::new(&counted(5, &[1]), Some(&policy), 7, HashMap::new()).unwrap();
+        assert_eq!(baseline.since(&counted(4, &[1]), Some(&policy), 7).unwrap(), None);
+        assert_eq!(baseline.since(&counted(9, &[1]), Some(&policy), 8).unwrap(), None);
+        assert_eq!(baseline.since(&Snapshot::default(), Some(&policy), 7).unwrap(), None);
+    }
+
+    #[test]
+    fn it_is_kept_and_what_no_version_wrote_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/baseline.json");
+        assert_eq!(Baseline::load(&path).unwrap(), None);
+        let limited = HashMap::from([("192.0.2.1".parse().unwrap(), 3)]);
+        let baseline = Baseline::new(&counted(5, &[]), None, 7, limited).unwrap();
+        baseline.save(&path).unwrap();
+        assert_eq!(Baseline::load(&path).unwrap(), Some(baseline));
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(Baseline::load(&path).unwrap(), None);
+    }
+}

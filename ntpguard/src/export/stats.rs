@@ -1,0 +1,71 @@
+//! What `ntpguard stats` shows: a table, or an object (docs/stats.md).
+
+use super::{Tick, json, table, text};
+use crate::state::InForce;
+use serde_json::{Value, json};
+
+/// One look.
+pub struct Shown<'a> {
+    /// The counters.
+    pub tick: Tick<'a>,
+    /// The number of the policy in force.
+    pub generation: u32,
+    /// Everything passes.
+    pub monitor: bool,
+    /// When counting began, if not with the filter: seconds since 1970.
+    pub since: Option<u64>,
+    /// When this was: seconds since 1970.
+    pub now: u64,
+    /// Whether hits are shown.
+    pub rules: bool,
+    /// Why nobody knows whose the hits are.
+    pub unknown: Option<String>,
+}
+
+impl Shown<'_> {
+    /// For people.
+    pub fn text(&self) -> String {
+        let Self { tick, generation, monitor, since, now, rules, unknown } = self;
+        let mut lines = vec![match tick.policy {
+            Some(policy) => policy.to_string(),
+            None => format!("policy {generation}: nobody knows from which file"),
+        }];
+        if *monitor {
+            lines.push("a trial: everything passes, and what is said to be dropped would be".to_owned());
+        }
+        lines.push(match since {
+            Some(since) => format!("since the reset {} s ago", now.saturating_sub(*since)),
+            None => "since the filter was attached first".to_owned(),
+        });
+        lines.extend(table::counters(tick));
+        if let Some(why) = unknown.as_ref().filter(|_| *rules) {
+            lines.push(format!("by line: {why}"));
+        } else if *rules {
+            lines.extend(table::rules(tick));
+        }
+        lines.extend(tick.tracked.iter().flat_map(text::sources));
+        lines.join("\n")
+    }
+
+    /// For programs: one object. Fields are added, never renamed, or the version is another.
+    pub fn json(&self) -> Value {
+        let Self { tick, generation, monitor, since, now, rules: _, unknown } = self;
+        let mut object = json::counters("stats", tick);
+        let known = |field: fn(&InForce) -> Value| tick.policy.map(field);
+        object["version"] = 1.into();
+        object["time"] = (*now).into();
+        object["since"] = (*since).into();
+        object["monitor"] = (*monitor).into();
+        object["policy"] = json!({
+            "number": generation,
+            "rules": known(|policy| policy.rules.len().into()),
+            "because": known(|policy| policy.because.as_str().into()),
+            "since": known(|policy| policy.since.into()),
+        });
+        object["unknown"] = unknown.as_deref().into();
+        if unknown.is_some() {
+            object["rules"] = Value::Null;
+        }
+        object
+    }
+}

@@ -1,0 +1,77 @@
+//! The table of `ntpguard stats`.
+
+use super::{ACTIONS, Tick, counted};
+use crate::{state::Cause, stats::Snapshot};
+use ntpguard_common::{Action, abi::Counter};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// By reason: of all interfaces, and where there are several, of each.
+pub(super) fn counters(tick: &Tick<'_>) -> Vec<String> {
+    let rates = if tick.elapsed.is_zero() { "" } else { "   packets/s        bytes/s" };
+    let mut lines = vec![format!("{:<22}{:>14}{:>17}{:>9}{rates}", "", "packets", "bytes", "share")];
+    let interfaces: Vec<_> = tick.interfaces().collect();
+    if interfaces.len() != 1 {
+        lines.extend(block(tick, "all interfaces", tick.total, &tick.since));
+    }
+    lines.extend(interfaces.iter().flat_map(|(name, total, since)| block(tick, name, total, since)));
+    lines
+}
+
+/// What was counted in one place.
+fn block(tick: &Tick<'_>, name: &str, total: &Snapshot, since: &Snapshot) -> Vec<String> {
+    let sum = |snapshot: &Snapshot| ACTIONS.iter().map(|(action, _)| snapshot.total(*action)).sum();
+    let mut lines = vec![row(tick, name, sum(total), sum(since))];
+    for (action, verb) in ACTIONS {
+        let all = total.total(action);
+        // Kisses are few, and most guards send none.
+        if action != Action::Transmit || all.packets > 0 {
+            lines.push(row(tick, &format!("  {verb}"), all, since.total(action)));
+        }
+        for (reason, counter) in counted(total).filter(|(reason, _)| reason.action() == action) {
+            lines.push(row(tick, &format!("    {}", reason.name()), counter, since.of(reason)));
+        }
+    }
+    lines
+}
+
+fn row(tick: &Tick<'_>, name: &str, total: Counter, since: Counter) -> String {
+    let Counter { packets, bytes } = total;
+    let share = 100.0 * tick.share(packets).unwrap_or_default();
+    let line = format!("{name:<22}{packets:>14}{bytes:>17}{share:>7.1} %");
+    match tick.rate(since.packets).zip(tick.rate(since.bytes)) {
+        Some((packets, bytes)) => format!("{line}{packets:>12.0}{bytes:>15.0}"),
+        None => line,
+    }
+}
+
+/// By line of ntp.conf: most first, whichever of the line's rules it was.
+pub(super) fn rules(tick: &Tick<'_>) -> Vec<String> {
+    let mut sums: BTreeMap<(&str, String), Counter> = BTreeMap::new();
+    let mut seen: BTreeSet<Cause<'_>> = BTreeSet::new();
+    for hit in tick.hits() {
+        seen.extend(hit.cause);
+        let blamed = hit.cause.map_or_else(
+            || format!("{}: no line (built in, or not written down)", hit.rule.net),
+            |cause| cause.to_string().replace(char::is_control, "\u{fffd}"),
+        );
+        let sum = sums.entry((hit.reason.name(), blamed)).or_default();
+        *sum = [*sum, hit.counter].into_iter().sum();
+    }
+    let mut rows: Vec<_> = sums.into_iter().collect();
+    rows.sort_by_key(|(_, counter)| Reverse(counter.packets));
+    let mut lines = vec!["dropped or answered by line".to_owned()];
+    lines.extend(rows.iter().map(|((reason, blamed), Counter { packets, bytes })| {
+        format!("  {:<20}{packets:>14}{bytes:>17}  {blamed}", reason)
+    }));
+    let all: BTreeSet<_> =
+        tick.policy.into_iter().flat_map(|policy| policy.causes()).map(|(cause, _)| cause).collect();
+    match all.difference(&seen).count() {
+        0 => (),
+        1 => lines.push("  1 more line could drop something, and has not".to_owned()),
+        more => lines.push(format!("  {more} more lines could drop something, and have not")),
+    }
+    lines
+}

@@ -1,0 +1,157 @@
+//! The policy in force, for those who only read: whose each hit is, and which line caused it.
+
+use crate::{
+    compile::{ImageRule, Line},
+    ruling::Ruling,
+};
+use ntpguard_common::{Reason, abi::CAUSES};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// A policy.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct InForce {
+    /// Its number, as [`ntpguard_common::abi::Settings`] has it.
+    pub generation: u32,
+    /// When it came into force: seconds since 1970.
+    pub since: u64,
+    /// Which file, and whose reading of it.
+    pub because: String,
+    /// Its rules, in the order of their counters.
+    pub rules: Vec<Rule>,
+    /// Their flags, bits of [`ntpguard_common::abi::Rule`], which say what is counted of each.
+    pub flags: Vec<u32>,
+    /// Since which policy each of them has been counted without a break. An earlier version wrote none, as of what follows.
+    #[serde(default)]
+    pub born: Vec<u32>,
+    /// The files that their lines stand in.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Where these are, for each rule.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
+}
+
+/// A rule; two that are equal are the same rule of two policies.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Rule {
+    /// Whom it speaks of.
+    pub net: String,
+    /// Only packets from UDP port 123.
+    pub ntpport: bool,
+    /// The lines that it comes from, as written.
+    pub lines: Vec<String>,
+}
+
+/// What isn't part of a rule's identity: a line that moves stays the same.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Origin {
+    /// Of each of its lines the file, by its place among the files, the line's number and the column.
+    pub places: Vec<(usize, usize, usize)>,
+    /// By the name of a reason, which of its lines is to blame.
+    pub causes: BTreeMap<String, usize>,
+}
+
+/// The line that is to blame for a drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cause<'a> {
+    /// The file that it stands in.
+    pub file: &'a str,
+    /// Its number.
+    pub line: usize,
+    /// Where it begins to say so.
+    pub column: usize,
+    /// As written.
+    pub text: &'a str,
+}
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, text } = self;
+        write!(f, "{file}:{line}:{column}: {text}")
+    }
+}
+
+impl fmt::Display for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, rules, because, .. } = self;
+        write!(f, "policy {generation}: {} rules, {because}", rules.len())
+    }
+}
+
+impl InForce {
+    pub(super) fn new(
+        ruling: &Ruling,
+        rules: Vec<Rule>,
+        born: Vec<u32>,
+        generation: u32,
+        since: u64,
+    ) -> Self {
+        let Ruling { conf, image, because, .. } = ruling;
+        Self {
+            generation,
+            since,
+            because: because.clone(),
+            rules,
+            flags: image.rules.iter().map(|rule| rule.rule.flags).collect(),
+            born,
+            files: conf.files.iter().map(|file| file.path.display().to_string()).collect(),
+            origins: image.rules.iter().map(Origin::of).collect(),
+        }
+    }
+
+    /// Since which policy a rule has been counted; 0 if nobody knows.
+    pub fn born(&self, rule: usize) -> u32 {
+        self.born.get(rule).copied().unwrap_or_default()
+    }
+
+    /// The line that is to blame for a drop by a rule; `None` if none is (built in, hardening, form), or nobody knows.
+    pub fn cause(&self, rule: usize, reason: Reason) -> Option<Cause<'_>> {
+        let Origin { places, causes } = self.origins.get(rule)?;
+        let at = *causes.get(reason.name())?;
+        let &(file, line, column) = places.get(at)?;
+        Some(Cause { file: self.files.get(file)?, line, column, text: self.rules.get(rule)?.lines.get(at)? })
+    }
+
+    /// All lines that may drop something, with the reasons.
+    pub fn causes(&self) -> impl Iterator<Item = (Cause<'_>, Reason)> {
+        let all = (0..self.rules.len()).flat_map(|rule| CAUSES.map(|reason| (rule, reason)));
+        all.filter_map(|(rule, reason)| Some((self.cause(rule, reason)?, reason)))
+    }
+}
+
+impl Origin {
+    fn of(rule: &ImageRule) -> Self {
+        let place = |line: &Line| (line.place.file, line.place.span.line, line.place.span.column);
+        let which = |cause: &Line| rule.lines.iter().position(|line| line == cause);
+        let blamed = |reason: Reason| Some((reason.name().to_owned(), rule.cause(reason).and_then(which)?));
+        Self {
+            places: rule.lines.iter().map(place).collect(),
+            causes: CAUSES.into_iter().filter_map(blamed).collect(),
+        }
+    }
+}
+
+/// The rules of a ruling.
+pub fn rules(ruling: &Ruling) -> Vec<Rule> {
+    let of = |rule: &ImageRule| Rule {
+        net: rule.net.to_string(),
+        ntpport: rule.ntpport,
+        lines: rule.lines.iter().map(|line| line.text.clone()).collect(),
+    };
+    ruling.image.rules.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_names_no_lines() {
+        let written = r#"{"generation":3,"since":7,"because":"policy from ntp.conf",
+            "rules":[{"net":"192.0.2.0/24","ntpport":false,"lines":["restrict 192.0.2.0/24 ignore"]}],"flags":[1]}"#;
+        let policy: InForce = serde_json::from_str(written).unwrap();
+        assert_eq!((policy.cause(0, Reason::Ignore), policy.born(0)), (None, 0));
+        assert_eq!(policy.to_string(), "policy 3: 1 rules, policy from ntp.conf");
+    }
+}
