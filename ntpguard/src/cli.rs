@@ -15,7 +15,11 @@ use crate::{
 };
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// An XDP filter in front of an unmodified ntpd: drops NTP queries (mode 6 and 7, monlist) and enforces the
 /// restrict lines of ntp.conf before a packet reaches the stack, and counts every drop.
@@ -136,6 +140,10 @@ pub struct Run {
     /// Time between two lines of counters: 500ms, 1s, 5m.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub interval: Duration,
+
+    /// Show the counters to Prometheus at http://ADDR:PORT/metrics: an address that only those reach who may see them.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
 
     /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
     #[arg(long, requires = "ephemeral")]

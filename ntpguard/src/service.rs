@@ -13,6 +13,7 @@ use crate::{
     home::Home,
     own,
     readers::Readers,
+    reloads::Reloads,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
     sandbox,
@@ -38,6 +39,7 @@ pub struct Service {
     state: State,
     names: Names,
     own: Vec<IpAddr>,
+    reloads: Reloads,
     /// The files, when they were read, and when they were looked at last.
     fingerprint: Fingerprint,
     look: Fingerprint,
@@ -102,7 +104,8 @@ impl Service {
         (state.options, state.group) = (options, readers.group);
         let fingerprint = ruling.conf.sought.clone();
         let look = fingerprint.clone();
-        Ok(Self { home, guard, ruling, state, names, own, fingerprint, look, named })
+        let reloads = Reloads::new();
+        Ok(Self { home, guard, ruling, state, names, own, reloads, fingerprint, look, named })
     }
 
     /// The policy in force.
@@ -120,6 +123,7 @@ impl Service {
         self.follow_trial();
         let attempt = self.read().map(|change| (change, start.elapsed())).map_err(sandbox::blame);
         self.state.attempts += 1;
+        self.reloads.count(attempt.is_ok());
         if let Err(fault) = &attempt {
             self.state.fail(fault.to_string());
         }
@@ -213,6 +217,16 @@ impl Service {
         self.keep();
         let before = std::mem::replace(&mut self.own, now);
         Ok(Some((before.len(), self.own.len())))
+    }
+
+    /// What came of reading the policy again.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads
+    }
+
+    /// The number of the policy in force.
+    pub fn generation(&self) -> u32 {
+        self.state.policy.as_ref().map_or(0, |policy| policy.generation)
     }
 
     /// The options that it goes by.

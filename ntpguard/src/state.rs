@@ -48,6 +48,11 @@ pub struct State {
 /// Names of interfaces, by their [`seat`]: mostly one, and more where one is gone and another has got its index.
 pub type Seats = BTreeMap<u32, Vec<String>>;
 
+/// What is counted at a seat, in words.
+pub fn seated(seats: &Seats, seat: u32) -> String {
+    seats.get(&seat).map_or_else(|| "another".to_owned(), |names| names.join("+"))
+}
+
 /// An attempt that failed.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Failure {

@@ -15,6 +15,7 @@ pub mod judged;
 pub mod load;
 pub mod netns;
 pub mod ntpd;
+pub mod prometheus;
 pub mod random;
 pub mod stranger;
 pub mod train;

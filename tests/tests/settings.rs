@@ -18,7 +18,7 @@ const HEAD: &str = "\
 ";
 
 /// What stands for an option without a default.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("interface", "[\"eth0\"]"),
     ("config", "\"/etc/ntpsec/ntp.conf\""),
     ("dialect", "\"ntpsec\""),
@@ -26,6 +26,7 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("aggregate", "[\"24\", \"56\"]"),
     ("max-rate", "50000"),
     ("group", "\"ntpguard\""),
+    ("metrics", "\"127.0.0.1:9123\""),
 ];
 
 /// The value in the example.

@@ -2,7 +2,7 @@
 //!
 //! Contract: idempotent; says what it installs and why before it does; `--check` changes nothing. No time daemon is
 //! ever installed: the lab's ntpd is unpacked under `target/lab`, since the package would start it, let it steer this
-//! machine's clock, and push out the time service that is there.
+//! machine's clock, and push out the time service that is there. So is Prometheus, which would run as a service.
 
 use crate::{
     kernel,
@@ -173,6 +173,13 @@ fn missing(purpose: Purpose) -> Vec<Need> {
                 // Last what is looked for.
                 ["libsystemd-shared", "systemd"].into_iter().try_for_each(|package| unpack(package, &systemd))
             }),
+        );
+    }
+    let prometheus = lab().join("prometheus");
+    if purpose == Purpose::Test && !prometheus.join("usr/bin/prometheus").exists() {
+        need(
+            "Prometheus and promtool, unpacked under target/lab".into(),
+            Box::new(move || unpack("prometheus", &prometheus)),
         );
     }
     if purpose == Purpose::Test {

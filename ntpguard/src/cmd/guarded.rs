@@ -30,6 +30,11 @@ impl Guarded {
         Self(names.iter().map(one).collect())
     }
 
+    /// Each, and whether it is guarded.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, bool)> {
+        self.0.iter().map(|One { name, guarded, .. }| (name.clone(), guarded.is_some()))
+    }
+
     /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
     /// with its interface, and tells nobody.
     pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) {

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod enforce;
 pub mod explain;
 mod guarded;
+mod metrics;
 mod names;
 pub mod reload;
 pub mod replay;

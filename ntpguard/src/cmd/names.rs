@@ -22,6 +22,8 @@ pub(super) struct LookUps {
     /// How long to wait after one that fails.
     wait: Duration,
     due: Instant,
+    /// How many names had no answer the last time.
+    failing: usize,
     /// How many names are being looked up, and what becomes of them.
     task: Option<(usize, JoinHandle<Answers>)>,
 }
@@ -36,7 +38,7 @@ impl LookUps {
     /// The first one comes soon: at boot the network may not have been there yet.
     pub(super) fn new(interval: Duration) -> Self {
         let wait = SOON.min(interval);
-        Self { interval, wait, due: Instant::now() + wait, task: None }
+        Self { interval, wait, due: Instant::now() + wait, failing: 0, task: None }
     }
 
     /// Waits for the next one. Nothing is lost if this is dropped meanwhile.
@@ -54,9 +56,15 @@ impl LookUps {
         }
     }
 
+    /// How many names had no answer the last time.
+    pub(super) fn failing(&self) -> usize {
+        self.failing
+    }
+
     /// Puts what came of it in force, and says when the next one is.
     pub(super) fn learn(&mut self, service: &mut Service, Asked { names, answers }: Asked) {
-        if answers.len() < names {
+        self.failing = names.saturating_sub(answers.len());
+        if self.failing > 0 {
             self.due = Instant::now() + self.wait;
             self.wait = (self.wait * 2).min(self.interval);
         } else {

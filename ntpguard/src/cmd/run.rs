@@ -3,7 +3,7 @@
 use crate::{
     bpf::Object,
     cli::Run,
-    cmd::{guarded::Guarded, names::LookUps, watch::Watch},
+    cmd::{guarded::Guarded, metrics::Metrics, names::LookUps, watch::Watch},
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
@@ -51,6 +51,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut changes = Some(own::Changes::listen().environment()?);
 
     let home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
+    // If its port is taken, nothing has changed yet.
+    let mut metrics = Metrics::start(options.metrics, options.interval)?;
     home.iter().for_each(Home::begin);
     let object = if options.trace { Object::Trace } else { Object::of(options.guarding.hook) };
     service::fit(&options.guarding)?;
@@ -88,6 +90,10 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                     reload(&mut service, options.trace, &manager)?;
                     watch = self::watch(&service)?;
                 }
+                continue;
+            }
+            () = metrics.due() => {
+                metrics.publish(&service, watch.as_ref(), &look_ups, &guarded);
                 continue;
             }
             answers = look_ups.answers(|| service.names()) => {

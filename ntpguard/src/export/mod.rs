@@ -9,7 +9,7 @@ mod text;
 use crate::{
     bpf::Attached,
     cli::Format,
-    state::{Cause, InForce, Rule, Seats},
+    state::{Cause, InForce, Rule, Seats, seated},
     stats::Snapshot,
     tracked::Tracked,
     writer::{Writer, warn},
@@ -69,8 +69,8 @@ impl Tick<'_> {
 
     /// What was counted at each interface, by its name: in all, and in this span.
     fn interfaces(&self) -> impl Iterator<Item = (String, Snapshot, Snapshot)> {
-        let name = |seat| self.seats.get(seat).map_or_else(|| "another".to_owned(), |names| names.join("+"));
-        self.total.seats.keys().map(move |seat| (name(seat), self.total.at(*seat), self.since.at(*seat)))
+        let seats = self.total.seats.keys();
+        seats.map(|seat| (seated(self.seats, *seat), self.total.at(*seat), self.since.at(*seat)))
     }
 }
 

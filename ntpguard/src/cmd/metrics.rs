@@ -1,0 +1,102 @@
+//! `ntpguard run --metrics`: what it publishes at each interval.
+
+use super::{guarded::Guarded, names::LookUps, watch::Watch};
+use crate::{
+    fault::{Blame as _, Fault},
+    metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
+    ruling::Ruling,
+    service::Service,
+    stats::Snapshot,
+};
+use ntpguard_common::abi::CAUSES;
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// How old a reading may be; Prometheus mostly comes every 15 s.
+const PACE: Duration = Duration::from_secs(5);
+
+/// The endpoint, if there is one.
+pub(super) struct Metrics {
+    published: Option<(Published, Interval)>,
+    lines: Lines,
+    start: SystemTime,
+}
+
+impl Metrics {
+    /// Listens, if that is wanted; what is shown is read at this interval, or sooner.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub(super) fn start(address: Option<SocketAddr>, pace: Duration) -> Result<Self, Fault> {
+        let published = address.map(|address| -> Result<_, Fault> {
+            let (published, mut ticks) = (Published::default(), interval(pace.min(PACE)));
+            serve(address, published.clone()).environment()?;
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            Ok((published, ticks))
+        });
+        Ok(Self { published: published.transpose()?, lines: Lines::default(), start: SystemTime::now() })
+    }
+
+    /// Waits until something is to be published; for ever if nobody can see it.
+    pub(super) async fn due(&mut self) {
+        match &mut self.published {
+            Some((_, ticks)) => drop(ticks.tick().await),
+            None => pending().await,
+        }
+    }
+
+    /// Shows what is so now from now on. If the counters can't be read, the reading before stays, with its time; why is
+    /// said where they are written.
+    pub(super) fn publish(
+        &mut self,
+        service: &Service,
+        watch: Option<&Watch>,
+        look_ups: &LookUps,
+        guarded: &Guarded,
+    ) {
+        let Some(published) = self.published.as_ref().map(|(published, _)| published.clone()) else { return };
+        let Ok(snapshot) = service.guard.maps.counters(true) else { return };
+        let tracked = watch.and_then(|watch| watch.end().ok());
+        let Ruling { conf, image, .. } = &service.ruling;
+        let lines = self.lines(service, &snapshot);
+        let mut associations = BTreeMap::new();
+        for association in &conf.associations {
+            *associations.entry(association.keyword.clone()).or_insert(0) += 1;
+        }
+        let reloads = service.reloads();
+        published.put(Reading {
+            interfaces: interfaces(&snapshot, service.seats()),
+            lines,
+            guarded: guarded.each().collect(),
+            tracked: tracked.map(|tracked| [tracked.sources, tracked.places, tracked.known]),
+            generation: service.generation(),
+            rules: image.rules.len(),
+            trial: service.options().monitor,
+            reloads: [reloads.succeeded, reloads.failed],
+            reloaded: !reloads.failing,
+            read_well: reloads.last_success,
+            names: [service.names().len(), look_ups.failing()],
+            associations,
+            start: self.start,
+            now: SystemTime::now(),
+        });
+    }
+
+    /// The hits by line.
+    fn lines(&mut self, service: &Service, snapshot: &Snapshot) -> Vec<Hit> {
+        let Ruling { conf, image, .. } = &service.ruling;
+        // A rate needs the zero before the first hit; where not all lines have series, those with none have no hits.
+        let all = image.rules.len() <= MOST;
+        let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
+        let hits = causes.zip(&snapshot.hits).filter_map(|((rule, cause), counter)| {
+            let place = rule.cause(cause).map(|line| (line.place.file, line.place.span.line));
+            (counter.packets > 0 || all && place.is_some()).then_some((place, cause, *counter))
+        });
+        self.lines.read(service.generation(), hits, |file| conf.files[file].path.display().to_string())
+    }
+}

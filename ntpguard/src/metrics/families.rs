@@ -1,0 +1,234 @@
+//! The metrics, in one table: it makes every scrape and docs/metrics.md.
+//!
+//! A row's name goes without what its kind and its unit add to it (`_bytes`, `_total`).
+
+use super::{Hit, Reading};
+use ntpguard_common::{Action, Reason, abi::Counter};
+use prometheus_client::{metrics::MetricType, registry::Unit};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Values of labels, in the order of the family's labels, and what was counted or measured.
+pub(super) type Samples<T> = Vec<(Vec<String>, T)>;
+
+/// How the samples are got out of a reading.
+pub(super) enum Kind {
+    Counter(fn(&Reading) -> Samples<u64>),
+    Gauge(fn(&Reading) -> Samples<f64>),
+}
+
+use Kind::{Counter as Count, Gauge};
+
+/// A metric.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+const OF_REASON: &[&str] = &["interface", "reason", "action"];
+const OF_LINE: &[&str] = &["file", "line", "reason"];
+
+/// All of them.
+pub(super) const FAMILIES: &[Family] = &[
+    family(
+        "ntpguard_packets",
+        Count(|it| reasons(it, |counter| counter.packets)),
+        OF_REASON,
+        "Packets to UDP port 123, by what became of them (pass, drop, or kiss: answered with a kiss-o'-death) and why; in a trial, what would have become of them",
+    ),
+    bytes(
+        "ntpguard",
+        Count(|it| reasons(it, |counter| counter.bytes)),
+        OF_REASON,
+        "Bytes of these packets, as whole frames",
+    ),
+    family(
+        "ntpguard_line_packets",
+        Count(|it| lines(it, |counter| counter.packets)),
+        OF_LINE,
+        "Packets dropped or answered on account of a line of ntp.conf: the 200 lines with most hits, and the rest under line=\"other\"",
+    ),
+    bytes("ntpguard_line", Count(|it| lines(it, |counter| counter.bytes)), OF_LINE, "Bytes of these packets"),
+    family(
+        "ntpguard_interface_guarded",
+        Gauge(guarded),
+        &["interface"],
+        "1 if the filter is on the interface, 0 while the interface is gone or can't be attached to",
+    ),
+    family(
+        "ntpguard_tracked_sources",
+        Gauge(|it| tracked(it, 0)),
+        &[],
+        "Sources that the limiter remembers; absent if the policy limits nobody",
+    ),
+    family("ntpguard_table_places", Gauge(|it| tracked(it, 1)), &[], "Places for them (--sources)"),
+    family(
+        "ntpguard_known_sources",
+        Gauge(|it| tracked(it, 2)),
+        &[],
+        "Sources heard before, which --max-rate prefers",
+    ),
+    family(
+        "ntpguard_policy_generation",
+        Gauge(|it| one(it.generation)),
+        &[],
+        "The number of the policy in force; each change has another one",
+    ),
+    family("ntpguard_policy_rules", Gauge(|it| one(it.rules as u32)), &[], "Rules of the policy in force"),
+    family(
+        "ntpguard_trial",
+        Gauge(|it| one(it.trial)),
+        &[],
+        "1 during a trial (--monitor): everything passes, and what would be dropped is counted",
+    ),
+    family(
+        "ntpguard_reloads",
+        Count(reloads),
+        &["result"],
+        "Attempts to read ntp.conf again since the process began: success or failure",
+    ),
+    family(
+        "ntpguard_last_reload_successful",
+        Gauge(|it| one(it.reloaded)),
+        &[],
+        "1 if the last attempt succeeded, or there was none; 0 if the policy before it is still in force",
+    ),
+    seconds(
+        "ntpguard_last_reload_success_timestamp",
+        |it| time(it.read_well),
+        "When ntp.conf was last read and put in force, since 1970",
+    ),
+    family(
+        "ntpguard_names",
+        Gauge(|it| one(it.names[0] as u32)),
+        &[],
+        "Names in ntp.conf that are looked up",
+    ),
+    family(
+        "ntpguard_names_failing",
+        Gauge(|it| one(it.names[1] as u32)),
+        &[],
+        "Names that had no answer when they were looked up last; the answer before stays in force",
+    ),
+    family(
+        "ntpguard_configured_associations",
+        Gauge(associations),
+        &["keyword"],
+        "Lines of ntp.conf that set up associations, by their first word; whether the daemon uses them isn't known here",
+    ),
+    seconds(
+        "ntpguard_read_timestamp",
+        |it| time(it.now),
+        "When the counters were read, since 1970: every 5 s, or every --interval if that is less",
+    ),
+    family("ntpguard_build_info", Gauge(build), &["version"], "1, under the version that runs"),
+    seconds(
+        "process_start_time",
+        |it| time(it.start),
+        "When the process began, since 1970; what is counted of packets may be older, since a pinned filter goes on counting",
+    ),
+];
+
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, unit: None, kind, labels, help }
+}
+
+const fn bytes(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, unit: Some(Unit::Bytes), kind, labels, help }
+}
+
+const fn seconds(name: &'static str, samples: fn(&Reading) -> Samples<f64>, help: &'static str) -> Family {
+    Family { name, unit: Some(Unit::Seconds), kind: Gauge(samples), labels: &[], help }
+}
+
+fn reasons(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+    let sample = |name: &String, reason: Reason, counter: &Counter| {
+        let action = match reason.action() {
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+            Action::Transmit => "kiss",
+        };
+        (vec![name.clone(), reason.name().to_owned(), action.to_owned()], value(counter))
+    };
+    let all = reading.interfaces.iter();
+    all.flat_map(|(name, counters)| {
+        Reason::ALL.iter().zip(counters).map(move |(reason, counter)| sample(name, *reason, counter))
+    })
+    .collect()
+}
+
+fn lines(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+    let sample = |Hit { file, line, reason, counter }: &Hit| {
+        (vec![file.clone(), line.clone(), reason.name().to_owned()], value(counter))
+    };
+    reading.lines.iter().map(sample).collect()
+}
+
+fn guarded(reading: &Reading) -> Samples<f64> {
+    reading.guarded.iter().map(|(name, guarded)| (vec![name.clone()], f64::from(*guarded))).collect()
+}
+
+fn tracked(reading: &Reading, which: usize) -> Samples<f64> {
+    reading.tracked.iter().map(|tracked| (Vec::new(), tracked[which] as f64)).collect()
+}
+
+fn reloads(reading: &Reading) -> Samples<u64> {
+    ["success", "failure"].map(|result| vec![result.to_owned()]).into_iter().zip(reading.reloads).collect()
+}
+
+fn associations(reading: &Reading) -> Samples<f64> {
+    reading.associations.iter().map(|(keyword, lines)| (vec![keyword.clone()], *lines as f64)).collect()
+}
+
+fn build(_: &Reading) -> Samples<f64> {
+    vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]
+}
+
+fn one(value: impl Into<f64>) -> Samples<f64> {
+    vec![(Vec::new(), value.into())]
+}
+
+fn time(time: SystemTime) -> Samples<f64> {
+    one(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+}
+
+impl Family {
+    /// What kind it is.
+    pub(super) const fn kind(&self) -> MetricType {
+        match self.kind {
+            Count(_) => MetricType::Counter,
+            Gauge(_) => MetricType::Gauge,
+        }
+    }
+
+    /// The name that its samples have.
+    fn full_name(&self) -> String {
+        let unit = self.unit.as_ref().map(|unit| format!("_{}", unit.as_str())).unwrap_or_default();
+        let total = if matches!(self.kind, Count(_)) { "_total" } else { "" };
+        format!("{}{unit}{total}", self.name)
+    }
+}
+
+/// The table of metrics, as docs/metrics.md has it.
+pub fn table() -> String {
+    let row = |family: &Family| {
+        let unit = family.unit.as_ref().map_or("number", Unit::as_str);
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, kind, labels) = (family.full_name(), family.kind(), labels.join(", "));
+        format!("| `{name}` | {} | {unit} | {labels} | {} |\n", kind.as_str(), family.help)
+    };
+    "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n".to_owned()
+        + &FAMILIES.iter().map(row).collect::<String>()
+}

@@ -1,0 +1,33 @@
+//! Counters for Prometheus: what is published every few seconds, for whoever comes and reads.
+//!
+//! Contract: a scrape sees one [`Reading`], which never changes, and touches neither the filter nor the loop that looks
+//! after it; no client, however slow or many, holds up the guard. No metric has an address in a label.
+
+mod families;
+mod lines;
+mod reading;
+mod server;
+mod text;
+
+pub use families::table;
+pub use lines::{Hit, Lines, MOST, Place};
+pub use reading::{Reading, interfaces};
+pub use server::serve;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The reading of the moment, shared by who makes it and who shows it.
+#[derive(Clone, Default)]
+pub struct Published(Arc<Mutex<Option<Arc<Reading>>>>);
+
+impl Published {
+    /// Replaces it.
+    pub fn put(&self, reading: Reading) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
+    }
+
+    /// The last one; nothing before the first.
+    fn get(&self) -> Option<Arc<Reading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

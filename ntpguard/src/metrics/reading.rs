@@ -1,0 +1,80 @@
+//! One moment of a guard, as plain data.
+
+use super::Hit;
+use crate::{
+    state::{Seats, seated},
+    stats::Snapshot,
+};
+use ntpguard_common::{Reason, abi::Counter};
+use std::{collections::BTreeMap, time::SystemTime};
+
+/// All that a scrape shows.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// By [`Reason::index`], for each interface.
+    pub interfaces: BTreeMap<String, Vec<Counter>>,
+    /// The lines with most hits, and the rest.
+    pub lines: Vec<Hit>,
+    /// Each interface that is to be guarded, and whether it is.
+    pub guarded: Vec<(String, bool)>,
+    /// Sources remembered, places for them, and those known to `--max-rate`; nothing where nobody is limited.
+    pub tracked: Option<[usize; 3]>,
+    /// The policy's number.
+    pub generation: u32,
+    /// How many rules it has.
+    pub rules: usize,
+    /// Everything passes, and what would be dropped is counted.
+    pub trial: bool,
+    /// Attempts to read the policy again: those that succeeded, and those that failed.
+    pub reloads: [u64; 2],
+    /// Whether the last one succeeded.
+    pub reloaded: bool,
+    /// When the policy was last read well.
+    pub read_well: SystemTime,
+    /// Names that are looked up, and those that the last time had no answer.
+    pub names: [usize; 2],
+    /// Lines that set up associations, by their first word.
+    pub associations: BTreeMap<String, usize>,
+    /// When the process began.
+    pub start: SystemTime,
+    /// When this was read.
+    pub now: SystemTime,
+}
+
+/// The counters of each interface by its name. One that went and came back has counted in two places, and one that has
+/// counted nothing is there too: a rate needs the zero before the first packet.
+pub fn interfaces(snapshot: &Snapshot, seats: &Seats) -> BTreeMap<String, Vec<Counter>> {
+    let nothing = vec![Counter::default(); Reason::COUNT];
+    let mut interfaces = BTreeMap::new();
+    for seat in seats.keys().chain(snapshot.seats.keys().filter(|seat| !seats.contains_key(seat))) {
+        let counted = snapshot.seats.get(seat).unwrap_or(&nothing);
+        let sums: &mut Vec<Counter> =
+            interfaces.entry(seated(seats, *seat)).or_insert_with(|| nothing.clone());
+        for (sum, counter) in sums.iter_mut().zip(counted) {
+            *sum = [*sum, *counter].into_iter().sum();
+        }
+    }
+    interfaces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_came_back_is_one_and_a_silent_one_is_there() {
+        let counted = |packets| {
+            let mut reasons = vec![Counter::default(); Reason::COUNT];
+            reasons[Reason::Mode7.index() as usize] = Counter { packets, bytes: packets * 60 };
+            reasons
+        };
+        let snapshot =
+            Snapshot { seats: BTreeMap::from([(2, counted(5)), (9, counted(7))]), hits: Vec::new() };
+        let named = |name: &str| vec![name.to_owned()];
+        let seats = Seats::from([(2, named("eth0")), (3, named("eth1")), (9, named("eth0"))]);
+        let all = interfaces(&snapshot, &seats);
+        let of = |name: &str| all[name][Reason::Mode7.index() as usize];
+        assert_eq!(of("eth0"), Counter { packets: 12, bytes: 720 });
+        assert_eq!((of("eth1").packets, all.len()), (0, 2));
+    }
+}

@@ -1,0 +1,86 @@
+//! A reading as text, in the two formats that scrapes have.
+
+use super::{
+    Reading,
+    families::{FAMILIES, Family, Kind},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text, text},
+    metrics::exemplar::Exemplar,
+    registry::Registry,
+};
+use std::{fmt, sync::Arc};
+
+impl Family {
+    fn encode(&self, reading: &Reading, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.kind())?;
+        match self.kind {
+            Kind::Counter(samples) => samples(reading).iter().try_for_each(|(values, value)| {
+                self.labelled(&mut family, values, |encoder| {
+                    encoder.encode_counter(value, None::<&Exemplar<NoLabelSet, f64>>)
+                })
+            }),
+            Kind::Gauge(samples) => samples(reading).iter().try_for_each(|(values, value)| {
+                self.labelled(&mut family, values, |encoder| encoder.encode_gauge(value))
+            }),
+        }
+    }
+
+    fn labelled(
+        &self,
+        family: &mut MetricEncoder<'_>,
+        values: &[String],
+        encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if values.is_empty() {
+            return encode(family);
+        }
+        let labels: Vec<_> = self.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        encode(&mut family.encode_family(&labels)?)
+    }
+}
+
+/// One reading, for as long as it is written.
+#[derive(Debug)]
+struct Scrape(Arc<Reading>);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        FAMILIES.iter().try_for_each(|family| family.encode(&self.0, &mut encoder))
+    }
+}
+
+/// How a scrape is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    OpenMetrics,
+    Prometheus,
+}
+
+impl Format {
+    /// The one that a client asks for: OpenMetrics if it takes that, else what any Prometheus reads.
+    pub(super) fn accepted<'a>(mut accepted: impl Iterator<Item = &'a str>) -> Self {
+        let open = accepted.any(|accepted| accepted.contains("application/openmetrics-text"));
+        if open { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => prometheus_text::CONTENT_TYPE,
+        }
+    }
+}
+
+/// Writes a scrape.
+pub(super) fn render(reading: Arc<Reading>, format: Format) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(reading)));
+    let mut written = String::new();
+    match format {
+        Format::OpenMetrics => text::encode(&mut written, &registry)?,
+        Format::Prometheus => prometheus_text::encode(&mut written, &registry)?,
+    }
+    Ok(written)
+}

@@ -1,0 +1,34 @@
+//! What came of reading ntp.conf again.
+
+use std::time::SystemTime;
+
+/// Attempts since this process looks after the filter.
+#[derive(Clone, Copy, Debug)]
+pub struct Reloads {
+    /// How many succeeded.
+    pub succeeded: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// Whether the last one failed.
+    pub failing: bool,
+    /// When one succeeded the last time; at first, when the process began.
+    pub last_success: SystemTime,
+}
+
+impl Reloads {
+    /// None yet: the policy has just been read.
+    pub(crate) fn new() -> Self {
+        Self { succeeded: 0, failed: 0, failing: false, last_success: SystemTime::now() }
+    }
+
+    /// One more.
+    pub(crate) fn count(&mut self, succeeded: bool) {
+        self.failing = !succeeded;
+        if succeeded {
+            self.succeeded += 1;
+            self.last_success = SystemTime::now();
+        } else {
+            self.failed += 1;
+        }
+    }
+}
