@@ -329,7 +329,9 @@ fn nothing_else_is_answered_and_a_taken_port_is_said_before_anything_is_attached
         .unwrap();
     assert_eq!(output.status.code(), Some(64), "{output:?}");
 
-    let guard = home.guarding_with(&LISTEN).unwrap();
+    let mut guard = home.guarding_with(&LISTEN).unwrap();
+    // By its first line it has published something.
+    guard.line().unwrap();
     for path in ["/", "/metrics/", "/metrics/../metrics", "/etc/passwd", "/-/ready"] {
         assert_eq!(get(&lab.server, ADDRESS, path, "").unwrap().status, 404, "{path}");
     }
