@@ -33,10 +33,21 @@ pub struct Read {
 /// # Errors
 /// The file can't be read, or is one at which the daemon stops.
 pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault> {
-    let mut defaults = Fingerprint::default();
+    read_noting(config, reading, &mut Fingerprint::default())
+}
+
+/// As [`read`], and notes what was looked for, also when that fails: a change there is what it is tried again for.
+///
+/// # Errors
+/// As there.
+pub fn read_noting(
+    config: Option<&Path>,
+    reading: &cli::Reading,
+    sought: &mut Fingerprint,
+) -> Result<Read, Fault> {
     if config.is_none() {
         // One that comes is read instead.
-        DEFAULT_CONFIGS.iter().for_each(|path| defaults.look(Path::new(path)));
+        DEFAULT_CONFIGS.iter().for_each(|path| sought.look(Path::new(path)));
     }
     let path = match config {
         Some(path) => Some(path.to_owned()),
@@ -50,8 +61,11 @@ pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault
             .find(|path| conf::folder_beside(path, daemon).is_some())
     };
     let path = path.or_else(beside);
-    let mut conf = conf::read(path.as_deref(), daemon).configuration()?;
-    conf.sought.join(defaults);
+    let mut conf = ConfFile::new(daemon);
+    let outcome = conf.read(path.as_deref());
+    sought.join(conf.sought);
+    outcome.configuration()?;
+    conf.sought = sought.clone();
     let file = match &path {
         Some(path) => path.display().to_string(),
         None => {

@@ -1,15 +1,20 @@
 //! Names to addresses: the only user of DNS.
 
-use crate::sandbox;
+mod workers;
+
+pub use workers::look_up;
+
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap, HashSet},
-    io,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt, io,
     net::{IpAddr, ToSocketAddrs as _},
-    sync::mpsc::channel,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+/// How many addresses a name has at most: more than one answer of DNS mostly has, and few enough that a name which
+/// never answers twice alike doesn't fill the maps.
+const MOST: usize = 64;
 
 /// All addresses of a name, of both families, each once, in the order of the system's resolver.
 ///
@@ -24,48 +29,47 @@ pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
 /// Names and their last good answers.
 pub type Answers = BTreeMap<String, Vec<IpAddr>>;
 
-/// Looks names up, all at once, and takes what there is after a time: a resolver whose servers are down makes each wait
-/// for half a minute.
-pub fn look_up(names: Vec<String>, patience: Duration) -> Answers {
-    let (tell, told) = channel();
-    let mut waiting = names.len();
-    for name in names {
-        let tell = tell.clone();
-        // Ends by itself, whether anybody still listens or not.
-        thread::spawn(move || {
-            // It goes on while the rest of the process gives up rights, and needs none. A name is looked up all the same.
-            let _ = sandbox::keep(&[]);
-            let found = addresses(&name);
-            let _ = tell.send((name, found));
-        });
-    }
-    let (end, mut answers) = (Instant::now() + patience, Answers::new());
-    while waiting > 0
-        && let Ok((name, found)) = told.recv_timeout(end.saturating_duration_since(Instant::now()))
-    {
-        waiting -= 1;
-        answers.extend(found.ok().map(|addresses| (name, addresses)));
-    }
-    answers
-}
-
 /// Looks names up, and goes on with the last good answer where there is none.
+///
+/// Contract: the daemon looks a name up when it starts, and never again. So an address that was ever answered stays with
+/// its name until the file is read anew ([`Names::prepare`]), whatever is answered later: it may be the one that the
+/// daemon knows. Only of a name with more than 64 the oldest go first, and never those of the newest answer, however
+/// many these are.
 #[derive(Default)]
 pub struct Names {
+    /// Of each name the newest answer, and then those of earlier ones, the latest first.
     good: RefCell<Answers>,
     /// Those without any answer yet, and what the look-up met; an [`io::Error`] can't be cloned.
     failed: RefCell<HashMap<String, (io::ErrorKind, String)>>,
 }
 
-/// A name that has other addresses now.
+/// A name that has got more addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The name.
     pub name: String,
-    /// How many addresses it has got.
+    /// How many it has got.
     pub added: usize,
-    /// How many it has lost.
-    pub removed: usize,
+    /// How many it has that aren't in the newest answer.
+    pub earlier: usize,
+    /// How many were too many.
+    pub forgotten: usize,
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, added, earlier, forgotten } = self;
+        write!(f, "{name} has other addresses: +{added}")?;
+        match earlier {
+            0 => (),
+            1 => write!(f, ", and an earlier one stays until ntp.conf is read again")?,
+            _ => write!(f, ", and {earlier} earlier ones stay until ntp.conf is read again")?,
+        }
+        if *forgotten > 0 {
+            write!(f, " (no more than {MOST}: the oldest are forgotten, {forgotten} now)")?;
+        }
+        Ok(())
+    }
 }
 
 impl Names {
@@ -96,18 +100,34 @@ impl Names {
         found
     }
 
-    /// Looks up those that it doesn't know yet; a name without an answer in time has none for now.
-    pub fn prepare(&mut self, mut names: Vec<String>, patience: Duration) {
-        names.retain(|name| !self.good.get_mut().contains_key(name));
+    /// Looks all of these up, as the daemon does when it starts, and knows no others from then on. What was answered earlier
+    /// is only for those without an answer in time, which are returned.
+    pub fn prepare(&mut self, names: Vec<String>, patience: Duration) -> BTreeSet<String> {
         let answers = look_up(names.clone(), patience);
-        for name in names.into_iter().filter(|name| !answers.contains_key(name)) {
-            let failure = (io::ErrorKind::NotFound, "no answer; it is looked up again".to_owned());
-            self.failed.get_mut().insert(name, failure);
-        }
-        self.learn(answers);
+        self.renew(names, answers)
     }
 
-    /// Those that were ever asked for.
+    fn renew(&mut self, names: Vec<String>, mut answers: Answers) -> BTreeSet<String> {
+        let (good, failed) = (self.good.get_mut(), self.failed.get_mut());
+        let mut before = std::mem::take(good);
+        failed.clear();
+        let mut silent = BTreeSet::new();
+        for name in names {
+            let answer = answers.remove(&name);
+            if answer.is_none() {
+                silent.insert(name.clone());
+            }
+            if let Some(addresses) = answer.or_else(|| before.remove(&name)) {
+                good.insert(name, addresses);
+            } else {
+                // Whether anybody looks again is up to others.
+                failed.insert(name, (io::ErrorKind::NotFound, "no answer".to_owned()));
+            }
+        }
+        silent
+    }
+
+    /// Those that are known, with an answer or without.
     pub fn asked(&self) -> Vec<String> {
         self.good.borrow().keys().chain(self.failed.borrow().keys()).cloned().collect()
     }
@@ -117,22 +137,26 @@ impl Names {
         self.good.borrow().clone()
     }
 
-    /// Takes new answers, and says which are others than before: the same addresses in another order aren't. A name
-    /// without an answer keeps its last good one.
+    /// Takes new answers beside those that there are, and says which names have got addresses. A name without an answer
+    /// keeps what it has, and one that nobody knows any more stays unknown.
     pub fn learn(&mut self, answers: Answers) -> Vec<Moved> {
         let (good, failed) = (self.good.get_mut(), self.failed.get_mut());
         let mut moved = Vec::new();
-        for (name, addresses) in answers {
-            failed.remove(&name);
-            let before = good.get(&name).map_or(&[][..], Vec::as_slice);
-            let missing = |these: &[IpAddr], those: &[IpAddr]| {
-                these.iter().filter(|address| !those.contains(address)).count()
-            };
-            let (added, removed) = (missing(&addresses, before), missing(before, &addresses));
-            if added + removed > 0 {
-                moved.push(Moved { name: name.clone(), added, removed });
-                good.insert(name, addresses);
+        for (name, mut addresses) in answers {
+            if failed.remove(&name).is_none() && !good.contains_key(&name) {
+                continue;
             }
+            let before = good.entry(name.clone()).or_default();
+            let added = addresses.iter().filter(|address| !before.contains(address)).count();
+            let newest = addresses.len();
+            let earlier = before.iter().filter(|address| !addresses.contains(address));
+            addresses.extend(earlier.copied().collect::<Vec<_>>());
+            let forgotten = addresses.len() - addresses.len().min(newest.max(MOST));
+            addresses.truncate(newest.max(MOST));
+            if added + forgotten > 0 {
+                moved.push(Moved { name, added, earlier: addresses.len() - newest, forgotten });
+            }
+            *before = addresses;
         }
         moved
     }
@@ -142,31 +166,90 @@ impl Names {
 mod tests {
     use super::*;
 
+    const NAME: &str = "time.example";
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn addresses(last: impl IntoIterator<Item = u8>) -> Vec<IpAddr> {
+        last.into_iter().map(address).collect()
+    }
+
+    fn answer(last: impl IntoIterator<Item = u8>) -> Answers {
+        Answers::from([(NAME.to_owned(), addresses(last))])
+    }
+
+    fn known(names: &Names) -> Vec<IpAddr> {
+        names.addresses(NAME).unwrap()
+    }
+
+    fn moved(added: usize, earlier: usize, forgotten: usize) -> Vec<Moved> {
+        vec![Moved { name: NAME.to_owned(), added, earlier, forgotten }]
+    }
+
     #[test]
-    fn the_last_good_answer_stays() {
-        let address = |last| IpAddr::from([192, 0, 2, last]);
-        let answer = |addresses: &[u8]| {
-            Answers::from([(
-                "time.example".to_owned(),
-                addresses.iter().map(|last| address(*last)).collect(),
-            )])
-        };
-        let mut names = Names::with(answer(&[1, 2]));
-        let known = |names: &Names| names.addresses("time.example").unwrap();
-        assert_eq!(known(&names), [address(1), address(2)]);
-        assert_eq!(names.learn(answer(&[2, 1])), []);
-        assert_eq!(known(&names), [address(1), address(2)]);
+    fn what_the_daemon_may_know_stays() {
+        let mut names = Names::with(answer([1, 2]));
+        assert_eq!(known(&names), addresses([1, 2]));
+        assert_eq!(names.learn(answer([2, 1])), []);
         // No answer: a resolver that is down, or a network that isn't there yet.
         assert_eq!(names.learn(Answers::new()), []);
-        assert_eq!(known(&names), [address(1), address(2)]);
-        let moved = names.learn(answer(&[2, 3, 4]));
-        assert_eq!(moved, [Moved { name: "time.example".to_owned(), added: 2, removed: 1 }]);
-        assert_eq!(known(&names), [address(2), address(3), address(4)]);
-        // One that never had an answer says what it met, and gets one later.
-        assert!(names.addresses("none.invalid").is_err());
-        assert_eq!(names.asked(), ["time.example", "none.invalid"]);
-        let late = Answers::from([("none.invalid".to_owned(), vec![address(9)])]);
+        assert_eq!(known(&names), addresses([2, 1]));
+        assert_eq!(names.learn(answer([2, 3, 4])), moved(2, 1, 0));
+        assert_eq!(known(&names), addresses([2, 3, 4, 1]));
+        assert_eq!(names.learn(answer([1])), []);
+        assert_eq!(known(&names), addresses([1, 2, 3, 4]));
+        // One that never had an answer gets one later.
+        assert_eq!(names.renew(vec!["none.invalid".to_owned()], Answers::new()).len(), 1);
+        assert_eq!(names.addresses("none.invalid").unwrap_err().to_string(), "no answer");
+        let late = Answers::from([("none.invalid".to_owned(), addresses([9]))]);
         assert_eq!(names.learn(late).len(), 1);
         assert_eq!(names.addresses("none.invalid").unwrap(), [address(9)]);
+    }
+
+    #[test]
+    fn a_full_reading_takes_the_fresh_answer_alone() {
+        let mut names = Names::with(answer([1, 2]));
+        names.learn(answer([3]));
+        let both = || [NAME, "silent.example"].map(str::to_owned).to_vec();
+        let silent =
+            |names: &mut Names, answers| names.renew(both(), answers).into_iter().collect::<Vec<_>>();
+        assert_eq!(silent(&mut names, answer([4])), ["silent.example"]);
+        assert_eq!(known(&names), [address(4)]);
+        names.learn(answer([5]));
+        assert_eq!(silent(&mut names, Answers::new()), ["silent.example", NAME]);
+        assert_eq!(known(&names), addresses([5, 4]), "what there is must do");
+        assert_eq!(names.asked(), [NAME, "silent.example"]);
+        // Not in the file any more: also an answer that is still on its way doesn't bring it back.
+        names.renew(vec!["silent.example".to_owned()], Answers::new());
+        assert_eq!(names.learn(answer([6])), []);
+        assert_eq!((names.asked(), names.good()), (vec!["silent.example".to_owned()], Answers::new()));
+    }
+
+    #[test]
+    fn the_oldest_are_too_many() {
+        let mut names = Names::with(answer([1]));
+        for last in 2..=64 {
+            assert_eq!(names.learn(answer([last])), moved(1, usize::from(last) - 1, 0));
+        }
+        // The oldest of all is in the newest answer.
+        assert_eq!(names.learn(answer([65, 1])), moved(1, 62, 1));
+        assert_eq!(known(&names), addresses([65, 1].into_iter().chain((3..=64).rev())));
+        // One answer that is more: none of it goes.
+        assert_eq!(names.learn(answer(101..=200)), moved(100, 0, 64));
+        assert_eq!(known(&names), addresses(101..=200));
+        assert_eq!(names.learn(answer([101])), moved(0, 63, 36));
+        let words = |moved: Vec<Moved>| moved[0].to_string();
+        assert_eq!(words(moved(2, 0, 0)), "time.example has other addresses: +2");
+        assert_eq!(
+            words(moved(1, 2, 0)),
+            "time.example has other addresses: +1, and 2 earlier ones stay until ntp.conf is read again"
+        );
+        assert_eq!(
+            words(moved(1, 63, 1)),
+            "time.example has other addresses: +1, and 63 earlier ones stay until ntp.conf is read again \
+             (no more than 64: the oldest are forgotten, 1 now)"
+        );
     }
 }

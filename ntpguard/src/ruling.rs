@@ -2,12 +2,12 @@
 
 use crate::{
     audit, bpf::Hook, cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault,
-    interface, policy::Policy, reading, resolve::Names,
+    fingerprint::Fingerprint, interface, policy::Policy, reading, resolve::Names,
 };
 use anyhow::anyhow;
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-/// How long to wait for names that have never been looked up.
+/// How long to wait for names, all in all.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An ntp.conf, and the image that was made of it.
@@ -23,22 +23,32 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// Reads the file, and compiles it for a host with these addresses.
+    /// Reads the file, asks for the names in it, and compiles it for a host with these addresses. Notes what was looked
+    /// for, also when that fails.
     ///
     /// # Errors
     /// The file can't be read, or is one at which the daemon stops.
-    pub fn read(options: &Guarding, names: &mut Names, own: &[IpAddr]) -> Result<Self, Fault> {
-        let reading::Read { conf, because, .. } = reading::read(options.config.as_deref(), &options.reading)?;
-        names.prepare(conf.names(), PATIENCE);
+    pub fn read(
+        options: &Guarding,
+        names: &mut Names,
+        own: &[IpAddr],
+        sought: &mut Fingerprint,
+    ) -> Result<Self, Fault> {
+        let read = reading::read_noting(options.config.as_deref(), &options.reading, sought)?;
+        let reading::Read { conf, because, .. } = read;
+        let silent = names.prepare(conf.names(), PATIENCE);
         // What is said of the lines doesn't hang on this host's addresses.
         let policy = policy(&conf, names, &[]);
         let cut_off = audit::cut_off(&conf, &policy, &|name| names.addresses(name));
-        if let Some(diagnostic) = cut_off.first().filter(|_| !options.yes) {
+        let certain = |diagnostic: &&Diagnostic| !options.yes && is_certain(&conf, diagnostic, &silent);
+        if let Some(diagnostic) = cut_off.iter().find(certain) {
             let words = warning(&conf, diagnostic);
             return Err(Fault::Configuration(anyhow!("{words}; or say --yes: the daemon drops them, too")));
         }
         let diagnostics = conf.diagnostics.iter().chain(&policy.diagnostics).chain(&cut_off);
-        let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).collect();
+        let stale = silent.iter().filter(|name| names.addresses(name).is_ok());
+        let stale = stale.map(|name| format!("warning: no answer for {name}: its last good addresses stay"));
+        let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).chain(stale).collect();
         let image = image(&conf, options, names, own);
         Ok(Self { conf, because, image, warnings })
     }
@@ -64,6 +74,14 @@ fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> 
     let mut image = image.bounded(limiting.bounds(transmits));
     image.monitor(*monitor);
     image
+}
+
+/// Whether a server is cut off whatever the names without an answer turn out to be. At boot DNS may not be there yet, and
+/// a restrict line may be the one that lets the server in.
+fn is_certain(conf: &ConfFile, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
+    let server = conf.associations.iter().find(|association| Some(association.place) == cut_off.place);
+    let host = server.and_then(|server| server.host.as_ref());
+    !conf.restricted().chain(host).any(|name| silent.contains(name))
 }
 
 /// One line for a diagnostic; `ntpguard check` has more.

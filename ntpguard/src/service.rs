@@ -73,7 +73,8 @@ impl Service {
         attach::join(&mut options.interface, home.as_ref()).environment()?;
         let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
         let own = own::addresses().environment()?;
-        let ruling = Ruling::read(&options, &mut names, &own).inspect_err(|fault| {
+        let mut fingerprint = Fingerprint::default();
+        let ruling = Ruling::read(&options, &mut names, &own, &mut fingerprint).inspect_err(|fault| {
             if let (Some(home), Some(mut state)) = (&home, home.as_ref().and_then(|home| home.state().ok()?))
             {
                 state.fail(fault.to_string());
@@ -102,7 +103,6 @@ impl Service {
         }
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         (state.options, state.group) = (options, readers.group);
-        let fingerprint = ruling.conf.sought.clone();
         let look = fingerprint.clone();
         let reloads = Reloads::new();
         Ok(Self { home, guard, ruling, state, names, own, reloads, fingerprint, look, named })
@@ -133,16 +133,19 @@ impl Service {
 
     fn read(&mut self) -> Result<Change, Fault> {
         let own = own::addresses().environment()?;
-        // If it can't be read, the next change is what it is tried again for.
         self.fingerprint = self.ruling.conf.sought.again();
-        let mut ruling = Ruling::read(&self.state.options, &mut self.names, &own)?;
+        let (mut names, mut sought) = (Names::with(self.names.good()), Fingerprint::default());
+        let read = Ruling::read(&self.state.options, &mut names, &own, &mut sought);
+        // If it fails, the next change is what it is tried again for, also of what only the new text includes.
+        self.fingerprint.join(sought);
+        let mut ruling = read?;
         ruling.warnings.extend(sandbox::warning(&ruling.conf.sought));
         let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
         if !ruling.warnings.is_empty() && ruling.warnings != self.ruling.warnings {
             warn(format_args!("{}", ruling.warnings.join("\n")));
         }
         self.fingerprint = ruling.conf.sought.clone();
-        (self.ruling, self.own) = (ruling, own);
+        (self.ruling, self.names, self.own) = (ruling, names, own);
         Ok(change)
     }
 

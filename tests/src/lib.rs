@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod client;
 pub mod dns;
 pub mod fixture;
+pub mod following;
 pub mod frame;
 pub mod golden;
 pub mod guard;

@@ -1,58 +1,18 @@
-//! What `ntpguard run` follows by itself: files, names, trials, interfaces.
+//! What `ntpguard run` follows by itself: files, trials, interfaces.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
     client::{Wire, flood},
-    dns::Dns,
+    following::{asks, changed, dropped, policy, wait_for},
     frame::{Frame, SERVER_V4 as SERVER, payload},
     guard::Guarding,
     home::Home,
     netns::{INTERFACE, Lab},
 };
 use serde_json::Value;
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    process::Stdio,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::symlink, process::Stdio, thread, time::Duration};
 
 const PLAIN: &str = "restrict default nomodify nopeer noquery\n";
-
-/// Sends time requests from an address, over one wire.
-fn asks(lab: &Lab, source: &str, count: u64) {
-    let wire = Wire::open(&lab.outside).unwrap();
-    let frame = Frame::from(source, 40000).payload(&payload::time(3, 4)).build();
-    (0..count).for_each(|_| wire.send(&frame).unwrap());
-}
-
-/// The policy in force.
-fn policy(home: &Home<'_>) -> u64 {
-    home.status().unwrap()["policy"]["number"].as_u64().unwrap()
-}
-
-/// Waits for another policy than the one of this number.
-fn changed(home: &Home<'_>, before: u64) -> u64 {
-    let mut now = before;
-    wait_for("another policy", || {
-        now = policy(home);
-        now != before
-    });
-    now
-}
-
-fn dropped(home: &Home<'_>) -> u64 {
-    home.status().unwrap()["dropped"].as_u64().unwrap()
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(15), "{what}: not within 15 s");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// What a guard said, when it is over.
 fn said(guard: Guarding) -> String {
@@ -123,43 +83,26 @@ fn files_are_read_again_when_they_change() {
     assert!(said.contains(&format!("policy {}: +0 \u{2212}1 rules", last + 1)), "{said}");
 }
 
+/// It wasn't: what only a text that failed includes was looked at by nobody.
 #[test]
-fn names_are_followed_and_outlive_their_server() {
+fn a_mended_include_is_read() {
     let lab = Lab::new().unwrap();
-    let home = Home::new(&lab.server, &format!("{PLAIN}restrict bad.example ignore\n")).unwrap();
-    let dns = Dns::start(&lab.outside, "192.0.2.2", &lab.server, home.path()).unwrap();
-    let lost = |from: &str| {
-        let before = dropped(&home);
-        asks(&lab, from, 10);
-        dropped(&home) - before
-    };
-    // As at boot: nobody answers, and the guard is there all the same.
-    dns.fails();
-    let guard = home.guarding_with(&["--names-interval", "1s"]).unwrap();
-    let first = policy(&home);
-    assert_eq!(lost("198.51.100.5"), 0);
-    dns.knows(&[("bad.example", &["198.51.100.5", "2001:db8::bad"])]);
-    let second = changed(&home, first);
-    assert_eq!((lost("198.51.100.5"), lost("198.51.100.6")), (10, 0));
-    dns.knows(&[("bad.example", &["198.51.100.6"])]);
-    let third = changed(&home, second);
-    assert_eq!((lost("198.51.100.5"), lost("198.51.100.6")), (0, 10));
-    // The name is gone, and then its server.
-    dns.knows(&[]);
-    thread::sleep(Duration::from_secs(3));
-    dns.fails();
-    thread::sleep(Duration::from_secs(3));
-    assert_eq!((policy(&home), lost("198.51.100.6")), (third, 10));
-    let said = said(guard);
-    assert!(said.contains("bad.example has other addresses: +2 \u{2212}0"), "{said}");
-    assert!(said.contains("bad.example has other addresses: +1 \u{2212}2"), "{said}");
-    assert!(said.contains("+1 \u{2212}2 rules"), "{said}");
-    // A new process goes on with the last good answer.
-    let start = Instant::now();
+    let home = Home::new(&lab.server, PLAIN).unwrap();
     let guard = home.guarding().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(3), "nobody waits for a name that is known");
-    assert_eq!(lost("198.51.100.6"), 10);
-    drop(guard);
+    let first = policy(&home);
+    let included = home.path().join("included.conf");
+    fs::write(&included, b"restrict 198.51.100.5 ignore\n\0").unwrap();
+    home.write(&format!("{PLAIN}includefile {}\n", included.display())).unwrap();
+    wait_for("the failure is known", || !home.status().unwrap()["failure"].is_null());
+    assert_eq!(policy(&home), first);
+    // Long enough for a look at what is there now.
+    thread::sleep(Duration::from_secs(3));
+    fs::write(&included, "restrict 198.51.100.5 ignore\n").unwrap();
+    changed(&home, first);
+    asks(&lab, "198.51.100.5", 10);
+    assert_eq!(dropped(&home), 10);
+    let said = said(guard);
+    assert_eq!(said.matches("the old policy stays: ").count(), 1, "{said}");
 }
 
 #[test]

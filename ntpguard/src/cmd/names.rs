@@ -1,13 +1,14 @@
 //! `ntpguard run` on names: looks them up again, at an interval, and sooner while one has no answer.
 
 use crate::{
-    resolve::{self, Answers, Moved},
+    resolve::{self, Answers},
+    sandbox,
     service::Service,
     writer::{tell, warn},
 };
-use std::time::Duration;
+use std::{thread, time::Duration};
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
+    sync::oneshot::{Receiver, channel},
     time::{Instant, sleep_until},
 };
 
@@ -15,6 +16,8 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon it is tried again after one that failed; twice as long each time.
 const SOON: Duration = Duration::from_secs(5);
+/// By how many names the next look-up begins further on: as many as those that answer nothing may hold up.
+const FURTHER: usize = 16;
 
 /// The look-ups to come.
 pub(super) struct LookUps {
@@ -24,8 +27,10 @@ pub(super) struct LookUps {
     due: Instant,
     /// How many names had no answer the last time.
     failing: usize,
+    /// With which name it begins.
+    first: usize,
     /// How many names are being looked up, and what becomes of them.
-    task: Option<(usize, JoinHandle<Answers>)>,
+    task: Option<(usize, Receiver<Answers>)>,
 }
 
 /// What came of one.
@@ -35,10 +40,10 @@ pub(super) struct Asked {
 }
 
 impl LookUps {
-    /// The first one comes soon: at boot the network may not have been there yet.
+    /// Those after a reading of the file. The first one comes soon: at boot the network may not have been there yet.
     pub(super) fn new(interval: Duration) -> Self {
         let wait = SOON.min(interval);
-        Self { interval, wait, due: Instant::now() + wait, failing: 0, task: None }
+        Self { interval, wait, due: Instant::now() + wait, failing: 0, first: 0, task: None }
     }
 
     /// Waits for the next one. Nothing is lost if this is dropped meanwhile.
@@ -51,8 +56,11 @@ impl LookUps {
                 return Asked { names, answers };
             }
             sleep_until(self.due).await;
-            let names = names();
-            self.task = Some((names.len(), spawn_blocking(|| resolve::look_up(names, PATIENCE))));
+            let mut names = names();
+            let count = names.len();
+            names.rotate_left(self.first % count.max(1));
+            self.first = self.first.wrapping_add(FURTHER);
+            self.task = Some((count, look_up(names)));
         }
     }
 
@@ -73,9 +81,7 @@ impl LookUps {
         }
         match service.learn(answers) {
             Ok(Some((moved, change))) => {
-                for Moved { name, added, removed } in moved {
-                    tell(format_args!("{name} has other addresses: +{added} \u{2212}{removed}"));
-                }
+                moved.iter().for_each(|moved| tell(format_args!("{moved}")));
                 tell(format_args!("{change}"));
             }
             Ok(None) => (),
@@ -84,4 +90,18 @@ impl LookUps {
             }
         }
     }
+}
+
+/// Looks names up beside what else there is to do. Where there is no thread to be had, nothing is answered: it is tried
+/// again, as after any other failure.
+fn look_up(names: Vec<String>) -> Receiver<Answers> {
+    let (tell, told) = channel();
+    let task = || {
+        // Where no worker can be hired, it asks itself, and needs no rights for it.
+        let _ = sandbox::keep(&[]);
+        // Whoever has asked may have read the file again meanwhile.
+        let _ = tell.send(resolve::look_up(names, PATIENCE));
+    };
+    let _ = thread::Builder::new().name("names".to_owned()).spawn(task);
+    told
 }

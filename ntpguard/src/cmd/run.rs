@@ -35,10 +35,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
 pub fn run(options: &Run) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
-    let outcome = runtime.block_on(guard(options));
-    // Without waiting for names that are still looked up.
-    runtime.shutdown_background();
-    outcome
+    runtime.block_on(guard(options))
 }
 
 async fn guard(options: &Run) -> Result<(), Fault> {
@@ -89,6 +86,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 if service.is_outdated() {
                     reload(&mut service, options.trace, &manager)?;
                     watch = self::watch(&service)?;
+                    look_ups = LookUps::new(service.options().names_interval);
                 }
                 continue;
             }
@@ -114,6 +112,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = hung_up.recv() => {
                 reload(&mut service, options.trace, &manager)?;
                 watch = self::watch(&service)?;
+                look_ups = LookUps::new(service.options().names_interval);
                 continue;
             }
         }

@@ -32,21 +32,32 @@ enum Flow {
 /// The file can't be read, or has a word so long that the daemon refuses to start.
 pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<ConfFile> {
     let mut conf = ConfFile::new(daemon);
-    let Some(path) = path else { return Ok(conf) };
-    // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
-    let folder = folder_beside(path, daemon);
-    [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| conf.sought.look(path));
-    match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
-        read => {
-            let bytes = read.with_context(|| format!("can't read {}", path.display()))?;
-            one(&mut conf, path.to_owned(), bytes, 0)?;
-        }
-    }
-    if let Some(folder) = folder {
-        all(&mut conf, &folder, 0)?;
-    }
+    conf.read(path)?;
     Ok(conf)
+}
+
+impl ConfFile {
+    /// As [`read`], into one that is new: what was looked for ([`ConfFile::sought`]) is known even if that fails.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&mut self, path: Option<&Path>) -> Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
+        let folder = folder_beside(path, self.daemon);
+        [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| self.sought.look(path));
+        match fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
+            read => {
+                let bytes = read.with_context(|| format!("can't read {}", path.display()))?;
+                one(self, path.to_owned(), bytes, 0)?;
+            }
+        }
+        if let Some(folder) = folder {
+            all(self, &folder, 0)?;
+        }
+        Ok(())
+    }
 }
 
 /// The folder that NTPsec reads beside its ntp.conf, if it is there.

@@ -1,0 +1,164 @@
+//! Many names at once, by a few threads.
+
+use super::{Answers, addresses};
+use crate::sandbox;
+use std::{
+    io,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+    vec::IntoIter,
+};
+
+/// How many threads look names up: a file may have thousands of names, and a process may have a few hundred threads.
+const MOST: usize = 16;
+
+/// Looks names up, some at a time, and takes what there is after a time: a resolver whose servers are down makes each
+/// wait for half a minute. Those that come first are asked for first.
+pub fn look_up(names: Vec<String>, patience: Duration) -> Answers {
+    divide(names, patience, addresses, |task| {
+        thread::Builder::new().name("names".to_owned()).spawn(task).map(drop)
+    })
+}
+
+/// What a worker does, and needs for it.
+#[derive(Clone)]
+struct Worker<Ask> {
+    queue: Arc<Mutex<IntoIter<String>>>,
+    ask: Ask,
+    tell: Sender<(String, Vec<IpAddr>)>,
+    end: Instant,
+}
+
+impl<Ask: Fn(&str) -> io::Result<Vec<IpAddr>>> Worker<Ask> {
+    /// Ends by itself, if late, whether anybody still listens or not.
+    fn work(&self) {
+        let next = || self.queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while Instant::now() < self.end
+            && let Some(name) = next()
+        {
+            if let Ok(addresses) = (self.ask)(&name) {
+                let _ = self.tell.send((name, addresses));
+            }
+        }
+    }
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+fn divide<Ask>(
+    names: Vec<String>,
+    patience: Duration,
+    ask: Ask,
+    spawn: impl Fn(Task) -> io::Result<()>,
+) -> Answers
+where
+    Ask: Fn(&str) -> io::Result<Vec<IpAddr>> + Clone + Send + 'static,
+{
+    let (tell, told) = channel();
+    let (number, end) = (names.len().min(MOST), Instant::now() + patience);
+    let worker = Worker { queue: Arc::new(Mutex::new(names.into_iter())), ask, tell, end };
+    let hire = || {
+        let worker = worker.clone();
+        spawn(Box::new(move || {
+            // It goes on while the rest of the process gives up rights, and needs none. A name is looked up all the same.
+            let _ = sandbox::keep(&[]);
+            worker.work();
+        }))
+    };
+    // Where threads have run out, those that there are do.
+    let hired = (0..number).take_while(|_| hire().is_ok()).count();
+    if hired == 0 {
+        // Here, with the rights that this thread has: the last name may take longer than there is patience.
+        worker.work();
+    }
+    drop(worker);
+    let mut answers = Answers::new();
+    while let Ok((name, addresses)) = told.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        answers.insert(name, addresses);
+    }
+    answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{number}.example")).collect()
+    }
+
+    fn found(_: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::from([192, 0, 2, 1])])
+    }
+
+    fn hire(task: Task) -> io::Result<()> {
+        thread::Builder::new().spawn(task).map(drop)
+    }
+
+    #[test]
+    fn thousands_of_names_take_a_few_threads() {
+        let threads = Arc::new(AtomicUsize::new(0));
+        let counted = |task| {
+            threads.fetch_add(1, SeqCst);
+            hire(task)
+        };
+        assert_eq!(divide(names(5000), LONG, found, counted).len(), 5000);
+        assert_eq!(threads.swap(0, SeqCst), MOST);
+        assert_eq!(divide(names(2), LONG, found, counted).len(), 2);
+        assert_eq!(threads.load(SeqCst), 2);
+        assert_eq!(divide(vec![], LONG, found, counted), Answers::new());
+    }
+
+    #[test]
+    fn where_threads_run_out_fewer_do() {
+        for there_are in [0, 1, 3] {
+            let left = AtomicUsize::new(there_are);
+            let spawn = |task| match left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+                Ok(_) => hire(task),
+                Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+            };
+            assert_eq!(divide(names(100), LONG, found, spawn).len(), 100, "{there_are} threads");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_late_ends_after_its_name() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        let ask = {
+            let (asked, gate) = (Arc::clone(&asked), Arc::clone(&gate));
+            move |name: &str| {
+                asked.fetch_add(1, SeqCst);
+                drop(gate.lock());
+                found(name)
+            }
+        };
+        // Each thread holds one of these as long as it works.
+        let working = Arc::new(());
+        let spawn = |task: Task| {
+            let working = Arc::clone(&working);
+            hire(Box::new(move || {
+                task();
+                drop(working);
+            }))
+        };
+        let start = Instant::now();
+        assert_eq!(divide(names(100), Duration::from_secs(1), ask, spawn), Answers::new());
+        assert!(start.elapsed() < LONG, "it waits for nobody");
+        drop(closed);
+        while Arc::strong_count(&working) > 1 {
+            assert!(start.elapsed() < LONG, "they go on");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(asked.load(SeqCst) <= MOST, "{asked:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a guard that looks after its filter has come to: its policies, and what they drop.
+
+use crate::{
+    client::Wire,
+    frame::{Frame, payload},
+    home::Home,
+    netns::Lab,
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for what happens by itself: much longer than it takes, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sends time requests from an address, over one wire.
+///
+/// # Panics
+/// There is no wire.
+pub fn asks(lab: &Lab, source: &str, count: u64) {
+    let wire = Wire::open(&lab.outside).unwrap();
+    let frame = Frame::from(source, 40000).payload(&payload::time(3, 4)).build();
+    (0..count).for_each(|_| wire.send(&frame).unwrap());
+}
+
+/// The policy in force.
+///
+/// # Panics
+/// There is none.
+pub fn policy(home: &Home<'_>) -> u64 {
+    home.status().unwrap()["policy"]["number"].as_u64().unwrap()
+}
+
+/// Waits for another policy than the one of this number.
+///
+/// # Panics
+/// None comes.
+pub fn changed(home: &Home<'_>, before: u64) -> u64 {
+    let mut now = before;
+    wait_for("another policy", || {
+        now = policy(home);
+        now != before
+    });
+    now
+}
+
+/// How many packets were dropped.
+///
+/// # Panics
+/// Nothing is guarded.
+pub fn dropped(home: &Home<'_>) -> u64 {
+    home.status().unwrap()["dropped"].as_u64().unwrap()
+}
+
+/// Waits until something holds.
+///
+/// # Panics
+/// It never does.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not within {} s", PATIENCE.as_secs());
+        thread::sleep(Duration::from_millis(50));
+    }
+}
