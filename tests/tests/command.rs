@@ -7,6 +7,7 @@ use nix::{
 use ntpguard_tests::{
     client::flood,
     fixture::path,
+    following::wait_for,
     frame::payload,
     guard::{Guarding, command},
     netns::{INTERFACE, Lab},
@@ -15,7 +16,7 @@ use std::{
     fs,
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Exit code and standard error of a command that ends by itself.
@@ -271,12 +272,4 @@ fn without_hardening_only_the_daemons_reading_is_enforced() {
         (&totals["reasons"]["query"]["packets"], &totals["dropped"]["packets"]),
         (&5.into(), &0.into())
     );
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

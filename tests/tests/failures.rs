@@ -5,6 +5,7 @@ use nix::unistd::Pid;
 use ntpguard_tests::{
     client::{Wire, flood},
     fixture::path,
+    following::wait_for,
     frame::{Frame, SERVER_V4 as SERVER, payload},
     guard::Guarding,
     home::Home,
@@ -15,7 +16,7 @@ use std::{
     fs::{self, File},
     process::{Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
@@ -29,14 +30,6 @@ fn fails(home: &Home<'_>, line: &str, expected: &str) {
     let output = home.output(line).unwrap();
     assert_eq!(output.status.code(), Some(2), "{line}: {}", words(&output));
     assert!(words(&output).contains(expected), "{line}: {}", words(&output));
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]

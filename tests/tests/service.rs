@@ -7,6 +7,7 @@ use nix::{
 use ntpguard_tests::{
     client::flood,
     fixture::path,
+    following::wait_for,
     frame::payload,
     guard::{binary, command},
     home::Home,
@@ -20,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const CONF: &str = "restrict default nomodify nopeer noquery\nrestrict 127.0.0.1\n";
@@ -31,14 +32,6 @@ const KEPT: u64 = 1 << 39;
 
 fn attacked(lab: &Lab) -> u64 {
     flood(&lab.outside, "192.0.2.2", "192.0.2.1", payload::MONLIST, 50).unwrap().answers
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -84,9 +84,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 guarded.follow(&mut service, &export);
                 service.follow_trial();
                 if service.is_outdated() {
-                    reload(&mut service, options.trace, &manager)?;
-                    watch = self::watch(&service)?;
-                    look_ups = LookUps::new(service.options().names_interval);
+                    (watch, look_ups) = reload(&mut service, options.trace, &manager)?;
                 }
                 continue;
             }
@@ -110,9 +108,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {
-                reload(&mut service, options.trace, &manager)?;
-                watch = self::watch(&service)?;
-                look_ups = LookUps::new(service.options().names_interval);
+                (watch, look_ups) = reload(&mut service, options.trace, &manager)?;
                 continue;
             }
         }
@@ -145,8 +141,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads the file again; whatever is wrong with it, guarding goes on.
-fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(), Fault> {
+/// Reads the file again; whatever is wrong with it, guarding goes on. Names and limits are watched anew.
+fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Option<Watch>, LookUps), Fault> {
     manager.reloading();
     let status = match service.reload() {
         Ok((change, took)) => {
@@ -162,7 +158,7 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(), F
     if trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
-    Ok(())
+    Ok((watch(service)?, LookUps::new(service.options().names_interval)))
 }
 
 /// Gives up what isn't needed any more.

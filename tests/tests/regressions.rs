@@ -3,26 +3,14 @@
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
     client::Wire,
+    following::{dropped, policy, wait_for},
     frame::{Frame, payload},
     home::Home,
     netns::{INTERFACE, Lab},
 };
-use std::{
-    fs,
-    process::Stdio,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Stdio, thread, time::Duration};
 
 const PLAIN: &str = "restrict default nomodify nopeer noquery\n";
-
-fn policy(home: &Home<'_>) -> u64 {
-    home.status().unwrap()["policy"]["number"].as_u64().unwrap()
-}
-
-fn dropped(home: &Home<'_>) -> u64 {
-    home.status().unwrap()["dropped"].as_u64().unwrap()
-}
 
 fn monitors(home: &Home<'_>) -> bool {
     home.status().unwrap()["monitor"].as_bool().unwrap()
@@ -35,14 +23,6 @@ fn lost(lab: &Lab, home: &Home<'_>, source: &str) -> u64 {
     let before = dropped(home);
     (0..10).for_each(|_| wire.send(&frame).unwrap());
     dropped(home) - before
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(15), "{what}: not within 15 s");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The kernel lets go of a hold a little after its pin is gone, and until then the interface was taken.
