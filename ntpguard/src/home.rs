@@ -115,10 +115,12 @@ impl Home {
         readers.admit(&self.folder, 0o2700)
     }
 
-    /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed.
+    /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed. A crash of the
+    /// machine has ended the filter, and its clock, too.
     pub fn begin(&self) {
         let died = self.state().ok().flatten().is_some_and(|state| state.run.is_some());
-        if !died {
+        let goes_on = self.pins.current().is_ok_and(|current| current.is_some());
+        if !(died && goes_on) {
             Trial::forget(&self.folder);
         }
     }

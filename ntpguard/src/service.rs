@@ -264,7 +264,7 @@ impl Service {
 ///
 /// # Errors
 /// The kernel refuses; what was in force stays.
-pub fn put(maps: &mut Maps, state: &mut State, ruling: &Ruling) -> anyhow::Result<Change> {
+fn put(maps: &mut Maps, state: &mut State, ruling: &Ruling) -> anyhow::Result<Change> {
     let before = maps.settings()?.generation;
     let rules = state::rules(ruling);
     let known = state.known(before);

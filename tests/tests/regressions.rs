@@ -119,6 +119,13 @@ fn a_trial_begins_and_ends_whatever_has_become_of_ntp_conf() {
     let guard = home.guarding_with(&["--monitor"]).unwrap();
     assert!(!monitors(&home));
     guard.end(Signal::SIGTERM).unwrap();
+    let guard = home.guarding_with(&["--monitor"]).unwrap();
+    assert!(monitors(&home));
+
+    // Nor does what was said outlive the filter, which the machine takes along when it crashes.
+    home.run("enforce").unwrap();
+    guard.end(Signal::SIGKILL).unwrap();
+    home.run("detach --all").unwrap();
     let _guard = home.guarding_with(&["--monitor"]).unwrap();
     assert!(monitors(&home));
 }

@@ -25,6 +25,7 @@ use ntpguard_common::{
 
 /// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
 const BPF_F_NO_PREALLOC: u32 = 1;
+
 /// Puts an image in force; there is room for so many counters.
 pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: u32) -> Result<()> {
     let slot = settings.slot();

@@ -131,7 +131,7 @@ impl Service {
 
     /// Counts what comes in by the members of bonds, which may come and go, for the bonds.
     pub fn follow_members(&mut self, all: &[Interface]) {
-        let Guarding { interface, .. } = self.state.options.clone();
+        let interface = self.state.options.interface.clone();
         let guarded = all.iter().filter(|one| interface.contains(&one.name));
         for (bond, member) in
             guarded.flat_map(|bond| interface::members(all, bond).map(move |one| (bond, one)))
