@@ -22,6 +22,7 @@ pub mod diagnostic;
 pub mod dialect;
 pub mod doctor;
 pub mod engine;
+pub mod event;
 pub mod export;
 pub mod fault;
 pub mod fingerprint;
