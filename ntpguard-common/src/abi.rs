@@ -15,6 +15,8 @@
 //! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
 //! | `REASONS`  | per-CPU array              | [`seat`] × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
+//! | `SAMPLING` | array                      | which drops are told of: [`crate::sample`]           |
+//! | `EVENTS`   | ring buffer                | [`crate::sample::Sample`], and bytes of the frame    |
 
 mod limits;
 
@@ -24,7 +26,7 @@ use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;

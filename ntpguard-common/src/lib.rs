@@ -25,6 +25,7 @@ pub mod limit;
 pub mod limiter;
 pub mod packet;
 pub mod reason;
+pub mod sample;
 pub mod shared;
 pub mod source;
 pub mod sources;

@@ -4,6 +4,7 @@ use crate::{
     limit,
     maps::{self, Maps},
     packet::Frame,
+    sample::Words,
 };
 use ntpguard_common::{Action, Decision, Lookup as _, Verdict, abi::Settings, decide};
 
@@ -21,9 +22,13 @@ pub(crate) fn run(frame: &impl Frame, told: impl Fn(Verdict)) -> Action {
     // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
     let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= linear.len());
     let bytes = if whole { linear.len() } else { frame.len() };
-    maps::count(verdict, frame.interface(), bytes);
+    let count = maps::count(verdict, frame.interface(), bytes);
     told(verdict);
-    match verdict.action() {
+    let action = verdict.action();
+    if action != Action::Pass && maps::is_told(verdict.reason, count) {
+        frame.tell(Words::new(verdict, bytes));
+    }
+    match action {
         Action::Drop if Maps.settings().has(Settings::MONITOR) => Action::Pass,
         action => action,
     }

@@ -19,12 +19,7 @@ pub(crate) fn limit(frame: &impl Frame, verdict: Verdict) -> Verdict {
     if !asked.is_something() {
         return verdict;
     }
-    let (is_v6, [high, low]) = match datagram.source {
-        Source::V4(address) => (0, [0, u64::from(u32::from_ne_bytes(address))]),
-        Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
-            (IS_V6, [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]].map(u64::from_ne_bytes))
-        }
-    };
+    let (is_v6, [high, low]) = numbers(&datagram.source);
     let limited = ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff);
     let kissed = limited == Reason::Kod.index() && frame.kiss(asked, is_v6 | datagram.payload as u64);
     let reason = if limited == Reason::Limited.index() {
@@ -40,6 +35,17 @@ pub(crate) fn limit(frame: &impl Frame, verdict: Verdict) -> Verdict {
         verdict.reason
     };
     Verdict { reason, ..verdict }
+}
+
+/// An address as a global function takes it: [`IS_V6`] or 0, and its bytes in memory order, IPv4's in the second.
+#[inline(always)]
+pub(crate) fn numbers(source: &Source) -> (u64, [u64; 2]) {
+    match *source {
+        Source::V4(address) => (0, [0, u64::from(u32::from_ne_bytes(address))]),
+        Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
+            (IS_V6, [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]].map(u64::from_ne_bytes))
+        }
+    }
 }
 
 /// [`ntpguard_common::limit`] with numbers: what is asked, the address's bytes in memory order, and the payload's

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64},
     macros::btf_map,
 };
@@ -12,6 +12,8 @@ use ntpguard_common::{
     abi::{Counter, Gap, Limits, Rule, Rules, SEATS, SLOTS, Settings, hit, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
+    sample::{WORDS, is_drawn},
+    shared::Shared,
     sources::Set,
 };
 
@@ -60,6 +62,13 @@ static HITS: Array<Counter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 /// How many counters each CPU has; the loader sets it with the size.
 #[unsafe(no_mangle)]
 static STRIDE: u32 = 1;
+
+#[btf_map]
+static SAMPLING: Array<Shared, WORDS, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Room for a second's events and more, and for a tenth of it with whole frames.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
 
 /// The policy in the maps.
 pub(crate) struct Maps;
@@ -144,13 +153,28 @@ fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
     rule
 }
 
-/// Counts a verdict on this CPU: under its reason where the frame came in, and if a rule's flag caused it, there.
+/// Counts a verdict on this CPU: under its reason where the frame came in, and if a rule's flag caused it, there. Returns
+/// which one it is there of its reason, from 1.
 #[inline(always)]
-pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) {
-    add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + verdict.reason.index()), bytes);
+pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) -> u64 {
+    let reason = verdict.reason.index();
+    let count = add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + reason), bytes);
     if let Some(hit) = hit(verdict) {
         add(counter(hit), bytes);
     }
+    count
+}
+
+/// Whether the `count`th drop for a reason is to be told of.
+#[inline(always)]
+pub(crate) fn is_told(reason: Reason, count: u64) -> bool {
+    sampling(reason.index()).is_some_and(|limit| is_drawn(count, limit.get()))
+}
+
+/// A word of what is sampled.
+#[inline(always)]
+pub(crate) fn sampling(word: u32) -> Option<&'static Shared> {
+    SAMPLING.get(word)
 }
 
 /// This CPU's counter of a rule's flag.
@@ -167,13 +191,13 @@ fn counter(hit: u32) -> Option<*mut Counter> {
 }
 
 #[inline(always)]
-fn add(counter: Option<*mut Counter>, bytes: u64) {
-    if let Some(counter) = counter {
-        // SAFETY: this CPU's own copy; neither XDP nor tc interrupts the other or itself on the same CPU: both run with
-        // bottom halves off.
-        unsafe {
-            (*counter).packets += 1;
-            (*counter).bytes += bytes;
-        }
+fn add(counter: Option<*mut Counter>, bytes: u64) -> u64 {
+    let Some(counter) = counter else { return 0 };
+    // SAFETY: this CPU's own copy; neither XDP nor tc interrupts the other or itself on the same CPU: both run with
+    // bottom halves off.
+    unsafe {
+        (*counter).packets += 1;
+        (*counter).bytes += bytes;
+        (*counter).packets
     }
 }

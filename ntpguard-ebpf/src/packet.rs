@@ -1,5 +1,6 @@
 //! A frame's bytes: straight from the first buffer, or through a helper of the hook that crosses buffers.
 
+use crate::sample::Words;
 use aya_ebpf::cty::{c_long, c_void};
 use core::mem::MaybeUninit;
 use ntpguard_common::{
@@ -22,6 +23,15 @@ pub(crate) trait Frame: Packet {
     /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `payload` is the word
     /// with the offset of the UDP payload (`limit.rs`).
     fn kiss(&self, asked: Asked, payload: u64) -> bool;
+
+    /// Copies bytes from an offset on to `to`, or fails past the frame's end: 0 says that it has.
+    ///
+    /// # Safety
+    /// There is room for `length` bytes.
+    unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long;
+
+    /// Tells of a drop ([`crate::sample`]).
+    fn tell(&self, words: Words);
 }
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that

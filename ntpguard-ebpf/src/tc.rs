@@ -7,6 +7,7 @@ mod limit;
 mod maps;
 mod packet;
 mod runtime;
+mod sample;
 mod skb;
 
 use aya_ebpf::{

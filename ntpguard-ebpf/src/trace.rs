@@ -10,6 +10,7 @@ mod limit;
 mod maps;
 mod packet;
 mod runtime;
+mod sample;
 mod xdp;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};

@@ -4,9 +4,11 @@ use crate::{
     limit::IS_V6,
     maps::Maps,
     packet::{Frame, Linear, copied},
+    sample::{self, Words},
 };
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
+    cty::{c_long, c_void},
     helpers::{bpf_csum_diff, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
@@ -34,7 +36,7 @@ impl Packet for Buffers {
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
         // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
-        unsafe { copied(offset, |offset, to, length| bpf_xdp_load_bytes(self.ctx, offset, to, length)) }
+        unsafe { copied(offset, |offset, to, length| self.copy(offset, to, length)) }
     }
 }
 
@@ -61,6 +63,17 @@ impl Frame for Buffers {
     fn kiss(&self, asked: Asked, payload: u64) -> bool {
         ntpguard_kiss(self.ctx, asked.0, payload) != 0
     }
+
+    #[inline(always)]
+    unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long {
+        // SAFETY: ctx as above; the caller has room.
+        unsafe { bpf_xdp_load_bytes(self.ctx, offset, to, length) }
+    }
+
+    #[inline(always)]
+    fn tell(&self, Words { high, low, why, what }: Words) {
+        ntpguard_tell(self.ctx, high, low, why, what);
+    }
 }
 
 /// What XDP is told.
@@ -84,6 +97,13 @@ extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, payload: u64) -> u32 {
     let payload = payload as u16 as usize;
     let mut frame = Buffers { ctx }.linear();
     u32::from(kiss::turn(&mut frame, payload, is_v6, settings, limits, &Helper))
+}
+
+/// [`Frame::tell`], as a function of its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_tell(ctx: *mut xdp_md, high: u64, low: u64, why: u64, what: u64) -> u32 {
+    sample::record(&Buffers { ctx }, Words { high, low, why, what })
 }
 
 /// The kernel's own sum.

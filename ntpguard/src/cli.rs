@@ -1,10 +1,12 @@
 //! The command line, as types.
 
+mod events;
 mod guarding;
 mod limiting;
 mod packets;
 mod stats;
 
+pub use events::{Capture, Drawing, Events};
 pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
@@ -15,6 +17,7 @@ use crate::{
     bpf::Hook,
     compile::{Harden, Hardening, Queries},
     dialect::{Dialect, Ordering},
+    feed,
 };
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};
@@ -70,6 +73,8 @@ pub enum Verb {
     Status(Status),
     /// Show what was counted, by reason, interface, line of ntp.conf and source.
     Stats(Stats),
+    /// Show drops one by one: a sample of them.
+    Events(Events),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
     /// Say what becomes of a packet, and which line is to blame.
@@ -143,6 +148,10 @@ pub struct Run {
     /// Show the counters to Prometheus at http://ADDR:PORT/metrics: an address that only those reach who may see them.
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
+
+    /// Drops a second that are told of one by one at most (`ntpguard events`, `top`, `capture`, `report`); 0 for none.
+    #[arg(long, value_name = "N", default_value_t = feed::RATE, value_parser = clap::value_parser!(u32).range(..=feed::MOST as i64))]
+    pub event_rate: u32,
 
     /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
     #[arg(long, requires = "ephemeral")]

@@ -25,6 +25,8 @@ pub mod engine;
 pub mod event;
 pub mod export;
 pub mod fault;
+pub mod feed;
+pub mod filter;
 pub mod fingerprint;
 pub mod frame;
 pub mod home;

@@ -243,6 +243,11 @@ impl Service {
         self.keep();
     }
 
+    /// Who may look.
+    pub fn readers(&self) -> Readers {
+        Readers { group: self.state.group }
+    }
+
     /// Whether the filter stays when this process ends.
     pub fn stays(&self) -> bool {
         self.home.is_some()

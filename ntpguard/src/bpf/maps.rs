@@ -32,9 +32,9 @@ use std::{
 };
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
-pub(super) const NAMES: [&str; 11] = [
-    "SETTINGS", "RULES_V4", "RULES_V6", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES", "REASONS",
-    "HITS",
+pub(super) const NAMES: [&str; 13] = [
+    "SETTINGS", "RULES_V4", "RULES_V6", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES",
+    "SAMPLING", "EVENTS", "REASONS", "HITS",
 ];
 
 const SETTINGS: &str = NAMES[0];

@@ -4,6 +4,7 @@
 //! dropping a guard detaches it from every interface, unless it is pinned.
 
 mod attach;
+mod events;
 #[cfg(feature = "lab")]
 mod flood;
 mod hold;
@@ -21,6 +22,7 @@ mod test_run;
 mod trace;
 
 pub use attach::Mode;
+pub use events::Events;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
 pub use hold::{Attached, fit, look};

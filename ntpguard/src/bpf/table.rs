@@ -34,6 +34,9 @@ unsafe impl Value for ntpguard_common::heavy::Heavy {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::shared::Count {}
 
+// SAFETY: a word.
+unsafe impl Value for ntpguard_common::shared::Shared {}
+
 // SAFETY: words that any thread may access at any time (Value), in memory that belongs to the process.
 unsafe impl<T: Value> Send for Table<T> {}
 

@@ -3,6 +3,7 @@
 use super::{guarded::Guarded, names::LookUps, watch::Watch};
 use crate::{
     fault::{Blame as _, Fault},
+    feed::Losses,
     metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
     ruling::Ruling,
     service::Service,
@@ -13,6 +14,7 @@ use std::{
     collections::BTreeMap,
     future::pending,
     net::SocketAddr,
+    sync::atomic::Ordering,
     time::{Duration, SystemTime},
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -58,6 +60,7 @@ impl Metrics {
         watch: Option<&Watch>,
         look_ups: &LookUps,
         guarded: &Guarded,
+        losses: Option<&Losses>,
     ) {
         let Some(published) = self.published.as_ref().map(|(published, _)| published.clone()) else { return };
         let Ok(snapshot) = service.guard.maps.counters(true) else { return };
@@ -79,6 +82,9 @@ impl Metrics {
             trial: service.options().monitor,
             reloads: [reloads.succeeded, reloads.failed],
             reloaded: !reloads.failing,
+            events: losses.map(|losses| {
+                [&losses.told, &losses.held, &losses.full].map(|count| count.load(Ordering::Relaxed))
+            }),
             read_well: reloads.last_success,
             names: [service.names().len(), look_ups.failing()],
             associations,

@@ -3,7 +3,7 @@
 use crate::{
     bpf::Object,
     cli::Run,
-    cmd::{guarded::Guarded, metrics::Metrics, names::LookUps, watch::Watch},
+    cmd::{feed::Feed, guarded::Guarded, metrics::Metrics, names::LookUps, watch::Watch},
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
@@ -68,6 +68,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut guarded = Guarded::new(&service.options().interface);
     let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
+    let mut feed = Feed::new(options, &service);
 
     let start = Instant::now();
     let mut last = service.guard.maps.counters(false).environment()?;
@@ -83,13 +84,14 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 manager.alive();
                 guarded.follow(&mut service, &export);
                 service.follow_trial();
+                feed.begin();
                 if service.is_outdated() {
                     (watch, look_ups) = reload(&mut service, options.trace, &manager)?;
                 }
                 continue;
             }
             () = metrics.due() => {
-                metrics.publish(&service, watch.as_ref(), &look_ups, &guarded);
+                metrics.publish(&service, watch.as_ref(), &look_ups, &guarded, feed.losses());
                 continue;
             }
             answers = look_ups.answers(|| service.names()) => {
@@ -126,6 +128,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         }
     }
     manager.stopping();
+    drop(feed);
     let total = service.guard.maps.counters(true).unwrap_or(last);
     let tracked = watch.map(|watch| watch.end()).transpose().environment()?;
     let tick = Tick {

@@ -48,7 +48,16 @@ impl Counters {
         start + count <= room
     }
 
-    /// Which rule's and which cause's (its place among [`CAUSES`]) a counter is, in the order of the counters.
+    /// Which rule's and which cause's (its place among [`CAUSES`]) a counter is; `None` if there are fewer.
+    pub fn owner(&self, counter: u32) -> Option<(usize, usize)> {
+        let after = self.spans.partition_point(|&(start, _, _)| start <= counter);
+        // Rules without counters begin where the next one does.
+        let rule = self.spans[..after].iter().rposition(|&(_, _, count)| count > 0)?;
+        let (start, first, count) = self.spans[rule];
+        (counter - start < count).then_some((rule, (first + counter - start) as usize))
+    }
+
+    /// The same of all, in the order of the counters.
     pub fn owners(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let spans = self.spans.iter().enumerate();
         spans.flat_map(|(rule, &(_, first, count))| (first..first + count).map(move |at| (rule, at as usize)))
@@ -85,6 +94,8 @@ mod tests {
         let owners: Vec<_> = counters.owners().collect();
         assert_eq!(owners, [(0, 0), (2, 1), (2, 2), (2, 3), (3, 5), (3, 6), (4, 0)]);
         assert_eq!(counters.total(), 7);
+        assert_eq!((0..7).filter_map(|counter| counters.owner(counter)).collect::<Vec<_>>(), owners);
+        assert_eq!((counters.owner(7), Counters::default().owner(0)), (None, None));
         let place = |rule, reason| counters.index(rule, 0).wrapping_add(cause(reason).unwrap());
         assert_eq!((place(0, Reason::Ignore), place(2, Reason::Version)), (0, 3));
         assert_eq!((place(3, Reason::Kod), place(4, Reason::Ignore)), (5, 6));

@@ -1,5 +1,6 @@
 //! Counters to people and programs.
 
+pub mod events;
 mod json;
 pub mod report;
 pub mod stats;

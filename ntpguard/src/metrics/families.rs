@@ -101,6 +101,12 @@ pub(super) const FAMILIES: &[Family] = &[
         "When ntp.conf was last read and put in force, since 1970",
     ),
     family(
+        "ntpguard_events",
+        Count(events),
+        &["result"],
+        "Drops drawn for `ntpguard events`: told, or lost because the rate (--event-rate) or the ring had no room for more; their number says nothing of how many drops there were",
+    ),
+    family(
         "ntpguard_names",
         Gauge(|it| one(it.names[0] as u32)),
         &[],
@@ -186,6 +192,14 @@ fn tracked(reading: &Reading, which: usize) -> Samples<f64> {
 
 fn reloads(reading: &Reading) -> Samples<u64> {
     ["success", "failure"].map(|result| vec![result.to_owned()]).into_iter().zip(reading.reloads).collect()
+}
+
+fn events(reading: &Reading) -> Samples<u64> {
+    let all = reading
+        .events
+        .into_iter()
+        .flat_map(|events| ["told", "lost_rate", "lost_ring"].into_iter().zip(events));
+    all.map(|(result, count)| (vec![result.to_owned()], count)).collect()
 }
 
 fn associations(reading: &Reading) -> Samples<f64> {

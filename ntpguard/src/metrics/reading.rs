@@ -29,6 +29,9 @@ pub struct Reading {
     pub reloads: [u64; 2],
     /// Whether the last one succeeded.
     pub reloaded: bool,
+    /// Drops that were told of one by one, those drawn beyond `--event-rate`, and those for which the ring had no room; nothing
+    /// where none are drawn.
+    pub events: Option<[u64; 3]>,
     /// When the policy was last read well.
     pub read_well: SystemTime,
     /// Names that are looked up, and those that the last time had no answer.

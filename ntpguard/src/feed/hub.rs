@@ -1,0 +1,271 @@
+//! The one that reads the ring: ten times a second, on a thread of its own.
+
+use super::{
+    Answer, Request,
+    clients::Clients,
+    pace::{ByReason, Pace, Shares, drops},
+    socket,
+    words::Words,
+};
+use crate::{
+    bpf::{Events, Pins, Place},
+    cli::Places,
+    event::Event,
+    home::NOTHING,
+    readers::Readers,
+    sandbox,
+    stats::Snapshot,
+    writer::warn,
+};
+use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use ntpguard_common::{
+    Reason,
+    sample::{NEVER, Sample},
+};
+use std::{
+    array,
+    collections::VecDeque,
+    fs::{self, File},
+    os::unix::net::UnixListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Between two looks: as old an event may get before it is told.
+const TICK: Duration = Duration::from_millis(100);
+/// How long an event waits for the lines of its policy to be written down.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many events are remembered.
+const RECENT: usize = 1000;
+
+/// The hub, as long as this lives.
+pub struct Hub {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    losses: Arc<Losses>,
+    _turn: Flock<File>,
+}
+
+/// Drops that were drawn, and what became of them; since the maps were made.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// Told, by this hub.
+    pub told: AtomicU64,
+    /// Not told, since `--event-rate` had been reached.
+    pub held: AtomicU64,
+    /// Not told, since the ring was full.
+    pub full: AtomicU64,
+}
+
+impl Hub {
+    /// Begins to draw, and to tell; `None` if another process does.
+    ///
+    /// # Errors
+    /// Nothing is guarded, or this user may not.
+    pub fn start(places: &Places, rate: u32, readers: &Readers) -> Result<Option<Self>> {
+        let path = places.state_dir.join("events.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("can't open {}", path.display()))?;
+        let turn = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(turn) => turn,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno).with_context(|| format!("can't lock {}", path.display())),
+        };
+        let place = Pins::seen(&places.pin_path)?.context(NOTHING)?;
+        let events = Events::open(place.clone())?;
+        let path = socket(&places.state_dir);
+        // Of one that is dead: the lock is ours.
+        let _ = fs::remove_file(&path);
+        let listener =
+            UnixListener::bind(&path).with_context(|| format!("can't listen at {}", path.display()))?;
+        listener.set_nonblocking(true)?;
+        readers.admit(&path, 0o600)?;
+        let (stop, losses) = (Arc::new(AtomicBool::new(false)), Arc::new(Losses::default()));
+        let mut work = Work {
+            places: places.clone(),
+            place,
+            events,
+            pace: Pace::new(rate),
+            shares: Shares::new(),
+            words: Words::new(&places.state_dir),
+            clients: Clients::new(listener),
+            waiting: VecDeque::new(),
+            recent: VecDeque::with_capacity(RECENT),
+            last: None,
+            looked: Instant::now(),
+            losses: Arc::clone(&losses),
+        };
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
+            // It hears whoever comes, and needs the files of pins and state alone. What the kernel refuses to take stays.
+            let _ = sandbox::keep(&[]);
+            while !stopped.load(Ordering::Relaxed) {
+                thread::park_timeout(TICK);
+                if let Err(error) = work.tick() {
+                    warn(format_args!("no events for a while: {error:#}; still guarding"));
+                    thread::park_timeout(PATIENCE);
+                }
+            }
+            work.end();
+        })?;
+        Ok(Some(Self { stop, thread: Some(thread), losses, _turn: turn }))
+    }
+
+    /// What was told, and what not.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It ends within a tick; that it panicked has been said.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Work {
+    places: Places,
+    place: Place,
+    events: Events,
+    pace: Pace,
+    shares: Shares,
+    words: Words,
+    clients: Clients,
+    waiting: VecDeque<Drawn>,
+    recent: VecDeque<Event>,
+    /// The counters, when they were read last.
+    last: Option<(Instant, ByReason<u64>)>,
+    looked: Instant,
+    losses: Arc<Losses>,
+}
+
+/// A drop that waits for words.
+struct Drawn {
+    since: Instant,
+    sample: Sample,
+    frame: Vec<u8>,
+    scale: u32,
+}
+
+impl Work {
+    fn tick(&mut self) -> Result<()> {
+        self.follow_place()?;
+        self.clients.attend(|request| match request {
+            Request::Events { .. } => Answer::Ready,
+            Request::Recent => Answer::Recent(self.recent.iter().cloned().collect()),
+        });
+        let (since, elapsed) = self.collect()?;
+        self.draw(&since, elapsed);
+        self.tell();
+        self.clients.flush();
+        Ok(())
+    }
+
+    /// Other maps may have taken the place of these.
+    fn follow_place(&mut self) -> Result<()> {
+        if self.looked.elapsed() < PATIENCE {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let now = Pins::seen(&self.places.pin_path)?.context(NOTHING)?;
+        if now != self.place {
+            self.events = Events::open(now.clone())?;
+            (self.place, self.last) = (now, None);
+        }
+        Ok(())
+    }
+
+    /// Takes what was drawn, and says what each stands for; returns what was counted in which time.
+    fn collect(&mut self) -> Result<(ByReason<u64>, Duration)> {
+        let now = Instant::now();
+        let mut drawn: Vec<Drawn> = Vec::new();
+        self.events.take(|sample, frame| {
+            drawn.push(Drawn { since: now, sample, frame: frame.to_vec(), scale: 0 });
+        });
+        // After the events, so that each is in them.
+        let counts = counts(&self.events.counters()?);
+        let (elapsed, since) = match &self.last {
+            Some((then, before)) => {
+                (now - *then, array::from_fn(|reason| counts[reason].saturating_sub(before[reason])))
+            }
+            // What was drawn before anybody counted stands for itself.
+            None => (TICK, [0; Reason::COUNT]),
+        };
+        self.last = Some((now, counts));
+        self.shares.count(&since);
+        for reason in drops() {
+            let is_of = |drawn: &&mut Drawn| u32::from(drawn.sample.reason) == reason.index();
+            let events = drawn.iter_mut().filter(is_of).count();
+            let shares = self.shares.of(reason, events);
+            drawn.iter_mut().filter(is_of).zip(shares).for_each(|(drawn, share)| drawn.scale = share);
+        }
+        self.waiting.extend(drawn);
+        Ok((since, elapsed))
+    }
+
+    /// Says what is drawn next, after a time in which so much was counted.
+    fn draw(&mut self, since: &ByReason<u64>, elapsed: Duration) {
+        let budget = self.pace.budget(elapsed);
+        let sampling = self.events.sampling();
+        sampling.capture(self.clients.snaplen());
+        let shifts = self.pace.shifts(since, budget);
+        drops().for_each(|reason| sampling.draw(reason, shifts[reason.index() as usize]));
+        sampling.refill(budget);
+        let [held, full] = sampling.lost();
+        self.losses.held.store(held, Ordering::Relaxed);
+        self.losses.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Tells of those whose lines are known, in their order.
+    fn tell(&mut self) {
+        self.words.refresh();
+        while let Some(Drawn { since, sample, .. }) = self.waiting.front() {
+            if !self.words.knows(sample.generation) && since.elapsed() < PATIENCE {
+                break;
+            }
+            let Some(Drawn { sample, frame, scale, .. }) = self.waiting.pop_front() else { break };
+            if let Some(event) = self.words.event(&self.events, &sample, scale) {
+                self.clients.event(&event, &frame);
+                if self.recent.len() == RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(event);
+                self.losses.told.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Nobody reads any more: nothing is drawn.
+    fn end(mut self) {
+        let sampling = self.events.sampling();
+        drops().for_each(|reason| sampling.draw(reason, NEVER));
+        sampling.refill(0);
+        sampling.capture(0);
+        // The last of it.
+        if self.collect().is_ok() {
+            self.tell();
+            self.clients.flush();
+        }
+        // The next one makes its own.
+        let _ = fs::remove_file(socket(&self.places.state_dir));
+    }
+}
+
+/// Drops and answers since the filter was attached first.
+fn counts(snapshot: &Snapshot) -> ByReason<u64> {
+    array::from_fn(|reason| snapshot.of(Reason::ALL[reason]).packets)
+}

@@ -1,0 +1,141 @@
+//! How many drops are drawn, and how many each of those stands for.
+//!
+//! Contract: no more than the rate asked for come in a second, whatever floods; a reason with few drops isn't lost beside one
+//! with many; and what the events of a reason stand for adds up to what its counter says.
+
+use ntpguard_common::{Action, Reason, sample::NEVER};
+use std::{array, time::Duration};
+
+/// Numbers by [`Reason::index`].
+pub(super) type ByReason<T> = [T; Reason::COUNT];
+
+/// The reasons that drops have, and answers.
+pub(super) fn drops() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| reason.action() != Action::Pass)
+}
+
+/// Keeps to a rate.
+pub(super) struct Pace {
+    rate: u32,
+    /// Events of the time so far that weren't a whole one.
+    rest: f64,
+}
+
+impl Pace {
+    /// At most so many a second.
+    pub(super) fn new(rate: u32) -> Self {
+        Self { rate, rest: 0.0 }
+    }
+
+    /// How many may come after so much time has gone by.
+    pub(super) fn budget(&mut self, gone: Duration) -> u64 {
+        // A second's at most: time that was slept through is gone.
+        let owed = f64::from(self.rate) * gone.as_secs_f64().min(1.0) + self.rest;
+        self.rest = owed.fract();
+        owed as u64
+    }
+
+    /// The shifts by which reasons are drawn that are expected to drop so many as in the span before, of which so many may
+    /// come: the same for each reason, and what one leaves for the others.
+    pub(super) fn shifts(&self, before: &ByReason<u64>, budget: u64) -> ByReason<u32> {
+        let mut shifts = [NEVER; Reason::COUNT];
+        if self.rate == 0 {
+            return shifts;
+        }
+        let mut order: Vec<_> = drops().map(|reason| (before[reason.index() as usize], reason)).collect();
+        order.sort_unstable_by_key(|(count, _)| *count);
+        let (mut left, mut reasons) =
+            (budget.max(1), order.iter().filter(|(count, _)| *count > 0).count() as u64);
+        for (count, reason) in order {
+            // What was silent is drawn from its first drop on; if it turns out a flood, the budget is there.
+            let shift = if count == 0 { 0 } else { shift(count, (left / reasons).max(1)) };
+            shifts[reason.index() as usize] = shift;
+            if count > 0 {
+                left = left.saturating_sub(count >> shift);
+                reasons -= 1;
+            }
+        }
+        shifts
+    }
+}
+
+/// The least shift by which no more than `most` of `count` are drawn.
+fn shift(count: u64, most: u64) -> u32 {
+    (0..NEVER).find(|shift| count >> shift <= most).unwrap_or(NEVER - 1)
+}
+
+/// Shares out what was counted among what was drawn.
+pub(super) struct Shares {
+    /// Drops that no event stands for yet.
+    waiting: ByReason<u64>,
+}
+
+impl Shares {
+    pub(super) fn new() -> Self {
+        Self { waiting: [0; Reason::COUNT] }
+    }
+
+    /// So many more were counted.
+    pub(super) fn count(&mut self, counted: &ByReason<u64>) {
+        self.waiting = array::from_fn(|reason| self.waiting[reason] + counted[reason]);
+    }
+
+    /// What each of `events` drops that were drawn for a reason stands for: alike, and itself at least.
+    pub(super) fn of(&mut self, reason: Reason, events: usize) -> impl Iterator<Item = u32> + use<> {
+        let (waiting, events) = (&mut self.waiting[reason.index() as usize], events as u64);
+        let (each, more) =
+            (waiting.checked_div(events).unwrap_or(0), waiting.checked_rem(events).unwrap_or(0));
+        if events > 0 {
+            *waiting = 0;
+        }
+        // Counters are read after events: less than 1 each comes only of counters that began anew.
+        (0..events).map(move |event| (each + u64::from(event < more)).clamp(1, u32::MAX.into()) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(of: &[(Reason, u64)]) -> ByReason<u64> {
+        let mut counts = [0; Reason::COUNT];
+        of.iter().for_each(|(reason, count)| counts[reason.index() as usize] = *count);
+        counts
+    }
+
+    #[test]
+    fn a_flood_leaves_room_for_the_rest() {
+        let pace = Pace::new(1000);
+        let before = counts(&[(Reason::Mode7, 1_400_000), (Reason::Ignore, 3), (Reason::Noquery, 500)]);
+        let shifts = pace.shifts(&before, 100);
+        let of = |reason: Reason| shifts[reason.index() as usize];
+        assert_eq!((of(Reason::Ignore), of(Reason::Noquery), of(Reason::Mode7)), (0, 4, 15));
+        let drawn: u64 = drops().map(|reason| before[reason.index() as usize] >> of(reason)).sum();
+        assert!(drawn <= 100, "{drawn}");
+        assert_eq!((of(Reason::Mode6), of(Reason::Time)), (0, NEVER));
+        assert_eq!(Pace::new(0).shifts(&before, 0), [NEVER; Reason::COUNT]);
+        // Every reason at once, with one event for all.
+        let all = [u64::MAX; Reason::COUNT];
+        assert!(pace.shifts(&all, 1).iter().all(|shift| *shift >= NEVER - 1));
+    }
+
+    #[test]
+    fn a_budget_is_the_rate_and_no_more() {
+        let mut pace = Pace::new(3);
+        let spent: u64 = (0..100).map(|_| pace.budget(Duration::from_millis(100))).sum();
+        assert!((29..=30).contains(&spent), "{spent} of 30 in 10 s");
+        assert!(pace.budget(Duration::from_secs(3600)) <= 4);
+    }
+
+    #[test]
+    fn events_stand_for_all_that_was_counted() {
+        let mut shares = Shares::new();
+        shares.count(&counts(&[(Reason::Mode7, 1003)]));
+        // Nothing was drawn of it yet.
+        assert_eq!(shares.of(Reason::Mode7, 0).sum::<u32>(), 0);
+        shares.count(&counts(&[(Reason::Mode7, 1000)]));
+        let each: Vec<_> = shares.of(Reason::Mode7, 4).collect();
+        assert_eq!(each, [501, 501, 501, 500]);
+        assert_eq!(shares.of(Reason::Mode7, 2).collect::<Vec<_>>(), [1, 1]);
+    }
+}

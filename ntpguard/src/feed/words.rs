@@ -1,0 +1,135 @@
+//! From records to events: names for numbers.
+
+use crate::{
+    bpf::Events,
+    compile::Counters,
+    event::{Blamed, Event, request},
+    state::{InForce, Seats, State, seated},
+};
+use nix::{
+    net::if_::if_indextoname,
+    time::{ClockId, clock_gettime},
+};
+use ntpguard_common::{
+    Reason,
+    abi::{Settings, seat},
+    sample::Sample,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+/// Policies whose lines are kept: that in force, and the one before, of which events may still be on their way.
+const POLICIES: usize = 2;
+
+/// What is known beside the records.
+pub(super) struct Words {
+    folder: PathBuf,
+    policies: VecDeque<Policy>,
+    seats: Seats,
+    /// Names of interfaces, for a tick.
+    names: BTreeMap<u32, String>,
+    /// What is to be added to the kernel's clock for nanoseconds since 1970.
+    offset: i64,
+}
+
+/// A policy, and whose its counters are.
+struct Policy {
+    in_force: InForce,
+    counters: Counters,
+}
+
+impl Words {
+    /// Of what the state in a folder says.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            policies: VecDeque::new(),
+            seats: Seats::new(),
+            names: BTreeMap::new(),
+            offset: 0,
+        }
+    }
+
+    /// A tick has gone by: clocks are set, and interfaces get other names.
+    pub(super) fn refresh(&mut self) {
+        let now =
+            |clock| clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec());
+        self.offset = now(ClockId::CLOCK_REALTIME) - now(ClockId::CLOCK_MONOTONIC);
+        self.names.clear();
+    }
+
+    /// Whether the lines of a policy, by its number, are known; they are looked for if not.
+    pub(super) fn knows(&mut self, generation: u32) -> bool {
+        if !self.policies.iter().any(|policy| policy.in_force.generation == generation) {
+            self.look();
+        }
+        self.policies.iter().any(|policy| policy.in_force.generation == generation)
+    }
+
+    /// Reads the state again. While it is being written the one before is there.
+    fn look(&mut self) {
+        let Ok(Some(State { policy, seats, .. })) = State::load(&self.folder) else { return };
+        self.seats = seats;
+        let Some(in_force) = policy else { return };
+        self.policies.retain(|known| known.in_force.generation != in_force.generation);
+        let counters = Counters::new(in_force.flags.iter().copied());
+        self.policies.push_front(Policy { in_force, counters });
+        self.policies.truncate(POLICIES);
+    }
+
+    /// Puts words to a record that stands for so many; `None` if it has none.
+    pub(super) fn event(&mut self, events: &Events, sample: &Sample, scale: u32) -> Option<Event> {
+        let reason = *Reason::ALL.get(usize::from(sample.reason))?;
+        let head = sample.head.get(..usize::from(sample.heads))?;
+        let is_known = sample.family != 0;
+        let [a, b, c, d, ..] = sample.source;
+        Some(Event {
+            time_ns: sample.time.wrapping_add_signed(self.offset),
+            interface: self.interface(sample.interface),
+            source: match sample.family {
+                4 => Some([a, b, c, d].into()),
+                6 => Some(IpAddr::from(sample.source)),
+                _ => None,
+            },
+            port: is_known.then_some(sample.port),
+            mode: head.first().map(|first| first & 7),
+            version: head.first().map(|first| first >> 3 & 7),
+            request: request(head),
+            length: sample.length,
+            reason,
+            cause: self.cause(events, sample, reason),
+            scale,
+            trial: Settings { flags: sample.flags, generation: sample.generation }.has(Settings::MONITOR),
+            frame: None,
+        })
+    }
+
+    fn cause(&self, events: &Events, sample: &Sample, reason: Reason) -> Option<Blamed> {
+        let Policy { in_force, counters } =
+            self.policies.iter().find(|policy| policy.in_force.generation == sample.generation)?;
+        let cause = in_force.cause(events.rule(sample, reason, counters)?, reason)?;
+        Some(Blamed { file: cause.file.to_owned(), line: cause.line, text: cause.text.to_owned() })
+    }
+
+    fn interface(&mut self, index: u32) -> String {
+        let seats = &self.seats;
+        let name = || {
+            let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+            name.unwrap_or_else(|| seated(seats, seat(index)))
+        };
+        self.names.entry(index).or_insert_with(name).clone()
+    }
+}
+
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        // A string takes everything.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

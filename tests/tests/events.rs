@@ -1,0 +1,195 @@
+//! `ntpguard events`: which drops are told of, what is told, and what their numbers add up to.
+
+use nix::sys::signal::Signal;
+use ntpguard_tests::{
+    client::Wire,
+    following::wait_for,
+    frame::{Frame, payload},
+    home::Home,
+    netns::{INTERFACE, Lab},
+};
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+const CONF: &str = "\
+restrict default nomodify nopeer noquery
+restrict 198.51.100.0 mask 255.255.255.0 ignore
+restrict 192.0.2.0 mask 255.255.255.0
+unrestrict default limited
+";
+
+/// Frames of one kind from one source, with what is to be told of them.
+fn mode7() -> Vec<u8> {
+    Frame::from("203.0.113.7", 4444).payload(payload::MONLIST).build()
+}
+
+fn ignored() -> Vec<u8> {
+    Frame::from("198.51.100.5", 123).payload(&payload::time(3, 4)).build()
+}
+
+fn noquery() -> Vec<u8> {
+    Frame::from("2001:db8::9", 5555).payload(payload::READVAR).build()
+}
+
+fn send(lab: &Lab, frame: &[u8], count: u64) {
+    let wire = Wire::open(&lab.outside).unwrap();
+    (0..count).for_each(|_| wire.send(frame).unwrap());
+}
+
+/// A follower; killed when dropped.
+struct Following {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(said.next().unwrap().unwrap().starts_with("following"));
+        Self { child, lines }
+    }
+
+    /// Events until their scales come to `packets` for a reason.
+    fn until(&mut self, reason: &str, packets: u64) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while sum(&events, reason) < packets {
+            let line = self.lines.next().expect("it goes on").unwrap();
+            events.push(serde_json::from_str(&line).unwrap());
+        }
+        events
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Already dead is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What events for a reason stand for.
+fn sum(events: &[Value], reason: &str) -> u64 {
+    let of = events.iter().filter(|event| event["reason"] == reason);
+    of.map(|event| event["scale"].as_u64().unwrap()).sum()
+}
+
+/// Follows, and returns when the hub listens to it.
+fn follow(home: &Home<'_>, options: &str) -> Following {
+    Following::start(home.command(&format!("events --follow --format json {options}")).unwrap())
+}
+
+fn recent(home: &Home<'_>, options: &str) -> Vec<Value> {
+    let output = home.output(&format!("events --format json {options}")).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn few_drops_are_all_told_with_everything_about_them() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let guard = home.guarding().unwrap();
+    let mut following = follow(&home, "");
+    send(&lab, &ignored(), 5);
+    send(&lab, &noquery(), 3);
+    send(&lab, &mode7(), 2);
+    let events = following.until("mode7", 2);
+    assert_eq!(["ignore", "noquery", "mode7"].map(|reason| sum(&events, reason)), [5, 3, 2]);
+    assert!(events.iter().all(|event| event["scale"] == 1 && event["interface"] == INTERFACE), "{events:?}");
+    let [first, .., last] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(
+        (&first["source"], &first["port"], &first["mode"]),
+        (&"198.51.100.5".into(), &123.into(), &3.into())
+    );
+    assert_eq!((&first["cause"]["line"], &first["length"]), (&2.into(), &90.into()));
+    assert_eq!(first["cause"]["text"], "restrict 198.51.100.0 mask 255.255.255.0 ignore");
+    assert_eq!(
+        (&last["request"], &last["version"], &last["cause"]),
+        (&"monlist".into(), &2.into(), &Value::Null)
+    );
+    let query = &events[5];
+    assert_eq!((&query["source"], &query["request"]), (&"2001:db8::9".into(), &"readvar".into()));
+    assert_eq!(query["cause"]["line"], 1);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let age = now - first["time_ns"].as_u64().unwrap();
+    assert!(age < 30_000_000_000, "{age} ns ago");
+
+    // Remembered, and filtered.
+    assert_eq!(recent(&home, "").len(), 10);
+    assert_eq!(recent(&home, "--filter reason=ignore,mode7 --filter port=123").len(), 5);
+    assert_eq!(recent(&home, "-n 2"), events[8..]);
+    let text = String::from_utf8(home.output("events -n 1").unwrap().stdout).unwrap();
+    assert!(text.contains("203.0.113.7 port 4444  mode 7 monlist, 60 bytes  mode7"), "{text}");
+    let wrong = home.output("events --filter colour=red").unwrap();
+    assert!(wrong.status.code() == Some(64) && String::from_utf8_lossy(&wrong.stderr).contains("no key"));
+    drop(guard.end(Signal::SIGTERM).unwrap());
+}
+
+#[test]
+fn of_a_flood_no_more_are_told_than_asked_for_and_they_stand_for_all() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let guard = home.guarding_with(&["--event-rate", "50"]).unwrap();
+    let mut following = follow(&home, "");
+    let start = std::time::Instant::now();
+    send(&lab, &mode7(), 200_000);
+    // Few among very many.
+    send(&lab, &ignored(), 3);
+    let events = following.until("ignore", 3);
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{} events in {seconds:.2} s stand for {} drops", events.len(), sum(&events, "mode7"));
+    assert_eq!((sum(&events, "mode7"), sum(&events, "ignore")), (200_000, 3));
+    assert!(events.len() as f64 <= 50.0 * (seconds + 1.0), "{} in {seconds} s", events.len());
+    assert!(events.len() > 5, "{events:?}");
+    drop(guard.end(Signal::SIGTERM).unwrap());
+}
+
+#[test]
+fn without_a_run_whoever_follows_draws_them_and_hands_over() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let nothing = home.output("events --follow").unwrap();
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing is guarded"), "{nothing:?}");
+    home.attach().unwrap();
+    let nobody = home.output("events").unwrap();
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("--follow"), "{nobody:?}");
+    let mut first = follow(&home, "");
+    let mut second = follow(&home, "--filter reason=ignore");
+    send(&lab, &ignored(), 2);
+    assert_eq!(first.until("ignore", 2), second.until("ignore", 2));
+    // The one that drew them goes; the other takes its turn.
+    drop(first);
+    wait_for("the other draws events", || {
+        send(&lab, &ignored(), 1);
+        home.output("events").unwrap().stdout.contains(&b'\n')
+    });
+    second.until("ignore", 1);
+    drop(second);
+    assert!(home.output("events").unwrap().stdout.is_empty());
+    home.run("detach --all").unwrap();
+}
+
+#[test]
+fn a_follower_that_does_not_read_holds_nobody_up() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let mut guard = home.guarding_with(&["--event-rate", "4000"]).unwrap();
+    // Its pipe is never read from, and full soon.
+    let slow = follow(&home, "");
+    let mut quick = follow(&home, "");
+    for _ in 0..20 {
+        send(&lab, &ignored(), 1000);
+    }
+    let events = quick.until("ignore", 20_000);
+    assert_eq!(sum(&events, "ignore"), 20_000);
+    guard.line().unwrap();
+    drop(slow);
+    drop(guard.end(Signal::SIGTERM).unwrap());
+}
