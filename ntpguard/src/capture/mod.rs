@@ -1,4 +1,4 @@
-//! Captures: from a pcap or pcapng file to Ethernet frames.
+//! Captures: from a pcap or pcapng file to Ethernet frames, and from drops to a pcapng file ([`Writer`]).
 //!
 //! Contract: [`Reader::next`] hands out the frames in the file's order, each before it reads on, and at the first block
 //! that is cut off or damaged an error that says where that is. Packets that can't be made a frame are counted. Memory
@@ -10,9 +10,11 @@ mod link;
 mod pcap;
 mod pcapng;
 mod window;
+mod writer;
 
 pub use error::Error;
 pub use link::Skipped;
+pub use writer::Writer;
 
 use self::{link::Content, pcap::Pcap, pcapng::Pcapng, window::Window};
 use std::{io::Read, ops::Range, time::Duration};
