@@ -75,6 +75,8 @@ pub enum Verb {
     Stats(Stats),
     /// Show drops one by one: a sample of them.
     Events(Events),
+    /// Write dropped packets to a file that Wireshark reads.
+    Capture(Capture),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
     /// Say what becomes of a packet, and which line is to blame.

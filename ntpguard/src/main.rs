@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Status(options) => cmd::status::run(&options),
         Verb::Stats(options) => cmd::stats::run(&options),
         Verb::Events(options) => cmd::events::run(&options),
+        Verb::Capture(options) => cmd::capture::run(&options),
         Verb::Explain(options) => cmd::explain::run(&options),
         Verb::Replay(options) => cmd::replay::run(&options),
         Verb::Check(options) => cmd::check::run(&options),

@@ -1,4 +1,4 @@
-//! Who may look beside root: a group, which reads counters and the state, and writes nothing.
+//! Who may look beside root: a group, which reads counters and the state, asks for events, and changes nothing.
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Gid, Group};
@@ -61,6 +61,17 @@ impl Readers {
             }
         };
         open().with_context(|| format!("can't say who may read {}", path.display()))
+    }
+
+    /// Opens a socket to them, which nobody can talk to who may not write it.
+    ///
+    /// # Errors
+    /// It isn't this user's.
+    pub fn invite(&self, socket: &Path) -> Result<()> {
+        self.admit(socket, 0o600)?;
+        let write = || fs::set_permissions(socket, Permissions::from_mode(0o660));
+        let written = self.group.map(|_| write()).transpose();
+        written.map(drop).with_context(|| format!("can't say who may talk to {}", socket.display()))
     }
 
     /// A folder on the way to a path that they can't pass.

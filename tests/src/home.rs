@@ -7,7 +7,8 @@ use crate::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -79,6 +80,29 @@ impl<'a> Home<'a> {
     /// It wasn't built.
     pub fn output(&self, line: &str) -> Result<Output> {
         Ok(self.command(line)?.output()?)
+    }
+
+    /// Opens the way there to all users, and has the binary where each may run it, and a folder for what is a user's own.
+    ///
+    /// # Errors
+    /// It wasn't built.
+    pub fn open_to_all(&self) -> Result<()> {
+        for path in [self.path(), &self.bpffs()] {
+            fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        }
+        fs::copy(binary()?, self.path().join("ntpguard"))?;
+        let user_state = self.path().join("user");
+        fs::create_dir(&user_state)?;
+        Ok(fs::set_permissions(&user_state, Permissions::from_mode(0o777))?)
+    }
+
+    /// As [`Home::command`], by a user who has no rights and is in one group; after [`Home::open_to_all`].
+    pub fn as_user(&self, group: &str, line: &str) -> Command {
+        let mut command = self.host.command("setpriv");
+        command.args(["--reuid=65534", &format!("--regid={group}"), "--clear-groups"]);
+        command.arg(self.path().join("ntpguard")).args(line.split_whitespace()).args(self.places());
+        command.env("XDG_STATE_HOME", self.path().join("user"));
+        command
     }
 
     /// What a verb says on standard error; it must succeed.

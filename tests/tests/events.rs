@@ -1,6 +1,7 @@
 //! `ntpguard events`: which drops are told of, what is told, and what their numbers add up to.
 
 use nix::sys::signal::Signal;
+use ntpguard::capture::Reader;
 use ntpguard_tests::{
     client::Wire,
     following::wait_for,
@@ -10,8 +11,11 @@ use ntpguard_tests::{
 };
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Lines},
     process::{Child, ChildStdout, Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
 const CONF: &str = "\
@@ -174,6 +178,77 @@ fn without_a_run_whoever_follows_draws_them_and_hands_over() {
     drop(second);
     assert!(home.output("events").unwrap().stdout.is_empty());
     home.run("detach --all").unwrap();
+}
+
+#[test]
+fn what_is_captured_is_what_was_sent() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let guard = home.guarding_with(&["--event-rate", "4000"]).unwrap();
+    let file = home.path().join("drops.pcapng");
+    let long = Frame::from("198.51.100.6", 123).payload(&[0x23; 1400]).build();
+    let start = |options: &str| {
+        let line = format!("capture -w {} {options}", file.display());
+        let mut child = home.command(&line).unwrap().stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(said.next().unwrap().unwrap().starts_with("capturing to "));
+        // From the next look at the ring on, whole frames come along.
+        sleep(Duration::from_millis(300));
+        (child, said)
+    };
+    let frames = || {
+        let mut reader = Reader::new(fs::File::open(&file).unwrap()).unwrap();
+        let mut frames = Vec::new();
+        while let Some(frame) = reader.next().unwrap() {
+            frames.push((frame.bytes.to_vec(), frame.length));
+        }
+        frames
+    };
+    let whole = |frame: Vec<u8>| (frame.clone(), frame.len() as u32);
+
+    let (mut child, mut said) = start("--count 3 --snaplen 2048 --filter reason=ignore,mode7");
+    [noquery(), ignored(), mode7(), long.clone(), ignored()].iter().for_each(|frame| send(&lab, frame, 1));
+    assert!(child.wait().unwrap().success());
+    assert_eq!(frames(), [ignored(), mode7(), long.clone()].map(whole));
+    assert!(said.next().unwrap().unwrap().contains("3 packets, which stand for 3, in "));
+
+    // Cut off where that is asked for, and at the first that would make it larger than it may get.
+    let (mut child, mut said) = start("--snaplen 100 --max-size 1 --count 0");
+    send(&lab, &long, 1);
+    send(&lab, &ignored(), 1);
+    // At a pace at which they are all told.
+    wait_for("it is full", || {
+        send(&lab, &long, 100);
+        child.try_wait().unwrap().is_some()
+    });
+    assert!(child.wait().unwrap().success());
+    let said = said.next().unwrap().unwrap();
+    assert!(said.contains("until --max-size"), "{said}");
+    assert_eq!(frames()[..2], [(long[..100].to_vec(), long.len() as u32), whole(ignored())]);
+    let length = fs::metadata(&file).unwrap().len();
+    assert!(length <= 1 << 20 && length > (1 << 20) - 400, "{length} bytes");
+    drop(guard.end(Signal::SIGTERM).unwrap());
+}
+
+/// A group that may look sees who was dropped, and no packets.
+#[test]
+fn readers_see_events_and_no_packets() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.open_to_all().unwrap();
+    let guard = home.guarding_with(&["--group", "65534"]).unwrap();
+    let as_user = |group: &str, line: &str| home.as_user(group, line).output().unwrap();
+    wait_for("it is remembered", || {
+        send(&lab, &ignored(), 1);
+        let output = as_user("65534", "events");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().contains("198.51.100.5 port 123  mode 3, 90 bytes  ignore")
+    });
+    let refused = as_user("65534", "capture -w -");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("root alone"), "{refused:?}");
+    let stranger = as_user("65533", "events");
+    assert!(!stranger.status.success() && stranger.stdout.is_empty(), "{stranger:?}");
+    drop(guard.end(Signal::SIGTERM).unwrap());
 }
 
 #[test]

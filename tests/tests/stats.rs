@@ -7,16 +7,13 @@ use nix::{
 use ntpguard_tests::{
     client::Wire,
     frame::{Frame, payload},
-    guard::binary,
     home::Home,
     netns::{INTERFACE, Lab},
 };
 use serde_json::{Value, json};
 use std::{
-    fs::{self, Permissions},
     io::{BufRead as _, BufReader},
-    os::unix::fs::PermissionsExt as _,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 const SECOND: &str = "ntp1";
@@ -118,15 +115,6 @@ fn counted(home: &Home<'_>, stats: &Value, times: u64) {
     let lines = lines.map(|(reason, line, packets)| (reason.to_owned(), line, packets * times));
     assert_eq!(hits(stats), lines, "{stats}");
     assert_eq!(stats["rules"][0]["file"], home.conf().display().to_string());
-}
-
-/// A user of these groups, in the lab's server; `command` is a copy that anybody may run.
-fn as_user(lab: &Lab, home: &Home<'_>, group: &str, line: &str) -> Command {
-    let mut command = lab.server.command("setpriv");
-    command.args(["--reuid=65534", &format!("--regid={group}"), "--clear-groups"]);
-    command.arg(home.path().join("ntpguard")).args(line.split_whitespace()).args(home.places());
-    command.env("XDG_STATE_HOME", home.path().join("user"));
-    command
 }
 
 fn words(output: &Output) -> String {
@@ -248,15 +236,9 @@ fn every_field_is_documented() {
 fn a_reset_is_the_readers_own() {
     let lab = lab();
     let home = Home::new(&lab.server, CONF).unwrap();
-    for path in [home.path(), &home.bpffs()] {
-        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-    }
-    fs::copy(binary().unwrap(), home.path().join("ntpguard")).unwrap();
-    let user_state = home.path().join("user");
-    fs::create_dir(&user_state).unwrap();
-    fs::set_permissions(&user_state, Permissions::from_mode(0o777)).unwrap();
+    home.open_to_all().unwrap();
     let guard = home.guarding_with(&["--interface", SECOND, "--group", "4711"]).unwrap();
-    let user = |line: &str| as_user(&lab, &home, "4711", line).output().unwrap();
+    let user = |line: &str| home.as_user("4711", line).output().unwrap();
     let users = || -> Value {
         let output = user("stats --format json");
         assert!(output.status.success(), "{output:?}");
@@ -266,7 +248,7 @@ fn a_reset_is_the_readers_own() {
     counted(&home, &users(), 1);
 
     // Out of the group nobody may look, and is told why.
-    let refused = as_user(&lab, &home, "65534", "stats").output().unwrap();
+    let refused = home.as_user("65534", "stats").output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(words(&refused).contains("member of the group that `ntpguard run --group`"), "{refused:?}");
     // And in it, nobody may more than that: no hold, no program, and no key of the hash.

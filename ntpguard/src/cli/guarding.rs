@@ -52,7 +52,8 @@ pub struct Guarding {
     #[arg(long)]
     pub yes: bool,
 
-    /// A group that may read the counters (`ntpguard stats`) and nothing else, by its name or number.
+    /// A group that may see what is counted and who is dropped (`ntpguard stats`, `top`, `events`) and do nothing else, by its
+    /// name or number.
     #[arg(long, value_name = "GROUP")]
     #[serde(default)]
     pub group: Option<String>,

@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 pub mod attach;
+pub mod capture;
 pub mod check;
 pub mod detach;
 pub mod doctor;

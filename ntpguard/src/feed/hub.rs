@@ -87,7 +87,7 @@ impl Hub {
         let listener =
             UnixListener::bind(&path).with_context(|| format!("can't listen at {}", path.display()))?;
         listener.set_nonblocking(true)?;
-        readers.admit(&path, 0o600)?;
+        readers.invite(&path)?;
         let (stop, losses) = (Arc::new(AtomicBool::new(false)), Arc::new(Losses::default()));
         let mut work = Work {
             places: places.clone(),

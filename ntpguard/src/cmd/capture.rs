@@ -1,0 +1,92 @@
+//! `ntpguard capture`: the dropped packets themselves, each with the reason as its comment.
+
+use super::events::stop;
+use crate::{
+    capture::Writer,
+    cli::Capture,
+    event::Event,
+    fault::{Blame as _, Fault},
+    feed::{Follower, Request},
+    filter,
+    writer::tell,
+};
+use anyhow::{Context as _, Result};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+/// How long to wait for packets before signals are looked for again, and what there is so far is written out.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Writes them until there are enough, or SIGINT.
+///
+/// # Errors
+/// Nothing is guarded, this user may not look, or the file can't be written.
+pub fn run(options: &Capture) -> Result<(), Fault> {
+    capture(options).environment()
+}
+
+fn capture(options: &Capture) -> Result<()> {
+    let Capture { file, count, snaplen, max_size, drawing } = options;
+    let stop = stop()?;
+    let mut follower =
+        Follower::start(&drawing.places, Request::Events { snaplen: *snaplen }, drawing.event_rate)?;
+    // When nothing can go wrong any more that has nothing to do with it: what is there before is overwritten.
+    let mut writer = Writer::new(BufWriter::new(open(file)?), *snaplen).with_context(|| unwritten(file))?;
+    tell(format_args!(
+        "capturing to {}{}",
+        file.display(),
+        if follower.is_alone() { ", and drawing the events here, since no `ntpguard run` does" } else { "" }
+    ));
+    let (mut packets, mut stands_for) = (0_u64, 0_u64);
+    let ended = 'all: loop {
+        if stop.load(Ordering::Relaxed) {
+            break "a signal";
+        }
+        for event in follower.take(LOOK)?.iter().filter(|event| filter::all(&drawing.filter, event)) {
+            let Some(frame) = frame(event) else { continue };
+            if *max_size > 0 && writer.written() + writer.size(event, &frame) > max_size << 20 {
+                break 'all "--max-size";
+            }
+            writer.write(event, &frame).with_context(|| unwritten(file))?;
+            packets += 1;
+            stands_for += u64::from(event.scale);
+            if packets == *count {
+                break 'all "--count";
+            }
+        }
+        writer.flush().with_context(|| unwritten(file))?;
+    };
+    writer.flush().with_context(|| unwritten(file))?;
+    let bytes = writer.written();
+    let lost = match follower.lost() {
+        0 => String::new(),
+        lost => format!("; {lost} more came faster than they could be written"),
+    };
+    tell(format_args!(
+        "{packets} packets, which stand for {stands_for}, in {bytes} bytes, until {ended}{lost}"
+    ));
+    Ok(())
+}
+
+fn open(file: &Path) -> Result<Box<dyn Write>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdout()));
+    }
+    Ok(Box::new(File::create(file).with_context(|| unwritten(file))?))
+}
+
+fn unwritten(file: &Path) -> String {
+    format!("can't write {}", file.display())
+}
+
+/// The bytes of its frame; `None` if none came along, as when somebody has just begun to ask for them.
+fn frame(event: &Event) -> Option<Vec<u8>> {
+    let digits = event.frame.as_ref().filter(|digits| !digits.is_empty())?;
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.as_bytes().chunks(2).map(byte).collect()
+}
