@@ -97,6 +97,16 @@ pub fn request(head: &[u8]) -> Option<String> {
     Some(known.map_or_else(|| format!("request {number}"), |(_, name)| (*name).to_owned()))
 }
 
+/// The words that [`request`] has for a mode, beside `request N`.
+pub fn requests(mode: u8) -> impl Iterator<Item = &'static str> {
+    let names: &[(u8, &str)] = match mode {
+        6 => &OPERATIONS,
+        7 => &REQUESTS,
+        _ => &[],
+    };
+    names.iter().map(|(_, name)| *name)
+}
+
 const OPERATIONS: [(u8, &str); 12] = [
     (1, "readstat"),
     (2, "readvar"),

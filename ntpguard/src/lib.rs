@@ -29,6 +29,7 @@ pub mod feed;
 pub mod filter;
 pub mod fingerprint;
 pub mod frame;
+pub mod history;
 pub mod home;
 pub mod interface;
 pub mod kept;
