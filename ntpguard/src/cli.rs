@@ -4,6 +4,7 @@ mod events;
 mod guarding;
 mod limiting;
 mod packets;
+mod report;
 mod stats;
 
 pub use events::{Capture, Drawing, Events};
@@ -11,6 +12,7 @@ pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
 pub use packets::{Bytes, EngineChoice, Explain, Replay};
+pub use report::Report;
 pub use stats::Stats;
 
 use crate::{
@@ -77,6 +79,8 @@ pub enum Verb {
     Events(Events),
     /// Write dropped packets to a file that Wireshark reads.
     Capture(Capture),
+    /// Say whose addresses floods of queries came in the name of, for the networks that these victims are in.
+    Report(Report),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
     /// Say what becomes of a packet, and which line is to blame.
@@ -274,12 +278,15 @@ pub enum Format {
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u32 = number.parse().map_err(|_| "a number and a unit, as in 500ms, 1s or 5m".to_owned())?;
+    let number: u32 =
+        number.parse().map_err(|_| "a number and a unit, as in 500ms, 1s, 5m or 1h".to_owned())?;
     let unit = match unit {
         "ms" => Duration::from_millis(1),
         "s" | "" => Duration::from_secs(1),
         "m" => Duration::from_secs(60),
-        _ => return Err(format!("`{unit}` is no unit: ms, s or m")),
+        "h" => Duration::from_secs(60 * 60),
+        "d" => Duration::from_secs(24 * 60 * 60),
+        _ => return Err(format!("`{unit}` is no unit: ms, s, m, h or d")),
     };
     match unit * number {
         Duration::ZERO => Err("must be more than nothing".to_owned()),
@@ -301,7 +308,9 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        for wrong in ["", "s", "1h", "0s", "99999999999s"] {
+        assert_eq!(duration("36h"), Ok(Duration::from_secs(129_600)));
+        assert_eq!(duration("4294967295d").unwrap().as_secs(), 4_294_967_295 * 86_400);
+        for wrong in ["", "s", "1w", "0s", "0d", "99999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

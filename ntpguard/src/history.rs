@@ -219,4 +219,4 @@ pub fn file(folder: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

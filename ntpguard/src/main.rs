@@ -2,7 +2,7 @@
 
 use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
-    cli::{Cli, Verb},
+    cli::Cli,
     cmd,
     fault::Fault,
     settings,
@@ -28,23 +28,7 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(Fault::USAGE) };
         }
     };
-    let outcome = match cli.verb {
-        Verb::Run(options) => cmd::run::run(&options),
-        Verb::Attach(options) => cmd::attach::run(&options),
-        Verb::Detach(options) => cmd::detach::run(&options),
-        Verb::Reload(places) => cmd::reload::run(&places),
-        Verb::Enforce(options) => cmd::enforce::enforce(&options),
-        Verb::Monitor(places) => cmd::enforce::monitor(&places),
-        Verb::Status(options) => cmd::status::run(&options),
-        Verb::Stats(options) => cmd::stats::run(&options),
-        Verb::Events(options) => cmd::events::run(&options),
-        Verb::Capture(options) => cmd::capture::run(&options),
-        Verb::Explain(options) => cmd::explain::run(&options),
-        Verb::Replay(options) => cmd::replay::run(&options),
-        Verb::Check(options) => cmd::check::run(&options),
-        Verb::Doctor(options) => cmd::doctor::run(&options),
-    };
-    end(outcome)
+    end(cmd::run(cli.verb))
 }
 
 fn end(outcome: Result<(), Fault>) -> ExitCode {

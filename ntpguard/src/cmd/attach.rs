@@ -13,7 +13,7 @@ use crate::{
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
-pub fn run(options: &Attach) -> Result<(), Fault> {
+pub(super) fn run(options: &Attach) -> Result<(), Fault> {
     let home = Home::alone(&options.places).environment()?;
     home.begin();
     let object = Object::of(options.guarding.hook);

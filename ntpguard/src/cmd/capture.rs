@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Nothing is guarded, this user may not look, or the file can't be written.
-pub fn run(options: &Capture) -> Result<(), Fault> {
+pub(super) fn run(options: &Capture) -> Result<(), Fault> {
     capture(options).environment()
 }
 

@@ -16,7 +16,7 @@ use std::io::{self, Write as _};
 ///
 /// # Errors
 /// The file can't be read, or has errors; or warnings, if they are denied.
-pub fn run(options: &cli::Check) -> Result<(), Fault> {
+pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
     let read = reading::read(options.file.as_deref(), &options.reading)?;
     let names = resolve::Names::default();
     let resolver = |name: &str| names.addresses(name);

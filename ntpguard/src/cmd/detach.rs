@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 ///
 /// # Errors
 /// The interface isn't guarded, or `ntpguard run` looks after it.
-pub fn run(options: &Detach) -> Result<(), Fault> {
+pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     let Detach { interface: names, all, force, places } = options;
     // Kept to the end: nobody attaches meanwhile.
     let home = Home::enter(places).environment()?;

@@ -16,7 +16,7 @@ use std::{
 ///
 /// # Errors
 /// Something is a failure.
-pub fn run(options: &Doctor) -> Result<(), Fault> {
+pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
     let findings = examine(Path::new("/"), &options.interface, &options.pin_path);
     let mut out = io::stdout();
     match options.format {

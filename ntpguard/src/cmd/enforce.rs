@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Nothing is guarded, or it couldn't be asked.
-pub fn monitor(places: &Places) -> Result<(), Fault> {
+pub(super) fn monitor(places: &Places) -> Result<(), Fault> {
     say(places, Trial { monitor: true, until: None })?;
     tell(format_args!("{}", trial::words(true)));
     Ok(())
@@ -40,7 +40,7 @@ pub fn monitor(places: &Places) -> Result<(), Fault> {
 ///
 /// # Errors
 /// As [`monitor`]; or nobody has confirmed, and it is a trial again.
-pub fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
+pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
     let trial = Trial::enforcing(*confirm);
     say(places, trial)?;
     let Some(time) = confirm else {

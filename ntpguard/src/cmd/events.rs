@@ -1,5 +1,6 @@
 //! `ntpguard events`: drops one by one, as they are drawn.
 
+use super::until_closed;
 use crate::{
     cli::Events,
     event::Event,
@@ -11,7 +12,7 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use std::{
-    io::{self, ErrorKind, Write as _},
+    io::{self, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,17 +27,8 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Nothing is guarded, or this user may not look.
-pub fn run(options: &Events) -> Result<(), Fault> {
-    let shown = if options.follow { follow(options) } else { recent(options) };
-    match shown {
-        // Whoever has read enough has closed it.
-        Err(error) if is_closed(&error) => Ok(()),
-        shown => shown.environment(),
-    }
-}
-
-fn is_closed(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+pub(super) fn run(options: &Events) -> Result<(), Fault> {
+    until_closed(if options.follow { follow(options) } else { recent(options) }).environment()
 }
 
 fn recent(options: &Events) -> Result<()> {

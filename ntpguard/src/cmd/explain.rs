@@ -31,7 +31,7 @@ use std::{
 ///
 /// # Errors
 /// The configuration or the packet can't be read, or the kernel refuses.
-pub fn run(options: &cli::Explain) -> Result<(), Fault> {
+pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     if options.running {
         return running(options);
     }

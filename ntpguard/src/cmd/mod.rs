@@ -1,20 +1,57 @@
 //! The verbs, one a file.
 
-pub mod attach;
-pub mod capture;
-pub mod check;
-pub mod detach;
-pub mod doctor;
-pub mod enforce;
-pub mod events;
-pub mod explain;
+mod attach;
+mod capture;
+mod check;
+mod detach;
+mod doctor;
+mod enforce;
+mod events;
+mod explain;
 mod feed;
 mod guarded;
 mod metrics;
 mod names;
-pub mod reload;
-pub mod replay;
-pub mod run;
-pub mod stats;
-pub mod status;
+mod reload;
+mod replay;
+mod report;
+mod run;
+mod stats;
+mod status;
 mod watch;
+
+use crate::{cli::Verb, fault::Fault};
+use std::io;
+
+/// Does what a verb says.
+///
+/// # Errors
+/// It can't, in words that say whose fault it is.
+pub fn run(verb: Verb) -> Result<(), Fault> {
+    match verb {
+        Verb::Run(options) => run::run(&options),
+        Verb::Attach(options) => attach::run(&options),
+        Verb::Detach(options) => detach::run(&options),
+        Verb::Reload(places) => reload::run(&places),
+        Verb::Enforce(options) => enforce::enforce(&options),
+        Verb::Monitor(places) => enforce::monitor(&places),
+        Verb::Status(options) => status::run(&options),
+        Verb::Stats(options) => stats::run(&options),
+        Verb::Events(options) => events::run(&options),
+        Verb::Capture(options) => capture::run(&options),
+        Verb::Report(options) => report::run(&options),
+        Verb::Explain(options) => explain::run(&options),
+        Verb::Replay(options) => replay::run(&options),
+        Verb::Check(options) => check::run(&options),
+        Verb::Doctor(options) => doctor::run(&options),
+    }
+}
+
+/// All is well where whoever has read enough has closed standard output.
+fn until_closed(shown: anyhow::Result<()>) -> anyhow::Result<()> {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    shown.or_else(|error| match error.downcast_ref::<io::Error>() {
+        Some(io) if closed(io) => Ok(()),
+        _ => Err(error),
+    })
+}

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// The configuration can't be read, and what was in force stays; or nothing is guarded.
-pub fn run(places: &Places) -> Result<(), Fault> {
+pub(super) fn run(places: &Places) -> Result<(), Fault> {
     match Home::enter(places).environment()? {
         Ok(home) => here(home),
         Err(taken) => there(places, taken),

@@ -34,7 +34,7 @@ const SHORT: u64 = 64 << 20;
 ///
 /// # Errors
 /// The configuration or the capture can't be read. What came before a damaged place is told all the same.
-pub fn run(options: &cli::Replay) -> Result<(), Fault> {
+pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
     let own = reading::local_addresses(&options.local_address)?;
     let read = reading::read(options.config.as_deref(), &options.reading)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);

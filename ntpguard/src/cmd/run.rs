@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
-pub fn run(options: &Run) -> Result<(), Fault> {
+pub(super) fn run(options: &Run) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
     runtime.block_on(guard(options))
 }

@@ -2,6 +2,7 @@
 //!
 //! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
 
+use super::until_closed;
 use crate::{
     baseline::{self, Baseline},
     bpf::{Maps, Pins, Place},
@@ -41,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// Nothing is guarded, or this user may not look.
-pub fn run(options: &Stats) -> Result<(), Fault> {
+pub(super) fn run(options: &Stats) -> Result<(), Fault> {
     if options.reset {
         return reset(&options.places).environment();
     }
@@ -50,14 +51,9 @@ pub fn run(options: &Stats) -> Result<(), Fault> {
         None => show(options, &Look::take(&options.places).environment()?, None).map(drop),
     }
     .or_else(|fault| match fault {
-        // Whoever has read enough has closed it.
-        Fault::Environment(error) if is_closed(&error) => Ok(()),
+        Fault::Environment(error) => until_closed(Err(error)).environment(),
         fault => Err(fault),
     })
-}
-
-fn is_closed(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn watch(options: &Stats, pause: Duration) -> Result<(), Fault> {

@@ -27,7 +27,7 @@ struct Report {
 ///
 /// # Errors
 /// Nothing is guarded, or this user may not look.
-pub fn run(options: &Status) -> Result<(), Fault> {
+pub(super) fn run(options: &Status) -> Result<(), Fault> {
     let report = look(options).environment()?;
     let Some(report) = report else {
         if options.format == Format::Json {

@@ -1,7 +1,7 @@
 //! One who follows the hub, and is it where nobody else is.
 
 use super::{Answer, Hub, Request, socket};
-use crate::{bpf::Pins, cli::Places, event::Event, home::NOTHING, readers::Readers};
+use crate::{bpf::Pins, cli::Places, event::Event, home::NOTHING, readers::Readers, state::State};
 use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,
@@ -66,8 +66,9 @@ impl Follower {
             match answer {
                 Answer::Event(event) => events.push(event),
                 Answer::Lost(lost) => self.lost += lost,
-                Answer::Ready | Answer::Recent(_) => (),
                 Answer::Refused(why) => bail!(why),
+                // Answers to what wasn't asked.
+                _ => (),
             }
         }
         Ok(events)
@@ -92,7 +93,7 @@ impl Follower {
                 match answer {
                     Answer::Refused(why) => bail!(why),
                     Answer::Event(event) => self.early.push(event),
-                    Answer::Ready | Answer::Recent(_) | Answer::Lost(_) => return Ok(()),
+                    _ => return Ok(()),
                 }
             }
             if self.line.wait(PAUSE)? && !self.line.read()? {
@@ -150,7 +151,10 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
             return Ok((line, None));
         }
         Pins::seen(&places.pin_path)?.context(NOTHING)?;
-        let hub = Hub::start(places, rate, &Readers::default()).context(
+        // Whoever was let in by the options stays so.
+        let state = State::load(&places.state_dir).ok().flatten();
+        let readers = Readers { group: state.and_then(|state| state.group) };
+        let hub = Hub::start(places, rate, &readers).context(
             "no `ntpguard run` draws events, and this process can't: run as root, or start `ntpguard run`",
         )?;
         if let Some(hub) = hub {

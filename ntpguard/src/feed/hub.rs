@@ -1,8 +1,8 @@
 //! The one that reads the ring: ten times a second, on a thread of its own.
 
 use super::{
-    Answer, Request,
     clients::Clients,
+    memory::Memory,
     pace::{ByReason, Pace, Shares, drops},
     socket,
     words::Words,
@@ -10,7 +10,6 @@ use super::{
 use crate::{
     bpf::{Events, Pins, Place},
     cli::Places,
-    event::Event,
     home::NOTHING,
     readers::Readers,
     sandbox,
@@ -43,8 +42,6 @@ use std::{
 const TICK: Duration = Duration::from_millis(100);
 /// How long an event waits for the lines of its policy to be written down.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many events are remembered.
-const RECENT: usize = 1000;
 
 /// The hub, as long as this lives.
 pub struct Hub {
@@ -98,7 +95,7 @@ impl Hub {
             words: Words::new(&places.state_dir),
             clients: Clients::new(listener),
             waiting: VecDeque::new(),
-            recent: VecDeque::with_capacity(RECENT),
+            memory: Memory::new(places.state_dir.clone(), *readers),
             last: None,
             looked: Instant::now(),
             losses: Arc::clone(&losses),
@@ -146,7 +143,7 @@ struct Work {
     words: Words,
     clients: Clients,
     waiting: VecDeque<Drawn>,
-    recent: VecDeque<Event>,
+    memory: Memory,
     /// The counters, when they were read last.
     last: Option<(Instant, ByReason<u64>)>,
     looked: Instant,
@@ -164,14 +161,12 @@ struct Drawn {
 impl Work {
     fn tick(&mut self) -> Result<()> {
         self.follow_place()?;
-        self.clients.attend(|request| match request {
-            Request::Events { .. } => Answer::Ready,
-            Request::Recent => Answer::Recent(self.recent.iter().cloned().collect()),
-        });
+        self.clients.attend(|request| self.memory.answer(request));
         let (since, elapsed) = self.collect()?;
         self.draw(&since, elapsed);
         self.tell();
         self.clients.flush();
+        self.memory.keep();
         Ok(())
     }
 
@@ -240,10 +235,7 @@ impl Work {
             let Some(Drawn { sample, frame, scale, .. }) = self.waiting.pop_front() else { break };
             if let Some(event) = self.words.event(&self.events, &sample, scale) {
                 self.clients.event(&event, &frame);
-                if self.recent.len() == RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(event);
+                self.memory.add(event);
                 self.losses.told.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -260,6 +252,7 @@ impl Work {
             self.tell();
             self.clients.flush();
         }
+        self.memory.save();
         // The next one makes its own.
         let _ = fs::remove_file(socket(&self.places.state_dir));
     }

@@ -10,15 +10,19 @@
 mod clients;
 mod follower;
 mod hub;
+mod memory;
 mod pace;
 mod words;
 
 pub use follower::{Follower, ask};
 pub use hub::{Hub, Losses};
 
-use crate::event::Event;
+use crate::{event::Event, history::Summary, seen::Seen, sketch::Heavy};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 /// Events a second, unless it is said.
 pub const RATE: u32 = 1000;
@@ -36,6 +40,27 @@ pub enum Request {
     },
     /// The last events, which are remembered without their frames.
     Recent,
+    /// Who was dropped most.
+    Sources {
+        /// So many of them.
+        most: usize,
+    },
+    /// In whose name queries came that were dropped.
+    History {
+        /// In so many seconds up to now.
+        seconds: u64,
+    },
+}
+
+/// Who was dropped most, since the hub began.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Sources {
+    /// When that was: seconds since 1970.
+    pub since: u64,
+    /// All drops that events stand for, hidden sources' too.
+    pub total: Seen,
+    /// The sources, most first.
+    pub most: Vec<Heavy<IpAddr>>,
 }
 
 /// What the hub says, a line each.
@@ -48,6 +73,10 @@ pub enum Answer {
     Event(Event),
     /// The last ones, oldest first.
     Recent(Vec<Event>),
+    /// Who was dropped most.
+    Sources(Sources),
+    /// In whose name queries came.
+    History(Summary),
     /// So many events were lost, since this follower was too slow.
     Lost(u64),
     /// Why there is nothing to be had.

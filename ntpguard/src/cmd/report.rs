@@ -1,0 +1,50 @@
+//! `ntpguard report`: in whose name queries came that were dropped.
+//!
+//! Contract: it reads, and asks nobody: neither DNS nor whois learns which addresses are looked at.
+
+use super::until_closed;
+use crate::{
+    cli::{Format, Report},
+    export::abuse::Abuse,
+    fault::{Blame as _, Fault},
+    feed::{Answer, Request, ask},
+    history::{DAY, History, Summary, file},
+    state,
+    writer::warn,
+};
+use anyhow::{Context as _, Result};
+use std::io::{self, Write as _};
+
+/// Shows it.
+///
+/// # Errors
+/// Nobody has written anything down, or this user may not look.
+pub(super) fn run(options: &Report) -> Result<(), Fault> {
+    let now = state::now();
+    let summary = fetch(options, now).environment()?;
+    if options.since.as_secs() > DAY {
+        warn(format_args!("what is older than a day is forgotten"));
+    }
+    let abuse = Abuse::new(&summary, options.networks);
+    let text = match options.format {
+        Format::Text => abuse.text(),
+        Format::Json => abuse.json(now).to_string(),
+    };
+    until_closed(writeln!(io::stdout(), "{text}").map_err(Into::into)).environment()
+}
+
+/// What was dropped, up to now (seconds since 1970): as `ntpguard run` remembers it, or wrote it down last.
+fn fetch(options: &Report, now: u64) -> Result<Summary> {
+    let asked = Request::History { seconds: options.since.as_secs() };
+    if let Some(Answer::History(summary)) = ask(&options.places, &asked)? {
+        return Ok(summary);
+    }
+    let folder = &options.places.state_dir;
+    let history = History::load(folder)?.with_context(|| {
+        format!(
+            "there is no {} of this version: `ntpguard run` writes it every few minutes",
+            file(folder).display()
+        )
+    })?;
+    Ok(history.since(options.since, now))
+}

@@ -1,0 +1,102 @@
+//! What the hub remembers: the last events, who was dropped most, and in whose name queries came.
+
+use super::{Answer, Request, Sources};
+use crate::{
+    event::Event,
+    history::{History, SPAN},
+    readers::Readers,
+    seen::Seen,
+    sketch::Sketch,
+    state,
+    writer::warn,
+};
+use std::{collections::VecDeque, net::IpAddr, path::PathBuf, time::Duration};
+
+/// How many events are remembered.
+const RECENT: usize = 1000;
+/// How many sources: one with more than a 4096th of all drops is among them.
+const SOURCES: usize = 4096;
+
+/// All of it.
+pub(super) struct Memory {
+    folder: PathBuf,
+    readers: Readers,
+    recent: VecDeque<Event>,
+    since: u64,
+    total: Seen,
+    sources: Sketch<IpAddr>,
+    history: History,
+    /// When the history was written down: seconds since 1970.
+    saved: u64,
+    failed: bool,
+}
+
+impl Memory {
+    /// With the history that was written down in a folder, for these readers.
+    pub(super) fn new(folder: PathBuf, readers: Readers) -> Self {
+        let now = state::now();
+        let history = History::load(&folder).unwrap_or_else(|error| {
+            warn(format_args!("{error:#}; the history begins anew"));
+            None
+        });
+        Self {
+            folder,
+            readers,
+            recent: VecDeque::with_capacity(RECENT),
+            since: now,
+            total: Seen::default(),
+            sources: Sketch::new(SOURCES),
+            history: history.unwrap_or_else(|| History::new(now)),
+            saved: now,
+            failed: false,
+        }
+    }
+
+    /// Remembers an event.
+    pub(super) fn add(&mut self, event: Event) {
+        let seen = Seen::from(&event);
+        self.total += seen;
+        if let Some(source) = event.source {
+            self.sources.add(source, seen);
+        }
+        self.history.add(&event);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(event);
+    }
+
+    /// What is said to a request.
+    pub(super) fn answer(&self, request: &Request) -> Answer {
+        match request {
+            Request::Events { .. } => Answer::Ready,
+            Request::Recent => Answer::Recent(self.recent.iter().cloned().collect()),
+            Request::Sources { most } => {
+                let most = self.sources.top(*most);
+                Answer::Sources(Sources { since: self.since, total: self.total, most })
+            }
+            Request::History { seconds } => {
+                Answer::History(self.history.since(Duration::from_secs(*seconds), state::now()))
+            }
+        }
+    }
+
+    /// Writes the history down, if that is due.
+    pub(super) fn keep(&mut self) {
+        // A clock that was set back is no reason to wait.
+        if state::now().abs_diff(self.saved) >= SPAN {
+            self.save();
+        }
+    }
+
+    /// Writes the history down.
+    pub(super) fn save(&mut self) {
+        self.saved = state::now();
+        let saved = self.history.save(&self.folder, self.saved, &self.readers);
+        if let Err(error) = saved
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            warn(format_args!("{error:#}; `ntpguard report` knows less after the next start"));
+        }
+    }
+}
