@@ -6,9 +6,9 @@
 //! sum: 10 % at 100 of them.
 //!
 //! What is assumed: which packets of the counter that is sampled (one for each reason and CPU) belong to this sum doesn't depend on which
-//! are sampled. The filter samples by a Weyl sequence, which spreads its choices evenly: of all packets of a counter together it takes
-//! as many as it should, to within a few. So a source that makes most of a flood is nearer to the truth than said here, and one whose
-//! packets come at random among others is as near. Only somebody who knew the counter could be farther off.
+//! are sampled. The filter draws by the counter's value, scrambled ([`ntpguard_common::sample`]), and what is drawn of a reason stands for
+//! exactly as many as its counters have counted (`feed/pace.rs`): so a source that makes most of a flood is nearer to the truth
+//! than said here, and one whose packets come at random among others is as near. Only somebody who knew the counter could be farther off.
 
 use crate::event::Event;
 use indicatif::HumanCount;

@@ -16,7 +16,7 @@ pub struct Stats {
     #[arg(long)]
     pub rules: bool,
 
-    /// Show who is remembered and the sources limited most, so many of them.
+    /// Show who is remembered, and the sources limited and dropped most, so many of them.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = MOST_SHOWN)]
     pub sources: Option<usize>,
 

@@ -11,6 +11,7 @@ use crate::{
     conf::MEMORY,
     export::{Tick, stats::Shown},
     fault::{Blame as _, Fault},
+    feed::{Answer, Request, Sources, ask},
     home,
     limits::Clock,
     state::{self, InForce, Seats, State},
@@ -114,8 +115,19 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
         now: state::now(),
         rules: options.rules,
         unknown,
+        dropped: options.sources.map(|most| dropped(options, most)),
     };
     write(options, &shown, last.is_none()).environment()
+}
+
+/// Who was dropped most, as whoever draws the events knows.
+fn dropped(options: &Stats, most: usize) -> Result<Sources, String> {
+    match ask(&options.places, &Request::Sources { most }) {
+        Ok(Some(Answer::Sources(sources))) => Ok(sources),
+        Ok(Some(_)) => Err("the ntpguard that draws events is of another version".to_owned()),
+        Ok(None) => Err("nobody knows, since no `ntpguard run` draws events".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
 }
 
 /// What is shown: what came since the last reset, which comes with it, or all.

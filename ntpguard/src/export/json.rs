@@ -1,9 +1,10 @@
 //! One JSON object a line. Fields are added, never renamed.
 
 use super::{ACTIONS, Hit, Tick};
-use crate::{bpf::Attached, stats::Snapshot, tracked::Tracked};
+use crate::{bpf::Attached, feed::Sources, sketch::Heavy, stats::Snapshot, tracked::Tracked};
 use ntpguard_common::{Reason, abi::Counter};
 use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { how, fallback, taken_over } = attached;
@@ -66,6 +67,16 @@ fn tracked(tracked: &Tracked) -> Value {
     let limited: Vec<_> =
         limited.iter().map(|(source, packets)| json!({ "source": source, "packets": packets })).collect();
     json!({ "tracked": sources, "places": places, "known": known, "limited": limited })
+}
+
+/// Who was dropped most, by samples.
+pub(super) fn dropped(dropped: &Sources) -> Value {
+    let Sources { since, total, most } = dropped;
+    let one = |Heavy { key, seen, missed }: &Heavy<IpAddr>| {
+        json!({ "source": key, "packets": seen.packets, "bytes": seen.bytes, "samples": seen.samples,
+            "error": seen.error(), "missed": missed })
+    };
+    json!({ "since": since, "packets": total.packets, "samples": total.samples, "sources": most.iter().map(one).collect::<Vec<_>>() })
 }
 
 /// Drops by one line's flag.

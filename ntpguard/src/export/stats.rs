@@ -1,7 +1,7 @@
 //! What `ntpguard stats` shows: a table, or an object (docs/stats.md).
 
 use super::{Tick, json, table, text};
-use crate::state::InForce;
+use crate::{feed::Sources, state::InForce};
 use serde_json::{Value, json};
 
 /// One look.
@@ -20,12 +20,14 @@ pub struct Shown<'a> {
     pub rules: bool,
     /// Why nobody knows whose the hits are.
     pub unknown: Option<String>,
+    /// Who was dropped most, if that was asked for; in words, why nobody knows.
+    pub dropped: Option<Result<Sources, String>>,
 }
 
 impl Shown<'_> {
     /// For people.
     pub fn text(&self) -> String {
-        let Self { tick, generation, monitor, since, now, rules, unknown } = self;
+        let Self { tick, generation, monitor, since, now, rules, unknown, dropped } = self;
         let mut lines = vec![match tick.policy {
             Some(policy) => policy.to_string(),
             None => format!("policy {generation}: nobody knows from which file"),
@@ -44,12 +46,13 @@ impl Shown<'_> {
             lines.extend(table::rules(tick));
         }
         lines.extend(tick.tracked.iter().flat_map(text::sources));
+        lines.extend(dropped.iter().flat_map(|dropped| text::dropped(dropped, *now)));
         lines.join("\n")
     }
 
     /// For programs: one object. Fields are added, never renamed, or the version is another.
     pub fn json(&self) -> Value {
-        let Self { tick, generation, monitor, since, now, rules: _, unknown } = self;
+        let Self { tick, generation, monitor, since, now, rules: _, unknown, dropped } = self;
         let mut object = json::counters("stats", tick);
         let known = |field: fn(&InForce) -> Value| tick.policy.map(field);
         object["version"] = 1.into();
@@ -63,6 +66,8 @@ impl Shown<'_> {
             "since": known(|policy| policy.since.into()),
         });
         object["unknown"] = unknown.as_deref().into();
+        object["dropped_sources"] =
+            dropped.as_ref().and_then(|dropped| dropped.as_ref().ok()).map(json::dropped).into();
         if unknown.is_some() {
             object["rules"] = Value::Null;
         }

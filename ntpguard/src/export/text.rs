@@ -1,8 +1,9 @@
 //! Lines for people.
 
 use super::{ACTIONS, Tick, counted};
-use crate::{bpf::Attached, tracked::Tracked};
+use crate::{bpf::Attached, feed::Sources, sketch::Heavy, tracked::Tracked};
 use ntpguard_common::Action;
+use std::iter;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { how, fallback, taken_over } = attached;
@@ -80,6 +81,20 @@ pub(super) fn sources(tracked: &Tracked) -> Vec<String> {
     let most = most(tracked, |packets| packets.to_string(), usize::MAX);
     lines.extend(most.iter().map(|one| format!("  limited {one}")));
     lines
+}
+
+/// Who was dropped most, by samples; or why nobody knows.
+pub(super) fn dropped(dropped: &Result<Sources, String>, now: u64) -> Vec<String> {
+    let Sources { since, most, .. } = match dropped {
+        Ok(sources) => sources,
+        Err(why) => return vec![format!("dropped most: {why}")],
+    };
+    let head = format!("dropped most, by samples of the last {} s", now.saturating_sub(*since));
+    let one = |Heavy { key, seen, missed }: &Heavy<_>| {
+        let more = if *missed > 0 { format!(", or up to {missed} more") } else { String::new() };
+        format!("  dropped {key} {seen}{more}")
+    };
+    iter::once(head).chain(most.iter().map(one)).collect()
 }
 
 /// Who was limited most, so many of them.
