@@ -1,0 +1,192 @@
+//! Three million packets of a known mix: every way to look shows the same exact totals, and the true ten who sent most.
+
+use nix::sys::signal::Signal;
+use ntpguard_tests::{
+    client::Wire,
+    following::wait_for,
+    frame::{Frame, payload},
+    guard::binary,
+    home::Home,
+    netns::{INTERFACE, Lab},
+    prometheus::get,
+    random::Random,
+    tmux::Tmux,
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, thread::sleep, time::Duration};
+
+const CONF: &str = "\
+restrict default nomodify nopeer noquery
+restrict 198.51.100.0 mask 255.255.255.0 ignore
+restrict 203.0.113.0 mask 255.255.255.0 noserve
+restrict 192.0.2.0 mask 255.255.255.0
+unrestrict default limited
+";
+
+/// Who sends how many thousand packets, what becomes of them, and by which line.
+const MIX: [(&str, u64, &str, Option<u64>); 13] = [
+    ("198.18.1.1", 600, "mode7", None),
+    ("198.51.100.1", 450, "ignore", Some(2)),
+    ("198.18.1.2", 350, "noquery", Some(1)),
+    ("203.0.113.1", 300, "noserve", Some(3)),
+    ("198.18.1.3", 250, "mode7", None),
+    ("2001:db8::1", 200, "noquery", Some(1)),
+    ("198.51.100.2", 160, "ignore", Some(2)),
+    ("198.18.1.4", 130, "mode7", None),
+    ("203.0.113.2", 110, "noserve", Some(3)),
+    ("2001:db8::2", 90, "noquery", Some(1)),
+    ("198.51.100.3", 45, "ignore", Some(2)),
+    ("198.18.1.5", 40, "noquery", Some(1)),
+    ("198.18.1.6", 75, "time", None),
+];
+/// And so many more, with a thousand monlists each.
+const SMALL: u64 = 200;
+/// In thousands.
+const ALL: u64 = 3000;
+/// Packets between two looks at whether the kernel has got them all.
+const BURST: usize = 500;
+const ADDRESS: &str = "127.0.0.1:9123";
+
+fn frame(source: &str, reason: &str) -> Vec<u8> {
+    let frame = Frame::from(source, 40000);
+    match reason {
+        "mode7" => frame.payload(payload::MONLIST).build(),
+        "noquery" => frame.payload(payload::READVAR).build(),
+        _ => frame.payload(&payload::time(3, 4)).build(),
+    }
+}
+
+/// One frame each, and how many of it are to be sent.
+fn frames() -> Vec<(Vec<u8>, u64)> {
+    let large = MIX.iter().map(|(source, thousands, reason, _)| (frame(source, reason), thousands * 1000));
+    let small = (0..SMALL).map(|host| (frame(&format!("198.19.0.{host}"), "mode7"), 1000));
+    large.chain(small).collect()
+}
+
+/// All of them, in an order that has none.
+fn shuffled(frames: &[(Vec<u8>, u64)]) -> Vec<u16> {
+    let mut order: Vec<u16> = (0..)
+        .zip(frames)
+        .flat_map(|(number, (_, count))| std::iter::repeat_n(number, *count as usize))
+        .collect();
+    let mut random = Random::new(3);
+    (1..order.len()).rev().for_each(|last| order.swap(last, random.below(last + 1)));
+    order
+}
+
+/// The true totals, in packets, of what `of` says of a row; the small ones are mode7's.
+fn true_totals<K: Ord>(of: impl Fn(&'static str, Option<u64>) -> Option<K>) -> BTreeMap<K, u64> {
+    let mut totals = BTreeMap::new();
+    for (_, thousands, reason, line) in MIX.into_iter().chain([("", SMALL, "mode7", None)]) {
+        if let Some(key) = of(reason, line) {
+            *totals.entry(key).or_default() += thousands * 1000;
+        }
+    }
+    totals
+}
+
+#[test]
+fn all_show_the_same_totals_and_the_true_top_ten() {
+    assert_eq!(MIX.iter().map(|row| row.1).sum::<u64>() + SMALL, ALL);
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let guard = home.guarding_with(&["--metrics", ADDRESS]).unwrap();
+    let tmux = Tmux::new(&lab.server, (120, 50)).unwrap();
+    tmux.line(&format!("{} top {}", binary().unwrap().display(), home.places().join(" "))).unwrap();
+    tmux.shows("top", |screen| screen.contains("no attack"));
+
+    let frames = frames();
+    let order = shuffled(&frames);
+    let wire = Wire::open(&lab.outside).unwrap();
+    let start = std::time::Instant::now();
+    for burst in order.chunks(BURST) {
+        burst.iter().for_each(|number| wire.send(&frames[usize::from(*number)].0).unwrap());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{} packets in {seconds:.1} s", order.len());
+    // Until every event is told, and everything is read once more.
+    sleep(Duration::from_secs(6));
+
+    // stats --format json.
+    let output = home.output("stats --rules --sources 10 --format json").unwrap();
+    let stats: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packets = |counter: &Value| counter["packets"].as_u64().unwrap();
+    let by_reason = true_totals(|reason, _| Some(reason));
+    for (reason, total) in &by_reason {
+        assert_eq!(packets(&stats["reasons"][reason]), *total, "{reason}: {stats}");
+    }
+    assert_eq!(packets(&stats["dropped"]) + packets(&stats["passed"]), ALL * 1000);
+    let by_line = true_totals(|_, line| line);
+    let rules = stats["rules"].as_array().unwrap().iter();
+    let shown: BTreeMap<_, _> = rules.map(|rule| (rule["line"].as_u64().unwrap(), packets(rule))).collect();
+    assert_eq!(shown, by_line);
+
+    // The true ten, in their order as far as it can be told from samples: each is shown, and none else.
+    let truth: Vec<_> = MIX.iter().take(10).map(|row| row.0).collect();
+    let shown = stats["dropped_sources"]["sources"].as_array().unwrap();
+    assert!(shown.iter().all(|one| truth.contains(&one["source"].as_str().unwrap())), "{shown:?}");
+    assert_eq!(shown.len(), 10);
+    for one in shown {
+        let truth = MIX.iter().find(|row| row.0 == one["source"]).unwrap().1 as f64 * 1000.0;
+        let (estimate, error) = (packets(one) as f64, one["error"].as_f64().unwrap());
+        println!("{} sent {truth}, estimated {estimate} ± {error:.0}", one["source"]);
+        assert!((estimate - truth).abs() <= 5.0 * error, "{one}");
+    }
+    // What events stand for is all that was dropped, to the packet.
+    assert_eq!(packets(&stats["dropped_sources"]), packets(&stats["dropped"]), "{stats}");
+
+    // stats, for people.
+    let text = String::from_utf8(home.output("stats --rules --sources").unwrap().stdout).unwrap();
+    let has = |text: &str, words: &[&str]| {
+        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        assert!(lines.any(|line| words.iter().all(|word| line.contains(word))), "{words:?} in\n{text}");
+    };
+    for (reason, total) in &by_reason {
+        has(&text, &[reason, &total.to_string()]);
+    }
+    truth.iter().for_each(|source| has(&text, &["dropped", source]));
+
+    // Metrics.
+    let scraped = get(&lab.server, ADDRESS, "/metrics", "").unwrap().body;
+    for (reason, total) in &by_reason {
+        let action = if *reason == "time" { "pass" } else { "drop" };
+        let sample = format!(
+            "ntpguard_packets_total{{interface=\"{INTERFACE}\",reason=\"{reason}\",action=\"{action}\"}} {total}"
+        );
+        assert!(scraped.lines().any(|line| line == sample), "{sample} in\n{scraped}");
+    }
+    for (line, total) in &by_line {
+        let of = format!("line=\"{line}\"");
+        let sum: u64 = scraped
+            .lines()
+            .filter(|sample| sample.starts_with("ntpguard_line_packets_total{") && sample.contains(&of))
+            .map(|sample| sample.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!(sum, *total, "{of} in\n{scraped}");
+    }
+
+    // top.
+    let screen =
+        tmux.shows("the last packet", |screen| screen.contains(&grouped(packets(&stats["dropped"]))));
+    println!("{screen}");
+    for (reason, total) in &by_reason {
+        has(&screen, &[reason, &grouped(*total)]);
+    }
+    truth.iter().for_each(|source| assert!(screen.contains(source), "{source} on\n{screen}"));
+    tmux.press("q").unwrap();
+
+    // The lines of `run`.
+    let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
+    for (reason, total) in &by_reason {
+        assert_eq!(packets(&totals["reasons"][reason]), *total, "{reason}: {totals}");
+    }
+    wait_for("the end of top", || tmux.screen().is_ok_and(|screen| screen.trim_end().ends_with('$')));
+}
+
+/// With a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let pieces: Vec<_> =
+        digits.as_bytes().rchunks(3).rev().map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+    pieces.join(",")
+}
