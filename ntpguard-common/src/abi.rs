@@ -5,8 +5,8 @@
 //! | map        | type                       | key → value                                          |
 //! |------------|----------------------------|------------------------------------------------------|
 //! | `SETTINGS` | array, 2                   | 0 → [`Settings::to_word`]: what is in force; 1, for loaders alone: which seats are taken, a bit each |
-//! | `RULES_V4` | array of LPM tries, 2      | slot → trie: prefix → [`Rules::to_words`]            |
-//! | `RULES_V6` | array of LPM tries, 2      | the same for IPv6                                    |
+//! | `RULES`    | array of arrays, 2         | slot → an array of one: the near chunk of [`crate::ranges`] |
+//! | `RULES_FAR` | array of arrays           | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
 //! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
 //! | `LIMITS`   | array, 2                   | slot → [`Limits`]                                    |
 //! | `SOURCES`  | array                      | [`crate::sources::Set::number`] → [`crate::sources::Set`] |
@@ -143,7 +143,7 @@ impl Rule {
     }
 }
 
-/// What the sources of a prefix may do: the value of a trie.
+/// What the sources of a prefix may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// From any UDP port but 123.
@@ -158,26 +158,9 @@ impl Rules {
     pub const fn of(self, port: u16) -> Rule {
         if port == crate::wire::ntp::PORT { self.ntp_port } else { self.any_port }
     }
-
-    /// As it lies in a trie. An array, since Linux 6.1 refuses an inner map made without BTF where the
-    /// template's value is a struct: it takes "no timer found" and "no timer looked for" for different layouts
-    /// (kernel/bpf/map_in_map.c:bpf_map_meta_equal, timer_off).
-    #[inline(always)]
-    pub const fn to_words(self) -> [u32; 4] {
-        [self.any_port.flags, self.any_port.index, self.ntp_port.flags, self.ntp_port.index]
-    }
-
-    /// The reverse of [`Rules::to_words`].
-    #[inline(always)]
-    pub const fn from_words([any_flags, any_index, ntp_flags, ntp_index]: [u32; 4]) -> Self {
-        Self {
-            any_port: Rule { flags: any_flags, index: any_index },
-            ntp_port: Rule { flags: ntp_flags, index: ntp_index },
-        }
-    }
 }
 
-/// An entry whose mask has gaps, which no trie can hold.
+/// An entry whose mask has gaps, which is no range of addresses.
 ///
 /// ntpd compares addresses before masks, so such an entry may stand before one with a longer prefix. Where it does is
 /// known when the policy is compiled: each rule names the gaps that come before it ([`Rule::gaps`]).

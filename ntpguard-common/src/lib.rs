@@ -24,6 +24,7 @@ pub mod kiss;
 pub mod limit;
 pub mod limiter;
 pub mod packet;
+pub mod ranges;
 pub mod reason;
 pub mod sample;
 pub mod shared;

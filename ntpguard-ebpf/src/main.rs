@@ -6,6 +6,7 @@ mod filter;
 mod limit;
 mod maps;
 mod packet;
+mod rule;
 mod runtime;
 mod sample;
 mod xdp;

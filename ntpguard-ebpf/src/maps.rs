@@ -1,33 +1,33 @@
 //! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`Lookup`] and the [`Books`].
 
+use crate::rule;
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf},
     helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64},
     macros::btf_map,
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source, Verdict,
-    abi::{Counter, Gap, Limits, Rule, Rules, SEATS, SLOTS, Settings, hit, seat, stripe},
+    abi::{Counter, Gap, Limits, Rule, SEATS, SLOTS, Settings, hit, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
+    ranges::{CHUNKS, Chunks, FAR, NEAR},
     sample::{WORDS, is_drawn},
     shared::Shared,
     sources::Set,
 };
 
-/// Entries in the templates of inner maps. The loader makes each as large as its policy.
-const TEMPLATE: usize = 1;
-
 #[btf_map]
 static SETTINGS: Array<u64, 2> = Array::new();
 
+/// Arrays of one value: a lookup in an inner map is inlined only if all have as many entries.
 #[btf_map]
-static RULES_V4: ArrayOfMaps<LpmTrie<[u8; 4], [u32; 4], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES: ArrayOfMaps<Array<[u32; NEAR], 1>, { SLOTS as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
-static RULES_V6: ArrayOfMaps<LpmTrie<[u8; 16], [u32; 4], TEMPLATE>, { SLOTS as usize }> = ArrayOfMaps::new();
+static RULES_FAR: ArrayOfMaps<Array<[u32; FAR], 1>, { (SLOTS * CHUNKS) as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
 static GAPS: Array<[u32; 10], { Gap::ALL as usize }> = Array::new();
@@ -85,13 +85,29 @@ impl Lookup for Maps {
 
     #[inline(always)]
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule> {
-        let words = match *source {
-            Source::V4(address) => RULES_V4.get(slot)?.get(&Key::new(32, address)),
-            Source::V6(address) => RULES_V6.get(slot)?.get(&Key::new(128, address)),
-        };
-        let rule = Rules::from_words(*words?).of(port);
-        Some(if rule.gaps() == 0 { rule } else { before(rule, slot, source) })
+        rule::rule(slot, source, port)
     }
+}
+
+/// The chunks of a slot.
+pub(crate) struct InSlot(pub(crate) u32);
+
+impl Chunks for InSlot {
+    #[inline(always)]
+    fn near(&self) -> Option<&[u32; NEAR]> {
+        RULES.get(self.0)?.get(0)
+    }
+
+    #[inline(always)]
+    fn far(&self, number: u32) -> Option<&[u32; FAR]> {
+        RULES_FAR.get(self.0 * CHUNKS + number)?.get(0)
+    }
+}
+
+/// One of a slot's gaps, by its number in its family.
+#[inline(always)]
+pub(crate) fn gap(slot: u32, is_v6: bool, number: u32) -> Option<Gap> {
+    GAPS.get(Gap::place(slot, is_v6, number)).map(|words| Gap::from_words(*words))
 }
 
 impl Books for Maps {
@@ -133,24 +149,6 @@ impl Books for Maps {
     fn kisses(&self) -> Option<&Kisses> {
         KISSES.get(0)
     }
-}
-
-/// The first of the gaps before a rule that holds the source, or the rule itself.
-#[inline(always)]
-fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
-    let words = Gap::words(source);
-    let is_v6 = matches!(source, Source::V6(_));
-    for number in 0..Gap::MAX {
-        if rule.gaps() >> number & 1 != 0
-            && let Some(gap) = GAPS.get(Gap::place(slot, is_v6, number))
-        {
-            let gap = Gap::from_words(*gap);
-            if gap.holds(words) {
-                return gap.rule;
-            }
-        }
-    }
-    rule
 }
 
 /// Counts a verdict on this CPU: under its reason where the frame came in, and if a rule's flag caused it, there. Returns

@@ -1,6 +1,6 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but its flags, prefixes and gaps decides (its rules are for people). The
+//! Contract: an image is complete; nothing but its flags, ranges and gaps decides (its rules are for people). The
 //! loader copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the
 //! same verdicts.
 //!
@@ -11,7 +11,7 @@
 use crate::{
     conf::{ConfFile, Family, Flags, Limiter, Place},
     limits::{self, Bounds},
-    net::{self, Net},
+    net::Net,
     policy::{Entry, Policy},
 };
 use ipnet::IpNet;
@@ -19,14 +19,17 @@ use ntpguard_common::{
     Reason, Source, Verdict,
     abi::{Gap, Rule, Rules, Settings},
 };
-use std::collections::HashMap;
 
 mod counters;
+mod flat;
 mod harden;
 mod order;
+mod ranges;
 
 pub use counters::Counters;
+pub use flat::Flat;
 pub use harden::{Harden, Hardening, Queries};
+pub use ranges::{Address, Ranges};
 
 use order::Order;
 
@@ -81,16 +84,16 @@ pub struct Image {
     pub rules: Vec<ImageRule>,
     /// Where these are counted.
     pub counters: Counters,
-    /// What the tries hold.
-    pub prefixes: HashMap<IpNet, Rules>,
+    /// The rules of IPv4's addresses, for packets from any UDP port, and for those from port 123.
+    pub v4: [Ranges<u32>; 2],
+    /// Those of IPv6's.
+    pub v6: [Ranges<u128>; 2],
     /// The entries whose masks have gaps, in the daemon's order, IPv4 and IPv6.
     pub gaps: [Vec<Gap>; 2],
     /// What `limited` means.
     pub limiter: Limiter,
     /// What is limited beside, and how.
     pub bounds: Bounds,
-    /// The lengths of the prefixes, longest first, IPv4 and IPv6.
-    lengths: [Vec<u8>; 2],
 }
 
 impl Image {
@@ -111,28 +114,20 @@ impl Image {
             ranked.iter().filter(|ranked| !ranked.entry.own).map(|ranked| ranked.image_rule(conf)).collect();
         let counters = Counters::new(rules.iter().map(|rule| rule.rule.flags));
 
+        let of_family = |family| Order::new(ranked.iter().filter(move |ranked| ranked.entry.net.family() == family));
+        let (v4, v6) = (of_family(Family::V4), of_family(Family::V6));
+        let prefixes = [v4.prefixes(), v6.prefixes()];
         let mut image = Self {
-            flags: 0,
+            flags: Settings::INSTALLED | hardening.packets | conf.daemon.setting(),
             rules,
             counters,
-            prefixes: HashMap::new(),
-            gaps: [vec![], vec![]],
+            v4: lists(&prefixes[0]),
+            v6: lists(&prefixes[1]),
+            gaps: [v4.gaps(), v6.gaps()],
             limiter: conf.limiter,
             bounds: Bounds::default(),
-            lengths: [vec![], vec![]],
         };
-        for family in [Family::V4, Family::V6] {
-            let order = Order::new(ranked.iter().filter(|ranked| ranked.entry.net.family() == family));
-            let prefixes = order.prefixes();
-            let mut lengths: Vec<_> = prefixes.iter().map(|(net, _)| net.prefix_len()).collect();
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-            lengths.dedup();
-            image.lengths[family as usize] = lengths;
-            image.gaps[family as usize] = order.gaps();
-            image.prefixes.extend(prefixes);
-        }
-        image.flags = Settings::INSTALLED | hardening.packets | conf.daemon.setting();
-        if !image.anyone_queries() {
+        if !image.anyone_queries(prefixes.iter().flatten()) {
             image.flags |= Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE;
         }
         // A file that can't be read may say `enable mode7`.
@@ -162,15 +157,15 @@ impl Image {
     }
 
     /// Whether any source that a wire may bring may query.
-    fn anyone_queries(&self) -> bool {
+    fn anyone_queries<'a>(&self, mut prefixes: impl Iterator<Item = &'a (IpNet, Rules)>) -> bool {
         // Sources that can't be are nobody only where they are dropped.
         let hardened = self.flags & Settings::HARDEN_SOURCES != 0;
         let own = if hardened { Rule::OWN } else { 0 };
         let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
-        let prefixes = self.prefixes.iter().any(|(net, rules)| {
+        let by_prefix = prefixes.any(|(net, rules)| {
             (may(rules.any_port) || may(rules.ntp_port)) && !(hardened && harden::is_impossible(net))
         });
-        prefixes || self.gaps.iter().flatten().any(|gap| may(gap.rule))
+        by_prefix || self.gaps.iter().flatten().any(|gap| may(gap.rule))
     }
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
@@ -180,22 +175,28 @@ impl Image {
     }
 }
 
-/// On the host: the longest prefix, then the gaps before it, as ntpguard-ebpf's maps.rs.
+/// On the host: the range, then the gaps before its rule, as ntpguard-ebpf's rule.rs.
 impl ntpguard_common::Lookup for Image {
     fn settings(&self) -> Settings {
         Settings { flags: self.flags, generation: 0 }
     }
 
     fn rule(&self, _slot: u32, source: &Source, port: u16) -> Option<Rule> {
-        let address = net::address(source);
-        let family = Family::of(address) as usize;
-        let of_length = |&length: &u8| self.prefixes.get(&IpNet::new(address, length).ok()?.trunc());
-        let rule = self.lengths[family].iter().find_map(of_length)?.of(port);
+        let by_port = usize::from(port == ntpguard_common::wire::ntp::PORT);
+        let (family, rule) = match *source {
+            Source::V4(address) => (Family::V4, self.v4[by_port].rule(u32::from_be_bytes(address))?),
+            Source::V6(address) => (Family::V6, self.v6[by_port].rule(u128::from_be_bytes(address))?),
+        };
         let words = Gap::words(source);
-        let mut gaps = self.gaps[family].iter().enumerate();
+        let mut gaps = self.gaps[family as usize].iter().enumerate();
         let first = gaps.find(|(number, gap)| rule.gaps() >> number & 1 != 0 && gap.holds(words));
         Some(first.map_or(rule, |(_, gap)| gap.rule))
     }
+}
+
+/// The rules of a family's prefixes by address: for any UDP port, and for port 123.
+fn lists<A: Address>(prefixes: &[(IpNet, Rules)]) -> [Ranges<A>; 2] {
+    [Ranges::new(prefixes, |rules| rules.any_port), Ranges::new(prefixes, |rules| rules.ntp_port)]
 }
 
 /// An entry at its place in the daemon's order.

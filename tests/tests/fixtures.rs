@@ -3,8 +3,12 @@
 use ntpguard::{
     compile::{Hardening, Image},
     dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
+    net,
 };
-use ntpguard_common::abi::{Rule, Settings};
+use ntpguard_common::{
+    Lookup as _,
+    abi::{Rule, Settings},
+};
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, compile, path};
 use std::fs;
 
@@ -34,6 +38,11 @@ fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
     compile(Some(file.path()), dialect, hardening).unwrap().image
+}
+
+/// The rule of a source.
+fn rule(image: &Image, source: &str, port: u16) -> Rule {
+    image.rule(0, &net::source(source.parse().unwrap()), port).unwrap()
 }
 
 fn bare(text: &str, dialect: Dialect) -> Vec<String> {
@@ -70,14 +79,10 @@ fn the_hosting_providers_advice() {
 #[test]
 fn of_a_name_with_two_addresses_4_2_6_takes_one_and_so_neither_drops() {
     let hosting = compile(Some(&path("hosting.conf")), Ntp426, Hardening::NONE).unwrap();
-    let rules = &hosting.image.prefixes;
-    assert_eq!(
-        rules[&"203.0.113.123/32".parse().unwrap()].any_port.flags & DROPS,
-        Rule::NOQUERY,
-        "ignored if not taken"
-    );
+    let flags = rule(&hosting.image, "203.0.113.123", 40_000).flags;
+    assert_eq!(flags & DROPS, Rule::NOQUERY, "ignored if not taken");
     let open = image("restrict ntp1.example.net noserve", Ntp426, Hardening::NONE);
-    assert_eq!(open.prefixes[&"203.0.113.123/32".parse().unwrap()].any_port.flags & DROPS, 0);
+    assert_eq!(rule(&open, "203.0.113.123", 40_000).flags & DROPS, 0);
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn an_ntpport_line_after_one_without_is_unreachable_in_p18() {
     let text = "restrict 192.0.2.7 noserve\nrestrict 192.0.2.7 ignore ntpport";
     let port_123 = |dialect| {
         let image = image(text, dialect, Hardening::NONE);
-        image.prefixes[&"192.0.2.7/32".parse().unwrap()].ntp_port.flags & DROPS
+        rule(&image, "192.0.2.7", 123).flags & DROPS
     };
     assert_eq!(DIALECTS.map(port_123), [Rule::IGNORE, Rule::NOSERVE, Rule::IGNORE]);
 }
@@ -184,8 +189,8 @@ fn a_doubtful_line_adds_nothing_to_a_certain_entry() {
         "restrict ntp1.example.net ignore\nrestrict 203.0.113.123 nomodify",
         "restrict 203.0.113.123 nomodify\nrestrict ntp1.example.net ignore",
     ] {
-        let rules = image(text, Ntp426, Hardening::NONE).prefixes;
-        assert_eq!(rules[&"203.0.113.123/32".parse().unwrap()].any_port.flags & DROPS, 0, "{text}");
+        let image = image(text, Ntp426, Hardening::NONE);
+        assert_eq!(rule(&image, "203.0.113.123", 40_000).flags & DROPS, 0, "{text}");
     }
     let gap = image(
         "restrict default ignore\nrestrict ntp1.example.net mask 255.0.255.0 ignore",
@@ -209,7 +214,7 @@ fn mssntp_is_a_permission_and_nothing_takes_it_away() {
     let gaps: String = (1..18).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
     let text = format!("restrict default mssntp\n{gaps}restrict 10.0.0.0 mask 255.0.0.0 mssntp");
     let image = image(&text, NtpSec, Hardening::NONE);
-    assert!(!image.prefixes[&"10.0.0.0/8".parse().unwrap()].any_port.has(Rule::NO_MAC));
+    assert!(!rule(&image, "10.200.0.200", 40_000).has(Rule::NO_MAC));
 }
 
 #[test]

@@ -1,30 +1,27 @@
 //! Image → maps.
 //!
-//! Everything goes into the slot that isn't in force, which the policy before the last has left empty, and then one write
-//! of eight bytes names the new policy. Replacing a slot's map waits for a grace period
-//! (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that nobody reads or counts in what was replaced.
+//! Everything goes into the slot that isn't in force, and then one write of eight bytes names the new policy. Replacing an
+//! inner map waits for a grace period (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that nobody reads or counts in
+//! what was replaced.
 
-use super::maps::Maps;
+use super::{call, maps::Maps};
 use crate::{
-    compile::Image,
+    compile::{Flat, Image},
     limits::{self, Clock},
 };
-use anyhow::{Context as _, Result};
-use aya::{
-    Pod,
-    maps::{
-        Array, ArrayOfMaps, MapData,
-        lpm_trie::{Key, LpmTrie},
-    },
-};
-use ipnet::IpNet;
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use ntpguard_common::{
     Verdict,
-    abi::{Gap, Limits, Rule, Rules, Settings},
+    abi::{Gap, Limits, Rule, Settings},
+    ranges::{CHUNKS, FAR, NEAR},
 };
 
-/// The kernel refuses tries without it (kernel/bpf/lpm_trie.c:trie_alloc).
-const BPF_F_NO_PREALLOC: u32 = 1;
+const NEAR_CHUNKS: &str = "RULES";
+const FAR_CHUNKS: &str = "RULES_FAR";
+
+/// A chunk of words in a map.
+type Chunk<const WORDS: usize> = Array<MapData, [u32; WORDS]>;
 
 /// Puts an image in force; there is room for so many counters.
 pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: u32) -> Result<()> {
@@ -38,19 +35,12 @@ pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: 
         }
         _ => Rule { index: Verdict::NO_RULE, ..rule },
     };
-    let rules =
-        |rules: &Rules| Rules { any_port: rule(rules.any_port), ntp_port: rule(rules.ntp_port) }.to_words();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (net, of_net) in &image.prefixes {
-        let length = u32::from(net.prefix_len());
-        match net {
-            IpNet::V4(net) => v4.push((Key::new(length, net.network().octets()), rules(of_net))),
-            IpNet::V6(net) => v6.push((Key::new(length, net.network().octets()), rules(of_net))),
-        }
+    let flat = Flat::new(&image.v4, &image.v6, rule)?;
+    let near = chunk::<NEAR>(flat.near_chunk())?;
+    place(maps, NEAR_CHUNKS, slot, &near)?;
+    for (number, words) in (1..).zip(flat.far_chunks()) {
+        place(maps, FAR_CHUNKS, slot * CHUNKS + number, &chunk::<FAR>(words)?)?;
     }
-    let v4 = fill(maps, "RULES_V4", slot, &v4)?;
-    fill(maps, "RULES_V6", slot, &v6)?;
-    // After the tries, so that no packet still reads this slot's.
     let mut gaps: Array<_, [u32; 10]> = maps.get_mut("GAPS")?.try_into()?;
     for (is_v6, of_family) in [false, true].into_iter().zip(&image.gaps) {
         for (number, gap) in (0..).zip(of_family) {
@@ -63,34 +53,31 @@ pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: 
     values.set(slot, limits, 0).context("LIMITS can't be written")?;
     let mut word: Array<_, u64> = maps.get_mut("SETTINGS")?.try_into()?;
     word.set(0, settings.to_word(), 0).context("the new policy can't be put in force")?;
-    // Nobody waits for those that have read the word before: a packet may still be about to look into the other slot, which
-    // is emptied next. So the same trie goes into its place once more, for the grace period alone.
-    place(maps, "RULES_V4", slot, &v4)
+    // Nobody waits for those that have read the word before. So the same chunk goes into its place once more, for the grace
+    // period alone: after it nobody counts for the policy before.
+    place(maps, NEAR_CHUNKS, slot, &near)
 }
 
-/// Takes the rules out of a slot that isn't in force any more.
+/// Takes the rules out of a slot that isn't in force any more, but for the near chunk, which is small.
 pub(super) fn empty(maps: &mut Maps, slot: u32) -> Result<()> {
-    fill::<[u8; 4]>(maps, "RULES_V4", slot, &[])?;
-    fill::<[u8; 16]>(maps, "RULES_V6", slot, &[]).map(drop)
+    let slots: ArrayOfMaps<_, Chunk<FAR>> = maps.get(FAR_CHUNKS)?.try_into()?;
+    // They are taken one after the other.
+    let taken = (slot * CHUNKS + 1..(slot + 1) * CHUNKS).take_while(|index| slots.get(index, 0).is_ok());
+    let taken: Vec<_> = taken.collect();
+    let Map::ArrayOfMaps(data) = maps.get(FAR_CHUNKS)? else { bail!("{FAR_CHUNKS} is no array of maps") };
+    taken.into_iter().try_for_each(|index| call::take_out(data, index))
 }
 
-/// Rules by prefix.
-type Trie<K> = LpmTrie<MapData, K, [u32; 4]>;
-
-/// Makes a trie of the rules and puts it into a slot.
-fn fill<K: Pod>(maps: &mut Maps, name: &str, slot: u32, rules: &[(Key<K>, [u32; 4])]) -> Result<Trie<K>> {
-    let entries = u32::try_from(rules.len()).context("more rules than a map can hold")?.max(1);
-    let mut trie: Trie<K> = LpmTrie::create(entries, BPF_F_NO_PREALLOC)
-        .with_context(|| format!("no room for a table of {entries} rules"))?;
-    for (key, rule) in rules {
-        trie.insert(key, rule, 0).with_context(|| format!("{name} is full"))?;
-    }
-    place(maps, name, slot, &trie)?;
-    Ok(trie)
+/// A map with such a chunk.
+fn chunk<const WORDS: usize>(words: &[u32]) -> Result<Chunk<WORDS>> {
+    let mut map: Chunk<WORDS> = Array::create(1, 0).context("no room for the rules")?;
+    let words = words.first_chunk::<WORDS>().ok_or_else(|| anyhow!("a chunk of rules is too short"))?;
+    map.set(0, words, 0).context("a chunk of rules can't be written")?;
+    Ok(map)
 }
 
-/// Puts a trie into a slot, and waits until nobody reads what was there.
-fn place<K: Pod>(maps: &mut Maps, name: &str, slot: u32, trie: &Trie<K>) -> Result<()> {
-    let mut slots: ArrayOfMaps<_, Trie<K>> = maps.get_mut(name)?.try_into()?;
-    slots.set(slot, trie, 0).with_context(|| format!("{name} can't be replaced"))
+/// Puts a chunk into its place, and waits until nobody reads what was there.
+fn place<const WORDS: usize>(maps: &mut Maps, name: &str, index: u32, chunk: &Chunk<WORDS>) -> Result<()> {
+    let mut slots: ArrayOfMaps<_, Chunk<WORDS>> = maps.get_mut(name)?.try_into()?;
+    slots.set(index, chunk, 0).with_context(|| format!("{name} can't be replaced"))
 }

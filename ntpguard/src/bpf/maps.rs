@@ -33,8 +33,8 @@ use std::{
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
 pub(super) const NAMES: [&str; 13] = [
-    "SETTINGS", "RULES_V4", "RULES_V6", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES",
-    "SAMPLING", "EVENTS", "REASONS", "HITS",
+    "SETTINGS", "RULES", "RULES_FAR", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES", "SAMPLING", "EVENTS",
+    "REASONS", "HITS",
 ];
 
 const SETTINGS: &str = NAMES[0];
@@ -354,7 +354,7 @@ impl Maps {
         (0..sets.len()).try_for_each(|set| Ok(sets.set(set, [0; size_of::<Set>() / 8], 0)?))
     }
 
-    fn get(&self, name: &str) -> Result<&Map> {
+    pub(super) fn get(&self, name: &str) -> Result<&Map> {
         let place = NAMES.iter().position(|known| *known == name);
         place.and_then(|place| self.named[place].as_ref()).ok_or_else(|| anyhow!("there is no map {name}"))
     }

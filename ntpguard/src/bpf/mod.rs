@@ -4,6 +4,7 @@
 //! dropping a guard detaches it from every interface, unless it is pinned.
 
 mod attach;
+mod call;
 mod events;
 #[cfg(feature = "lab")]
 mod flood;

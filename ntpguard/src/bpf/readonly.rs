@@ -5,13 +5,13 @@
 //! to those who may write it ([`bpf_map_mmap` asks for VM_SHARED, which a descriptor to read doesn't
 //! get](https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c#L1011)).
 
+use super::call::{call, empty};
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapData;
-use aya_obj::generated::{BPF_F_RDONLY, bpf_attr, bpf_cmd};
-use nix::{errno::Errno, libc};
+use aya_obj::generated::{BPF_F_RDONLY, bpf_cmd};
+use nix::errno::Errno;
 use std::{
     ffi::CString,
-    mem,
     os::{
         fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -69,17 +69,4 @@ pub(super) unsafe fn copy<T>(data: &MapData, first: u32, count: u32, values: Non
         done += wanted;
     }
     Ok(())
-}
-
-fn empty() -> bpf_attr {
-    // SAFETY: integers alone.
-    unsafe { mem::zeroed() }
-}
-
-fn call(command: bpf_cmd, attr: &mut bpf_attr) -> nix::Result<i32> {
-    // SAFETY: both commands write to `attr` and to what it points to, which outlives the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attr, size_of::<bpf_attr>())
-    };
-    Errno::result(result).map(|result| result as i32)
 }
