@@ -12,8 +12,8 @@
 //! |----------|-------------------------------------------------------------------------------------|
 //! | roots    | at 0, for each [`root`]: what a bucket is                                           |
 //! | bucket   | address << 6 \| 1: a node; address << 6 \| ranges << 1: a run                        |
-//! | node     | first address ([`Key`]), bits << 8 \| shift, the address of its 2^bits buckets       |
-//! | range    | first address ([`Key`]), then [`Rule`]'s flags and index; it ends before the next one |
+//! | node     | first address, bits << 8 \| shift, the address of its 2^bits buckets       |
+//! | range    | first address, then [`Rule`]'s flags and index; it ends before the next one |
 //!
 //! Neither a node's three fields nor a run crosses from one chunk into the next. The first range of a run begins at or before
 //! whatever leads there.
@@ -66,88 +66,91 @@ pub trait Chunks {
     fn near(&self) -> Option<&[u32; NEAR]>;
     /// A far one, by its number from 1 on.
     fn far(&self, number: u32) -> Option<&[u32; FAR]>;
-
-    /// The one that holds an address.
-    #[inline(always)]
-    fn chunk(&self, address: u32) -> Option<Chunk<'_>> {
-        match address >> FAR_SHIFT {
-            0 => self.near().map(Chunk::Near),
-            number => self.far(number).map(Chunk::Far),
-        }
-    }
 }
 
-/// Words side by side.
+/// Words side by side. Everything here is in 64 bits: the BPF target has no shorter registers, and clears the upper half of
+/// one with two instructions.
 #[derive(Clone, Copy)]
-pub enum Chunk<'a> {
+enum Chunk<'a> {
     /// Addresses below [`NEAR`].
     Near(&'a [u32; NEAR]),
     /// [`FAR`] others.
     Far(&'a [u32; FAR]),
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// The one that holds an address.
+    #[inline(always)]
+    fn of<C: Chunks>(chunks: &'a C, near: &'a [u32; NEAR], address: u64) -> Option<Self> {
+        match address >> FAR_SHIFT & (CHUNKS as u64 - 1) {
+            0 => Some(Self::Near(near)),
+            number => chunks.far(number as u32).map(Self::Far),
+        }
+    }
+
     /// The word at an address, which is in this chunk.
     #[inline(always)]
-    pub const fn word(self, address: u32) -> u32 {
+    const fn word(self, address: u64) -> u64 {
         match self {
-            Self::Near(words) => words[address as usize % NEAR],
-            Self::Far(words) => words[address as usize % FAR],
+            Self::Near(words) => words[address as usize % NEAR] as u64,
+            Self::Far(words) => words[address as usize % FAR] as u64,
         }
     }
 }
 
 /// An address as it is looked up and as it lies in the words, the highest first.
-pub trait Key: Copy {
+trait Key: Copy {
     /// How many words.
-    const WORDS: u32;
+    const WORDS: u64;
     /// Nodes on the longest way: each one narrows the stretch by [`MIN_BITS`] bits at least.
-    const DEPTH: u32 = (32 * Self::WORDS).div_ceil(MIN_BITS);
+    const DEPTH: u64 = (32 * Self::WORDS).div_ceil(MIN_BITS as u64);
 
     /// Reads it.
-    fn read(chunk: Chunk<'_>, address: u32) -> Self;
+    fn read(chunk: Chunk<'_>, address: u64) -> Self;
 
     /// Whether it is at or behind another.
     fn reaches(self, other: Self) -> bool;
 
-    /// How far it is behind another, in steps of 2^shift; not more than `last`, and 0 if it lies before it.
-    fn distance(self, other: Self, shift: u32, last: u32) -> u32;
+    /// How far it is behind another, which it reaches, in steps of 2^shift; not more than `last`.
+    fn distance(self, other: Self, shift: u64, last: u64) -> u64;
 }
 
-impl Key for u32 {
-    const WORDS: u32 = 1;
+/// An IPv4 address.
+#[derive(Clone, Copy)]
+struct Narrow(u64);
+
+impl Key for Narrow {
+    const WORDS: u64 = 1;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u32) -> Self {
-        chunk.word(address)
+    fn read(chunk: Chunk<'_>, address: u64) -> Self {
+        Self(chunk.word(address))
     }
 
     #[inline(always)]
     fn reaches(self, other: Self) -> bool {
-        self >= other
+        self.0 >= other.0
     }
 
     #[inline(always)]
-    fn distance(self, other: Self, shift: u32, last: u32) -> u32 {
-        if self < other { 0 } else { ((self - other) >> (shift & 31)).min(last) }
+    fn distance(self, other: Self, shift: u64, last: u64) -> u64 {
+        ((self.0 - other.0) >> (shift & 63)).min(last)
     }
 }
 
-/// An IPv6 address in two halves: the BPF target has no 128-bit registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wide {
-    /// The network's half.
-    pub high: u64,
-    /// The host's.
-    pub low: u64,
+/// An IPv6 address in two halves.
+#[derive(Clone, Copy)]
+struct Wide {
+    high: u64,
+    low: u64,
 }
 
 impl Key for Wide {
-    const WORDS: u32 = 4;
+    const WORDS: u64 = 4;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u32) -> Self {
-        let half = |at| u64::from(chunk.word(at)) << 32 | u64::from(chunk.word(at + 1));
+    fn read(chunk: Chunk<'_>, address: u64) -> Self {
+        let half = |at| chunk.word(at) << 32 | chunk.word(at + 1);
         Self { high: half(address), low: half(address + 2) }
     }
 
@@ -157,10 +160,7 @@ impl Key for Wide {
     }
 
     #[inline(always)]
-    fn distance(self, other: Self, shift: u32, last: u32) -> u32 {
-        if !self.reaches(other) {
-            return 0;
-        }
+    fn distance(self, other: Self, shift: u64, last: u64) -> u64 {
         let low = self.low.wrapping_sub(other.low);
         let high = self.high.wrapping_sub(other.high).wrapping_sub(u64::from(self.low < other.low));
         let (within, beyond) = if shift & 64 != 0 {
@@ -169,40 +169,57 @@ impl Key for Wide {
             // In two steps, since a shift by 64 is none.
             (low >> (shift & 63) | high << 1 << (63 - (shift & 63)), high >> (shift & 63))
         };
-        if beyond != 0 { last } else { within.min(u64::from(last)) as u32 }
+        if beyond != 0 { last } else { within.min(last) }
     }
 }
 
-/// The rule of an address, in the list under a [`root`]; `None` where the words make no sense.
+/// The rule of an IPv4 address, in host byte order; `None` where the words make no sense.
 #[inline(always)]
-pub fn find<K: Key, C: Chunks>(chunks: &C, root: u32, key: K) -> Option<Rule> {
-    let mut bucket = chunks.chunk(root)?.word(root);
+pub fn of_v4<C: Chunks>(chunks: &C, address: u32, is_ntp_port: bool) -> Option<Rule> {
+    find(chunks, root(false, is_ntp_port), Narrow(u64::from(address)))
+}
+
+/// The rule of an IPv6 address, given as the network's half and the host's, alike.
+#[inline(always)]
+pub fn of_v6<C: Chunks>(chunks: &C, [high, low]: [u64; 2], is_ntp_port: bool) -> Option<Rule> {
+    find(chunks, root(true, is_ntp_port), Wide { high, low })
+}
+
+#[inline(always)]
+fn find<K: Key, C: Chunks>(chunks: &C, root: u32, key: K) -> Option<Rule> {
+    let near = chunks.near()?;
+    let mut bucket = u64::from(near[root as usize % NEAR]);
     for _ in 0..K::DEPTH {
-        if bucket & NODE == 0 {
+        if bucket & u64::from(NODE) == 0 {
             break;
         }
         let node = bucket >> ADDRESS_SHIFT;
-        let chunk = chunks.chunk(node)?;
+        let chunk = Chunk::of(chunks, near, node)?;
         let first = K::read(chunk, node);
         let shape = chunk.word(node + K::WORDS);
-        let last = (1_u32 << (shape >> 8 & 31)) - 1;
-        let address = chunk.word(node + K::WORDS + 1).wrapping_add(key.distance(first, shape & 0xff, last));
-        bucket = chunks.chunk(address % (1 << ADDRESS_BITS))?.word(address);
+        let mut address = chunk.word(node + K::WORDS + 1);
+        if key.reaches(first) {
+            address += key.distance(first, shape & 0xff, (1 << (shape >> 8 & 31)) - 1);
+        }
+        bucket = Chunk::of(chunks, near, address)?.word(address);
     }
     let (mut range, mut ranges) = (bucket >> ADDRESS_SHIFT, bucket >> 1 & 0x1f);
-    let chunk = chunks.chunk(range)?;
+    let chunk = Chunk::of(chunks, near, range)?;
     for _ in 0..STEPS {
         if ranges < 2 {
             break;
         }
-        let half = ranges / 2;
+        let half = ranges >> 1;
         let middle = range + half * (K::WORDS + 2);
         if key.reaches(K::read(chunk, middle)) {
             range = middle;
         }
         ranges -= half;
     }
-    Some(Rule { flags: chunk.word(range + K::WORDS), index: chunk.word(range + K::WORDS + 1) })
+    Some(Rule {
+        flags: chunk.word(range + K::WORDS) as u32,
+        index: chunk.word(range + K::WORDS + 1) as u32,
+    })
 }
 
 #[cfg(test)]
@@ -217,13 +234,15 @@ mod tests {
             for b in numbers {
                 assert_eq!(wide(a).reaches(wide(b)), a >= b);
                 for shift in [0, 1, 63, 64, 65, 127] {
-                    let expected = (a.saturating_sub(b) >> shift).min(63) as u32;
-                    assert_eq!(wide(a).distance(wide(b), shift, 63), expected, "{a} {b} {shift}");
+                    let expected = (a.saturating_sub(b) >> shift).min(63) as u64;
+                    if a >= b {
+                        assert_eq!(wide(a).distance(wide(b), shift, 63), expected, "{a} {b} {shift}");
+                    }
                 }
             }
         }
-        for (a, b, shift, expected) in [(u32::MAX, 0, 0, 7), (5, 9, 0, 0), (9, 5, 2, 1), (u32::MAX, 0, 31, 1)] {
-            assert_eq!(a.distance(b, shift, 7), expected);
+        for (a, b, shift, expected) in [(u32::MAX.into(), 0, 0, 7), (9, 5, 2, 1), (u32::MAX.into(), 0, 31, 1)] {
+            assert_eq!(Narrow(a).distance(Narrow(b), shift, 7), expected);
         }
     }
 }

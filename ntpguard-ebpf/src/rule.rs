@@ -4,7 +4,7 @@ use crate::maps::{self, InSlot};
 use ntpguard_common::{
     Source,
     abi::{Gap, Rule},
-    ranges::{self, Wide},
+    ranges,
     wire::ntp,
 };
 
@@ -37,11 +37,11 @@ pub(crate) fn rule(slot: u32, source: &Source, port: u16) -> Option<Rule> {
 #[inline(never)]
 extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
     let (slot, is_v6) = (which as u32, which & IS_V6 != 0);
-    let root = ranges::root(is_v6, which & IS_NTP_PORT != 0);
+    let (chunks, is_ntp_port) = (InSlot(slot), which & IS_NTP_PORT != 0);
     let found = if is_v6 {
-        ranges::find(&InSlot(slot), root, Wide { high, low })
+        ranges::of_v6(&chunks, [high, low], is_ntp_port)
     } else {
-        ranges::find(&InSlot(slot), root, low as u32)
+        ranges::of_v4(&chunks, low as u32, is_ntp_port)
     };
     let Some(rule) = found else { return NONE };
     let Rule { flags, index } = if rule.gaps() == 0 { rule } else { before(rule, slot, is_v6, [high, low]) };

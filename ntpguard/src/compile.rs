@@ -19,6 +19,7 @@ use ntpguard_common::{
     Reason, Source, Verdict,
     abi::{Gap, Rule, Rules, Settings},
 };
+use std::sync::Arc;
 
 mod counters;
 mod flat;
@@ -39,7 +40,7 @@ pub struct Line {
     /// Path, line and column.
     pub place: Place,
     /// The line as written.
-    pub text: String,
+    pub text: Arc<str>,
     /// The flags that this line has set, and no later one cleared.
     pub flags: Flags,
 }
@@ -210,7 +211,7 @@ impl Ranked<'_> {
         let Self { entry, rule } = self;
         let lines = entry.lines.iter().map(|&(line, flags)| {
             let restrict = &conf.restricts[line];
-            Line { place: restrict.place, text: restrict.text.clone(), flags }
+            Line { place: restrict.place, text: Arc::clone(&restrict.text), flags }
         });
         ImageRule { net: entry.net, ntpport: entry.ntpport, rule: *rule, lines: lines.collect() }
     }

@@ -34,11 +34,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What tells it from others (ntp_restrict.c:hack_restrict).
-    fn identity(&self) -> Identity {
-        (self.net, self.ntpport, self.own)
-    }
-
     /// Whether a line, and not a default one, lets its sources query.
     pub fn permits_queries(&self) -> bool {
         !self.lines.is_empty()
@@ -47,6 +42,8 @@ impl Entry {
     }
 }
 
+/// What tells an entry from others: whom it speaks of, `ntpport`, and whether it is an own address
+/// (ntp_restrict.c:hack_restrict).
 type Identity = (Net, bool, bool);
 
 /// The access control of a daemon.
@@ -74,10 +71,10 @@ impl Policy {
         };
         for family in [Family::V4, Family::V6] {
             let net = Net::everything(family);
-            builder.entry(net, false, false).flags = conf.daemon.built_in_default();
+            builder.entry(net, false, false).0.flags = conf.daemon.built_in_default();
         }
         for address in own {
-            builder.entry(Net::host(*address), true, true).flags = Flags::IGNORE;
+            builder.entry(Net::host(*address), true, true).0.flags = Flags::IGNORE;
         }
         for (index, restrict) in conf.restricts.iter().enumerate() {
             builder.apply(index, restrict);
@@ -97,7 +94,7 @@ impl Policy {
     }
 }
 
-type Rank = (Family, Reverse<(IpAddr, IpAddr)>, Reverse<u16>);
+type Rank = (Family, Reverse<(u128, u128)>, Reverse<u16>);
 
 /// The daemon's order: by address, then by mask, then by match flags, all descending (ntp_restrict.c:
 /// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h).
@@ -107,7 +104,11 @@ fn rank(entry: &Entry, daemon: Daemon) -> Rank {
         (false, true) if !daemon.is_p18() => 0x2000,
         (false, _) => 0,
     };
-    (entry.net.family(), Reverse((entry.net.address(), entry.net.mask())), Reverse(flags))
+    let number = |address| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    (entry.net.family(), Reverse((number(entry.net.address()), number(entry.net.mask()))), Reverse(flags))
 }
 
 struct Builder<'a> {
@@ -191,8 +192,7 @@ impl Builder<'_> {
         let flags = restrict.flags.without(Flags::NTPPORT).without(self.daemon.inert());
         match restrict.action {
             Action::Add => {
-                let new = !self.places.contains_key(&(net, ntpport, false));
-                let entry = self.entry(net, ntpport, false);
+                let (entry, new) = self.entry(net, ntpport, false);
                 // Flags that may be there drop nothing, except in an entry that is in doubt as a whole.
                 if entry.doubtful && !doubtful {
                     entry.flags = flags;
@@ -230,14 +230,15 @@ impl Builder<'_> {
         }
     }
 
-    /// The entry with this identity, made if there is none.
-    fn entry(&mut self, net: Net, ntpport: bool, own: bool) -> &mut Entry {
-        let new = Entry { net, ntpport, own, flags: Flags::NONE, lines: Vec::new(), doubtful: false };
-        let place = *self.places.entry(new.identity()).or_insert(self.entries.len());
-        if place == self.entries.len() {
+    /// The entry with this identity, made if there is none, and whether it was.
+    fn entry(&mut self, net: Net, ntpport: bool, own: bool) -> (&mut Entry, bool) {
+        let made = || Entry { net, ntpport, own, flags: Flags::NONE, lines: Vec::new(), doubtful: false };
+        let place = *self.places.entry((net, ntpport, own)).or_insert(self.entries.len());
+        let new = place == self.entries.len();
+        if new {
             self.entries.push(None);
         }
-        self.entries[place].get_or_insert(new)
+        (self.entries[place].get_or_insert_with(made), new)
     }
 }
 

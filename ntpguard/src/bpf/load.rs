@@ -77,9 +77,10 @@ impl Size {
         Self { counters: image.counters.total(), sources }
     }
 
-    /// Counters of one policy: twice as many as asked for, and some thousands at least, so that a policy can grow.
+    /// Counters of one policy: twice as many as asked for, so that a policy can grow, but some thousands at least; and of
+    /// very many not as many again, since each CPU has its own.
     fn room(self) -> u32 {
-        self.counters.saturating_mul(2).clamp(1 << 12, 1 << 26).next_power_of_two()
+        self.counters.saturating_add(self.counters.clamp(1 << 12, 1 << 17)).min(1 << 26)
     }
 }
 

@@ -215,7 +215,7 @@ impl<'a> Answer<'a> {
             json!({
                 "file": self.conf.files[line.place.file].path.display().to_string(),
                 "line": line.place.span.line,
-                "text": line.text,
+                "text": &*line.text,
             })
         });
         json!({

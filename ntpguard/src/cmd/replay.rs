@@ -179,7 +179,7 @@ impl Told<'_> {
                 "net": rule.net.to_string(),
                 "file": line.map(|line| self.conf.files[line.place.file].path.display().to_string()),
                 "line": line.map(|line| line.place.span.line),
-                "text": line.map(|line| line.text.as_str()),
+                "text": line.map(|line| &*line.text),
                 "packets": hits.packets,
                 "bytes": hits.bytes,
             })

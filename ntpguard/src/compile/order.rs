@@ -45,15 +45,15 @@ impl<'a> Order<'a> {
         self.held.iter().map(gap).collect()
     }
 
-    /// What goes into the trie: where a prefix has no entry of its own for a port, the one around it counts.
+    /// The prefixes by address, the shorter one first: where one has no entry of its own for a port, the one around it
+    /// counts.
     pub(super) fn prefixes(&self) -> Vec<(IpNet, Rules)> {
-        // By address and length, so that a prefix comes right after those that hold it.
         let with_prefix = |placed: &Placed<'a>| Some((placed.1.entry.net.prefix()?, *placed));
-        let mut sorted: Vec<(IpNet, Placed<'_>)> = self.all.iter().filter_map(with_prefix).collect();
-        sorted.sort_by_key(|(prefix, (place, _))| (prefix.addr(), prefix.prefix_len(), *place));
-        let mut prefixes: Vec<(IpNet, Rules)> = Vec::new();
+        // The daemon's order the other way round, so that a prefix comes right after those that hold it.
+        let ascending: Vec<(IpNet, Placed<'_>)> = self.all.iter().rev().filter_map(with_prefix).collect();
+        let mut prefixes: Vec<(IpNet, Rules)> = Vec::with_capacity(ascending.len());
         let mut around: Vec<(IpNet, Rules)> = Vec::new();
-        for same in sorted.chunk_by(|(a, _), (b, _)| a == b) {
+        for same in ascending.chunk_by(|(a, _), (b, _)| a == b) {
             let prefix = same[0].0;
             while around.last().is_some_and(|(outer, _)| !outer.contains(&prefix)) {
                 around.pop();
@@ -66,11 +66,11 @@ impl<'a> Order<'a> {
         prefixes
     }
 
-    /// The rules of a prefix by its entries, in their order; `outer` are those of the prefix around it.
+    /// The rules of a prefix by its entries, the last of them first; `outer` are those of the prefix around it.
     fn rules(&self, entries: &[(IpNet, Placed<'a>)], outer: Rules) -> Rules {
         let mut rules = outer;
-        // From the last to the first, which is the one that counts.
-        for (_, placed) in entries.iter().rev() {
+        // The first in the daemon's order is the one that counts.
+        for (_, placed) in entries {
             rules.ntp_port = self.rule(placed, true, rules.ntp_port);
             if !placed.1.entry.ntpport {
                 rules.any_port = self.rule(placed, false, rules.any_port);

@@ -18,7 +18,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Dialect::{Ntp428, NtpSec},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// What a line does to the entry that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Restrict {
     /// Where it stands.
     pub place: Place,
     /// The line as written.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// What a prefix length of 0 was meant to be.
@@ -68,7 +68,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
     let parsed = Parser { conf, line, rest, keyword, action }.head();
     if let Some((family, target, mask, flags)) = parsed {
         // What a terminal would obey is shown, not sent.
-        let text = String::from_utf8_lossy(line.text).trim().replace(char::is_control, " ");
+        let text = String::from_utf8_lossy(line.text).trim().replace(char::is_control, " ").into();
         // All of the line, for what is said about it as a whole.
         let span = Span { length: line.text.trim_ascii().len(), ..keyword.span };
         let place = Place { file: line.file, span };

@@ -302,7 +302,7 @@ fn end_ends_all_that_waits() {
     std::fs::write(path("inc/a.conf"), "restrict 192.0.2.2\n").unwrap();
     let conf = read(Some(&path("ntp.conf")), Daemon::new(NtpSec)).unwrap();
     assert_eq!(
-        conf.restricts.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        conf.restricts.iter().map(|line| &*line.text).collect::<Vec<_>>(),
         ["restrict 192.0.2.1"]
     );
 }
@@ -330,7 +330,7 @@ fn what_only_ntpsec_reads() {
     std::fs::write(path("ntp.d/beside/no.conf"), "restrict 192.0.2.3\n").unwrap();
     let texts = |dialect| {
         let conf = read(Some(&path("ntp.conf")), Daemon::new(dialect)).unwrap();
-        conf.restricts.into_iter().map(|line| line.text).collect::<Vec<_>>()
+        conf.restricts.into_iter().map(|line| line.text.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(texts(Ntp428), ["restrict default ignore"]);
     // The last file first.

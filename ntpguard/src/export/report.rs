@@ -77,7 +77,7 @@ impl Report<'_> {
         let lines = |entry: &Entry| -> Vec<Value> {
             let line = |(line, _): &(usize, Flags)| {
                 let restrict = &self.read.conf.restricts[*line];
-                json!({ "file": self.path(restrict.place), "line": restrict.place.span.line, "text": restrict.text })
+                json!({ "file": self.path(restrict.place), "line": restrict.place.span.line, "text": &*restrict.text })
             };
             entry.lines.iter().map(line).collect()
         };

@@ -137,7 +137,7 @@ pub fn rules(ruling: &Ruling) -> Vec<Rule> {
     let of = |rule: &ImageRule| Rule {
         net: rule.net.to_string(),
         ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| line.text.clone()).collect(),
+        lines: rule.lines.iter().map(|line| line.text.to_string()).collect(),
     };
     ruling.image.rules.iter().map(of).collect()
 }

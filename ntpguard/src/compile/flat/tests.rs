@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ntpguard_common::{
     Verdict,
     abi::Rules,
-    ranges::{Wide, find, root},
+    ranges::{of_v4, of_v6},
 };
 use std::collections::BTreeMap;
 
@@ -84,8 +84,8 @@ impl Family {
 
     fn found(&self, flat: &Flat, address: u128, ntp_port: bool) -> Option<Rule> {
         match self.bits {
-            32 => find(flat, root(false, ntp_port), address as u32),
-            _ => find(flat, root(true, ntp_port), Wide { high: (address >> 64) as u64, low: address as u64 }),
+            32 => of_v4(flat, address as u32, ntp_port),
+            _ => of_v6(flat, [(address >> 64) as u64, address as u64], ntp_port),
         }
     }
 
