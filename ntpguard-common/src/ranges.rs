@@ -216,10 +216,7 @@ fn find<K: Key, C: Chunks>(chunks: &C, root: u32, key: K) -> Option<Rule> {
         }
         ranges -= half;
     }
-    Some(Rule {
-        flags: chunk.word(range + K::WORDS) as u32,
-        index: chunk.word(range + K::WORDS + 1) as u32,
-    })
+    Some(Rule { flags: chunk.word(range + K::WORDS) as u32, index: chunk.word(range + K::WORDS + 1) as u32 })
 }
 
 #[cfg(test)]
@@ -229,7 +226,8 @@ mod tests {
     #[test]
     fn distances_are_those_of_whole_numbers() {
         let wide = |number: u128| Wide { high: (number >> 64) as u64, low: number as u64 };
-        let numbers = [0, 1, 2, 1 << 63, (1 << 64) - 1, 1 << 64, (1 << 64) + 1, 3 << 100, u128::MAX - 1, u128::MAX];
+        let numbers =
+            [0, 1, 2, 1 << 63, (1 << 64) - 1, 1 << 64, (1 << 64) + 1, 3 << 100, u128::MAX - 1, u128::MAX];
         for a in numbers {
             for b in numbers {
                 assert_eq!(wide(a).reaches(wide(b)), a >= b);
@@ -241,7 +239,8 @@ mod tests {
                 }
             }
         }
-        for (a, b, shift, expected) in [(u32::MAX.into(), 0, 0, 7), (9, 5, 2, 1), (u32::MAX.into(), 0, 31, 1)] {
+        for (a, b, shift, expected) in [(u32::MAX.into(), 0, 0, 7), (9, 5, 2, 1), (u32::MAX.into(), 0, 31, 1)]
+        {
             assert_eq!(Narrow(a).distance(Narrow(b), shift, 7), expected);
         }
     }

@@ -115,7 +115,8 @@ impl Image {
             ranked.iter().filter(|ranked| !ranked.entry.own).map(|ranked| ranked.image_rule(conf)).collect();
         let counters = Counters::new(rules.iter().map(|rule| rule.rule.flags));
 
-        let of_family = |family| Order::new(ranked.iter().filter(move |ranked| ranked.entry.net.family() == family));
+        let of_family =
+            |family| Order::new(ranked.iter().filter(move |ranked| ranked.entry.net.family() == family));
         let (v4, v6) = (of_family(Family::V4), of_family(Family::V6));
         let prefixes = [v4.prefixes(), v6.prefixes()];
         let mut image = Self {

@@ -17,8 +17,12 @@ use std::{
 };
 
 /// The test programs, and which of their tests make sense without a daemon: words that their names have.
-const TESTS: &[(&str, &str)] =
-    &[("golden", ""), ("command", "every_mode_drops_and_counts"), ("tc", "golden tcx_or_a_word")];
+const TESTS: &[(&str, &str)] = &[
+    ("golden", ""),
+    ("ranges", ""),
+    ("command", "every_mode_drops_and_counts"),
+    ("tc", "golden tcx_or_a_word"),
+];
 /// What the guest writes last, with the exit code of its tests.
 const DONE: &str = "ntpguard-vm-exit:";
 /// Emulated, a boot and the tests take minutes on a busy machine; a hang is cut off.

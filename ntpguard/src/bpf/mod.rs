@@ -209,4 +209,29 @@ impl Guard {
         let info = program(&self.ebpf)?.info()?;
         info.verified_instruction_count().ok_or_else(|| anyhow!("the kernel doesn't tell"))
     }
+
+    /// What the program is to the kernel.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell (before 5.16).
+    pub fn figures(&mut self) -> Result<Figures> {
+        let info = program(&self.ebpf)?.info()?;
+        let told = |figure: Option<u32>| figure.ok_or_else(|| anyhow!("the kernel doesn't tell"));
+        Ok(Figures {
+            verified: told(info.verified_instruction_count())?,
+            translated: told(info.size_translated())?,
+            jitted: info.size_jitted(),
+        })
+    }
+}
+
+/// What a program is to the kernel, in figures that don't hang on how fast it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Instructions that the verifier walked.
+    pub verified: u32,
+    /// Bytes of instructions after it.
+    pub translated: u32,
+    /// Bytes of machine code; 0 without a compiler in the kernel.
+    pub jitted: u32,
 }

@@ -31,7 +31,10 @@ pub struct Flat {
 #[derive(Clone, Copy)]
 enum Bucket {
     /// So many ranges, from one on.
-    Run { first: u32, ranges: u32 },
+    Run {
+        first: u32,
+        ranges: u32,
+    },
     Node(u32),
 }
 
@@ -74,8 +77,7 @@ impl Flat {
         v6: &[Ranges<u128>; 2],
         rule: impl Fn(Rule) -> Rule + Copy,
     ) -> Result<Self> {
-        let mut flat =
-            Self { near: vec![0; NEAR], far: Vec::new(), in_near: ROOTS as usize, in_far: FAR };
+        let mut flat = Self { near: vec![0; NEAR], far: Vec::new(), in_near: ROOTS as usize, in_far: FAR };
         flat.family(0, v4, rule)?;
         flat.family(2, v6, rule)?;
         Ok(flat)
@@ -121,7 +123,9 @@ impl Flat {
             nodes.push((head, self.take(1 << node.bits, false)?));
         }
         let bucket = |bucket: Bucket| match bucket {
-            Bucket::Run { first, ranges } => (layout.address(first as usize) as u32) << ADDRESS_SHIFT | ranges << 1,
+            Bucket::Run { first, ranges } => {
+                (layout.address(first as usize) as u32) << ADDRESS_SHIFT | ranges << 1
+            }
             Bucket::Node(number) => (nodes[number as usize].0 as u32) << ADDRESS_SHIFT | NODE,
         };
         for (node, &(head, address)) in shape.nodes.iter().zip(&nodes) {
@@ -214,13 +218,16 @@ impl<A: Address> Shape<'_, A> {
         let mut done = 0;
         while at < to {
             let bucket = (distance(&self.ranges[at]) >> shift) as usize;
-            let here = self.ranges[at..to].iter().take_while(|range| (distance(range) >> shift) as usize == bucket);
+            let here =
+                self.ranges[at..to].iter().take_while(|range| (distance(range) >> shift) as usize == bucket);
             let end = at + here.count();
-            self.buckets[buckets + done..buckets + bucket].fill(Bucket::Run { first: at as u32 - 1, ranges: 1 });
+            self.buckets[buckets + done..buckets + bucket]
+                .fill(Bucket::Run { first: at as u32 - 1, ranges: 1 });
             self.buckets[buckets + bucket] = self.cut(at, end);
             (at, done) = (end, bucket + 1);
         }
-        self.buckets[buckets + done..buckets + (1 << bits)].fill(Bucket::Run { first: to as u32 - 1, ranges: 1 });
+        self.buckets[buckets + done..buckets + (1 << bits)]
+            .fill(Bucket::Run { first: to as u32 - 1, ranges: 1 });
         Bucket::Node(number as u32)
     }
 }
@@ -252,15 +259,14 @@ impl Layout {
     fn address(&self, range: usize) -> usize {
         match range.checked_sub(self.in_first) {
             None => self.start + range * self.width,
-            Some(beyond) => {
-                self.others + beyond / self.in_each * FAR + beyond % self.in_each * self.width
-            }
+            Some(beyond) => self.others + beyond / self.in_each * FAR + beyond % self.in_each * self.width,
         }
     }
 
     /// Where a range lies: also at the end of the chunk before, for the runs that begin there.
     fn addresses(&self, range: usize) -> impl Iterator<Item = usize> + use<> {
-        let beyond = range.checked_sub(self.in_first).map(|beyond| (beyond / self.in_each, beyond % self.in_each));
+        let beyond =
+            range.checked_sub(self.in_first).map(|beyond| (beyond / self.in_each, beyond % self.in_each));
         let before = beyond.filter(|(_, place)| *place < RUN - 1).map(|(chunk, place)| match chunk {
             0 => self.start + (self.in_first + place) * self.width,
             _ => self.others + (chunk - 1) * FAR + (self.in_each + place) * self.width,

@@ -301,10 +301,7 @@ fn end_ends_all_that_waits() {
     std::fs::write(path("inc/b.conf"), "restrict 192.0.2.1\nend\n").unwrap();
     std::fs::write(path("inc/a.conf"), "restrict 192.0.2.2\n").unwrap();
     let conf = read(Some(&path("ntp.conf")), Daemon::new(NtpSec)).unwrap();
-    assert_eq!(
-        conf.restricts.iter().map(|line| &*line.text).collect::<Vec<_>>(),
-        ["restrict 192.0.2.1"]
-    );
+    assert_eq!(conf.restricts.iter().map(|line| &*line.text).collect::<Vec<_>>(), ["restrict 192.0.2.1"]);
 }
 
 #[test]

@@ -111,7 +111,13 @@ impl Family {
                 };
                 assert_eq!(in_ranges, Some(wanted), "{} bits, {address:x}", self.bits);
                 let found = self.found(&flat, address, ntp_port);
-                assert_eq!(found, Some(wanted), "{} bits, {address:x}, {} prefixes", self.bits, prefixes.len());
+                assert_eq!(
+                    found,
+                    Some(wanted),
+                    "{} bits, {address:x}, {} prefixes",
+                    self.bits,
+                    prefixes.len()
+                );
             }
         }
         addresses.len()

@@ -1,0 +1,145 @@
+//! What a packet may cost, in figures that don't hang on the machine or its mood: how much code there is, and how often a
+//! path through it looks something up.
+
+use ntpguard::{
+    bpf::{Figures, Guard, Object, Size},
+    compile::{Flat, Hardening, Image},
+    conf,
+    dialect::{Daemon, Dialect},
+    policy::Policy,
+};
+use ntpguard_common::{
+    Lookup, Source,
+    abi::{Rule, Settings},
+    decide,
+    ranges::{Chunks, FAR, NEAR, of_v4, of_v6},
+};
+use ntpguard_tests::{
+    frame::{Frame, payload},
+    random::Random,
+};
+use std::{
+    cell::Cell,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
+
+/// The verifier gives up at a million; kernels and compilers differ by some percent.
+#[test]
+fn the_program_is_no_larger_than_it_was() {
+    for (object, bound) in [
+        (Object::Filter, Figures { verified: 350_000, translated: 50_000, jitted: 29_000 }),
+        (Object::Tc, Figures { verified: 320_000, translated: 44_500, jitted: 26_000 }),
+    ] {
+        let Figures { verified, translated, jitted } =
+            Guard::load(object, Size::new(1)).unwrap().figures().unwrap();
+        println!("{object:?}: {verified} instructions walked, {translated} bytes, {jitted} as machine code");
+        assert!(verified <= bound.verified, "{object:?}: {verified} instructions walked");
+        assert!(translated <= bound.translated, "{object:?}: {translated} bytes");
+        if cfg!(target_arch = "x86_64") {
+            assert!(jitted <= bound.jitted, "{object:?}: {jitted} bytes of machine code");
+        }
+    }
+}
+
+/// A policy that counts how often it is asked.
+struct Counting<'a> {
+    image: &'a Image,
+    settings: Cell<u32>,
+    rules: Cell<u32>,
+}
+
+impl Lookup for Counting<'_> {
+    fn settings(&self) -> Settings {
+        self.settings.set(self.settings.get() + 1);
+        self.image.settings()
+    }
+
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule> {
+        self.rules.set(self.rules.get() + 1);
+        self.image.rule(slot, source, port)
+    }
+}
+
+#[test]
+fn what_floods_are_made_of_asks_for_no_rule() {
+    let image = image("restrict default nomodify noquery\nrestrict 192.0.2.66 ignore\n");
+    let from = |source: &str| Frame::from(source, 40_000);
+    for (name, frame, lookups) in [
+        ("monlist", from("192.0.2.66").payload(payload::MONLIST).build(), (1, 0)),
+        ("readvar", from("2001:db8::66").payload(payload::READVAR).build(), (1, 0)),
+        ("ignored", from("192.0.2.66").payload(&payload::time(3, 4)).build(), (1, 1)),
+        ("time", from("2001:db8::7").payload(&payload::time(3, 4)).build(), (1, 1)),
+        ("DNS", from("192.0.2.66").to_port(53).payload(&payload::time(3, 4)).build(), (0, 0)),
+    ] {
+        let counting = Counting { image: &image, settings: Cell::new(0), rules: Cell::new(0) };
+        decide(frame.as_slice(), &counting);
+        assert_eq!((counting.settings.get(), counting.rules.get()), lookups, "{name}");
+    }
+}
+
+/// The chunks of a policy, counting how often a far one is looked up.
+struct Chunked<'a> {
+    flat: &'a Flat,
+    far: Cell<u32>,
+}
+
+impl Chunks for Chunked<'_> {
+    fn near(&self) -> Option<&[u32; NEAR]> {
+        self.flat.near()
+    }
+
+    fn far(&self, number: u32) -> Option<&[u32; FAR]> {
+        self.far.set(self.far.get() + 1);
+        self.flat.far(number)
+    }
+}
+
+/// Two in the mean, a node's bucket and a run, and no more than a few at worst, where an LPM trie walks some seventeen nodes.
+#[test]
+fn a_rule_among_many_takes_two_lookups() {
+    for (lines, chunks) in [(10, 0), (500, 0), (60_000, 1)] {
+        let addresses: Vec<_> = {
+            let mut random = Random::new(0x6e74_7067);
+            (0..lines).map(|_| random.next()).collect()
+        };
+        let hosts =
+            |line: fn(u64) -> String| -> String { addresses.iter().map(|word| line(*word)).collect() };
+        let v4 = image(&hosts(|word| format!("restrict {} ignore\n", Ipv4Addr::from_bits(word as u32))));
+        let v6 = image(&hosts(|word| format!("restrict {} ignore\n", host(word))));
+        for (image, is_v6) in [(&v4, false), (&v6, true)] {
+            let flat = Flat::new(&image.v4, &image.v6, |rule| rule).unwrap();
+            let (mut sum, mut worst) = (0, 0);
+            for word in &addresses {
+                let chunked = Chunked { flat: &flat, far: Cell::new(0) };
+                let rule = match is_v6 {
+                    false => of_v4(&chunked, *word as u32, false),
+                    true => {
+                        let address = host(*word).to_bits();
+                        of_v6(&chunked, [(address >> 64) as u64, address as u64], false)
+                    }
+                };
+                assert!(rule.unwrap().has(Rule::IGNORE));
+                sum += chunked.far.get();
+                worst = worst.max(chunked.far.get());
+            }
+            let far = flat.far_chunks().len();
+            println!(
+                "{lines} rules, IPv6 {is_v6}: {far} far chunks, {sum} lookups in them, at worst {worst}"
+            );
+            assert_eq!(far, chunks, "few rules take none");
+            assert!(sum <= 2 * lines + lines / 8 && worst <= 4, "{sum} lookups, at worst {worst}");
+        }
+    }
+}
+
+/// Hosts of one network, each in a network of its own.
+fn host(word: u64) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(word) << 32)
+}
+
+fn image(text: &str) -> Image {
+    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
+    Image::compile(&policy, &conf, Hardening::ALL)
+}
