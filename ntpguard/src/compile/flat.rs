@@ -178,7 +178,7 @@ impl Flat {
         ensure!(
             self.in_far <= CHUNKS as usize * FAR,
             "more rules than a table can hold ({} MiB): leave some away, or join networks side by side",
-            CHUNKS as usize * FAR * size_of::<u32>() >> 20
+            (CHUNKS as usize * FAR * size_of::<u32>()) >> 20
         );
         self.far.resize_with(self.in_far.div_ceil(FAR) - 1, || vec![0; FAR]);
         Ok(self.in_far - words)

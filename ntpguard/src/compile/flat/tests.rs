@@ -197,7 +197,7 @@ fn many_rules_take_many_chunks() {
             let mut prefixes = Prefixes::new();
             family.add(&mut prefixes, 0, 0, false);
             for _ in 0..250_000 {
-                let address = family.last() / 3 ^ random.wide() & !family.trunc(u128::MAX, spread);
+                let address = (family.last() / 3) ^ random.wide() & !family.trunc(u128::MAX, spread);
                 family.add(&mut prefixes, address, family.bits, false);
             }
             let (flat, ..) = family.flat(&prefixes);
