@@ -6,6 +6,7 @@ mod limiting;
 mod packets;
 mod report;
 mod stats;
+mod top;
 
 pub use events::{Capture, Drawing, Events};
 pub use guarding::{Guarding, Places};
@@ -14,6 +15,7 @@ pub(crate) use packets::hex;
 pub use packets::{Bytes, EngineChoice, Explain, Replay};
 pub use report::Report;
 pub use stats::Stats;
+pub use top::Top;
 
 use crate::{
     bpf::Hook,
@@ -77,6 +79,8 @@ pub enum Verb {
     Stats(Stats),
     /// Show drops one by one: a sample of them.
     Events(Events),
+    /// Watch in a terminal what is dropped, by which line, and who sends it.
+    Top(Top),
     /// Write dropped packets to a file that Wireshark reads.
     Capture(Capture),
     /// Say whose addresses floods of queries came in the name of, for the networks that these victims are in.

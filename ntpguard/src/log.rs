@@ -27,6 +27,9 @@ const MESSAGES: u32 = 100;
 /// The time in which they are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// Messages that are kept while nobody could read them.
+const HELD: usize = 100;
+
 /// The log of this process.
 pub(crate) fn log() -> &'static Log {
     static LOG: OnceLock<Arc<Log>> = OnceLock::new();
@@ -47,12 +50,14 @@ pub(crate) struct Log {
     writer: Writer,
     priorities: bool,
     budget: Mutex<Budget>,
+    /// What waits to be written, while it does.
+    held: Mutex<Option<Vec<String>>>,
 }
 
 impl Log {
     fn new(writer: Writer, priorities: bool) -> Self {
         let budget = Mutex::new(Budget { since: Instant::now(), spent: 0, lost: 0 });
-        Self { writer, priorities, budget }
+        Self { writer, priorities, budget, held: Mutex::new(None) }
     }
 
     fn write(&self, level: Level, text: &str) {
@@ -67,16 +72,36 @@ impl Log {
             return;
         }
         self.confess(&mut budget);
-        if !self.writer.offer(self.lines(level, text)) {
+        if !self.offer(self.lines(level, text)) {
             budget.lost += 1;
         }
+    }
+
+    fn offer(&self, lines: String) -> bool {
+        match &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(held) if held.len() < HELD => held.push(lines),
+            Some(_) => return false,
+            None => return self.writer.offer(lines),
+        }
+        true
+    }
+
+    /// Keeps from now on what is told: the terminal is taken for something else.
+    pub(crate) fn hold(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// Writes what was kept, and from now on what is told.
+    pub(crate) fn release(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.into_iter().flatten().for_each(|lines| self.writer.insist(lines));
     }
 
     /// Says how much was left out, if anything was.
     fn confess(&self, budget: &mut Budget) {
         let Budget { lost, .. } = *budget;
         let note = || self.lines(Level::WARN, &format!("{lost} messages were left out: too many at once"));
-        if lost > 0 && self.writer.offer(note()) {
+        if lost > 0 && self.offer(note()) {
             budget.lost = 0;
         }
     }

@@ -1,7 +1,9 @@
 //! Names to addresses: the only user of DNS.
 
+mod reverse;
 mod workers;
 
+pub use reverse::Reverse;
 pub use workers::look_up;
 
 use std::{

@@ -40,6 +40,16 @@ pub fn trace(line: fmt::Arguments<'_>) {
     tracing::trace!("{line}");
 }
 
+/// From now on, nothing that is told is written until [`release`]: something else is on the terminal.
+pub fn hold() {
+    log().hold();
+}
+
+/// Writes what was told since [`hold`].
+pub fn release() {
+    log().release();
+}
+
 /// Waits until everything that was told is written, but not for ever.
 pub fn told() {
     log().flush();

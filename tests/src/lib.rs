@@ -19,5 +19,6 @@ pub mod ntpd;
 pub mod prometheus;
 pub mod random;
 pub mod stranger;
+pub mod tmux;
 pub mod train;
 pub mod unit;

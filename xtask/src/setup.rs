@@ -54,6 +54,7 @@ const TESTS: &[&str] = &[
     "libseccomp2",
     "procps", // sysctl
     "qemu-system-x86",
+    "tmux",       // a terminal for `ntpguard top`
     "tshark",     // reads the captures that are written; with it comes capinfos
     "util-linux", // unshare, setpriv
     "xz-utils",   // modules of newer kernels

@@ -33,8 +33,19 @@ use std::{
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
 pub(super) const NAMES: [&str; 13] = [
-    "SETTINGS", "RULES", "RULES_FAR", "GAPS", "LIMITS", "SOURCES", "HEAVY", "CEILING", "KISSES", "SAMPLING", "EVENTS",
-    "REASONS", "HITS",
+    "SETTINGS",
+    "RULES",
+    "RULES_FAR",
+    "GAPS",
+    "LIMITS",
+    "SOURCES",
+    "HEAVY",
+    "CEILING",
+    "KISSES",
+    "SAMPLING",
+    "EVENTS",
+    "REASONS",
+    "HITS",
 ];
 
 const SETTINGS: &str = NAMES[0];

@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod stats;
 mod status;
+mod top;
 mod watch;
 
 use crate::{cli::Verb, fault::Fault};
@@ -39,6 +40,7 @@ pub fn run(verb: Verb) -> Result<(), Fault> {
         Verb::Stats(options) => stats::run(&options),
         Verb::Events(options) => events::run(&options),
         Verb::Capture(options) => capture::run(&options),
+        Verb::Top(options) => top::run(&options),
         Verb::Report(options) => report::run(&options),
         Verb::Explain(options) => explain::run(&options),
         Verb::Replay(options) => replay::run(&options),

@@ -5,39 +5,26 @@
 use super::until_closed;
 use crate::{
     baseline::{self, Baseline},
-    bpf::{Maps, Pins, Place},
     cli::{Format, Places, Stats},
-    compile::Counters,
-    conf::MEMORY,
     export::{Tick, stats::Shown},
     fault::{Blame as _, Fault},
     feed::{Answer, Request, Sources, ask},
-    home,
-    limits::Clock,
-    state::{self, InForce, Seats, State},
+    look::Look,
+    state::{self, Seats},
     stats::Snapshot,
-    tracked::{self, Reader, Tracked},
     writer::{tell, warn},
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::Settings;
 use std::{
-    collections::HashMap,
     fs,
     io::{self, IsTerminal as _, Write as _},
-    net::IpAddr,
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
-
-/// How long to wait for a policy that has come into force to be written down.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Shows it, or begins anew.
 ///
@@ -81,7 +68,7 @@ fn watch(options: &Stats, pause: Duration) -> Result<(), Fault> {
 /// From now on counts from zero.
 fn reset(places: &Places) -> Result<()> {
     let look = Look::take(places)?;
-    let limited = tracked::totals(look.maps.heavy()?.values());
+    let limited = look.limited()?;
     let path = baseline::place(places)?;
     Baseline::new(&look.counted, look.policy(), look.identity, limited)?.save(&path)?;
     tell(format_args!("counting from zero; `ntpguard stats --total` counts from the start as before"));
@@ -99,7 +86,7 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
     let when = baseline.as_ref().map(|baseline| baseline.when);
     let limited = baseline.map(|baseline| baseline.limited).unwrap_or_default();
     let tracked = options.sources.map(|most| look.tracked(limited, most)).transpose().environment()?;
-    let last = last.filter(|last| last.identity == look.identity && look.counted.reaches(&last.counted));
+    let last = last.filter(|last| look.goes_on_from(last));
     let shown = Shown {
         tick: Tick {
             elapsed: last.map_or(Duration::ZERO, |last| look.taken - last.taken),
@@ -160,76 +147,4 @@ fn write(options: &Stats, shown: &Shown<'_>, first: bool) -> io::Result<()> {
         }
     }
     out.flush()
-}
-
-/// One look at what is pinned, and at what is known about it.
-struct Look {
-    maps: Maps,
-    identity: u32,
-    settings: Settings,
-    counted: Snapshot,
-    state: Option<State>,
-    /// Why nobody knows whose the hits are.
-    unknown: Option<String>,
-    taken: Instant,
-}
-
-impl Look {
-    /// Takes one. A policy may come into force meanwhile, or other maps take the place of these: then it is taken again.
-    fn take(places: &Places) -> Result<Self> {
-        let start = Instant::now();
-        loop {
-            let place = Pins::seen(&places.pin_path)?.context(home::NOTHING)?;
-            let patient = start.elapsed() < PATIENCE;
-            match Self::once(places, place, patient) {
-                Ok(Some(look)) => return Ok(look),
-                Err(error) if !patient => return Err(error),
-                _ => sleep(PAUSE),
-            }
-        }
-    }
-
-    /// `None` where something was about to change, and there is time to look again.
-    fn once(places: &Places, place: Place, patient: bool) -> Result<Option<Self>> {
-        let mut maps = Maps::look(place)?;
-        let settings = maps.settings()?;
-        let (state, mut unknown) = match State::load(&places.state_dir) {
-            Ok(Some(state)) => (Some(state), None),
-            Ok(None) => (None, Some(format!("there is no state in {}", places.state_dir.display()))),
-            Err(error) => (None, Some(format!("{error:#}"))),
-        };
-        let known = state.as_ref().and_then(|state| state.known(settings.generation));
-        if state.is_some() && known.is_none() {
-            if patient {
-                return Ok(None);
-            }
-            unknown =
-                Some(format!("nobody has written down whose the hits of policy {} are", settings.generation));
-        }
-        if let Some(known) = known {
-            maps.know(Counters::new(known.flags.iter().copied()));
-        }
-        let counted = maps.counters(known.is_some())?;
-        let taken = Instant::now();
-        let same = maps.settings()?.generation == settings.generation;
-        let identity = maps.identity()?;
-        Ok((same || !patient).then_some(Self { maps, identity, settings, counted, state, unknown, taken }))
-    }
-
-    /// What was counted without hits, which have no rates: another policy has others.
-    fn reasons(&self) -> Snapshot {
-        Snapshot { seats: self.counted.seats.clone(), hits: Vec::new() }
-    }
-
-    fn policy(&self) -> Option<&InForce> {
-        self.state.as_ref()?.known(self.settings.generation)
-    }
-
-    /// Who is remembered, and who was limited most since others had been.
-    fn tracked(&self, limited: HashMap<IpAddr, u64>, most: usize) -> Result<Tracked> {
-        let clock = Clock::of_kernel()?;
-        let (sources, heavy) = (self.maps.sources()?, self.maps.heavy()?);
-        let mut reader = Reader::since(limited, most);
-        Ok(reader.read(sources.values(), heavy.values(), clock.now()?, MEMORY * clock.hz))
-    }
 }

@@ -55,7 +55,7 @@ impl Tick<'_> {
     }
 
     /// The hits of each rule under each of its flags.
-    fn hits(&self) -> impl Iterator<Item = Hit<'_>> {
+    pub(crate) fn hits(&self) -> impl Iterator<Item = Hit<'_>> {
         let hits = self.policy.into_iter().flat_map(|policy| {
             let causes = policy.rules.iter().enumerate();
             let causes = causes.flat_map(|(place, rule)| CAUSES.map(|reason| (place, rule, reason)));
@@ -77,12 +77,12 @@ impl Tick<'_> {
 }
 
 /// Drops or kisses by one flag of a rule.
-struct Hit<'a> {
-    rule: &'a Rule,
-    reason: Reason,
+pub(crate) struct Hit<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) reason: Reason,
     /// The line that is to blame, if one is.
-    cause: Option<Cause<'a>>,
-    counter: Counter,
+    pub(crate) cause: Option<Cause<'a>>,
+    pub(crate) counter: Counter,
 }
 
 /// Writes to standard output, in one format.

@@ -1,0 +1,187 @@
+//! `ntpguard top`: a view in a terminal of what another process guards.
+//!
+//! Contract: it reads, as `stats` and `events` do. Counters and events are read by threads of their own, so keys are obeyed
+//! whatever these wait for; nothing here waits for longer than [`PAUSE`].
+
+use crate::{
+    cli::{self, Places},
+    fault::{Blame as _, Fault},
+    feed::{Follower, RATE, Request},
+    look::Look,
+    resolve::Reverse,
+    top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
+};
+use anyhow::{Context as _, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How long to wait for keys: so late may anything else be seen.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time between two attempts to follow events.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Events are taken in lots; so many may wait.
+const PENDING: usize = 16;
+/// How long the end waits for the thread with the events.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a name may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Shows it until somebody has seen enough.
+///
+/// # Errors
+/// Nothing is guarded, this user may not look, or there is no terminal.
+pub(super) fn run(options: &cli::Top) -> Result<(), Fault> {
+    // Before the terminal is taken over: what is wrong from the start is said in plain lines.
+    let first = look(&options.places).environment()?;
+    let ended = ending().environment()?;
+    let theme = Theme::of(|name| std::env::var(name).ok(), options.ascii);
+    let mut screen = Screen::take(theme).environment()?;
+    let mut top = Top::new(options.interval);
+    top.update(Input::Sample(Box::new(first)));
+    let events = Following::start(options.places.clone()).environment()?;
+    let shown = show(options, &mut screen, &mut top, &events.inputs, &ended);
+    drop(screen);
+    events.end();
+    shown.environment()
+}
+
+fn show(
+    options: &cli::Top,
+    screen: &mut Screen,
+    top: &mut Top,
+    events: &Receiver<Input>,
+    ended: &AtomicBool,
+) -> Result<()> {
+    let readings = readings(options)?;
+    let mut names: Option<Reverse> = None;
+    let mut changed = true;
+    loop {
+        if changed {
+            screen.draw(top)?;
+        }
+        let pressed = screen.pressed(PAUSE)?;
+        changed = pressed.resized || !pressed.keys.is_empty();
+        for key in pressed.keys {
+            match top.update(Input::Press(key)) {
+                Effect::None => (),
+                Effect::Quit => return Ok(()),
+                Effect::Suspend => screen.without(|| {
+                    // All of the job, as the terminal would (a shell waits for its first process).
+                    let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+                })?,
+                Effect::Names(addresses) => {
+                    let names = names.get_or_insert_with(|| Reverse::new(PATIENCE));
+                    // One that there is no room for is asked for by the next press.
+                    addresses.into_iter().take_while(|address| names.ask(*address)).for_each(drop);
+                }
+            }
+        }
+        if ended.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut inputs: Vec<_> = events.try_iter().take(PENDING).collect();
+        match readings.try_recv() {
+            Ok(input) => inputs.push(input),
+            Err(TryRecvError::Empty) => (),
+            Err(TryRecvError::Disconnected) => anyhow::bail!("the thread that reads the counters has ended"),
+        }
+        let named = names.iter_mut().flat_map(|names| names.take());
+        inputs.extend(named.map(|(address, name)| Input::Name(address, name)));
+        changed |= inputs.iter().any(|input| !matches!(input, Input::Events(events) if events.is_empty()));
+        inputs.into_iter().for_each(|input| {
+            top.update(input);
+        });
+    }
+}
+
+fn look(places: &Places) -> Result<Sample> {
+    Sample::of(&Look::take(places)?)
+}
+
+/// Readings from now on, one at a time: whoever is late gets the next one later.
+fn readings(options: &cli::Top) -> Result<Receiver<Input>> {
+    let (tell, told) = sync_channel(1);
+    let (places, interval) = (options.places.clone(), options.interval);
+    let read = move || {
+        loop {
+            thread::sleep(interval);
+            let input = match look(&places) {
+                Ok(sample) => Input::Sample(Box::new(sample)),
+                Err(error) => Input::Trouble(format!("{error:#}")),
+            };
+            if tell.send(input).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("counters".to_owned()).spawn(read).context("can't start a thread")?;
+    Ok(told)
+}
+
+/// Becomes true when a signal wants the end.
+fn ending() -> Result<Arc<AtomicBool>> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&ended)).context("can't wait for signals")?;
+    }
+    Ok(ended)
+}
+
+/// A thread that follows the events of whatever guard there is, and draws them itself where none does.
+struct Following {
+    inputs: Receiver<Input>,
+    thread: JoinHandle<()>,
+}
+
+impl Following {
+    fn start(places: Places) -> Result<Self> {
+        let (tell, inputs) = sync_channel(PENDING);
+        let follow = move || while follow_one(&places, &tell).is_some() {};
+        let thread = thread::Builder::new().name("events".to_owned()).spawn(follow);
+        Ok(Self { inputs, thread: thread.context("can't start a thread")? })
+    }
+
+    /// Lets go: who draws events is to say that it draws no more.
+    fn end(self) {
+        let Self { inputs, thread } = self;
+        drop(inputs);
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < FAREWELL {
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Follows one guard, as long as there are events; `None` once nobody listens.
+fn follow_one(places: &Places, tell: &SyncSender<Input>) -> Option<()> {
+    let followed = Follower::start(places, Request::Events { snaplen: 0 }, RATE);
+    let error = match followed {
+        Err(error) => error,
+        Ok(mut follower) => {
+            // That there may be some from now on.
+            tell.send(Input::Events(Vec::new())).ok()?;
+            loop {
+                match follower.take(PAUSE) {
+                    // Also if there are none: so it is seen whether anybody listens.
+                    Ok(events) => tell.send(Input::Events(events)).ok()?,
+                    Err(error) => break error,
+                }
+            }
+        }
+    };
+    tell.send(Input::Silence(format!("{error:#}"))).ok()?;
+    thread::sleep(AGAIN);
+    Some(())
+}

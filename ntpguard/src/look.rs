@@ -1,0 +1,114 @@
+//! A look at what another process guards: the maps that are pinned, and what is known about them.
+//!
+//! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
+
+use crate::{
+    bpf::{Maps, Pins, Place},
+    cli::Places,
+    compile::Counters,
+    conf::MEMORY,
+    home,
+    limits::Clock,
+    state::{InForce, State},
+    stats::Snapshot,
+    tracked::{self, Reader, Tracked},
+};
+use anyhow::{Context as _, Result};
+use ntpguard_common::abi::Settings;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for a policy that has come into force to be written down.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// One look at what is pinned, and at what is known about it.
+pub(crate) struct Look {
+    maps: Maps,
+    /// Which maps these are: others count from zero.
+    pub(crate) identity: u32,
+    pub(crate) settings: Settings,
+    pub(crate) counted: Snapshot,
+    pub(crate) state: Option<State>,
+    /// Why nobody knows whose the hits are.
+    pub(crate) unknown: Option<String>,
+    pub(crate) taken: Instant,
+}
+
+impl Look {
+    /// Takes one. A policy may come into force meanwhile, or other maps take the place of these: then it is taken again.
+    ///
+    /// # Errors
+    /// Nothing is guarded, or this user may not look.
+    pub(crate) fn take(places: &Places) -> Result<Self> {
+        let start = Instant::now();
+        loop {
+            let place = Pins::seen(&places.pin_path)?.context(home::NOTHING)?;
+            let patient = start.elapsed() < PATIENCE;
+            match Self::once(places, place, patient) {
+                Ok(Some(look)) => return Ok(look),
+                Err(error) if !patient => return Err(error),
+                _ => sleep(PAUSE),
+            }
+        }
+    }
+
+    /// `None` where something was about to change, and there is time to look again.
+    fn once(places: &Places, place: Place, patient: bool) -> Result<Option<Self>> {
+        let mut maps = Maps::look(place)?;
+        let settings = maps.settings()?;
+        let (state, mut unknown) = match State::load(&places.state_dir) {
+            Ok(Some(state)) => (Some(state), None),
+            Ok(None) => (None, Some(format!("there is no state in {}", places.state_dir.display()))),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let known = state.as_ref().and_then(|state| state.known(settings.generation));
+        if state.is_some() && known.is_none() {
+            if patient {
+                return Ok(None);
+            }
+            unknown =
+                Some(format!("nobody has written down whose the hits of policy {} are", settings.generation));
+        }
+        if let Some(known) = known {
+            maps.know(Counters::new(known.flags.iter().copied()));
+        }
+        let counted = maps.counters(known.is_some())?;
+        let taken = Instant::now();
+        let same = maps.settings()?.generation == settings.generation;
+        let identity = maps.identity()?;
+        Ok((same || !patient).then_some(Self { maps, identity, settings, counted, state, unknown, taken }))
+    }
+
+    /// What was counted without hits, which have no rates: another policy has others.
+    pub(crate) fn reasons(&self) -> Snapshot {
+        Snapshot { seats: self.counted.seats.clone(), hits: Vec::new() }
+    }
+
+    pub(crate) fn policy(&self) -> Option<&InForce> {
+        self.state.as_ref()?.known(self.settings.generation)
+    }
+
+    /// Who is remembered, and who was limited most since others had been.
+    pub(crate) fn tracked(&self, limited: HashMap<IpAddr, u64>, most: usize) -> Result<Tracked> {
+        let clock = Clock::of_kernel()?;
+        let (sources, heavy) = (self.maps.sources()?, self.maps.heavy()?);
+        let mut reader = Reader::since(limited, most);
+        Ok(reader.read(sources.values(), heavy.values(), clock.now()?, MEMORY * clock.hz))
+    }
+
+    /// How often each candidate for "limited most" was limited, at least.
+    pub(crate) fn limited(&self) -> Result<HashMap<IpAddr, u64>> {
+        Ok(tracked::totals(self.maps.heavy()?.values()))
+    }
+
+    /// Whether an earlier look is at the same counters, which have only grown since.
+    pub(crate) fn goes_on_from(&self, earlier: &Self) -> bool {
+        earlier.identity == self.identity && self.counted.reaches(&earlier.counted)
+    }
+}

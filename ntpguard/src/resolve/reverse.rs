@@ -1,0 +1,116 @@
+//! Addresses to names, for those who look: asked one by one, in threads of their own, never waited for.
+
+use crate::sandbox;
+use dns_lookup::lookup_addr;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How many are asked for at a time: the rest of the queue waits behind servers that don't answer.
+const THREADS: usize = 4;
+/// Questions that wait: more than anybody reads at once.
+const PENDING: usize = 64;
+
+/// Asks for names.
+pub struct Reverse {
+    questions: SyncSender<IpAddr>,
+    answers: Receiver<(IpAddr, Option<String>)>,
+    asked: HashMap<IpAddr, Instant>,
+    patience: Duration,
+}
+
+impl Reverse {
+    /// Asks the system's resolver, and takes what comes within a time as the answer.
+    pub fn new(patience: Duration) -> Self {
+        Self::asking(patience, |address| lookup_addr(&address).ok())
+    }
+
+    fn asking(patience: Duration, ask: impl Fn(IpAddr) -> Option<String> + Copy + Send + 'static) -> Self {
+        let (questions, pending) = sync_channel(PENDING);
+        let (tell, answers) = channel();
+        let pending = Arc::new(Mutex::new(pending));
+        for _ in 0..THREADS {
+            let (pending, tell) = (Arc::clone(&pending), tell.clone());
+            // Where threads have run out, there are no names.
+            let _ = thread::Builder::new().name("reverse".to_owned()).spawn(move || {
+                let _ = sandbox::keep(&[]);
+                answer(&pending, &tell, ask);
+            });
+        }
+        Self { questions, answers, asked: HashMap::new(), patience }
+    }
+
+    /// Asks for the name of an address; `false` if there is no room to, and one may ask again.
+    pub fn ask(&mut self, address: IpAddr) -> bool {
+        match self.questions.try_send(address) {
+            Ok(()) => drop(self.asked.insert(address, Instant::now())),
+            Err(TrySendError::Full(_)) => return false,
+            Err(TrySendError::Disconnected(_)) => return false,
+        }
+        true
+    }
+
+    /// What has been answered since; `None` is that there is no name, or none in time.
+    pub fn take(&mut self) -> Vec<(IpAddr, Option<String>)> {
+        let mut answers: Vec<_> =
+            self.answers.try_iter().filter(|(address, _)| self.asked.remove(address).is_some()).collect();
+        let patience = self.patience;
+        let late = self.asked.extract_if(|_, asked| asked.elapsed() > patience);
+        answers.extend(late.map(|(address, _)| (address, None)));
+        answers
+    }
+}
+
+fn answer(
+    pending: &Mutex<Receiver<IpAddr>>,
+    tell: &Sender<(IpAddr, Option<String>)>,
+    ask: impl Fn(IpAddr) -> Option<String>,
+) {
+    let next = || pending.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(address) = next() {
+        if tell.send((address, ask(address))).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 66));
+
+    #[test]
+    fn who_does_not_answer_holds_up_nobody() {
+        let ask = |address| {
+            if address == SILENT {
+                thread::sleep(Duration::from_secs(2));
+            }
+            Some(format!("{address}.example"))
+        };
+        let mut reverse = Reverse::asking(Duration::from_millis(500), ask);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let start = Instant::now();
+        assert!(reverse.ask(SILENT) && reverse.ask(address));
+        let mut answers = HashMap::new();
+        while answers.len() < 2 {
+            answers.extend(reverse.take());
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(start.elapsed() < Duration::from_secs(2), "the late one isn't waited for");
+        assert_eq!((&answers[&SILENT], &answers[&address]), (&None, &Some("192.0.2.1.example".to_owned())));
+        // The late answer is nobody's.
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(reverse.take(), []);
+        // More than there is room for is refused, and no reason to wait.
+        let many = (0..1000u32).filter(|_| reverse.ask(SILENT)).count();
+        assert!((PENDING..=PENDING + THREADS).contains(&many), "{many}");
+    }
+}

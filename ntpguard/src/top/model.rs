@@ -1,0 +1,432 @@
+//! What is on the screen: what is known, and what somebody chose to see of it.
+
+use super::{
+    data::Data,
+    rows::{self, Names, Pane, Row, Subject},
+    sample::Sample,
+};
+use crate::event::Event;
+use std::{net::IpAddr, time::Duration};
+
+/// Sources whose names are asked for at a time: as many as a screen has.
+const ASKED: usize = 20;
+/// Names that are kept; then all are forgotten, since one can ask again.
+const NAMES: usize = 1000;
+/// A filter's length: what fits into a line.
+const FILTER: usize = 60;
+/// Rows that a page key moves by.
+const PAGE: isize = 8;
+
+/// What comes in.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A key.
+    Press(Press),
+    /// A reading.
+    Sample(Box<Sample>),
+    /// No reading, and why.
+    Trouble(String),
+    /// What was sampled since the last time.
+    Events(Vec<Event>),
+    /// No events, and why.
+    Silence(String),
+    /// The name of an address; `None` is that it has none.
+    Name(IpAddr, Option<String>),
+}
+
+/// Keys that mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named after the keys")]
+pub enum Press {
+    Char(char),
+    Enter,
+    Escape,
+    Backspace,
+    Tab,
+    BackTab,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Home,
+    End,
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-Z.
+    Suspend,
+}
+
+/// What is to be done elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The end.
+    Quit,
+    /// Back to the shell for a while.
+    Suspend,
+    /// The names of these are wanted.
+    Names(Vec<IpAddr>),
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Top {
+    live: Data,
+    /// What is shown instead, while it is paused.
+    frozen: Option<Box<Data>>,
+    names: Names,
+    pane: Pane,
+    /// For each pane, which of its orders.
+    sorts: [usize; Pane::ALL.len()],
+    /// For each pane, what is selected; nothing is the first row, whatever it is.
+    selected: [Option<Subject>; Pane::ALL.len()],
+    drilled: Option<Subject>,
+    /// The same as `selected`, among the events of what is drilled into.
+    scrolled: Option<Subject>,
+    filter: String,
+    editing: bool,
+    help: bool,
+}
+
+impl Top {
+    /// Of readings so far apart.
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            live: Data::new(interval),
+            frozen: None,
+            names: Names::new(),
+            pane: Pane::Rules,
+            sorts: [0; Pane::ALL.len()],
+            selected: [const { None }; Pane::ALL.len()],
+            drilled: None,
+            scrolled: None,
+            filter: String::new(),
+            editing: false,
+            help: false,
+        }
+    }
+
+    /// Something has come in.
+    pub fn update(&mut self, input: Input) -> Effect {
+        match input {
+            Input::Press(press) => return self.press(press),
+            Input::Sample(sample) => self.live.read(*sample),
+            Input::Trouble(why) => self.live.trouble = Some(why),
+            Input::Events(events) => self.live.take(events),
+            Input::Silence(why) => self.live.silence = Some(why),
+            Input::Name(address, name) => {
+                if self.names.len() >= NAMES {
+                    self.names.clear();
+                }
+                self.names.insert(address, name);
+            }
+        }
+        Effect::None
+    }
+
+    /// What is shown: what is known, or was when it was paused.
+    pub fn data(&self) -> &Data {
+        self.frozen.as_deref().unwrap_or(&self.live)
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// The list in front.
+    pub fn pane(&self) -> Pane {
+        self.pane
+    }
+
+    /// The names of sources.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Which of its orders the pane is in.
+    pub fn sort(&self) -> &'static str {
+        let pane = if self.drilled.is_some() { Pane::Events } else { self.pane };
+        pane.sorts()[self.sorts[pane as usize]]
+    }
+
+    /// The one rule, source or reason that is looked at.
+    pub fn drilled(&self) -> Option<&Subject> {
+        self.drilled.as_ref()
+    }
+
+    /// The filter, and whether it is being written.
+    pub fn filter(&self) -> (&str, bool) {
+        (&self.filter, self.editing)
+    }
+
+    /// Whether the keys are explained.
+    pub fn is_helping(&self) -> bool {
+        self.help
+    }
+
+    /// The rows in front: those of the pane, or the events of what is drilled into; filtered.
+    pub fn rows(&self) -> Vec<Row> {
+        let data = self.data();
+        let mut rows = match &self.drilled {
+            Some(subject) => {
+                let sort = self.sorts[Pane::Events as usize];
+                rows::events(data, sort, |event| subject.concerns(data, event))
+            }
+            None => rows::rows(data, &self.names, self.pane, self.sorts[self.pane as usize]),
+        };
+        rows.retain(|row| row.matches(&self.filter));
+        rows
+    }
+
+    /// Which of these rows is selected.
+    pub fn place(&self, rows: &[Row]) -> usize {
+        let chosen = match &self.drilled {
+            Some(_) => &self.scrolled,
+            None => &self.selected[self.pane as usize],
+        };
+        let found = chosen.as_ref().and_then(|chosen| rows.iter().position(|row| row.subject == *chosen));
+        found.unwrap_or_default()
+    }
+
+    fn press(&mut self, press: Press) -> Effect {
+        match press {
+            Press::Interrupt => return Effect::Quit,
+            Press::Suspend => return Effect::Suspend,
+            _ if self.editing => self.edit(press),
+            // Any key, and then it does what it does.
+            _ if self.help => {
+                self.help = false;
+                if press == Press::Char('q') {
+                    return Effect::Quit;
+                }
+            }
+            Press::Char('q') => return Effect::Quit,
+            Press::Char('?' | 'h') => self.help = true,
+            Press::Char('p' | ' ') => {
+                self.frozen = self.frozen.is_none().then(|| Box::new(self.live.clone()));
+            }
+            Press::Char('/') => self.editing = true,
+            Press::Char('s') => {
+                let pane = if self.drilled.is_some() { Pane::Events } else { self.pane };
+                let sort = &mut self.sorts[pane as usize];
+                *sort = (*sort + 1) % pane.sorts().len();
+            }
+            Press::Char('n') => return self.ask(),
+            Press::Tab => self.turn(1),
+            Press::BackTab => self.turn(Pane::ALL.len() - 1),
+            Press::Up | Press::Char('k') => self.step(-1),
+            Press::Down | Press::Char('j') => self.step(1),
+            Press::PageUp => self.step(-PAGE),
+            Press::PageDown => self.step(PAGE),
+            Press::Home => self.step(isize::MIN),
+            Press::End => self.step(isize::MAX),
+            Press::Enter => self.drill(),
+            Press::Escape if self.drilled.is_some() => self.drilled = None,
+            Press::Escape => self.filter.clear(),
+            Press::Char(_) | Press::Backspace => (),
+        }
+        Effect::None
+    }
+
+    fn edit(&mut self, press: Press) {
+        match press {
+            Press::Char(c) if self.filter.chars().count() < FILTER => self.filter.push(c),
+            Press::Backspace => drop(self.filter.pop()),
+            Press::Enter | Press::Tab => self.editing = false,
+            Press::Escape => {
+                self.editing = false;
+                self.filter.clear();
+            }
+            _ => (),
+        }
+    }
+
+    /// Another pane, so many further on.
+    fn turn(&mut self, by: usize) {
+        self.drilled = None;
+        self.pane = Pane::ALL[(self.pane as usize + by) % Pane::ALL.len()];
+    }
+
+    fn step(&mut self, by: isize) {
+        let rows = self.rows();
+        let place = self.place(&rows).saturating_add_signed(by).min(rows.len().saturating_sub(1));
+        // The first row follows what becomes first.
+        let chosen = rows.get(place).filter(|_| place > 0).map(|row| row.subject.clone());
+        match &self.drilled {
+            Some(_) => self.scrolled = chosen,
+            None => self.selected[self.pane as usize] = chosen,
+        }
+    }
+
+    /// Into what is selected; of an event, into its source.
+    fn drill(&mut self) {
+        let rows = self.rows();
+        let Some(row) = rows.get(self.place(&rows)) else { return };
+        let subject = match &row.subject {
+            Subject::Event(number) => {
+                let event = self.data().events.iter().find(|(other, _)| other == number);
+                event.and_then(|(_, event)| event.source).map(Subject::Source)
+            }
+            other => Some(other.clone()),
+        };
+        if subject.is_some() {
+            (self.drilled, self.scrolled) = (subject, None);
+            // It was for the list that is left.
+            self.filter.clear();
+        }
+    }
+
+    /// Asks for the names of the sources in front that have none yet.
+    fn ask(&self) -> Effect {
+        let data = self.data();
+        let wanted: Vec<_> = match &self.drilled {
+            Some(Subject::Source(source)) => vec![*source],
+            _ => {
+                let mut rows =
+                    rows::rows(data, &self.names, Pane::Sources, self.sorts[Pane::Sources as usize]);
+                rows.retain(|row| row.matches(&self.filter));
+                let chosen = self.selected[Pane::Sources as usize].as_ref();
+                let first = rows.iter().position(|row| Some(&row.subject) == chosen).unwrap_or_default();
+                let source =
+                    |row: Row| if let Subject::Source(source) = row.subject { Some(source) } else { None };
+                rows.into_iter()
+                    .skip(first.saturating_sub(ASKED / 2))
+                    .filter_map(source)
+                    .take(ASKED)
+                    .collect()
+            }
+        };
+        let known = |source: &IpAddr| matches!(self.names.get(source), Some(Some(_)));
+        Effect::Names(wanted.into_iter().filter(|source| !known(source)).collect())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::top::data::tests::{event, sample};
+    use ntpguard_common::Reason;
+    use std::time::Instant;
+
+    /// A server under attack.
+    pub(crate) fn attacked() -> Top {
+        let (mut top, start) = (Top::new(Duration::from_secs(1)), Instant::now());
+        top.update(Input::Sample(Box::new(sample(start, 0, &[(Reason::Time, 3000)]))));
+        let mut events: Vec<_> = (0..9).map(|_| event([198, 18, 0, 2], Reason::Mode7)).collect();
+        events.push(event([198, 51, 100, 5], Reason::Ignore));
+        for second in 1..=30 {
+            top.update(Input::Events(events.clone()));
+            let counts = [
+                (Reason::Time, 3000 + 12 * second),
+                (Reason::Mode7, 81_000 * second),
+                (Reason::Ignore, 9_000 * second),
+            ];
+            top.update(Input::Sample(Box::new(sample(start, second, &counts))));
+        }
+        top
+    }
+
+    pub(crate) fn press(top: &mut Top, keys: &[Press]) {
+        keys.iter().for_each(|key| {
+            top.update(Input::Press(*key));
+        });
+    }
+
+    fn first(top: &Top) -> String {
+        top.rows().first().map_or_else(String::new, |row| row.cells.join(" "))
+    }
+
+    #[test]
+    fn keys_turn_panes_sort_and_quit() {
+        let mut top = attacked();
+        assert_eq!((top.pane(), top.sort()), (Pane::Rules, "packets"));
+        press(&mut top, &[Press::Tab]);
+        assert_eq!((top.pane(), first(&top).contains("198.18.0.2")), (Pane::Sources, true));
+        press(&mut top, &[Press::Char('s'), Press::Char('s')]);
+        assert_eq!(top.sort(), "address");
+        press(&mut top, &[Press::BackTab, Press::BackTab]);
+        assert_eq!(top.pane(), Pane::Reasons);
+        for key in [Press::Char('q'), Press::Interrupt] {
+            assert_eq!(top.update(Input::Press(key)), Effect::Quit);
+        }
+        press(&mut top, &[Press::Char('?')]);
+        assert!(top.is_helping());
+        assert_eq!(top.update(Input::Press(Press::Tab)), Effect::None);
+        assert_eq!((top.is_helping(), top.pane()), (false, Pane::Reasons));
+    }
+
+    #[test]
+    fn paused_nothing_moves_and_nothing_is_lost() {
+        let mut top = attacked();
+        press(&mut top, &[Press::Char('p')]);
+        let (shown, last) = (first(&top), top.data().sample().unwrap().clone());
+        let next = sample(
+            last.taken,
+            1,
+            &[(Reason::Time, 5000), (Reason::Mode7, 2_500_000), (Reason::Ignore, 270_000)],
+        );
+        top.update(Input::Sample(Box::new(next)));
+        assert!(top.is_paused() && first(&top) == shown, "{shown}");
+        press(&mut top, &[Press::Char(' ')]);
+        assert!(!top.is_paused() && first(&top).starts_with("2,500,000 "), "{}", first(&top));
+    }
+
+    #[test]
+    fn a_filter_is_written_kept_and_taken_away() {
+        let mut top = attacked();
+        press(
+            &mut top,
+            &[Press::Char('/'), Press::Char('i'), Press::Char('g'), Press::Char('q'), Press::Backspace],
+        );
+        assert_eq!((top.filter(), top.rows().len()), (("ig", true), 1));
+        press(&mut top, &[Press::Enter]);
+        assert_eq!((top.filter(), top.rows().len()), (("ig", false), 1));
+        press(&mut top, &[Press::Escape]);
+        assert_eq!((top.filter(), top.rows().len()), (("", false), 3));
+        press(&mut top, &[Press::Char('/'), Press::Char('x'), Press::Escape]);
+        assert_eq!(top.filter(), ("", false));
+    }
+
+    #[test]
+    fn one_drills_into_lines_sources_and_the_source_of_an_event() {
+        let mut top = attacked();
+        press(&mut top, &[Press::Down, Press::Enter]);
+        assert!(matches!(top.drilled(), Some(Subject::Rule(Reason::Ignore, Some(_)))), "{:?}", top.drilled());
+        assert!(top.rows().len() == 30 && first(&top).contains("198.51.100.5"), "{}", first(&top));
+        press(&mut top, &[Press::Escape, Press::Tab, Press::Enter]);
+        assert_eq!(top.drilled(), Some(&Subject::Source([198, 18, 0, 2].into())));
+        press(&mut top, &[Press::Tab, Press::Down, Press::Down, Press::Enter]);
+        assert_eq!(top.drilled(), Some(&Subject::Source([198, 18, 0, 2].into())));
+    }
+
+    #[test]
+    fn what_is_selected_stays_so_when_others_come() {
+        let mut top = attacked();
+        press(&mut top, &[Press::Tab, Press::Tab]);
+        assert_eq!(top.place(&top.rows()), 0);
+        press(&mut top, &[Press::Down, Press::PageDown]);
+        assert_eq!(top.place(&top.rows()), 9);
+        top.update(Input::Events(vec![event([198, 18, 0, 9], Reason::Mode7); 5]));
+        assert_eq!(top.place(&top.rows()), 14);
+        press(&mut top, &[Press::Home]);
+        top.update(Input::Events(vec![event([198, 18, 0, 9], Reason::Mode7); 5]));
+        assert_eq!(top.place(&top.rows()), 0);
+        press(&mut top, &[Press::End]);
+        assert_eq!(top.place(&top.rows()), 309);
+    }
+
+    #[test]
+    fn names_are_asked_for_once_and_on_demand() {
+        let mut top = attacked();
+        let evil = IpAddr::from([198, 18, 0, 2]);
+        let Effect::Names(asked) = top.update(Input::Press(Press::Char('n'))) else { panic!("no names") };
+        assert_eq!(asked, [evil, IpAddr::from([198, 51, 100, 5])]);
+        top.update(Input::Name(evil, Some("evil.example".to_owned())));
+        press(&mut top, &[Press::Tab]);
+        assert!(first(&top).ends_with("evil.example"), "{}", first(&top));
+        let Effect::Names(asked) = top.update(Input::Press(Press::Char('n'))) else { panic!("no names") };
+        assert_eq!(asked, [IpAddr::from([198, 51, 100, 5])]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Numbers, times and reasons in few letters.
+
+use crate::event::Blamed;
+use ntpguard_common::Reason;
+use std::path::Path;
+
+/// Characters that would change how what follows is shown, beside control characters: invisible ones, and those that turn
+/// the direction of writing (Unicode, UAX #9).
+const UNSEEN: [(char, char); 4] =
+    [('\u{200b}', '\u{200f}'), ('\u{202a}', '\u{202e}'), ('\u{2060}', '\u{206f}'), ('\u{feff}', '\u{feff}')];
+
+/// What others wrote, with nothing in it that a terminal obeys.
+pub fn clean(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c));
+    text.replace('\t', " ").replace(obeyed, "\u{fffd}")
+}
+
+/// All digits, in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// So much a second; a dash if nobody has measured it.
+pub fn rate(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(rate) if rate > 0.0 && rate < 9.95 => format!("{rate:.1}/s"),
+        Some(rate) => format!("{}/s", grouped(rate.round() as u64)),
+    }
+}
+
+/// A part in percent; nothing of nothing.
+pub fn percent(part: f64, all: f64) -> String {
+    if all > 0.0 { format!("{:.1} %", 100.0 * part / all) } else { "-".to_owned() }
+}
+
+/// The time of day, UTC, of nanoseconds since 1970.
+pub fn clock(nanoseconds: u64) -> String {
+    let seconds = nanoseconds / 1_000_000_000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A span of time, as options have it.
+pub fn span(seconds: u64) -> String {
+    if seconds >= 120 && seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
+    }
+}
+
+/// Where a line stands, without the folder.
+pub fn place(blamed: &Blamed) -> String {
+    let name = Path::new(&blamed.file).file_name().map(|name| name.to_string_lossy());
+    clean(&format!("{}:{}", name.unwrap_or_else(|| (&*blamed.file).into()), blamed.line))
+}
+
+/// What a reason means, in the few words that there is room for; [`Reason::summary`] says it in full.
+pub const fn meaning(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Time => "time requests, to the daemon",
+        Reason::Query => "queries that are allowed",
+        Reason::Unread => "passed unread",
+        Reason::NoPolicy => "no policy: all passes",
+        Reason::Mode6 => "mode 6 queries (ntpq)",
+        Reason::Mode7 => "mode 7 queries (monlist)",
+        Reason::Ignore => "from ignored sources",
+        Reason::Noquery => "queries, line says noquery",
+        Reason::Noserve => "time, line says noserve",
+        Reason::Version => "other versions than 4",
+        Reason::Notrust => "time without a MAC",
+        Reason::Limited => "beyond the rate limit",
+        Reason::Kod => "rate limit, told so (kiss)",
+        Reason::ImpossibleSource => "forged: impossible source",
+        Reason::SourcePort => "refused source port",
+        Reason::Fragment => "fragments",
+        Reason::Malformed => "malformed packets",
+        Reason::Mode => "modes nobody may send",
+        Reason::Mac => "MAC without trusted key",
+        Reason::Response => "responses (reflection)",
+        Reason::BadQuery => "malformed queries",
+        Reason::Untracked => "no room to limit: passed",
+        Reason::Overload => "above --max-rate",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        assert_eq!(clean("a\x1b[2J\u{9b}b\tc\u{202e}d\n"), "a\u{fffd}[2J\u{fffd}b c\u{fffd}d\u{fffd}");
+        assert_eq!(clean("restrict ntp.example ignore # für"), "restrict ntp.example ignore # für");
+    }
+
+    #[test]
+    fn numbers_have_all_their_digits() {
+        let all = [0, 7, 999, 1000, 2_700_000, u64::MAX].map(grouped);
+        assert_eq!(all[..5], ["0", "7", "999", "1,000", "2,700,000"]);
+        assert_eq!(all[5], "18,446,744,073,709,551,615");
+        assert_eq!(
+            [None, Some(0.0), Some(0.25), Some(41_203.4)].map(rate),
+            ["-", "0/s", "0.2/s", "41,203/s"]
+        );
+        assert_eq!((percent(1.0, 3.0), percent(0.0, 0.0)), ("33.3 %".to_owned(), "-".to_owned()));
+    }
+
+    #[test]
+    fn times_and_places() {
+        assert_eq!(clock(1_700_000_000_000_000_000), "22:13:20");
+        assert_eq!([span(90), span(180), span(60)], ["90 s", "3 min", "60 s"]);
+        let blamed = Blamed { file: "/etc/ntp\x1b.conf".to_owned(), line: 3, text: String::new() };
+        assert_eq!(place(&blamed), "ntp\u{fffd}.conf:3");
+    }
+
+    #[test]
+    fn meanings_fit() {
+        let long: Vec<_> =
+            Reason::ALL.iter().map(|reason| meaning(*reason)).filter(|text| text.len() > 28).collect();
+        assert_eq!(long, [""; 0]);
+    }
+}
