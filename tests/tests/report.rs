@@ -57,7 +57,7 @@ fn what_was_kept_is_shown_by_network() {
         networks.map(|network| (network["network"].clone(), network["packets"].clone())).collect()
     };
     let last = (json!("192.0.2.0/24"), json!(8000));
-    assert_eq!(networks(&json("")), [last.clone()]);
+    assert_eq!(networks(&json("")), std::slice::from_ref(&last));
     assert_eq!(networks(&json("--since 3h")), [last.clone(), (json!("2001:db8::/48"), json!(80))]);
     let one = json("--since 1d --networks 1");
     assert_eq!((networks(&one), &one["more_networks"]), (vec![last], &json!(1)));
