@@ -190,7 +190,9 @@ impl<K: Key> Sketch<K> {
     }
 
     /// Gives all places to these, which are different and no more than there are places.
-    fn put(&mut self, heavy: Vec<Heavy<K>>) {
+    fn put(&mut self, mut heavy: Vec<Heavy<K>>) {
+        // Mostly they are the few that are kept of many, whose memory would stay taken.
+        heavy.shrink_to_fit();
         let numbered = || heavy.iter().zip(0_u32..);
         self.places = numbered().map(|(heavy, place)| (heavy.key.clone(), place)).collect();
         self.order = numbered().map(|(heavy, place)| (heavy.most(), place)).collect();

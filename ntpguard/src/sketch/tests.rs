@@ -151,6 +151,8 @@ fn merging_keeps_the_contract() {
     keeps(&sketch, &exact, 200);
     sketch.shrink(50);
     assert_eq!((sketch.capacity, sketch.len()), (50, 50));
+    // The memory of the others is free.
+    assert!(sketch.heavy.capacity() < 100 && sketch.places.capacity() < 200);
     keeps(&sketch, &exact, 50);
 }
 
