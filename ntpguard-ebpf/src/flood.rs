@@ -6,8 +6,10 @@
 mod runtime;
 
 use aya_ebpf::{
-    helpers::{bpf_get_prandom_u32, bpf_redirect},
-    macros::xdp,
+    bindings::xdp_action,
+    btf_maps::PerCpuArray,
+    helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect},
+    macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use core::ptr::read_volatile;
@@ -20,6 +22,17 @@ static INTERFACE: u32 = 0;
 #[unsafe(no_mangle)]
 static RANDOM: u32 = 0;
 
+/// Nanoseconds between two frames; 0 for as many as can be. The loader sets it.
+#[unsafe(no_mangle)]
+static INTERVAL: u32 = 0;
+
+/// When the next frame is due, and how many have gone out.
+#[btf_map]
+static PACE: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+
+/// What wasn't sent in time, because the machine looked elsewhere, is made up for so far back, in nanoseconds.
+const BEHIND: u64 = 1_000_000;
+
 /// Where an untagged frame has the IPv4 identification, and the source address.
 const IDENTIFICATION: usize = 14 + 4;
 const SOURCE: usize = 14 + 12;
@@ -29,7 +42,11 @@ const SOURCE: usize = 14 + 12;
 fn ntpguard(ctx: XdpContext) -> u32 {
     let (data, end) = (ctx.data(), ctx.data_end());
     if data + SOURCE + 4 > end {
-        return aya_ebpf::bindings::xdp_action::XDP_ABORTED;
+        return xdp_action::XDP_ABORTED;
+    }
+    if !is_due() {
+        // Back to where it came from.
+        return xdp_action::XDP_DROP;
     }
     // SAFETY: statics that the loader has set.
     let (interface, mask) = unsafe { (read_volatile(&INTERFACE), read_volatile(&RANDOM)) };
@@ -47,4 +64,23 @@ fn ntpguard(ctx: XdpContext) -> u32 {
         ((data + IDENTIFICATION) as *mut [u8; 2]).write(sum.to_be_bytes());
         bpf_redirect(interface, 0) as u32
     }
+}
+
+/// Whether a frame goes out now; if so it is counted.
+#[inline(always)]
+fn is_due() -> bool {
+    let Some(pace) = PACE.get_ptr_mut(0) else { return false };
+    // SAFETY: a static that the loader has set, and this CPU's own value.
+    unsafe {
+        let interval = u64::from(read_volatile(&INTERVAL));
+        if interval != 0 {
+            let now = bpf_ktime_get_ns();
+            if now < (*pace)[0] {
+                return false;
+            }
+            (*pace)[0] = (*pace)[0].max(now.saturating_sub(BEHIND)) + interval;
+        }
+        (*pace)[1] += 1;
+    }
+    true
 }

@@ -4,6 +4,8 @@
 //! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
 
 pub mod agreement;
+pub mod bench;
+pub mod chrony;
 pub mod client;
 pub mod dns;
 pub mod fixture;

@@ -28,6 +28,8 @@ pub struct Ntpd<'a> {
     netns: &'a Netns,
     child: Child,
     log: File,
+    /// It reads it when it comes to it.
+    _conf: File,
 }
 
 impl<'a> Ntpd<'a> {
@@ -36,6 +38,23 @@ impl<'a> Ntpd<'a> {
     /// # Errors
     /// It isn't installed, or doesn't come up.
     pub fn start(netns: &'a Netns, conf: &str) -> Result<Self> {
+        let mut daemon = Self::spawn(netns, conf)?;
+        daemon.wait()?;
+        Ok(daemon)
+    }
+
+    /// Starts one on each host, and waits for all of them together.
+    ///
+    /// # Errors
+    /// As [`Ntpd::start`].
+    pub fn start_all(hosts: impl IntoIterator<Item = &'a Netns>, conf: &str) -> Result<Vec<Self>> {
+        let mut daemons =
+            hosts.into_iter().map(|host| Self::spawn(host, conf)).collect::<Result<Vec<_>>>()?;
+        daemons.iter_mut().try_for_each(Self::wait)?;
+        Ok(daemons)
+    }
+
+    fn spawn(netns: &'a Netns, conf: &str) -> Result<Self> {
         let mut file = in_memory("ntp.conf")?;
         file.write_all(format!("{LAB_LINES}{conf}").as_bytes())?;
         let log = in_memory("ntpd.log")?;
@@ -48,9 +67,7 @@ impl<'a> Ntpd<'a> {
             command.pre_exec(move || seccompiler::apply_filter(&no_clock).map_err(std::io::Error::other));
         }
         let child = command.spawn().context("can't start ntpd")?;
-        let mut daemon = Self { netns, child, log };
-        daemon.wait()?;
-        Ok(daemon)
+        Ok(Self { netns, child, log, _conf: file })
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -151,7 +168,7 @@ fn in_memory(name: &str) -> Result<File> {
 }
 
 /// Every call that sets the clock succeeds and does nothing.
-fn no_clock() -> Result<BpfProgram> {
+pub(crate) fn no_clock() -> Result<BpfProgram> {
     let calls =
         [libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime, libc::SYS_settimeofday];
     let rules = calls.map(|call| (call, vec![])).into_iter().collect();

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what cargo alone can't do.
 
+mod bench;
 mod demo;
 mod kernel;
 mod lint;
@@ -29,6 +30,13 @@ enum Task {
     },
     /// A real ntpd under attack in namespaces, without ntpguard and then with it.
     Demo,
+    /// What ntpguard costs, beside what else does the same: tables, JSON, docs/performance.md. As root.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// `--quick`, `--only SECTION,…`, `--json FILE`, `--write docs/performance.md`; `--help` tells more.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
     /// Everything: unit tests, golden packets, the lab, VMs. As root.
     Test,
     /// Format and clippy, for the host and for the BPF target.
@@ -45,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Setup { check } => setup::setup(check),
         Task::Demo => demo::demo(),
+        Task::Bench { options } => bench::bench(&options),
         Task::Test => test::test(),
         Task::Lint => lint::lint(),
         Task::Vm { kernel } => vm::vm(kernel),

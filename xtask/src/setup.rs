@@ -19,14 +19,16 @@ use std::{
 /// The version that goes with aya's release train.
 const BPF_LINKER: &str = "0.13.0";
 
-/// What is to be done, and so what must be there; each includes the ones before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What is to be done, and so what must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Build the programs.
     Build,
-    /// Run the lab: the demo.
+    /// Run the lab: the demo. Includes building.
     Lab,
-    /// Run all tests, VMs included.
+    /// Measure, beside what else does the same. Includes the lab.
+    Bench,
+    /// Run all tests, VMs included. Includes the lab.
     Test,
 }
 
@@ -38,6 +40,31 @@ const LAB: &[&str] = &[
     "libcap2",      // ntpd's
     "netbase",      // ntpq looks its port up in /etc/services
     "python3-ntp",  // ntpq's
+];
+
+/// Debian packages that measuring uses beside those of the lab.
+const BENCH: &[&str] = &[
+    "ethtool",     // a wire that polls, as cards do
+    "libedit2",    // chrony's and nftables'
+    "libgnutls30", // chrony's, with the next but one
+    "libjansson4", // nftables'
+    "libnettle8",
+    "libseccomp2", // chrony's
+];
+
+/// What others put in front of a daemon, with the libraries that a small system doesn't have; last what is looked for.
+const PEERS: &[&str] = &[
+    "libpcap0.8",
+    "libxdp1",
+    "libnftables1",
+    "libnftnl11",
+    "nftables",
+    "libip4tc2",
+    "libip6tc2",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "iptables",
+    "xdp-tools",
 ];
 
 /// Debian packages that tests use beside those of the lab.
@@ -87,14 +114,16 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
 
 /// `cargo xtask setup`: everything for every purpose; with `check`, only a report.
 pub(crate) fn setup(check: bool) -> Result<()> {
+    let all = [Purpose::Test, Purpose::Bench];
     if check {
-        let missing = missing(Purpose::Test);
-        missing.iter().for_each(|need| println!("missing: {}", need.what));
+        let mut missing: Vec<_> = all.into_iter().flat_map(missing).map(|need| need.what).collect();
+        missing.dedup();
+        missing.iter().for_each(|what| println!("missing: {what}"));
         if !missing.is_empty() {
             bail!("`cargo xtask setup` installs it");
         }
     }
-    ensure(Purpose::Test)?;
+    all.into_iter().try_for_each(ensure)?;
     println!("everything is there");
     Ok(())
 }
@@ -146,18 +175,37 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         return needs;
     }
     let mut packages = LAB.to_vec();
-    if purpose == Purpose::Test {
-        packages.extend(TESTS);
+    match purpose {
+        Purpose::Bench => packages.extend(BENCH),
+        Purpose::Test => packages.extend(TESTS),
+        Purpose::Build | Purpose::Lab => (),
     }
     let absent = absent(&packages);
     if !absent.is_empty() {
-        need(format!("packages for tests and demo: {}", absent.join(" ")), Box::new(move || apt(&absent)));
+        need(
+            format!("packages for tests, measuring and demo: {}", absent.join(" ")),
+            Box::new(move || apt(&absent)),
+        );
     }
     let ntpsec = lab().join("ntpsec");
     if !ntpsec.join("usr/sbin/ntpd").exists() {
         need(
             "NTPsec's ntpd and ntpq, unpacked under target/lab".into(),
             Box::new(move || unpack("ntpsec", &ntpsec)),
+        );
+    }
+    let peers = lab().join("peers");
+    if purpose == Purpose::Bench && !peers.join("usr/sbin/xdp-filter").exists() {
+        need(
+            "xdp-filter, nftables and iptables, unpacked under target/lab".into(),
+            Box::new(move || PEERS.iter().try_for_each(|package| unpack(package, &peers))),
+        );
+    }
+    let chrony = lab().join("chrony");
+    if purpose == Purpose::Bench && !chrony.join("usr/sbin/chronyd").exists() {
+        need(
+            "chronyd, a client, unpacked under target/lab".into(),
+            Box::new(move || unpack("chrony", &chrony)),
         );
     }
     let ntpdig = lab().join("ntpdig");

@@ -4,6 +4,7 @@ use super::{Object, PROGRAM};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::PerCpuArray,
     programs::{TestRunAttrs, Xdp},
 };
 use std::time::Duration;
@@ -22,8 +23,19 @@ impl Flood {
     /// # Errors
     /// No right to.
     pub fn load(interface: u32, random: u32) -> Result<Self> {
+        Self::paced(interface, random, 0)
+    }
+
+    /// The same with so many frames a second at most; 0 is no bound. Runs then take up the core in between, too, and of
+    /// the frames that they are told to send only those go out that are due.
+    ///
+    /// # Errors
+    /// No right to.
+    pub fn paced(interface: u32, random: u32, rate: u32) -> Result<Self> {
+        let interval = 1_000_000_000_u32.checked_div(rate).unwrap_or(0);
         let mut loader = EbpfLoader::new();
         loader.override_global("INTERFACE", &interface, true).override_global("RANDOM", &random, true);
+        loader.override_global("INTERVAL", &interval, true);
         let mut ebpf = loader.load(Object::Flood.bytes())?;
         let program: &mut Xdp = ebpf.program_mut(PROGRAM).context("the program")?.try_into()?;
         program.load()?;
@@ -43,5 +55,14 @@ impl Flood {
             ..Default::default()
         };
         Ok(program.test_run(options)?.duration)
+    }
+
+    /// How many frames have gone out so far.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn sent(&self) -> Result<u64> {
+        let pace: PerCpuArray<_, [u64; 2]> = self.ebpf.map("PACE").context("PACE")?.try_into()?;
+        Ok(pace.get(&0, 0)?.iter().map(|[_, sent]| sent).sum())
     }
 }

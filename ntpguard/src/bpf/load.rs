@@ -33,6 +33,12 @@ pub enum Object {
     /// Frames from random sources: what measurements are driven with.
     #[cfg(feature = "lab")]
     Flood,
+    /// Another source for each frame of a test run, and then another program.
+    #[cfg(feature = "lab")]
+    Spray,
+    /// A look-up in the kernel's trie alone.
+    #[cfg(feature = "lab")]
+    Trie,
 }
 
 impl Object {
@@ -52,6 +58,10 @@ impl Object {
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
             #[cfg(feature = "lab")]
             Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
+            #[cfg(feature = "lab")]
+            Self::Spray => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-spray")),
+            #[cfg(feature = "lab")]
+            Self::Trie => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trie")),
             Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
         }
     }

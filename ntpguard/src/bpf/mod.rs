@@ -12,15 +12,21 @@ mod hold;
 mod hook;
 mod install;
 mod load;
+#[cfg(feature = "lab")]
+mod loaded;
 mod maps;
 pub mod owner;
 mod pins;
 mod readonly;
 mod running;
+#[cfg(feature = "lab")]
+mod spray;
 mod table;
 mod tc;
 mod test_run;
 mod trace;
+#[cfg(feature = "lab")]
+mod trie;
 
 pub use attach::Mode;
 pub use events::Events;
@@ -29,12 +35,18 @@ pub use flood::Flood;
 pub use hold::{Attached, fit, look};
 pub use hook::{Hook, How};
 pub use load::{Object, Size};
+#[cfg(feature = "lab")]
+pub use loaded::{Loaded, memory_since, newest_map};
 pub use maps::Maps;
 pub use pins::{Pins, Place};
 pub use running::Running;
+#[cfg(feature = "lab")]
+pub use spray::{Sources, Spray, spread};
 pub use table::Table;
 pub use tc::at_tc;
 pub use test_run::TestRun;
+#[cfg(feature = "lab")]
+pub use trie::Trie;
 
 use crate::{
     compile::Image,
