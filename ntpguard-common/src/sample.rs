@@ -9,10 +9,10 @@ use crate::{Packet as _, Reason, packet::Wire, shared::Shared};
 
 /// Words of the map `SAMPLING`: first of each reason, by its index, what its scrambled count must not exceed
 /// ([`limit`]), then these.
-pub const WORDS: usize = 48;
+pub const WORDS: usize = 48 + Reason::COUNT;
 /// How many bytes of each frame come along; 0: none.
 pub const SNAPLEN: u32 = 40;
-/// How many are told until the loader sets [`SPENT`] to zero.
+/// How many are told until the loader sets [`SPENT`] to zero; of each reason, half of what the others leave.
 pub const BUDGET: u32 = 41;
 /// How many were.
 pub const SPENT: u32 = 42;
@@ -20,6 +20,19 @@ pub const SPENT: u32 = 42;
 pub const HELD: u32 = 43;
 /// How many were drawn and not told, the ring being full.
 pub const FULL: u32 = 44;
+
+/// How many were, for a reason.
+#[inline(always)]
+pub const fn spent(reason: u32) -> u32 {
+    48 + reason
+}
+
+/// Whether one more may be told, so that a flood for one reason leaves room for the first drops for another: no reason takes
+/// more than is left, so one alone gets half of the budget, and the next one half of the rest.
+#[inline(always)]
+pub const fn may_spend(budget: u64, spent: u64, of_reason: u64) -> bool {
+    of_reason + spent < budget
+}
 
 const _: () = assert!(Reason::COUNT < SNAPLEN as usize, "in cache lines of their own: these are written");
 
@@ -115,6 +128,7 @@ impl Sampling<'_> {
     pub fn refill(&self, budget: u64) {
         self.set(BUDGET, budget);
         self.set(SPENT, 0);
+        Reason::ALL.iter().for_each(|reason| self.set(spent(reason.index()), 0));
     }
 
     /// Lets this many bytes of each frame come along.
@@ -160,6 +174,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn one_flood_leaves_room_for_another() {
+        let (mut all, mut told) = (0, [0; 8]);
+        for of_reason in &mut told {
+            while may_spend(100, all, *of_reason) {
+                *of_reason += 1;
+                all += 1;
+            }
+        }
+        assert_eq!((told, all), ([50, 25, 13, 6, 3, 2, 1, 0], 100));
     }
 
     #[test]

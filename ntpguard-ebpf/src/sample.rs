@@ -12,7 +12,7 @@ use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, cty::c_void, helpers::bpf_ktime_get_n
 use core::ptr::{addr_of_mut, read_volatile};
 use ntpguard_common::{
     Lookup as _, Verdict,
-    sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample},
+    sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample, may_spend, spent},
 };
 
 /// What is told, in the numbers that a global function takes beside its context.
@@ -56,11 +56,17 @@ struct Long<const ROOM: usize> {
 /// which nobody asks for: the verifier wants a number.
 #[inline(always)]
 pub(crate) fn record(frame: &impl Frame, words: Words) -> u32 {
-    let (Some(budget), Some(spent)) = (sampling(BUDGET), sampling(SPENT)) else { return 0 };
-    if spent.get() >= budget.get() {
+    let reason = (words.why >> 32) as u8;
+    let (Some(budget), Some(all), Some(of_reason)) =
+        (sampling(BUDGET), sampling(SPENT), sampling(spent(u32::from(reason))))
+    else {
+        return 0;
+    };
+    if !may_spend(budget.get(), all.get(), of_reason.get()) {
         return count(HELD);
     }
-    spent.add(1);
+    all.add(1);
+    of_reason.add(1);
     let snaplen = sampling(SNAPLEN).map_or(0, |snaplen| snaplen.get());
     let length = words.what & 0xffff_ffff;
     let wanted = if snaplen < length { snaplen } else { length } as u32;

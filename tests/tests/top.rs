@@ -271,6 +271,20 @@ fn signals_end_it_and_a_stop_gives_the_terminal_back_meanwhile() {
     tmux.shows("the shell", |screen| screen.trim_end().ends_with('%') && !screen.contains("q quit"));
 }
 
+/// It spun on for ever: a terminal without anybody always has something to read.
+#[test]
+fn it_ends_with_its_terminal() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach().unwrap();
+    let session = Session::top(&home, &lab.server, "", "");
+    let pid = fs::read_to_string(home.path().join("pid")).unwrap();
+    drop(session);
+    let status = format!("/proc/{}/status", pid.trim());
+    let ended = || fs::read_to_string(&status).map_or(true, |status| status.contains("State:\tZ"));
+    wait_for("its end", ended);
+}
+
 #[test]
 fn in_monochrome_and_ascii_everything_is_there() {
     let lab = Lab::new().unwrap();
@@ -313,6 +327,8 @@ fn where_there_is_nothing_to_see_it_says_so() {
     let session = Session::top(&home, &lab.server, "", "--interval 500ms");
     home.run("detach --all").unwrap();
     session.shows("NOT TO BE SEEN: nothing is guarded");
+    // Until whoever draws the events has looked, too.
+    std::thread::sleep(std::time::Duration::from_secs(3));
     home.attach().unwrap();
     send(&lab, "198.18.0.2", payload::MONLIST, 70);
     session.tmux.shows("the new counts", |screen| {

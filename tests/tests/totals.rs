@@ -30,11 +30,11 @@ const MIX: [(&str, u64, &str, Option<u64>); 13] = [
     ("198.18.1.2", 350, "noquery", Some(1)),
     ("203.0.113.1", 300, "noserve", Some(3)),
     ("198.18.1.3", 250, "mode7", None),
-    ("2001:db8::1", 200, "noquery", Some(1)),
+    ("2001:db8:7::1", 200, "noquery", Some(1)),
     ("198.51.100.2", 160, "ignore", Some(2)),
     ("198.18.1.4", 130, "mode7", None),
     ("203.0.113.2", 110, "noserve", Some(3)),
-    ("2001:db8::2", 90, "noquery", Some(1)),
+    ("2001:db8:7::2", 90, "noquery", Some(1)),
     ("198.51.100.3", 45, "ignore", Some(2)),
     ("198.18.1.5", 40, "noquery", Some(1)),
     ("198.18.1.6", 75, "time", None),
@@ -117,8 +117,11 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     }
     assert_eq!(packets(&stats["dropped"]) + packets(&stats["passed"]), ALL * 1000);
     let by_line = true_totals(|_, line| line);
-    let rules = stats["rules"].as_array().unwrap().iter();
-    let shown: BTreeMap<_, _> = rules.map(|rule| (rule["line"].as_u64().unwrap(), packets(rule))).collect();
+    let mut shown: BTreeMap<u64, u64> = BTreeMap::new();
+    for rule in stats["rules"].as_array().unwrap() {
+        // One for each family.
+        *shown.entry(rule["line"].as_u64().unwrap()).or_default() += packets(rule);
+    }
     assert_eq!(shown, by_line);
 
     // The true ten, in their order as far as it can be told from samples: each is shown, and none else.
@@ -169,10 +172,12 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     let screen =
         tmux.shows("the last packet", |screen| screen.contains(&grouped(packets(&stats["dropped"]))));
     println!("{screen}");
+    tmux.press("Tab").unwrap();
+    let sources = tmux.shows("the sources", |screen| truth.iter().all(|source| screen.contains(source)));
+    println!("{sources}");
     for (reason, total) in &by_reason {
         has(&screen, &[reason, &grouped(*total)]);
     }
-    truth.iter().for_each(|source| assert!(screen.contains(source), "{source} on\n{screen}"));
     tmux.press("q").unwrap();
 
     // The lines of `run`.

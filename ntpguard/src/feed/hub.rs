@@ -95,6 +95,8 @@ impl Hub {
             words: Words::new(&places.state_dir),
             clients: Clients::new(listener),
             waiting: VecDeque::new(),
+            held: [const { None }; Reason::COUNT],
+            shifts: [NEVER; Reason::COUNT],
             memory: Memory::new(places.state_dir.clone(), *readers),
             last: None,
             looked: Instant::now(),
@@ -143,6 +145,9 @@ struct Work {
     words: Words,
     clients: Clients,
     waiting: VecDeque<Drawn>,
+    held: ByReason<Option<Drawn>>,
+    /// By which reasons are drawn.
+    shifts: ByReason<u32>,
     memory: Memory,
     /// The counters, when they were read last.
     last: Option<(Instant, ByReason<u64>)>,
@@ -162,8 +167,9 @@ impl Work {
     fn tick(&mut self) -> Result<()> {
         self.follow_place()?;
         self.clients.attend(|request| self.memory.answer(request));
-        let (since, elapsed) = self.collect()?;
-        self.draw(&since, elapsed);
+        let (drawn, since, elapsed) = self.collect()?;
+        self.draw(&since, elapsed, drawn.len());
+        self.share_out(drawn, &since);
         self.tell();
         self.clients.flush();
         self.memory.keep();
@@ -184,8 +190,8 @@ impl Work {
         Ok(())
     }
 
-    /// Takes what was drawn, and says what each stands for; returns what was counted in which time.
-    fn collect(&mut self) -> Result<(ByReason<u64>, Duration)> {
+    /// Takes what was drawn; returns it with what was counted, and in which time.
+    fn collect(&mut self) -> Result<(Vec<Drawn>, ByReason<u64>, Duration)> {
         let now = Instant::now();
         let mut drawn: Vec<Drawn> = Vec::new();
         self.events.take(|sample, frame| {
@@ -201,25 +207,48 @@ impl Work {
             None => (TICK, [0; Reason::COUNT]),
         };
         self.last = Some((now, counts));
-        self.shares.count(&since);
-        for reason in drops() {
-            let is_of = |drawn: &&mut Drawn| u32::from(drawn.sample.reason) == reason.index();
-            let events = drawn.iter_mut().filter(is_of).count();
-            let shares = self.shares.of(reason, events);
-            drawn.iter_mut().filter(is_of).zip(shares).for_each(|(drawn, share)| drawn.scale = share);
-        }
-        self.waiting.extend(drawn);
-        Ok((since, elapsed))
+        Ok((drawn, since, elapsed))
     }
 
-    /// Says what is drawn next, after a time in which so much was counted.
-    fn draw(&mut self, since: &ByReason<u64>, elapsed: Duration) {
-        let budget = self.pace.budget(elapsed);
+    /// Says what each of those drawn stands for, where so much was counted.
+    fn share_out(&mut self, mut drawn: Vec<Drawn>, since: &ByReason<u64>) {
+        self.shares.count(since);
+        for reason in drops() {
+            let is_of = |drawn: &&mut Drawn| u32::from(drawn.sample.reason) == reason.index();
+            let (events, index) = (drawn.iter_mut().filter(is_of).count(), reason.index() as usize);
+            let shares = self.shares.of(reason, events);
+            drawn.iter_mut().filter(is_of).zip(shares).for_each(|(drawn, share)| drawn.scale = share);
+            let is_sampled = since[index] != events as u64 || self.shifts[index] > 0;
+            self.hold_last(reason, since[index] > 0 && is_sampled, &mut drawn);
+        }
+        drawn.sort_by_key(|drawn| drawn.sample.time);
+        self.waiting.extend(drawn);
+    }
+
+    /// Keeps the last event for a reason back, while others stand for drops that weren't drawn: of those that come next perhaps
+    /// none is, and then it stands for them, too.
+    fn hold_last(&mut self, reason: Reason, goes_on: bool, drawn: &mut Vec<Drawn>) {
+        let held = &mut self.held[reason.index() as usize];
+        let last = drawn.iter().rposition(|drawn| u32::from(drawn.sample.reason) == reason.index());
+        if let Some(last) = last.filter(|_| goes_on) {
+            let last = drawn.remove(last);
+            drawn.extend(held.replace(last));
+        } else if goes_on && let Some(held) = held {
+            held.scale = held.scale.saturating_add(self.shares.rest(reason));
+        } else {
+            drawn.extend(held.take());
+        }
+    }
+
+    /// Says what is drawn next, after a time in which so much was counted, and so many came.
+    fn draw(&mut self, since: &ByReason<u64>, elapsed: Duration, came: usize) {
+        let budget = self.pace.budget(elapsed, came);
         let sampling = self.events.sampling();
         sampling.capture(self.clients.snaplen());
-        let shifts = self.pace.shifts(since, budget);
-        drops().for_each(|reason| sampling.draw(reason, shifts[reason.index() as usize]));
-        sampling.refill(budget);
+        self.shifts = self.pace.shifts(since, budget);
+        drops().for_each(|reason| sampling.draw(reason, self.shifts[reason.index() as usize]));
+        // A reason alone gets half of it (`may_spend`).
+        sampling.refill(2 * budget);
         let [held, full] = sampling.lost();
         self.losses.held.store(held, Ordering::Relaxed);
         self.losses.full.store(full, Ordering::Relaxed);
@@ -248,7 +277,9 @@ impl Work {
         sampling.refill(0);
         sampling.capture(0);
         // The last of it.
-        if self.collect().is_ok() {
+        if let Ok((drawn, since, _)) = self.collect() {
+            self.share_out(drawn, &since);
+            self.waiting.extend(self.held.iter_mut().filter_map(Option::take));
             self.tell();
             self.clients.flush();
         }

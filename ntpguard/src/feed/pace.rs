@@ -17,22 +17,22 @@ pub(super) fn drops() -> impl Iterator<Item = Reason> {
 /// Keeps to a rate.
 pub(super) struct Pace {
     rate: u32,
-    /// Events of the time so far that weren't a whole one.
-    rest: f64,
+    /// Events that may come yet; fewer than none, if more have come than may.
+    left: f64,
 }
 
 impl Pace {
     /// At most so many a second.
     pub(super) fn new(rate: u32) -> Self {
-        Self { rate, rest: 0.0 }
+        Self { rate, left: 0.0 }
     }
 
-    /// How many may come after so much time has gone by.
-    pub(super) fn budget(&mut self, gone: Duration) -> u64 {
-        // A second's at most: time that was slept through is gone.
-        let owed = f64::from(self.rate) * gone.as_secs_f64().min(1.0) + self.rest;
-        self.rest = owed.fract();
-        owed as u64
+    /// How many may come next, after so much time has gone by in which so many came.
+    pub(super) fn budget(&mut self, gone: Duration, came: usize) -> u64 {
+        // What wasn't used is gone, but for what isn't a whole one: of a second that was slept through, too.
+        let due = f64::from(self.rate) * gone.as_secs_f64().min(1.0);
+        self.left = (self.left - came as f64 + due).min(due + 1.0);
+        self.left.max(0.0) as u64
     }
 
     /// The shifts by which reasons are drawn that are expected to drop so many as in the span before, of which so many may
@@ -80,6 +80,14 @@ impl Shares {
         self.waiting = array::from_fn(|reason| self.waiting[reason] + counted[reason]);
     }
 
+    /// What no event stands for yet, and from now on another does.
+    pub(super) fn rest(&mut self, reason: Reason) -> u32 {
+        let waiting = &mut self.waiting[reason.index() as usize];
+        let rest = (*waiting).min(u32::MAX.into());
+        *waiting -= rest;
+        rest as u32
+    }
+
     /// What each of `events` drops that were drawn for a reason stands for: alike, and itself at least.
     pub(super) fn of(&mut self, reason: Reason, events: usize) -> impl Iterator<Item = u32> + use<> {
         let (waiting, events) = (&mut self.waiting[reason.index() as usize], events as u64);
@@ -122,9 +130,17 @@ mod tests {
     #[test]
     fn a_budget_is_the_rate_and_no_more() {
         let mut pace = Pace::new(3);
-        let spent: u64 = (0..100).map(|_| pace.budget(Duration::from_millis(100))).sum();
-        assert!((29..=30).contains(&spent), "{spent} of 30 in 10 s");
-        assert!(pace.budget(Duration::from_secs(3600)) <= 4);
+        let tick = Duration::from_millis(100);
+        let (mut spent, mut last) = (0, 0);
+        for _ in 0..100 {
+            last = pace.budget(tick, last) as usize;
+            spent += last;
+        }
+        assert!((28..=30).contains(&spent), "{spent} of 30 in 10 s");
+        assert!(pace.budget(Duration::from_secs(3600), 0) <= 4);
+        // What came beyond it is made up for.
+        let mut pace = Pace::new(1000);
+        assert_eq!((pace.budget(tick, 0), pace.budget(tick, 190), pace.budget(tick, 0)), (100, 10, 101));
     }
 
     #[test]
@@ -137,5 +153,7 @@ mod tests {
         let each: Vec<_> = shares.of(Reason::Mode7, 4).collect();
         assert_eq!(each, [501, 501, 501, 500]);
         assert_eq!(shares.of(Reason::Mode7, 2).collect::<Vec<_>>(), [1, 1]);
+        shares.count(&counts(&[(Reason::Mode7, 7)]));
+        assert_eq!((shares.rest(Reason::Mode7), shares.rest(Reason::Mode7)), (7, 0));
     }
 }

@@ -11,16 +11,21 @@ use super::{
     view,
 };
 use crate::writer;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use crossterm::{
     cursor::Show,
     event::{self, Event},
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use ratatui::{Terminal, backend::CrosstermBackend};
 use std::{
     io::{self, IsTerminal as _, Stdout},
+    os::fd::AsFd as _,
     panic,
     sync::{
         Once,
@@ -86,9 +91,8 @@ impl Screen {
     /// The terminal is gone.
     pub fn pressed(&mut self, patience: Duration) -> Result<Pressed> {
         let mut pressed = Pressed::default();
-        let mut patience = patience;
-        while event::poll(patience).context("can't wait for the terminal")? {
-            patience = Duration::ZERO;
+        wait(patience)?;
+        while event::poll(Duration::ZERO).context("can't wait for the terminal")? {
             match event::read().context("can't read from the terminal")? {
                 Event::Key(key) => pressed.keys.extend(keys::press(key)),
                 Event::Resize(..) => pressed.resized = true,
@@ -115,6 +119,20 @@ impl Drop for Screen {
     fn drop(&mut self) {
         leave();
     }
+}
+
+/// Waits for something to read, a signal, or the end of patience. crossterm's own wait never ends where the terminal has
+/// gone away with whoever had it: there is always something to read then, and nothing is read.
+fn wait(patience: Duration) -> Result<()> {
+    let stdin = io::stdin();
+    let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut terminal, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) | Err(Errno::EINTR) => (),
+        Err(errno) => return Err(errno).context("can't wait for the terminal"),
+    }
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+    ensure!(!terminal[0].revents().unwrap_or(PollFlags::empty()).intersects(gone), "the terminal is gone");
+    Ok(())
 }
 
 fn enter() -> Result<()> {
