@@ -41,7 +41,7 @@ impl Headline {
     /// Of what is known.
     pub fn of(data: &Data) -> Self {
         if let Some(trouble) = &data.trouble {
-            let mut headline = Self::new(Level::Open, format!("NOT TO BE SEEN: {}", clean(trouble)));
+            let mut headline = Self::new(Level::Open, format!("NO COUNTERS: {}", clean(trouble)));
             headline.lines[1] = "what is below was read before; looking again".to_owned();
             return headline;
         }
@@ -178,7 +178,7 @@ mod tests {
         trial.read(crate::top::Sample { trial: true, ..last });
         assert!(first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: attack: would drop 1,000/s"));
         trial.trouble = Some("gone\x1b".to_owned());
-        assert_eq!(first(&trial), "NOT TO BE SEEN: gone\u{fffd}");
+        assert_eq!(first(&trial), "NO COUNTERS: gone\u{fffd}");
         assert_eq!(first(&Data::new(Duration::from_secs(1))), "reading counters");
     }
 }

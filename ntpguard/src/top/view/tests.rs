@@ -153,5 +153,5 @@ fn what_is_missing_is_said() {
     top.update(Input::Events(vec![event([192, 0, 2, 1], Reason::Mode7)]));
     has(&shown(&top, (80, 24), FULL), "192.0.2.1:40000");
     top.update(Input::Trouble("nothing is guarded".to_owned()));
-    has(&shown(&top, (80, 24), FULL), "NOT TO BE SEEN: nothing is guarded");
+    has(&shown(&top, (80, 24), FULL), "NO COUNTERS: nothing is guarded");
 }
