@@ -337,9 +337,9 @@ fn where_there_is_nothing_to_see_it_says_so() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     home.attach().unwrap();
     send(&lab, "198.18.0.2", payload::MONLIST, 70);
-    session.tmux.shows("the new counts", |screen| {
-        !screen.contains("NO COUNTERS") && totals(screen, "dropped", "70")
-    });
+    session
+        .tmux
+        .shows("the new counts", |screen| !screen.contains("NO COUNTERS") && totals(screen, "dropped", "70"));
     session.press(&["q"]);
     // What was told meanwhile was kept from the screen.
     session.shows("no events for a while: nothing is guarded");
