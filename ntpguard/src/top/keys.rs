@@ -3,8 +3,14 @@
 use super::model::Press;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// What a key means, if anything.
-pub fn press(key: KeyEvent) -> Option<Press> {
+/// What a key means. With Alt it is two: terminals send Escape and the key for it, so it may as well have been Escape and
+/// another key soon after.
+pub fn presses(key: KeyEvent) -> impl Iterator<Item = Press> {
+    let escaped = key.modifiers.contains(KeyModifiers::ALT) && key.kind != KeyEventKind::Release;
+    escaped.then_some(Press::Escape).into_iter().chain(press(key))
+}
+
+fn press(key: KeyEvent) -> Option<Press> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
@@ -27,4 +33,22 @@ pub fn press(key: KeyEvent) -> Option<Press> {
         KeyCode::End => Press::End,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: KeyCode, modifiers: KeyModifiers) -> Vec<Press> {
+        presses(KeyEvent::new(code, modifiers)).collect()
+    }
+
+    #[test]
+    fn escape_is_not_lost_before_another_key() {
+        assert_eq!(of(KeyCode::Tab, KeyModifiers::ALT), [Press::Escape, Press::Tab]);
+        assert_eq!(of(KeyCode::Tab, KeyModifiers::NONE), [Press::Tab]);
+        assert_eq!(of(KeyCode::Char('c'), KeyModifiers::CONTROL), [Press::Interrupt]);
+        assert_eq!(of(KeyCode::Char('q'), KeyModifiers::CONTROL), []);
+        assert_eq!(of(KeyCode::F(1), KeyModifiers::NONE), []);
+    }
 }

@@ -94,7 +94,7 @@ impl Screen {
         wait(patience)?;
         while event::poll(Duration::ZERO).context("can't wait for the terminal")? {
             match event::read().context("can't read from the terminal")? {
-                Event::Key(key) => pressed.keys.extend(keys::press(key)),
+                Event::Key(key) => pressed.keys.extend(keys::presses(key)),
                 Event::Resize(..) => pressed.resized = true,
                 _ => (),
             }
