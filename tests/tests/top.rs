@@ -15,12 +15,7 @@ use ntpguard_tests::{
     tmux::Tmux,
 };
 use serde_json::Value;
-use std::{
-    fs,
-    path::Path,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fs, path::Path, thread::sleep, time::Duration};
 
 const SIZE: (u16, u16) = (80, 24);
 
