@@ -8,6 +8,7 @@ use ntpguard::{
     limits::Bounds,
 };
 use ntpguard_tests::{
+    bench::policy,
     fixture::{compile, path},
     frame::{Frame, SERVER_V4, SERVER_V6, payload},
     guard::{Ended, Guarding},
@@ -215,15 +216,7 @@ fn flood(running: &AtomicBool) -> u64 {
 
 /// A client's request as the flood wants it.
 fn made_up() -> Vec<u8> {
-    let mut frame = Frame::from(MADE_UP.0, 40000).payload(&payload::time(3, 4)).build();
-    let identification = u16::from_be_bytes([frame[18], frame[19]]);
-    frame[18..20].fill(0xff);
-    // 0xffff adds nothing to the sum that the old identification added to.
-    let check = u32::from(u16::from_be_bytes([frame[24], frame[25]])) + u32::from(identification);
-    frame[24..26].copy_from_slice(&((check & 0xffff) as u16 + (check >> 16) as u16).to_be_bytes());
-    // No UDP checksum.
-    frame[40..42].fill(0);
-    frame
+    policy::made_up(&Frame::from(MADE_UP.0, 40000).payload(&payload::time(3, 4)))
 }
 
 /// Figures, not a timed test: what a packet of a source costs that was never heard before, in live frames.

@@ -106,12 +106,18 @@ impl Hub {
         let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
             // It hears whoever comes, and needs the files of pins and state alone. What the kernel refuses to take stays.
             let _ = sandbox::keep(&[]);
+            let mut fails = false;
             while !stopped.load(Ordering::Relaxed) {
                 thread::park_timeout(TICK);
-                if let Err(error) = work.tick() {
-                    warn(format_args!("no events for a while: {error:#}; still guarding"));
+                let ticked = work.tick();
+                if let Err(error) = &ticked {
+                    // Said once: it may last.
+                    if !fails {
+                        warn(format_args!("no events for a while: {error:#}"));
+                    }
                     thread::park_timeout(PATIENCE);
                 }
+                fails = ticked.is_err();
             }
             work.end();
         })?;
