@@ -91,6 +91,7 @@ impl<'a> Session<'a> {
         assert_eq!(note("after"), note("before"));
         // And it echoes what is typed.
         fs::remove_file(self.folder.join("after")).unwrap();
+        self.tmux.shows("a prompt", |screen| screen.trim_end().ends_with('%'));
         self.tmux.line("echo still a shell").unwrap();
         self.tmux.shows("an echo", |screen| screen.contains("% echo still a shell\nstill a shell\n%"));
     }
