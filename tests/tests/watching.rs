@@ -17,7 +17,7 @@ use ntpguard_tests::{
 };
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 /// Floods in a round, and frames in each.
 const FLOODS: usize = 4;
 const FRAMES: u32 = 500_000;
@@ -45,6 +45,8 @@ fn what_it_costs_to_watch() {
     let frame = made_up(&Frame::from("11.0.0.0", 40000).payload(payload::MONLIST));
     let flood = flood(&lab, 24, 0).unwrap();
     let (mut off, mut on, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    // The quickest flood of all: what other work on the machine takes away, it had least of.
+    let (mut best_off, mut best_on) = (f64::MAX, f64::MAX);
     for _ in 0..ROUNDS {
         let mut without = floods(&lab, &flood, &frame);
 
@@ -61,6 +63,8 @@ fn what_it_costs_to_watch() {
         drop(tmux);
         drop(guard.end(Signal::SIGTERM).unwrap());
 
+        best_off = without.iter().copied().fold(best_off, f64::min);
+        best_on = with.iter().copied().fold(best_on, f64::min);
         let (a, b) = (median(&mut without), median(&mut with));
         off.push(a);
         on.push(b);
@@ -70,9 +74,11 @@ fn what_it_costs_to_watch() {
     assert_eq!(dropped(&home), sent);
     let spread = ratios.clone();
     println!(
-        "{:.0} ns a frame without, {:.0} ns with events, metrics and top: {:.3} of the rate (rounds: {spread:.3?})",
+        "{:.0} ns a frame without, {:.0} ns with events, metrics and top: {:.3} of the rate (rounds: {spread:.3?}); the \
+         quickest floods: {best_off:.0} and {best_on:.0} ns, {:.3}",
         median(&mut off),
         median(&mut on),
-        median(&mut ratios)
+        median(&mut ratios),
+        best_off / best_on
     );
 }
