@@ -9,7 +9,7 @@ use ntpguard_common::{
     limit::{self, Asked},
 };
 
-/// In the words with the payload's length or offset: the source has an IPv6 address.
+/// In a global function's words, above 32 bits of something else: the source has an IPv6 address.
 pub(crate) const IS_V6: u64 = 1 << 32;
 
 /// The verdict under limits. If it is a kiss, the frame has become one.

@@ -1,6 +1,9 @@
 //! A source's rule: in a function of its own, which the verifier reads once, as the limiter is (`limit.rs`).
 
-use crate::maps::{self, InSlot};
+use crate::{
+    limit::IS_V6,
+    maps::{self, InSlot},
+};
 use ntpguard_common::{
     Source,
     abi::{Gap, Rule},
@@ -8,10 +11,8 @@ use ntpguard_common::{
     wire::ntp,
 };
 
-/// In the first argument, beside the slot: the source has an IPv6 address.
-const IS_V6: u64 = 1 << 32;
-/// In the first argument: the source port is 123.
-const IS_NTP_PORT: u64 = 1 << 33;
+/// In the first argument, beside the slot and [`IS_V6`]: the source port is 123.
+const IS_NTP_PORT: u64 = IS_V6 << 1;
 /// There is no rule: flags that none has.
 const NONE: u64 = u64::MAX;
 

@@ -86,7 +86,7 @@ impl Clients {
         }
     }
 
-    /// Hands over what they take, and lets go of those that are gone, or have had their answer.
+    /// Hands over what they take, and lets go of those that are gone.
     pub(super) fn flush(&mut self) {
         self.clients.iter_mut().for_each(Client::flush);
         self.clients.retain(|client| !client.gone);
