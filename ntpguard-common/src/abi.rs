@@ -124,8 +124,13 @@ impl Rule {
     pub const NO_KISS: u32 = 1 << 8;
     /// `limited`: the daemon's rate limiter decides.
     pub const LIMITED: u32 = 1 << 9;
+    /// There is no rule. In no map: what a look-up that finds none comes to.
+    pub const NO_RULE: u32 = 1 << 10;
     /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
     pub const GAPS_SHIFT: u32 = 16;
+
+    /// What stands in for a rule where there is none.
+    pub const NONE: Self = Self { flags: Self::NO_RULE, index: Verdict::NO_RULE };
 
     /// Any of these keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
@@ -190,10 +195,8 @@ impl Gap {
     #[inline(always)]
     pub fn words(source: &Source) -> [u32; 4] {
         match *source {
-            Source::V4(address) => [u32::from_be_bytes(address), 0, 0, 0],
-            Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
-                [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_be_bytes)
-            }
+            Source::V4(address) => [address, 0, 0, 0],
+            Source::V6([high, low]) => [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32],
         }
     }
 
@@ -303,9 +306,9 @@ mod tests {
     #[test]
     fn a_gap_holds_what_agrees_where_its_mask_is_set() {
         let gap = Gap { address: [0x0a00_0005, 0, 0, 0], mask: [0xff00_00ff, 0, 0, 0], ..Gap::default() };
-        assert!(gap.holds(Gap::words(&Source::V4([10, 9, 8, 5]))));
-        assert!(!gap.holds(Gap::words(&Source::V4([10, 9, 8, 6]))));
-        assert!(!gap.holds(Gap::words(&Source::V4([11, 9, 8, 5]))));
+        assert!(gap.holds(Gap::words(&Source::of_v4([10, 9, 8, 5]))));
+        assert!(!gap.holds(Gap::words(&Source::of_v4([10, 9, 8, 6]))));
+        assert!(!gap.holds(Gap::words(&Source::of_v4([11, 9, 8, 5]))));
         assert_eq!(Gap::from_words(gap.to_words()), gap);
         assert_eq!(Gap::place(1, true, 15), Gap::ALL - 1);
     }

@@ -18,7 +18,7 @@ use crate::{
     source::Source,
     wire::{
         self, Datagram, Located,
-        ntp::{CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
+        ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
     },
 };
 
@@ -26,8 +26,8 @@ use crate::{
 pub trait Lookup {
     /// What is in force now; one consistent reading.
     fn settings(&self) -> Settings;
-    /// The rule for a source and its UDP port (host byte order), in the given slot.
-    fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule>;
+    /// The rule for a source and its UDP port (host byte order), in the given slot; [`Rule::NONE`] if there is none.
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule;
 }
 
 /// What becomes of a packet to UDP port 123, and why.
@@ -62,14 +62,14 @@ impl Verdict {
 
 /// What [`decide`] makes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum Decision<T = Verdict> {
     /// Not ours: passes uncounted.
     NotNtp,
     /// A byte that matters lies past those at hand. If that is all there is, the stack discards the packet, and
     /// it passes uncounted; if the frame goes on in another buffer, ask again with a [`Packet`] that reads there.
     Truncated,
     /// Judged, and to be counted.
-    Judged(Verdict),
+    Judged(T),
 }
 
 impl Decision {
@@ -89,75 +89,154 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    let located = match wire::locate(packet) {
-        Located::NotNtp => return Decision::NotNtp,
-        Located::Truncated => return Decision::Truncated,
-        Located::TooDeep => return Decision::Judged(Verdict::of(Reason::Unread)),
-        located => located,
-    };
-    let settings = policy.settings();
-    let verdict = if !settings.has(Settings::INSTALLED) {
-        Verdict::of(Reason::NoPolicy)
-    } else if let Located::Datagram(datagram) = located {
-        let Some(verdict) = judge(packet, policy, settings, datagram) else { return Decision::Truncated };
-        verdict
-    } else if located == Located::Fragment {
-        Verdict::of(if settings.has(Settings::HARDEN_FRAGMENTS) { Reason::Fragment } else { Reason::Unread })
-    } else {
-        Verdict::of(Reason::Malformed)
-    };
-    Decision::Judged(verdict)
+    decide_then(packet, policy, Itself)
 }
 
-/// Judges a datagram; `None` when a byte that matters lies past those at hand.
+/// What follows from a verdict. A trait, since a closure can't be made to be inlined.
+pub trait Consequence {
+    /// What comes of it.
+    type Outcome;
+
+    /// Goes on with a verdict and the settings that led to it.
+    fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
+}
+
+/// The verdict itself.
+struct Itself;
+
+impl Consequence for Itself {
+    type Outcome = Verdict;
+
+    #[inline(always)]
+    fn of(self, _: Settings, verdict: Verdict) -> Verdict {
+        verdict
+    }
+}
+
+/// Judges a frame, and goes on. What follows is compiled for each of three kinds of verdicts: of what hides its datagram,
+/// of what no rule is asked for, and by a rule. So the ones that floods are made of carry nothing along that only others need.
 #[inline(always)]
-fn judge<P, L>(packet: &P, policy: &L, settings: Settings, datagram: Datagram) -> Option<Verdict>
+pub fn decide_then<P, L, C>(packet: &P, policy: &L, then: C) -> Decision<C::Outcome>
+where
+    P: Packet + ?Sized,
+    L: Lookup + ?Sized,
+    C: Consequence,
+{
+    let datagram = match wire::locate(packet) {
+        Located::Datagram(datagram) => datagram,
+        Located::NotNtp => return Decision::NotNtp,
+        Located::Truncated => return Decision::Truncated,
+        hidden => {
+            let settings = policy.settings();
+            return Decision::Judged(then.of(settings, Verdict::of(unread(settings, hidden))));
+        }
+    };
+    let settings = policy.settings();
+    let asked = match ask(packet, policy, settings, datagram) {
+        Some(Ok(asked)) => asked,
+        Some(Err(reason)) => {
+            let verdict = Verdict { datagram: Some(datagram), ..Verdict::of(reason) };
+            return Decision::Judged(then.of(settings, verdict));
+        }
+        None => return Decision::Truncated,
+    };
+    match judge(packet, settings, datagram, asked) {
+        Some(verdict) => Decision::Judged(then.of(settings, verdict)),
+        None => Decision::Truncated,
+    }
+}
+
+/// Why a frame passes or is dropped that hides its datagram.
+#[inline(always)]
+fn unread(settings: Settings, located: Located) -> Reason {
+    if located == Located::TooDeep {
+        Reason::Unread
+    } else if !settings.has(Settings::INSTALLED) {
+        Reason::NoPolicy
+    } else if located == Located::Malformed {
+        Reason::Malformed
+    } else if settings.has(Settings::HARDEN_FRAGMENTS) {
+        Reason::Fragment
+    } else {
+        Reason::Unread
+    }
+}
+
+/// The source's rule and the payload's first byte; or why no rule is asked for. `None` when a byte that matters lies past
+/// those at hand.
+#[inline(always)]
+fn ask<P, L>(
+    packet: &P,
+    policy: &L,
+    settings: Settings,
+    datagram: Datagram,
+) -> Option<Result<(Rule, u8), Reason>>
 where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    let Datagram { source, source_port, payload, length, .. } = datagram;
-    let by_no_rule = |reason| Some(Verdict { datagram: Some(datagram), ..Verdict::of(reason) });
-    if length < 2 {
+    if !settings.has(Settings::INSTALLED) {
+        return Some(Err(Reason::NoPolicy));
+    }
+    if datagram.length < 2 {
         // Too short for any mode of any daemon. Two, so that the verifier learns the packet's end: it makes nothing
         // of a one-byte compare that the compiler has turned into `pointer >= end`
         // (kernel/bpf/verifier.c:find_good_pkt_pointers).
-        return by_no_rule(Reason::Malformed);
+        return Some(Err(Reason::Malformed));
     }
-    let [first, second]: [u8; 2] = packet.load(payload)?;
-    let mode = Mode::of(first);
-    // In the first byte of mode 7, in the second of mode 6: the bit that says "response".
-    let (response, nobody, unlisted) = match mode {
-        Mode::Private => (first, Settings::NOBODY_PRIVATE, Reason::Mode7),
-        _ => (second, Settings::NOBODY_CONTROL, Reason::Mode6),
+    let [first, second]: [u8; 2] = *packet.load(datagram.payload)?;
+    // The bit that says "response" is in the first byte of mode 7, in the second of mode 6.
+    let refused = match Mode::of(first) {
+        Mode::Time => None,
+        Mode::Control => refuses(settings, second, Settings::NOBODY_CONTROL, Reason::Mode6),
+        Mode::Private => refuses(settings, first, Settings::NOBODY_PRIVATE, Reason::Mode7),
     };
-    if mode != Mode::Time {
-        if response & 0x80 != 0 && settings.has(Settings::HARDEN_RESPONSES) {
-            return by_no_rule(Reason::Response);
-        }
-        if settings.has(nobody) {
-            return by_no_rule(unlisted);
-        }
+    if let Some(reason) = refused {
+        return Some(Err(reason));
     }
+    let (source, port) = (datagram.source(packet)?, datagram.source_port(packet)?);
     if source.is_impossible()
         && let Some(reason) = impossible(settings, &source)
     {
-        return by_no_rule(reason);
+        return Some(Err(reason));
     }
-    if source_port < form::lowest_source_port(settings) {
-        return by_no_rule(Reason::SourcePort);
+    if port < ntp::PORT && port < form::lowest_source_port(settings) {
+        return Some(Err(Reason::SourcePort));
     }
-    let Some(rule) = policy.rule(settings.slot(), &source, source_port) else {
-        return by_no_rule(Reason::NoPolicy);
-    };
-    let reason = if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+    Some(Ok((policy.rule(settings.slot(), &source, port), first)))
+}
+
+/// Why a query is dropped whoever sends it; `response` has the bit that says so.
+#[inline(always)]
+const fn refuses(settings: Settings, response: u8, nobody: u32, reason: Reason) -> Option<Reason> {
+    if response & 0x80 != 0 && settings.has(Settings::HARDEN_RESPONSES) {
+        Some(Reason::Response)
+    } else if settings.has(nobody) {
+        Some(reason)
+    } else {
+        None
+    }
+}
+
+/// Judges a datagram by its source's rule; `None` when a byte that matters lies past those at hand.
+#[inline(always)]
+fn judge<P: Packet + ?Sized>(
+    packet: &P,
+    settings: Settings,
+    datagram: Datagram,
+    (rule, first): (Rule, u8),
+) -> Option<Verdict> {
+    let reason = if rule.has(Rule::NO_RULE) {
+        Reason::NoPolicy
+    } else if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
         Reason::ImpossibleSource
     } else if rule.has(Rule::IGNORE) {
         Reason::Ignore
     } else {
-        match mode {
+        match Mode::of(first) {
             Mode::Time => time(packet, settings, rule, datagram, first)?,
-            _ => query(packet, settings, rule, datagram, first, unlisted)?,
+            Mode::Control => query(packet, settings, rule, datagram, first, Reason::Mode6)?,
+            Mode::Private => query(packet, settings, rule, datagram, first, Reason::Mode7)?,
         }
     };
     let asked = Asked::of(settings, rule, reason, first);

@@ -118,7 +118,7 @@ fn classic_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: 
         if rest <= MAX_MAC_LEN {
             break;
         }
-        let [_, _, high, low]: [u8; 4] = packet.load(offset)?;
+        let [high, low]: [u8; 2] = *packet.load(offset + 2)?;
         let field = usize::from(u16::from_be_bytes([high, low]));
         if field < 4 || !field.is_multiple_of(4) || field > rest {
             return Some(Trailer::Bad);

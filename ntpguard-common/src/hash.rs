@@ -5,7 +5,7 @@
 //! outside can. Two IPv4 addresses never have the same 64 bits; of two others that are chosen in advance, once in 2^32
 //! keys. Only the high bits are spread: take places from there.
 
-use crate::{Source, source::halves};
+use crate::Source;
 
 /// A random secret.
 pub type Seed = [u64; 3];
@@ -15,11 +15,8 @@ pub type Seed = [u64; 3];
 pub fn hash(seed: Seed, source: &Source) -> u64 {
     let [multiplier, k, l] = seed;
     let word = match *source {
-        Source::V4(address) => u64::from(u32::from_be_bytes(address)),
-        Source::V6(address) => {
-            let [high, low] = halves(address);
-            nh(high, k).wrapping_add(nh(low, l))
-        }
+        Source::V4(address) => u64::from(address),
+        Source::V6([high, low]) => nh(high, k).wrapping_add(nh(low, l)),
     };
     word.wrapping_mul(multiplier | 1)
 }
@@ -46,14 +43,10 @@ mod tests {
             (0..1 << 16).for_each(|number| counts[(hash(SEED, &sources(number)) >> 56) as usize] += 1);
             counts
         };
-        let v6 = |high: u32, low: u32| {
-            Source::V6(
-                (u128::from(0x2001_0db8_u32) << 96 | u128::from(high) << 64 | u128::from(low)).to_be_bytes(),
-            )
-        };
+        let v6 = |high: u32, low: u32| Source::V6([0x2001_0db8 << 32 | u64::from(high), u64::from(low)]);
         let kinds: [&dyn Fn(u32) -> Source; 4] = [
-            &|number| Source::V4((0x0a00_0000 + number).to_be_bytes()),
-            &|number| Source::V4((number << 16 | 7).to_be_bytes()),
+            &|number| Source::V4(0x0a00_0000 + number),
+            &|number| Source::V4(number << 16 | 7),
             &|number| v6(0, number),
             &|number| v6(number << 8, 1),
         ];
@@ -66,7 +59,7 @@ mod tests {
 
     #[test]
     fn another_seed_is_another_order() {
-        let sources = [Source::V4([192, 0, 2, 1]), Source::V6([0x20; 16])];
+        let sources = [Source::of_v4([192, 0, 2, 1]), Source::of_v6([0x20; 16])];
         for (word, source) in [(0, 0), (1, 1), (2, 1)] {
             let mut other = SEED;
             other[word] ^= 0x10;

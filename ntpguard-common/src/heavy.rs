@@ -3,7 +3,7 @@
 //! Where two sources meet, each packet of one takes a point from the other, and who has none left goes: a source that
 //! is limited more often than all others of its place together stays (R. S. Boyer, J S. Moore, "MJRTY", 1981).
 
-use crate::{Source, shared::Shared, source::halves};
+use crate::{Source, shared::Shared};
 
 /// How many candidates.
 pub const CANDIDATES: u32 = 1 << 12;
@@ -15,7 +15,7 @@ pub struct Heavy {
     key: Shared,
     /// At least so many of its packets were refused while it was here.
     packets: Shared,
-    /// The halves of an IPv6 address; or 0 and an IPv4 address, which no IPv6 address is that can be a source.
+    /// [`Source::halves`]: no IPv6 address with a first half of 0 and a second as short as IPv4's can be a source.
     high: Shared,
     low: Shared,
 }
@@ -41,10 +41,7 @@ impl Heavy {
         } else {
             self.packets.set(1);
             self.key.set(key);
-            let [high, low] = match *source {
-                Source::V4(address) => [0, u64::from(u32::from_be_bytes(address))],
-                Source::V6(address) => halves(address),
-            };
+            let [high, low] = source.halves();
             self.high.set(high);
             self.low.set(low);
         }
@@ -56,10 +53,9 @@ impl Heavy {
             return None;
         }
         let (high, low) = (self.high.get(), self.low.get());
-        let source = if high == 0 && low <= u64::from(u32::MAX) {
-            Source::V4((low as u32).to_be_bytes())
-        } else {
-            Source::V6((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+        let source = match u32::try_from(low) {
+            Ok(address) if high == 0 => Source::V4(address),
+            _ => Source::V6([high, low]),
         };
         Some((source, self.packets.get()))
     }
@@ -71,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_majority_stays() {
-        let (often, seldom) = (Source::V4([192, 0, 2, 1]), Source::V6([0x20; 16]));
+        let (often, seldom) = (Source::of_v4([192, 0, 2, 1]), Source::of_v6([0x20; 16]));
         let heavy = Heavy::default();
         assert_eq!(heavy.read(), None);
         for turn in 0..300 {

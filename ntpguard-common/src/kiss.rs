@@ -30,7 +30,9 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     // Where the IP header is, if it has no options and no extension headers follow.
     let headers = UdpHdr::LEN + if is_v6 { Ipv6Hdr::LEN } else { Ipv4Hdr::LEN };
     let Some(offset) = payload.checked_sub(headers) else { return false };
-    let Some([a, b, c, d, e, f, g, h, i, j, k, l]) = frame.load::<[u8; 12]>(0) else { return false };
+    let Some([a, b, c, d, e, f, g, h, i, j, k, l]) = frame.load::<[u8; 12]>(0).map(|macs| *macs) else {
+        return false;
+    };
     // What came to many isn't answered by one of them.
     if wire::network_offset(frame) != Some(offset) || (a | g) & 1 != 0 {
         return false;

@@ -52,6 +52,9 @@ impl Asked {
     /// Asks about a packet from a rule's source that would pass for a reason.
     #[inline(always)]
     pub(crate) fn of(settings: Settings, rule: Rule, reason: Reason, first: u8) -> Self {
+        if !settings.has(Settings::CEILING) && !(rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER)) {
+            return Self::NOTHING;
+        }
         let time = matches!(reason, Reason::Time);
         // NTPsec's limiter counts mode 6, too (ntp_proto.c:receive).
         let control = matches!(reason, Reason::Query)

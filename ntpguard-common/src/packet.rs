@@ -3,39 +3,36 @@
 //! Contract: [`Packet::load`] returns `None` exactly when one of the wanted bytes lies past the packet's
 //! end. It never panics and never reads out of bounds, whatever the offset.
 
+use core::ops::Deref;
 use network_types::{
-    eth::EthHdr,
     ip::{Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
-    vlan::VlanHdr,
 };
 
 /// A header as it lies on the wire: fields in network byte order, no padding.
 ///
 /// # Safety
-/// Every bit pattern of `size_of::<Self>()` bytes must be a valid value.
-pub unsafe trait Wire: Copy {}
+/// Every bit pattern of `size_of::<Self>()` bytes must be a valid value, at any address.
+pub unsafe trait Wire: Copy + 'static {
+    /// Where it is asked for: a reference to it may point anywhere.
+    const ALIGNED_TO_ANY_BYTE: () = assert!(align_of::<Self>() == 1);
+}
 
 // SAFETY: arrays of bytes.
 unsafe impl<const N: usize> Wire for [u8; N] {}
-// SAFETY: `#[repr(C)]` structs of integers and byte arrays without padding (sizes asserted below).
-unsafe impl Wire for EthHdr {}
-// SAFETY: as above.
-unsafe impl Wire for VlanHdr {}
-// SAFETY: as above.
+// SAFETY: `#[repr(C)]` structs of byte arrays without padding (sizes asserted below).
 unsafe impl Wire for Ipv4Hdr {}
 // SAFETY: as above.
 unsafe impl Wire for Ipv6Hdr {}
 // SAFETY: as above.
 unsafe impl Wire for UdpHdr {}
 
-const _: () = assert!(EthHdr::LEN == 14 && VlanHdr::LEN == 4 && UdpHdr::LEN == 8);
-const _: () = assert!(Ipv4Hdr::LEN == 20 && Ipv6Hdr::LEN == 40);
+const _: () = assert!(Ipv4Hdr::LEN == 20 && Ipv6Hdr::LEN == 40 && UdpHdr::LEN == 8);
 
 /// A frame, from the first byte of its Ethernet header.
 pub trait Packet {
-    /// Copies a header out of the frame; `offset` is in bytes from the frame's start.
-    fn load<T: Wire>(&self, offset: usize) -> Option<T>;
+    /// A header where it lies, or a copy of it; `offset` is in bytes from the frame's start.
+    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>>;
 }
 
 /// A frame that can be written to.
@@ -46,7 +43,7 @@ pub trait PacketMut: Packet {
 
 impl PacketMut for [u8] {
     fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T> {
-        const { assert!(align_of::<T>() == 1) };
+        let () = T::ALIGNED_TO_ANY_BYTE;
         let bytes = self.get_mut(offset..offset.checked_add(size_of::<T>())?)?;
         // SAFETY: `bytes` is exactly as long as T, and `Wire` says that any bytes make a T.
         Some(unsafe { &mut *bytes.as_mut_ptr().cast() })
@@ -54,11 +51,12 @@ impl PacketMut for [u8] {
 }
 
 impl Packet for [u8] {
-    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
+        let () = T::ALIGNED_TO_ANY_BYTE;
         let end = offset.checked_add(size_of::<T>())?;
         let bytes = self.get(offset..end)?;
         // SAFETY: `bytes` is exactly as long as T, and `Wire` says that any bytes make a T.
-        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        Some(unsafe { &*bytes.as_ptr().cast::<T>() })
     }
 }
 
@@ -69,8 +67,8 @@ mod tests {
     #[test]
     fn loads_up_to_the_last_byte_and_not_past_it() {
         let frame: &[u8] = &[1, 2, 3, 4];
-        assert_eq!(frame.load::<[u8; 2]>(2), Some([3, 4]));
-        assert_eq!(frame.load::<[u8; 2]>(3), None);
-        assert_eq!(frame.load::<[u8; 1]>(usize::MAX), None);
+        assert_eq!(frame.load::<[u8; 2]>(2).as_deref(), Some(&[3, 4]));
+        assert!(frame.load::<[u8; 2]>(3).is_none());
+        assert!(frame.load::<[u8; 1]>(usize::MAX).is_none());
     }
 }

@@ -5,7 +5,7 @@
 //! is the loader's to say, and to change as rates change; that no more come than it asked for is seen to here, by a budget
 //! that it fills again and again.
 
-use crate::{Packet as _, Reason, packet::Wire, shared::Shared};
+use crate::{Reason, shared::Shared};
 
 /// Words of the map `SAMPLING`: first of each reason, by its index, what its scrambled count must not exceed
 /// ([`limit`]), then these.
@@ -103,15 +103,13 @@ pub struct Sample {
 
 const _: () = assert!(size_of::<Sample>() == 56 && align_of::<Sample>() == 8);
 
-// SAFETY: integers, without padding: any bytes make one.
-unsafe impl Wire for Sample {}
-
 impl Sample {
     /// Reads one from a record of the ring, and the bytes of the frame that came along; `None` if it is none.
     pub fn read(record: &[u8]) -> Option<(Self, &[u8])> {
-        let sample: Self = record.load(0)?;
-        let frame = record.get(size_of::<Self>()..)?.get(..sample.captured as usize)?;
-        Some((sample, frame))
+        let (sample, frame) = record.split_at_checked(size_of::<Self>())?;
+        // SAFETY: as many bytes as it has, all of them integers without padding: any make one.
+        let sample: Self = unsafe { sample.as_ptr().cast::<Self>().read_unaligned() };
+        Some((sample, frame.get(..sample.captured as usize)?))
     }
 }
 

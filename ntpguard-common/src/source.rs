@@ -1,15 +1,43 @@
 //! Source addresses, and those that no packet from a wire can have.
 
-/// The source address of a datagram, in network byte order.
+/// The source address of a datagram, as a number in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An IPv4 address.
-    V4([u8; 4]),
-    /// An IPv6 address.
-    V6([u8; 16]),
+    V4(u32),
+    /// An IPv6 address, the network's half and the host's: the BPF target has no 128-bit registers.
+    V6([u64; 2]),
 }
 
 impl Source {
+    /// From the bytes of an IPv4 address.
+    #[inline(always)]
+    pub const fn of_v4(address: [u8; 4]) -> Self {
+        Self::V4(u32::from_be_bytes(address))
+    }
+
+    /// From the bytes of an IPv6 address.
+    #[inline(always)]
+    pub const fn of_v6(address: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+        Self::V6([u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])])
+    }
+
+    /// The two halves of an IPv6 address; or 0 and an IPv4 address.
+    #[inline(always)]
+    pub const fn halves(&self) -> [u64; 2] {
+        match *self {
+            Self::V4(address) => [0, address as u64],
+            Self::V6(halves) => halves,
+        }
+    }
+
+    /// Whether it is an IPv6 address.
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        matches!(self, Self::V6(_))
+    }
+
     /// Whether no host can have sent from this address over a wire.
     ///
     /// - loopback, 127/8 and `::1` (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): spoofed to pass `restrict 127.0.0.1`
@@ -19,15 +47,17 @@ impl Source {
     /// - the limited broadcast address;
     /// - IPv4-mapped IPv6: Linux delivers it, but the daemons' sockets are IPv6-only and can't answer it.
     #[inline(always)]
-    pub fn is_impossible(&self) -> bool {
+    pub const fn is_impossible(&self) -> bool {
         match *self {
-            Self::V4([a, b, c, d]) => {
-                matches!(a, 127 | 224..=239) || (a & b & c & d) == 255 || (a | b | c | d) == 0
-            }
-            Self::V6(address) => {
-                let [high, low] = halves(address);
+            // Nearly all begin with 1 to 223, which is one compare.
+            Self::V4(address) => match address >> 24 {
+                127 => true,
+                1..=223 => false,
+                _ => self.is_multicast() || address == 0 || address == u32::MAX,
+            },
+            Self::V6([high, low]) => {
                 let in_low_64 = high == 0 && (low <= 1 || low >> 32 == 0xffff);
-                in_low_64 || address[0] == 0xff
+                in_low_64 || self.is_multicast()
             }
         }
     }
@@ -36,23 +66,16 @@ impl Source {
     #[inline(always)]
     pub const fn is_multicast(&self) -> bool {
         match *self {
-            Self::V4([first, ..]) => first >> 4 == 0xe,
-            Self::V6([first, ..]) => first == 0xff,
+            Self::V4(address) => address >> 28 == 0xe,
+            Self::V6([high, _]) => high >> 56 == 0xff,
         }
     }
 
     /// `::1`.
     #[inline(always)]
-    pub fn is_loopback_v6(&self) -> bool {
-        matches!(*self, Self::V6(address) if halves(address) == [0, 1])
+    pub const fn is_loopback_v6(&self) -> bool {
+        matches!(*self, Self::V6([0, 1]))
     }
-}
-
-/// The two 64-bit halves of an IPv6 address: the BPF target has no 128-bit registers.
-#[inline(always)]
-pub(crate) fn halves(address: [u8; 16]) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
 }
 
 #[cfg(test)]
@@ -62,8 +85,8 @@ mod tests {
 
     fn impossible(text: &str) -> bool {
         match text.parse().unwrap() {
-            IpAddr::V4(a) => Source::V4(a.octets()).is_impossible(),
-            IpAddr::V6(a) => Source::V6(a.octets()).is_impossible(),
+            IpAddr::V4(a) => Source::of_v4(a.octets()).is_impossible(),
+            IpAddr::V6(a) => Source::of_v6(a.octets()).is_impossible(),
         }
     }
 

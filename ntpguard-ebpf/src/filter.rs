@@ -6,30 +6,53 @@ use crate::{
     packet::Frame,
     sample::Words,
 };
-use ntpguard_common::{Action, Decision, Lookup as _, Verdict, abi::Settings, decide};
+use ntpguard_common::{Action, Consequence, Decision, Packet, Verdict, abi::Settings, decide_then};
 
-/// Judges the frame; `told` is called with the verdict when there is one.
+/// Judges the frame by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
 #[inline(always)]
-pub(crate) fn run(frame: &impl Frame, told: impl Fn(Verdict)) -> Action {
+pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = frame.linear();
-    let decision = match decide(&linear, &Maps) {
-        // The headers go on in another buffer, or the frame is cut short.
-        Decision::Truncated if frame.len() > linear.len() => decide(frame, &Maps),
-        decision => decision,
-    };
-    let Decision::Judged(verdict) = decision else { return Action::Pass };
-    let verdict = limit::limit(frame, verdict);
-    // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
-    let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= linear.len());
-    let bytes = if whole { linear.len() } else { frame.len() };
-    let count = maps::count(verdict, frame.interface(), bytes);
-    told(verdict);
-    let action = verdict.action();
-    if action != Action::Pass && maps::is_told(verdict.reason, count) {
-        frame.tell(Words::new(verdict, bytes));
+    match judge(frame, &linear) {
+        Some(code) => code,
+        None if frame.len() > linear.len() => frame.judge_whole(),
+        // Cut short: the stack discards it.
+        None => F::code(Action::Pass),
     }
-    match action {
-        Action::Drop if Maps.settings().has(Settings::MONITOR) => Action::Pass,
-        action => action,
+}
+
+/// Judges the frame by what is at hand of it; `None` if a byte that matters lies beyond.
+#[inline(always)]
+pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
+    match decide_then(at_hand, &Maps, Sequel { frame, at_hand }) {
+        Decision::NotNtp => Some(F::code(Action::Pass)),
+        Decision::Truncated => None,
+        Decision::Judged(action) => Some(F::code(action)),
+    }
+}
+
+/// What comes after a verdict: limits, counters, events.
+struct Sequel<'a, F, P> {
+    frame: &'a F,
+    at_hand: &'a P,
+}
+
+impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
+    type Outcome = Action;
+
+    #[inline(always)]
+    fn of(self, settings: Settings, verdict: Verdict) -> Action {
+        let Self { frame, at_hand } = self;
+        let verdict = limit::limit(frame, at_hand, verdict);
+        // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
+        let first = frame.linear().len();
+        let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= first);
+        let bytes = if whole { first } else { frame.len() };
+        let count = maps::count(verdict, frame.interface(), bytes);
+        frame.trace(verdict);
+        let action = verdict.action();
+        if action != Action::Pass && maps::is_told(verdict.reason, count) {
+            frame.tell(Words::new(verdict, bytes));
+        }
+        if action == Action::Drop && settings.has(Settings::MONITOR) { Action::Pass } else { action }
     }
 }

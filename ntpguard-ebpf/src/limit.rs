@@ -5,7 +5,7 @@
 
 use crate::{maps::Maps, packet::Frame};
 use ntpguard_common::{
-    Reason, Source, Verdict,
+    Packet, Reason, Source, Verdict,
     limit::{self, Asked},
 };
 
@@ -14,12 +14,13 @@ pub(crate) const IS_V6: u64 = 1 << 32;
 
 /// The verdict under limits. If it is a kiss, the frame has become one.
 #[inline(always)]
-pub(crate) fn limit(frame: &impl Frame, verdict: Verdict) -> Verdict {
+pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict) -> Verdict {
     let Verdict { asked, datagram: Some(datagram), .. } = verdict else { return verdict };
     if !asked.is_something() {
         return verdict;
     }
-    let (is_v6, [high, low]) = numbers(&datagram.source);
+    let Some(source) = datagram.source(at_hand) else { return verdict };
+    let (is_v6, [high, low]) = (family(source.is_v6()), source.halves());
     let limited = ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff);
     let kissed = limited == Reason::Kod.index() && frame.kiss(asked, is_v6 | datagram.payload as u64);
     let reason = if limited == Reason::Limited.index() {
@@ -37,27 +38,17 @@ pub(crate) fn limit(frame: &impl Frame, verdict: Verdict) -> Verdict {
     Verdict { reason, ..verdict }
 }
 
-/// An address as a global function takes it: [`IS_V6`] or 0, and its bytes in memory order, IPv4's in the second.
+/// [`IS_V6`], or 0.
 #[inline(always)]
-pub(crate) fn numbers(source: &Source) -> (u64, [u64; 2]) {
-    match *source {
-        Source::V4(address) => (0, [0, u64::from(u32::from_ne_bytes(address))]),
-        Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
-            (IS_V6, [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]].map(u64::from_ne_bytes))
-        }
-    }
+pub(crate) const fn family(is_v6: bool) -> u64 {
+    if is_v6 { IS_V6 } else { 0 }
 }
 
-/// [`ntpguard_common::limit`] with numbers: what is asked, the address's bytes in memory order, and the payload's
-/// length. Returns the index of a reason.
+/// [`ntpguard_common::limit`] with numbers: what is asked, the address's [`Source::halves`], and the payload's length.
+/// Returns the index of a reason.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_limit(asked: u64, high: u64, low: u64, length: u64) -> u32 {
-    let source = if length & IS_V6 == 0 {
-        Source::V4((low as u32).to_ne_bytes())
-    } else {
-        let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (high.to_ne_bytes(), low.to_ne_bytes());
-        Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
-    };
+    let source = if length & IS_V6 == 0 { Source::V4(low as u32) } else { Source::V6([high, low]) };
     limit::limit(Asked(asked), &source, length as u16 as usize, &Maps).index()
 }

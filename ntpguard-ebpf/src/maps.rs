@@ -84,7 +84,7 @@ impl Lookup for Maps {
     }
 
     #[inline(always)]
-    fn rule(&self, slot: u32, source: &Source, port: u16) -> Option<Rule> {
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
         rule::rule(slot, source, port)
     }
 }

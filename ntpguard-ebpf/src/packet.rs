@@ -2,9 +2,14 @@
 
 use crate::sample::Words;
 use aya_ebpf::cty::{c_long, c_void};
-use core::mem::MaybeUninit;
+use core::{
+    arch::asm,
+    hint::{assert_unchecked, cold_path},
+    mem::MaybeUninit,
+    ops::Deref,
+};
 use ntpguard_common::{
-    Packet,
+    Action, Packet, Verdict,
     limit::Asked,
     packet::{PacketMut, Wire},
 };
@@ -32,6 +37,17 @@ pub(crate) trait Frame: Packet {
 
     /// Tells of a drop ([`crate::sample`]).
     fn tell(&self, words: Words);
+
+    /// Writes a line of log about a verdict, if this is the program that does.
+    #[inline(always)]
+    fn trace(&self, _: Verdict) {}
+
+    /// Judges it by all of its buffers ([`crate::filter::judge`]), in a function of its own: seldom needed, and the verifier
+    /// needn't walk it again after each path through the first buffer.
+    fn judge_whole(&self) -> u32;
+
+    /// What the hook is told of an action.
+    fn code(action: Action) -> u32;
 }
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
@@ -56,28 +72,52 @@ impl Linear {
     pub(crate) fn len(&self) -> u64 {
         (self.data_end - self.data) as u64
     }
+
+    /// Where a T begins, if all of it lies before `data_end`.
+    #[inline(always)]
+    fn start<T>(&self, offset: usize) -> Option<usize> {
+        if offset > MAX_OFFSET {
+            cold_path();
+            return None;
+        }
+        let start = self.data + bounded(offset);
+        if start + size_of::<T>() > self.data_end {
+            cold_path();
+            return None;
+        }
+        // SAFETY: the kernel has nothing at 0.
+        unsafe { assert_unchecked(start != 0) };
+        Some(start)
+    }
+}
+
+/// An offset that is at most [`MAX_OFFSET`], in words that the verifier understands: what it has learnt from a compare is lost
+/// where the compiler compares one copy of a number and goes on with another.
+#[inline(always)]
+fn bounded(mut offset: usize) -> usize {
+    const { assert!((MAX_OFFSET + 1).is_power_of_two()) };
+    // SAFETY: it touches nothing but the register.
+    unsafe { asm!("{} &= {}", inout(reg) offset, const MAX_OFFSET, options(pure, nomem, nostack)) };
+    offset
 }
 
 impl PacketMut for Linear {
     #[inline(always)]
     fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T> {
-        const { assert!(align_of::<T>() == 1) };
-        if offset > MAX_OFFSET || self.data + offset + size_of::<T>() > self.data_end {
-            return None;
-        }
+        let () = T::ALIGNED_TO_ANY_BYTE;
+        let start = self.start::<T>(offset)?;
         // SAFETY: all of T lies before data_end, and this program alone holds the frame; `Wire` takes any bytes.
-        Some(unsafe { &mut *((self.data + offset) as *mut T) })
+        Some(unsafe { &mut *(start as *mut T) })
     }
 }
 
 impl Packet for Linear {
     #[inline(always)]
-    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
-        if offset > MAX_OFFSET || self.data + offset + size_of::<T>() > self.data_end {
-            return None;
-        }
-        // SAFETY: all of T lies before data_end, by the compare that the verifier asks for; `Wire` takes any bytes.
-        Some(unsafe { ((self.data + offset) as *const T).read_unaligned() })
+    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
+        let () = T::ALIGNED_TO_ANY_BYTE;
+        let start = self.start::<T>(offset)?;
+        // SAFETY: all of T lies before data_end, and nobody writes to the frame meanwhile; `Wire` takes any bytes.
+        Some(unsafe { &*(start as *const T) })
     }
 }
 
@@ -89,12 +129,26 @@ impl Packet for Linear {
 pub(crate) unsafe fn copied<T: Wire>(
     offset: usize,
     copy: impl FnOnce(u32, *mut c_void, u32) -> c_long,
-) -> Option<T> {
+) -> Option<Copied<T>> {
     if offset > MAX_OFFSET {
         return None;
     }
-    let mut value = MaybeUninit::<T>::uninit();
+    let mut value = MaybeUninit::<Copied<T>>::uninit();
     let status = copy(offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32);
-    // SAFETY: 0 says that every byte was written; `Wire` takes any bytes.
+    // SAFETY: 0 says that every byte was written; `Wire` takes any bytes. What comes after them is padding.
     (status == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// A header on the stack, where the verifier wants whatever is read to lie at a multiple of its size.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct Copied<T>(T);
+
+impl<T> Deref for Copied<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }

@@ -4,32 +4,30 @@
 //! context, around [`record`].
 
 use crate::{
-    limit::{IS_V6, numbers},
     maps::{EVENTS, Maps, sampling},
     packet::Frame,
 };
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, cty::c_void, helpers::bpf_ktime_get_ns};
 use core::ptr::{addr_of_mut, read_volatile};
 use ntpguard_common::{
-    Lookup as _, Verdict,
+    Lookup as _, Source, Verdict,
     sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample, may_spend, spent},
+    wire::Datagram,
 };
 
 /// What is told, in the numbers that a global function takes beside its context.
 #[derive(Clone, Copy)]
 pub(crate) struct Words {
-    /// The source's address, as [`numbers`] has it.
-    pub(crate) high: u64,
-    pub(crate) low: u64,
-    /// The rule's index; from bit 32 on the reason's; from bit 48 on the source port.
+    /// The rule's index; from bit 32 on the reason's.
     pub(crate) why: u64,
-    /// The frame's length; [`IS_V6`] and [`KNOWN`]; from bit 34 on the offset of the payload.
+    /// The frame's length; [`KNOWN`]; from bit 34 on the offset of the IP header, from bit 48 on that of the UDP payload.
     pub(crate) what: u64,
 }
 
-/// In [`Words::what`]: source, port and payload are known.
-const KNOWN: u64 = IS_V6 << 1;
-const PAYLOAD_SHIFT: u32 = 34;
+/// In [`Words::what`]: the frame doesn't hide its datagram.
+const KNOWN: u64 = 1 << 32;
+const NETWORK_SHIFT: u32 = 34;
+const PAYLOAD_SHIFT: u32 = 48;
 
 impl Words {
     /// Of a verdict on a frame of this length.
@@ -37,11 +35,23 @@ impl Words {
     pub(crate) fn new(verdict: Verdict, length: u64) -> Self {
         let why = u64::from(verdict.rule) | u64::from(verdict.reason.index()) << 32;
         let length = length & 0xffff_ffff;
-        let Some(datagram) = verdict.datagram else { return Self { high: 0, low: 0, why, what: length } };
-        let (is_v6, [high, low]) = numbers(&datagram.source);
-        let payload = (datagram.payload as u64) << PAYLOAD_SHIFT;
-        let why = why | u64::from(datagram.source_port) << 48;
-        Self { high, low, why, what: length | is_v6 | KNOWN | payload }
+        let Some(Datagram { network, payload, .. }) = verdict.datagram else {
+            return Self { why, what: length };
+        };
+        let offsets = (network as u64) << NETWORK_SHIFT | (payload as u64) << PAYLOAD_SHIFT;
+        Self { why, what: length | KNOWN | offsets }
+    }
+
+    /// Where the datagram lies, if it is known; its lengths aren't.
+    #[inline(always)]
+    fn datagram(self) -> Option<Datagram> {
+        let (network, payload) = (self.what >> NETWORK_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);
+        (self.what & KNOWN != 0).then_some(Datagram {
+            network: network as usize,
+            payload: payload as usize,
+            length: 0,
+            end: 0,
+        })
     }
 }
 
@@ -111,19 +121,24 @@ fn bounded<const ROOM: usize>(wanted: u32) -> u32 {
 
 #[inline(always)]
 fn sample(frame: &impl Frame, words: Words, captured: u32) -> Sample {
-    let Words { high, low, why, what } = words;
+    let Words { why, what } = words;
     let settings = Maps.settings();
-    let (is_v6, known) = (what & IS_V6 != 0, what & KNOWN != 0);
-    let [first, second] = if is_v6 { [high, low] } else { [low, 0] };
-    let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    let payload = (what >> PAYLOAD_SHIFT) as usize;
-    let (heads, head) = match frame.load::<[u8; 4]>(payload) {
-        Some(head) if known => (4, head),
-        _ => match frame.load::<[u8; 2]>(payload) {
-            Some([first, second]) if known => (2, [first, second, 0, 0]),
-            _ => (0, [0; 4]),
-        },
-    };
+    let (mut family, mut halves, mut port, mut heads, mut head) = (0, [0; 2], 0, 0, [0; 4]);
+    if let Some(datagram) = words.datagram()
+        && let Some(source) = datagram.source(frame)
+    {
+        (family, halves) = match source {
+            Source::V4(address) => (4, [u64::from(address) << 32, 0]),
+            Source::V6(halves) => (6, halves),
+        };
+        port = datagram.source_port(frame).unwrap_or(0);
+        if let Some(four) = frame.load::<[u8; 4]>(datagram.payload) {
+            (heads, head) = (4, *four);
+        } else if let Some(two) = frame.load::<[u8; 2]>(datagram.payload) {
+            (heads, head) = (2, [two[0], two[1], 0, 0]);
+        }
+    }
+    let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = halves.map(u64::to_be_bytes);
     Sample {
         // SAFETY: it has no arguments.
         time: unsafe { bpf_ktime_get_ns() },
@@ -132,14 +147,10 @@ fn sample(frame: &impl Frame, words: Words, captured: u32) -> Sample {
         generation: settings.generation,
         interface: frame.interface(),
         length: what as u32,
-        port: (why >> 48) as u16,
+        port,
         captured: captured as u16,
         reason: (why >> 32) as u8,
-        family: match (known, is_v6) {
-            (false, _) => 0,
-            (true, false) => 4,
-            (true, true) => 6,
-        },
+        family,
         heads,
         nothing: 0,
         head,

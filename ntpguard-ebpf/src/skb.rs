@@ -2,16 +2,18 @@
 //! (the driver, or the kernel before tc, has taken it out): the frame then is an untagged one, and is read as such.
 
 use crate::{
+    filter,
     packet::{Frame, Linear, copied},
     sample::{self, Words},
 };
 use aya_ebpf::{
-    bindings::__sk_buff,
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
     cty::{c_long, c_void},
     helpers::bpf_skb_load_bytes,
     programs::TcContext,
 };
-use ntpguard_common::{Packet, limit::Asked, packet::Wire};
+use core::ops::Deref;
+use ntpguard_common::{Action, Packet, limit::Asked, packet::Wire};
 
 /// All of the socket buffer, its pages included.
 pub(crate) struct Skb {
@@ -27,7 +29,7 @@ impl Skb {
 
 impl Packet for Skb {
     #[inline(always)]
-    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
         // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
         unsafe { copied(offset, |offset, to, length| self.copy(offset, to, length)) }
     }
@@ -64,14 +66,37 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn tell(&self, Words { high, low, why, what }: Words) {
-        ntpguard_tell(self.skb, high, low, why, what);
+    fn tell(&self, Words { why, what }: Words) {
+        ntpguard_tell(self.skb, why, what);
     }
+
+    #[inline(always)]
+    fn judge_whole(&self) -> u32 {
+        ntpguard_whole(self.skb)
+    }
+
+    #[inline(always)]
+    fn code(action: Action) -> u32 {
+        let code = match action {
+            Action::Drop => TC_ACT_SHOT,
+            // Says nothing instead of "accepted", so that other programs at the hook have their say. Nothing is sent back.
+            Action::Pass | Action::Transmit => TC_ACT_UNSPEC,
+        };
+        code as u32
+    }
+}
+
+/// [`Frame::judge_whole`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
+    let frame = Skb { skb };
+    filter::judge(&frame, &frame).unwrap_or_else(|| Skb::code(Action::Pass))
 }
 
 /// [`Frame::tell`], as a function of its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_tell(skb: *mut __sk_buff, high: u64, low: u64, why: u64, what: u64) -> u32 {
-    sample::record(&Skb { skb }, Words { high, low, why, what })
+extern "C" fn ntpguard_tell(skb: *mut __sk_buff, why: u64, what: u64) -> u32 {
+    sample::record(&Skb { skb }, Words { why, what })
 }

@@ -4,6 +4,7 @@
 //! bpftool refuse, and a filter without it has nothing to switch off.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod filter;
 mod limit;
@@ -19,17 +20,25 @@ use aya_log_ebpf::info;
 use ntpguard_common::{Source, Verdict};
 use xdp::Buffers;
 
-/// Stands in front of the daemon, and tells: reason, rule, source, source port. The loader puts words to the numbers.
+/// Stands in front of the daemon.
 #[xdp(frags)]
 fn ntpguard(ctx: XdpContext) -> u32 {
-    let action = filter::run(&Buffers::of(&ctx), |verdict| {
-        let Verdict { reason, rule, datagram, .. } = verdict;
-        let reason = reason.index();
-        match datagram.map(|datagram| (datagram.source, datagram.source_port)) {
-            Some((Source::V4(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
-            Some((Source::V6(source), port)) => info!(&ctx, "{} {} {:i} {}", reason, rule, source, port),
-            None => info!(&ctx, "{} {}", reason, rule),
+    filter::run(&Buffers::of(&ctx))
+}
+
+/// Tells of a verdict: reason, rule, source, source port. The loader puts words to the numbers.
+#[inline(always)]
+fn trace(ctx: &XdpContext, Verdict { reason, rule, datagram, .. }: Verdict) {
+    let reason = reason.index();
+    let frame = Buffers::of(ctx);
+    let sender = datagram.and_then(|datagram| datagram.source(&frame).zip(datagram.source_port(&frame)));
+    match sender {
+        Some((Source::V4(source), port)) => info!(ctx, "{} {} {:i} {}", reason, rule, source, port),
+        Some((Source::V6(halves), port)) => {
+            let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = halves.map(u64::to_be_bytes);
+            let source = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
+            info!(ctx, "{} {} {:i} {}", reason, rule, source, port);
         }
-    });
-    xdp::action(action)
+        None => info!(ctx, "{} {}", reason, rule),
+    }
 }

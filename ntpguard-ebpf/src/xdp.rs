@@ -1,6 +1,7 @@
 //! A frame as XDP has it: in one buffer or several, and open to be turned into an answer.
 
 use crate::{
+    filter,
     limit::IS_V6,
     maps::Maps,
     packet::{Frame, Linear, copied},
@@ -12,9 +13,12 @@ use aya_ebpf::{
     helpers::{bpf_csum_diff, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
-use core::ptr::{from_ref, null_mut};
+use core::{
+    ops::Deref,
+    ptr::{from_ref, null_mut},
+};
 use ntpguard_common::{
-    Action, Books as _, Packet,
+    Action, Books as _, Packet, Verdict,
     kiss::{self, Sums},
     limit::Asked,
     packet::Wire,
@@ -34,7 +38,7 @@ impl Buffers {
 
 impl Packet for Buffers {
     #[inline(always)]
-    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
         // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
         unsafe { copied(offset, |offset, to, length| self.copy(offset, to, length)) }
     }
@@ -71,19 +75,36 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
-    fn tell(&self, Words { high, low, why, what }: Words) {
-        ntpguard_tell(self.ctx, high, low, why, what);
+    fn tell(&self, Words { why, what }: Words) {
+        ntpguard_tell(self.ctx, why, what);
+    }
+
+    #[inline(always)]
+    fn trace(&self, verdict: Verdict) {
+        crate::trace(&XdpContext::new(self.ctx), verdict);
+    }
+
+    #[inline(always)]
+    fn judge_whole(&self) -> u32 {
+        ntpguard_whole(self.ctx)
+    }
+
+    #[inline(always)]
+    fn code(action: Action) -> u32 {
+        match action {
+            Action::Pass => xdp_action::XDP_PASS,
+            Action::Drop => xdp_action::XDP_DROP,
+            Action::Transmit => xdp_action::XDP_TX,
+        }
     }
 }
 
-/// What XDP is told.
-#[inline(always)]
-pub(crate) const fn action(action: Action) -> u32 {
-    match action {
-        Action::Pass => xdp_action::XDP_PASS,
-        Action::Drop => xdp_action::XDP_DROP,
-        Action::Transmit => xdp_action::XDP_TX,
-    }
+/// [`Frame::judge_whole`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
+    let frame = Buffers { ctx };
+    filter::judge(&frame, &frame).unwrap_or(xdp_action::XDP_PASS)
 }
 
 /// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `payload` is the offset of the
@@ -102,8 +123,8 @@ extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, payload: u64) -> u32 {
 /// [`Frame::tell`], as a function of its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_tell(ctx: *mut xdp_md, high: u64, low: u64, why: u64, what: u64) -> u32 {
-    sample::record(&Buffers { ctx }, Words { high, low, why, what })
+extern "C" fn ntpguard_tell(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
+    sample::record(&Buffers { ctx }, Words { why, what })
 }
 
 /// The kernel's own sum.

@@ -172,7 +172,7 @@ impl Image {
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
     pub fn rule_of(&self, source: &Source, port: u16) -> Option<&ImageRule> {
-        let rule = ntpguard_common::Lookup::rule(self, 0, source, port)?;
+        let rule = ntpguard_common::Lookup::rule(self, 0, source, port);
         self.rules.get(rule.index as usize)
     }
 }
@@ -183,16 +183,19 @@ impl ntpguard_common::Lookup for Image {
         Settings { flags: self.flags, generation: 0 }
     }
 
-    fn rule(&self, _slot: u32, source: &Source, port: u16) -> Option<Rule> {
+    fn rule(&self, _slot: u32, source: &Source, port: u16) -> Rule {
         let by_port = usize::from(port == ntpguard_common::wire::ntp::PORT);
         let (family, rule) = match *source {
-            Source::V4(address) => (Family::V4, self.v4[by_port].rule(u32::from_be_bytes(address))?),
-            Source::V6(address) => (Family::V6, self.v6[by_port].rule(u128::from_be_bytes(address))?),
+            Source::V4(address) => (Family::V4, self.v4[by_port].rule(address)),
+            Source::V6([high, low]) => {
+                (Family::V6, self.v6[by_port].rule(u128::from(high) << 64 | u128::from(low)))
+            }
         };
+        let Some(rule) = rule else { return Rule::NONE };
         let words = Gap::words(source);
         let mut gaps = self.gaps[family as usize].iter().enumerate();
         let first = gaps.find(|(number, gap)| rule.gaps() >> number & 1 != 0 && gap.holds(words));
-        Some(first.map_or(rule, |(_, gap)| gap.rule))
+        first.map_or(rule, |(_, gap)| gap.rule)
     }
 }
 

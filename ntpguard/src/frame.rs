@@ -52,7 +52,7 @@ mod tests {
         for source in ["192.0.2.1", "2001:db8::1"] {
             let frame = build(source.parse().unwrap(), 40_000, &usual(7, None)).unwrap();
             let Located::Datagram(datagram) = locate(frame.as_slice()) else { panic!("{source}") };
-            assert_eq!((datagram.source_port, datagram.length), (40_000, 8));
+            assert_eq!((datagram.source_port(frame.as_slice()), datagram.length), (Some(40_000), 8));
             assert_eq!(frame[datagram.payload..], [0x17, 0, 3, 42, 0, 0, 0, 0]);
         }
         assert!(build("192.0.2.1".parse().unwrap(), 1, &[0; 65_536]).is_err());

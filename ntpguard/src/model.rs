@@ -67,7 +67,8 @@ impl Model {
         if !asked.is_something() {
             return decision;
         }
-        let reason = limit::limit(asked, &datagram.source, datagram.length, self);
+        let Some(source) = datagram.source(frame) else { return decision };
+        let reason = limit::limit(asked, &source, datagram.length, self);
         let daemons = reason == Reason::Kod && self.kiss(frame, verdict).is_none();
         Decision::Judged(if daemons { verdict } else { Verdict { reason, ..verdict } })
     }
@@ -76,7 +77,7 @@ impl Model {
     pub fn kiss(&self, frame: &[u8], verdict: Verdict) -> Option<Vec<u8>> {
         let datagram = verdict.datagram?;
         let mut frame = frame.to_vec();
-        let is_v6 = matches!(datagram.source, Source::V6(_));
+        let is_v6 = datagram.source(&*frame)?.is_v6();
         let (settings, limits) = (verdict.asked.settings(), &self.limits);
         kiss::turn(frame.as_mut_slice(), datagram.payload, is_v6, settings, limits, &Plain).then_some(frame)
     }

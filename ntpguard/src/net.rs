@@ -3,7 +3,10 @@
 use crate::conf::Family;
 use ipnet::IpNet;
 use ntpguard_common::Source;
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// An address and a mask of one family; address bits outside the mask are zero (ntp_restrict.c:hack_restrict).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,16 +100,16 @@ impl fmt::Display for Net {
 /// An address as the packet path has it.
 pub fn source(address: IpAddr) -> Source {
     match address {
-        IpAddr::V4(address) => Source::V4(address.octets()),
-        IpAddr::V6(address) => Source::V6(address.octets()),
+        IpAddr::V4(address) => Source::V4(address.to_bits()),
+        IpAddr::V6(address) => Source::of_v6(address.octets()),
     }
 }
 
 /// The reverse of [`source`].
 pub fn address(source: &Source) -> IpAddr {
     match *source {
-        Source::V4(octets) => octets.into(),
-        Source::V6(octets) => octets.into(),
+        Source::V4(address) => Ipv4Addr::from_bits(address).into(),
+        Source::V6([high, low]) => Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into(),
     }
 }
 

@@ -85,9 +85,9 @@ impl Tally {
             add(counter, bytes);
         }
         if verdict.action() == Action::Drop
-            && let Some(datagram) = verdict.datagram
+            && let Some(source) = verdict.datagram.and_then(|datagram| datagram.source(frame.bytes))
         {
-            add(self.sources.entry(net::address(&datagram.source)).or_default(), bytes);
+            add(self.sources.entry(net::address(&source)).or_default(), bytes);
             if self.sources.len() > MAX_SOURCES {
                 self.forget();
             }
@@ -133,7 +133,10 @@ fn sampled(frame: &Frame<'_>, verdict: Verdict) -> Sample {
     let length = datagram.length.min(SAMPLE).min(payload.len());
     Sample {
         time: frame.time,
-        source: Some((net::address(&datagram.source), datagram.source_port)),
+        source: datagram
+            .source(frame.bytes)
+            .map(|source| net::address(&source))
+            .zip(datagram.source_port(frame.bytes)),
         payload: payload[..length].to_owned(),
     }
 }

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_top_is_what_came_since_the_reading_before() {
         let heavy: Vec<_> = (0..4).map(|_| Heavy::default()).collect();
-        let source = |host| Source::V4([192, 0, 2, host]);
+        let source = |host| Source::of_v4([192, 0, 2, host]);
         let address = |host| IpAddr::from([192, 0, 2, host]);
         let count = |place: usize, packets| {
             (0..packets).for_each(|_| heavy[place].count(place as u64 + 1, &source(place as u8)));

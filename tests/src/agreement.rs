@@ -118,7 +118,7 @@ fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Optio
     let Decision::Judged(Verdict { datagram: Some(datagram), .. }) = decide(frame, image) else {
         return None;
     };
-    let key = model.key(&datagram.source);
+    let key = model.key(&datagram.source(frame)?);
     let set = &table[Set::number(key, table.len() as u32) as usize];
     set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
 }

@@ -42,7 +42,7 @@ fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
 
 /// The rule of a source.
 fn rule(image: &Image, source: &str, port: u16) -> Rule {
-    image.rule(0, &net::source(source.parse().unwrap()), port).unwrap()
+    image.rule(0, &net::source(source.parse().unwrap()), port)
 }
 
 fn bare(text: &str, dialect: Dialect) -> Vec<String> {

@@ -165,7 +165,7 @@ fn made_up_sources_churn_nobody_who_is_heard_again() {
         verdict.reason
     };
     let is_tracked = |address: u32| {
-        let key = model.key(&Source::V4(address.to_be_bytes()));
+        let key = model.key(&Source::V4(address));
         let set = &model.sets()[Set::number(key, model.sets().len() as u32) as usize];
         set.accounts().any(|(holder, _)| holder == key)
     };

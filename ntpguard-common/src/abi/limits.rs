@@ -58,15 +58,8 @@ impl Limits {
     #[inline(always)]
     pub fn key(&self, source: &Source) -> u64 {
         let source = match *source {
-            Source::V4(address) => Source::V4((u32::from_be_bytes(address) & self.mask_v4).to_be_bytes()),
-            Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) => {
-                let [high, low] = self.mask_v6;
-                let [a, b, c, d, e, f, g, h] =
-                    (u64::from_be_bytes([a, b, c, d, e, f, g, h]) & high).to_be_bytes();
-                let [i, j, k, l, m, n, o, p] =
-                    (u64::from_be_bytes([i, j, k, l, m, n, o, p]) & low).to_be_bytes();
-                Source::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
-            }
+            Source::V4(address) => Source::V4(address & self.mask_v4),
+            Source::V6([high, low]) => Source::V6([high & self.mask_v6[0], low & self.mask_v6[1]]),
         };
         let key = hash(self.seed, &source);
         if key == 0 { 1 } else { key }

@@ -1,6 +1,7 @@
 //! Ethernet II and VLAN tags (IEEE 802.1Q).
 
 use crate::packet::Packet;
+use core::mem::offset_of;
 use network_types::{
     eth::{EthHdr, EtherType},
     vlan::VlanHdr,
@@ -19,15 +20,13 @@ pub(super) struct Network {
 
 #[inline(always)]
 pub(super) fn network<P: Packet + ?Sized>(packet: &P) -> Option<Network> {
-    let ethernet: EthHdr = packet.load(0)?;
-    let mut ether_type = ethernet.ether_type;
+    let mut ether_type = u16::from_ne_bytes(*packet.load(offset_of!(EthHdr, ether_type))?);
     let mut offset = EthHdr::LEN;
     for _ in 0..MAX_VLAN_TAGS {
         if ether_type != EtherType::Ieee8021q as u16 && ether_type != EtherType::Ieee8021ad as u16 {
             break;
         }
-        let tag: VlanHdr = packet.load(offset)?;
-        ether_type = tag.ether_type;
+        ether_type = u16::from_ne_bytes(*packet.load(offset + offset_of!(VlanHdr, ether_type))?);
         offset += VlanHdr::LEN;
     }
     Some(Network { ether_type, offset })

@@ -1,36 +1,43 @@
 //! IPv4 (RFC 791), as net/ipv4/ip_input.c:ip_rcv_core reads it.
 
-use super::{Located, Transport};
+use super::{Located, Transport, udp};
 use crate::{packet::Packet, source::Source};
+use core::{hint::cold_path, mem::offset_of};
 use network_types::ip::{IpProto, Ipv4Hdr};
 
 /// Fragment field: more fragments follow.
 const MORE_FRAGMENTS: u16 = 0x2000;
 /// Fragment field: offset in units of 8 bytes.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+/// Where the source address lies in the header.
+const SOURCE: usize = offset_of!(Ipv4Hdr, src_addr);
+
+/// The source address in the header at this offset.
+#[inline(always)]
+pub(super) fn source<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<Source> {
+    packet.load(offset + SOURCE).map(|address| Source::of_v4(*address))
+}
 
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Transport, Located> {
-    let header: Ipv4Hdr = packet.load(offset).ok_or(Located::Truncated)?;
+    let header = packet.load::<Ipv4Hdr>(offset).ok_or(Located::Truncated)?;
     // The raw protocol number: network-types' `proto()` is a search through 140 variants.
-    if header.proto != IpProto::Udp as u8 || header.version() != 4 {
+    // Version 4, and a header of 5 words at least.
+    if header.proto != IpProto::Udp as u8 || !matches!(header.vihl, 0x45..=0x4f) {
         return Err(Located::NotNtp);
     }
-    let header_len = header.ihl() as usize;
-    let total_len = header.tot_len() as usize;
-    if header_len < Ipv4Hdr::LEN || total_len < header_len {
+    let (header_len, total_len) = (header.ihl() as usize, header.tot_len() as usize);
+    if total_len < header_len {
+        cold_path();
         return Err(Located::NotNtp);
     }
-    let fragment = u16::from_be_bytes(header.frags);
-    if fragment & FRAGMENT_OFFSET != 0 {
-        // No UDP header in here. Its datagram dies with its first fragment.
-        return Err(Located::NotNtp);
+    let transport = Transport { network: offset, offset: offset + header_len, end: offset + total_len };
+    let fragment = u16::from_be_bytes(header.frags) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
+    if fragment != 0 {
+        cold_path();
+        // With an offset there is no UDP header in here. Its datagram dies with its first fragment.
+        let is_first = fragment & FRAGMENT_OFFSET == 0;
+        return Err(if is_first { udp::first_fragment(packet, transport) } else { Located::NotNtp });
     }
-    Ok(Transport {
-        source: Source::V4(header.src_addr),
-        offset: offset + header_len,
-        end: offset + total_len,
-        first_fragment: fragment & MORE_FRAGMENTS != 0,
-        jumbo: false,
-    })
+    Ok(transport)
 }

@@ -1,7 +1,8 @@
 //! IPv6 (RFC 8200) and its extension headers, as net/ipv6/ip6_input.c reads them.
 
-use super::{Located, Transport};
+use super::{Located, Transport, udp};
 use crate::{packet::Packet, source::Source};
+use core::{hint::cold_path, mem::offset_of};
 use network_types::ip::{IpProto, Ipv6Hdr};
 
 /// Extension headers followed. RFC 8200 §4.1 knows seven in one packet; Linux sets no bound. A longer chain
@@ -20,6 +21,8 @@ const AUTHENTICATION: u8 = IpProto::Ah as u8;
 const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
 const UDP: u8 = IpProto::Udp as u8;
 
+/// Where the source address lies in the header.
+const SOURCE: usize = offset_of!(Ipv6Hdr, src_addr);
 /// The length in bytes of the shortest extension header.
 const SHORTEST: usize = 8;
 /// Fragment header, bytes 2 and 3: the offset, in units of 8 bytes (RFC 8200 §4.5).
@@ -27,14 +30,20 @@ const FRAGMENT_OFFSET: u32 = 0xfff8;
 /// Fragment header, bytes 2 and 3: more fragments follow.
 const MORE_FRAGMENTS: u32 = 1;
 
+/// The source address in the header at this offset.
 #[inline(always)]
-pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Transport, Located> {
-    let header: Ipv6Hdr = packet.load(offset).ok_or(Located::Truncated)?;
+pub(super) fn source<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<Source> {
+    packet.load(offset + SOURCE).map(|address| Source::of_v6(*address))
+}
+
+#[inline(always)]
+pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Result<Transport, Located> {
+    let header = packet.load::<Ipv6Hdr>(network).ok_or(Located::Truncated)?;
     if header.version() != 6 {
         return Err(Located::NotNtp);
     }
     let mut next_header = header.next_hdr;
-    let mut offset = offset + Ipv6Hdr::LEN;
+    let mut offset = network + Ipv6Hdr::LEN;
     let end = match header.payload_len() {
         // "pkt_len may be zero if Jumbo payload option is present": ip6_rcv_core then takes the whole frame,
         // and doesn't ask whether the option is there.
@@ -45,9 +54,12 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
     for _ in 0..=MAX_EXTENSION_HEADERS {
         match next_header {
             UDP => {
-                let source = Source::V6(header.src_addr);
-                let first_fragment = first_fragment != 0;
-                return Ok(Transport { source, offset, end, first_fragment, jumbo: true });
+                let transport = Transport { network, offset, end };
+                if first_fragment != 0 {
+                    cold_path();
+                    return Err(udp::first_fragment(packet, transport));
+                }
+                return Ok(transport);
             }
             HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION | FRAGMENT => (),
             _ => return Err(Located::NotNtp),
@@ -57,7 +69,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
             // (net/ipv6/reassembly.c:ipv6frag_thdr_truncated misses a chain that is cut between two headers).
             return Err(Located::Fragment);
         }
-        let [next, length, high, low]: [u8; 4] = packet.load(offset).ok_or(Located::Truncated)?;
+        let [next, length, high, low]: [u8; 4] = *packet.load(offset).ok_or(Located::Truncated)?;
         // One path through every kind of header. With a branch a kind, the verifier would walk each of
         // 3^MAX_EXTENSION_HEADERS chains: some 700,000 instructions instead of 100,000.
         let is_fragment = equal(next_header, FRAGMENT);

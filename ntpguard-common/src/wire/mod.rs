@@ -20,16 +20,33 @@ pub use ipv6::MAX_EXTENSION_HEADERS;
 /// A UDP datagram to port 123.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Who sent it, by its own word.
-    pub source: Source,
-    /// The UDP source port, in host byte order.
-    pub source_port: u16,
+    /// Where the IP header begins, in bytes from the frame's start.
+    pub network: usize,
     /// Where the payload begins, in bytes from the frame's start.
     pub payload: usize,
     /// The payload's length in bytes, as the headers say; the frame may be shorter.
     pub length: usize,
     /// Where the IP packet ends, in bytes from the frame's start.
     pub end: usize,
+}
+
+impl Datagram {
+    /// Who sent it, by its own word; `None` in another frame. Read when it is asked for: most of what floods are made of is
+    /// dropped whoever sent it.
+    #[inline(always)]
+    pub fn source<P: Packet + ?Sized>(&self, packet: &P) -> Option<Source> {
+        if is_v6(packet, self.network)? {
+            ipv6::source(packet, self.network)
+        } else {
+            ipv4::source(packet, self.network)
+        }
+    }
+
+    /// The UDP source port, in host byte order; `None` in another frame.
+    #[inline(always)]
+    pub fn source_port<P: Packet + ?Sized>(&self, packet: &P) -> Option<u16> {
+        udp::source_port(packet, self.payload)
+    }
 }
 
 /// What a frame turns out to be.
@@ -50,17 +67,21 @@ pub enum Located {
     Datagram(Datagram),
 }
 
-/// Where the transport header is, and how far the IP packet reaches.
+/// Where the UDP header is, and how far the IP packet reaches.
 struct Transport {
-    source: Source,
+    /// Offset of the IP header.
+    network: usize,
     /// Offset of the UDP header.
     offset: usize,
     /// Offset of the first byte past the IP packet; link-layer padding may follow it.
     end: usize,
-    /// More fragments follow this one.
-    first_fragment: bool,
-    /// Whether a UDP length of 0 means "up to the end" (IPv6, RFC 2675 §4).
-    jumbo: bool,
+}
+
+/// Whether the IP header at this offset is one of IPv6. Asked again by those who need it rather than carried along: a path
+/// through the program has few registers.
+#[inline(always)]
+fn is_v6<P: Packet + ?Sized>(packet: &P, network: usize) -> Option<bool> {
+    packet.load::<[u8; 1]>(network).map(|first| first[0] >> 4 == 6)
 }
 
 /// Where the network header is, in bytes from the frame's start; `None` when that lies past the bytes at hand.

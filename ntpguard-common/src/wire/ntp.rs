@@ -22,7 +22,7 @@ impl Control {
     /// Reads it; `None` when it lies past the bytes at hand.
     #[inline(always)]
     pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
-        packet.load(payload).map(Self)
+        packet.load(payload).map(|head| Self(*head))
     }
 
     /// Whether every daemon discards it: a response, an error or one of several parts, an offset, version 0 or over 4
@@ -51,7 +51,7 @@ impl Private {
     /// Reads it; `None` when it lies past the bytes at hand.
     #[inline(always)]
     pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
-        packet.load(payload).map(Self)
+        packet.load(payload).map(|head| Self(*head))
     }
 
     /// Whether ntp.org's ntpd discards it: a response, one of several parts, version 0 or over 4, or fields set that

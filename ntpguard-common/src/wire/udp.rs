@@ -1,36 +1,58 @@
 //! UDP (RFC 768), as net/ipv4/udp.c:__udp4_lib_rcv and net/ipv6/udp.c:__udp6_lib_rcv read its length.
 
-use super::{Datagram, Located, Transport, ntp};
+use super::{Datagram, Located, Transport, is_v6, ntp};
 use crate::packet::Packet;
+use core::{hint::cold_path, mem::offset_of};
 use network_types::udp::UdpHdr;
 
+/// The source port, in host byte order, of the datagram whose payload lies at this offset.
+#[inline(always)]
+pub(super) fn source_port<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<u16> {
+    packet.load(payload - UdpHdr::LEN + offset_of!(UdpHdr, src)).map(|port| u16::from_be_bytes(*port))
+}
+
+/// The datagram, if it is one to port 123.
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
-    let Transport { source, offset, end, first_fragment, jumbo } = transport;
-    if first_fragment && offset + UdpHdr::LEN > end {
+    let Transport { network, offset, end } = transport;
+    if offset + UdpHdr::LEN > end {
+        cold_path();
+        return Located::NotNtp;
+    }
+    let Some(header) = packet.load::<UdpHdr>(offset) else { return Located::Truncated };
+    if header.dst != ntp::PORT.to_be_bytes() {
+        cold_path();
+        return Located::NotNtp;
+    }
+    let available = end - offset;
+    let mut length = header.len() as usize;
+    if length < UdpHdr::LEN {
+        cold_path();
+        // 0: "up to the end" (RFC 2675 §4).
+        if length != 0 || is_v6(packet, network) != Some(true) {
+            return Located::Malformed;
+        }
+        length = available;
+    }
+    if length > available {
+        cold_path();
+        return Located::Malformed;
+    }
+    let payload = offset + UdpHdr::LEN;
+    Located::Datagram(Datagram { network, payload, length: length - UdpHdr::LEN, end })
+}
+
+/// What a first fragment is of.
+#[inline(always)]
+pub(super) fn first_fragment<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
+    let Transport { offset, end, .. } = transport;
+    if offset + UdpHdr::LEN > end {
         // The port is in the next fragment.
         return Located::Fragment;
     }
-    let Some(header) = packet.load::<UdpHdr>(offset) else { return Located::Truncated };
-    if header.dst != ntp::PORT.to_be_bytes() || offset + UdpHdr::LEN > end {
-        return Located::NotNtp;
+    match packet.load::<UdpHdr>(offset) {
+        None => Located::Truncated,
+        Some(header) if header.dst == ntp::PORT.to_be_bytes() => Located::Fragment,
+        Some(_) => Located::NotNtp,
     }
-    if first_fragment {
-        return Located::Fragment;
-    }
-    let available = end - offset;
-    let length = match header.len() as usize {
-        0 if jumbo => available,
-        length => length,
-    };
-    if length < UdpHdr::LEN || length > available {
-        return Located::Malformed;
-    }
-    Located::Datagram(Datagram {
-        source,
-        source_port: header.src_port(),
-        payload: offset + UdpHdr::LEN,
-        length: length - UdpHdr::LEN,
-        end,
-    })
 }

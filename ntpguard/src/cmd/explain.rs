@@ -190,7 +190,10 @@ impl<'a> Answer<'a> {
         let rule = match judged.rule {
             Some(rule) => image.rules.get(rule),
             None => match wire::locate(frame) {
-                Located::Datagram(datagram) => image.rule_of(&datagram.source, datagram.source_port),
+                Located::Datagram(datagram) => {
+                    let sender = datagram.source(frame).zip(datagram.source_port(frame));
+                    sender.and_then(|(source, port)| image.rule_of(&source, port))
+                }
                 _ => None,
             },
         };

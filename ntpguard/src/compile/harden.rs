@@ -74,8 +74,8 @@ pub(super) fn is_impossible(net: &IpNet) -> bool {
     match net {
         IpNet::V4(net) => {
             let ends = [net.network(), net.broadcast()];
-            net.prefix_len() >= 8 && ends.iter().all(|end| Source::V4(end.octets()).is_impossible())
+            net.prefix_len() >= 8 && ends.iter().all(|end| Source::of_v4(end.octets()).is_impossible())
         }
-        IpNet::V6(net) => net.prefix_len() == 128 && Source::V6(net.network().octets()).is_impossible(),
+        IpNet::V6(net) => net.prefix_len() == 128 && Source::of_v6(net.network().octets()).is_impossible(),
     }
 }

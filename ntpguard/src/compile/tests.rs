@@ -71,7 +71,7 @@ fn the_image_decides_as_the_list_does() {
             let address = random.address(v6);
             let port = random.of(&[123, 40_000]);
             let entry = policy.matching(address, port).unwrap();
-            let rule = image.rule(0, &source(address), port).unwrap();
+            let rule = image.rule(0, &source(address), port);
             let dropping = rule.flags & !(Rule::OWN | u32::MAX << Rule::GAPS_SHIFT);
             let wanted = rule_flags(entry, policy.source, &conf, Hardening::NONE);
             assert_eq!(dropping, wanted, "{address} port {port}, {dialect}, own {own:?}:\n{text}");
@@ -93,7 +93,7 @@ fn gaps_without_a_place_never_lead_to_a_wrong_drop() {
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     let image = Image::compile(&policy, &conf, Hardening::NONE);
     for host in 1..=20 {
-        let rule = image.rule(0, &Source::V4([10, 7, 7, host]), 40_000).unwrap();
+        let rule = image.rule(0, &Source::of_v4([10, 7, 7, host]), 40_000);
         assert!(!rule.has(Rule::IGNORE), "10.7.7.{host}");
     }
 }
