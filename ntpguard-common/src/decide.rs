@@ -99,6 +99,9 @@ pub trait Consequence {
 
     /// Goes on with a verdict and the settings that led to it.
     fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
+
+    /// Goes on with a drop that no rule is asked for: the end of most floods.
+    fn of_drop(self, settings: Settings, reason: Reason, datagram: Datagram) -> Self::Outcome;
 }
 
 /// The verdict itself.
@@ -111,10 +114,15 @@ impl Consequence for Itself {
     fn of(self, _: Settings, verdict: Verdict) -> Verdict {
         verdict
     }
+
+    #[inline(always)]
+    fn of_drop(self, _: Settings, reason: Reason, datagram: Datagram) -> Verdict {
+        Verdict { datagram: Some(datagram), ..Verdict::of(reason) }
+    }
 }
 
-/// Judges a frame, and goes on. What follows is compiled for each of three kinds of verdicts: of what hides its datagram,
-/// of what no rule is asked for, and by a rule. So the ones that floods are made of carry nothing along that only others need.
+/// Judges a frame, and goes on. What follows is compiled for each kind of verdict: so those that floods are made of carry
+/// nothing along that only others need.
 #[inline(always)]
 pub fn decide_then<P, L, C>(packet: &P, policy: &L, then: C) -> Decision<C::Outcome>
 where
@@ -132,12 +140,12 @@ where
         }
     };
     let settings = policy.settings();
+    if !settings.has(Settings::INSTALLED) {
+        return Decision::Judged(then.of(settings, Verdict::of(Reason::NoPolicy)));
+    }
     let asked = match ask(packet, policy, settings, datagram) {
         Some(Ok(asked)) => asked,
-        Some(Err(reason)) => {
-            let verdict = Verdict { datagram: Some(datagram), ..Verdict::of(reason) };
-            return Decision::Judged(then.of(settings, verdict));
-        }
+        Some(Err(reason)) => return Decision::Judged(then.of_drop(settings, reason, datagram)),
         None => return Decision::Truncated,
     };
     match judge(packet, settings, datagram, asked) {
@@ -162,7 +170,7 @@ fn unread(settings: Settings, located: Located) -> Reason {
     }
 }
 
-/// The source's rule and the payload's first byte; or why no rule is asked for. `None` when a byte that matters lies past
+/// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that matters lies past
 /// those at hand.
 #[inline(always)]
 fn ask<P, L>(
@@ -175,9 +183,6 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    if !settings.has(Settings::INSTALLED) {
-        return Some(Err(Reason::NoPolicy));
-    }
     if datagram.length < 2 {
         // Too short for any mode of any daemon. Two, so that the verifier learns the packet's end: it makes nothing
         // of a one-byte compare that the compiler has turned into `pointer >= end`

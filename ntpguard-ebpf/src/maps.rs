@@ -157,7 +157,9 @@ impl Books for Maps {
 pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) -> u64 {
     let reason = verdict.reason.index();
     let count = add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + reason), bytes);
-    if let Some(hit) = hit(verdict) {
+    if verdict.rule != Verdict::NO_RULE
+        && let Some(hit) = hit(verdict)
+    {
         add(counter(hit), bytes);
     }
     count

@@ -44,7 +44,7 @@ impl Words {
 
     /// Where the datagram lies, if it is known; its lengths aren't.
     #[inline(always)]
-    fn datagram(self) -> Option<Datagram> {
+    pub(crate) fn datagram(self) -> Option<Datagram> {
         let (network, payload) = (self.what >> NETWORK_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);
         (self.what & KNOWN != 0).then_some(Datagram {
             network: network as usize,

@@ -15,9 +15,10 @@ mod runtime;
 mod sample;
 mod xdp;
 
-use aya_ebpf::{macros::xdp, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::info;
 use ntpguard_common::{Source, Verdict};
+use sample::Words;
 use xdp::Buffers;
 
 /// Stands in front of the daemon.
@@ -26,11 +27,22 @@ fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }
 
-/// Tells of a verdict: reason, rule, source, source port. The loader puts words to the numbers.
+/// Tells of a verdict.
 #[inline(always)]
-fn trace(ctx: &XdpContext, Verdict { reason, rule, datagram, .. }: Verdict) {
-    let reason = reason.index();
+fn trace(ctx: &XdpContext, verdict: Verdict) {
+    let Words { why, what } = Words::new(verdict, 0);
+    ntpguard_trace(ctx.ctx, why, what);
+}
+
+/// Tells of a verdict: reason, rule, source, source port. The loader puts words to the numbers. A function of its own, since
+/// a line of log is much to verify after each path to a verdict. Returns nothing that anybody asks for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_trace(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
+    let ctx = &XdpContext::new(ctx);
     let frame = Buffers::of(ctx);
+    let (reason, rule) = ((why >> 32) as u32, why as u32);
+    let datagram = Words { why, what }.datagram();
     let sender = datagram.and_then(|datagram| datagram.source(&frame).zip(datagram.source_port(&frame)));
     match sender {
         Some((Source::V4(source), port)) => info!(ctx, "{} {} {:i} {}", reason, rule, source, port),
@@ -41,4 +53,5 @@ fn trace(ctx: &XdpContext, Verdict { reason, rule, datagram, .. }: Verdict) {
         }
         None => info!(ctx, "{} {}", reason, rule),
     }
+    0
 }
