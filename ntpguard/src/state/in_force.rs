@@ -1,7 +1,9 @@
 //! The policy in force, for those who only read: whose each hit is, and which line caused it.
 
 use crate::{
-    compile::{ImageRule, Line},
+    compile::ImageRule,
+    conf::{ConfFile, Place},
+    policy::Line,
     ruling::Ruling,
 };
 use ntpguard_common::{Reason, abi::CAUSES};
@@ -96,7 +98,7 @@ impl InForce {
             flags: image.rules.iter().map(|rule| rule.rule.flags).collect(),
             born,
             files: conf.files.iter().map(|file| file.path.display().to_string()).collect(),
-            origins: image.rules.iter().map(Origin::of).collect(),
+            origins: image.rules.iter().map(|rule| Origin::of(&rule, conf)).collect(),
         }
     }
 
@@ -121,8 +123,11 @@ impl InForce {
 }
 
 impl Origin {
-    fn of(rule: &ImageRule) -> Self {
-        let place = |line: &Line| (line.place.file, line.place.span.line, line.place.span.column);
+    fn of(rule: &ImageRule<'_>, conf: &ConfFile) -> Self {
+        let place = |line: &Line| {
+            let Place { file, span } = conf.place(line.restrict);
+            (file, span.line, span.column)
+        };
         let which = |cause: &Line| rule.lines.iter().position(|line| line == cause);
         let blamed = |reason: Reason| Some((reason.name().to_owned(), rule.cause(reason).and_then(which)?));
         Self {
@@ -134,10 +139,10 @@ impl Origin {
 
 /// The rules of a ruling.
 pub fn rules(ruling: &Ruling) -> Vec<Rule> {
-    let of = |rule: &ImageRule| Rule {
+    let of = |rule: ImageRule<'_>| Rule {
         net: rule.net.to_string(),
         ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| line.text.to_string()).collect(),
+        lines: rule.lines.iter().map(|line| ruling.conf.text(line.restrict)).collect(),
     };
     ruling.image.rules.iter().map(of).collect()
 }
