@@ -49,6 +49,8 @@ impl Ruling {
         let stale = silent.iter().filter(|name| names.addresses(name).is_ok());
         let stale = stale.map(|name| format!("warning: no answer for {name}: its last good addresses stay"));
         let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).chain(stale).collect();
+        // The image has a policy of its own, and of many lines two take much memory.
+        drop(policy);
         let image = image(&conf, options, names, own);
         Ok(Self { conf, because, image, warnings })
     }
