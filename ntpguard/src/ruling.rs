@@ -82,7 +82,7 @@ fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> 
 /// a restrict line may be the one that lets the server in.
 fn is_certain(conf: &ConfFile, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
     let server = conf.associations.iter().find(|association| Some(association.place) == cut_off.place);
-    let host = server.and_then(|server| server.host.as_ref());
+    let host = server.and_then(|server| server.host.as_deref());
     !conf.restricted().chain(host).any(|name| silent.contains(name))
 }
 

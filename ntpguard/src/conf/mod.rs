@@ -105,19 +105,19 @@ pub struct ConfFile {
 
 impl ConfFile {
     /// The names in its restrict lines.
-    pub fn restricted(&self) -> impl Iterator<Item = &String> {
+    pub fn restricted(&self) -> impl Iterator<Item = &str> {
         self.restricts.iter().filter_map(|restrict| match &restrict.target {
-            Target::Name(name) => Some(name),
+            Target::Name(name) => Some(&**name),
             _ => None,
         })
     }
 
     /// The names in its lines that are to be looked up, each once.
     pub fn names(&self) -> Vec<String> {
-        let hosts = self.associations.iter().filter_map(|association| association.host.as_ref());
+        let hosts = self.associations.iter().filter_map(|association| association.host.as_deref());
         let hosts = hosts.filter(|host| host.parse::<IpAddr>().is_err());
-        let names: BTreeSet<&String> = self.restricted().chain(hosts).collect();
-        names.into_iter().cloned().collect()
+        let names: BTreeSet<&str> = self.restricted().chain(hosts).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// The absence of a file, which leaves the daemon at its built-in defaults.

@@ -53,6 +53,9 @@ pub struct Restrict {
     pub(super) start: u32,
 }
 
+// Of a million lines, each byte is a megabyte.
+const _: () = assert!(size_of::<Restrict>() <= 64);
+
 /// What a prefix length of 0 was meant to be.
 const EVERYONE: &str = "to mean everyone, write `default`";
 

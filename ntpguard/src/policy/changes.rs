@@ -132,3 +132,38 @@ fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Ma
     }
     made
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        conf,
+        dialect::{Daemon, Dialect, Ordering},
+        policy::Policy,
+    };
+    use std::path::Path;
+
+    /// Whether the entries for 192.0.2.1 are those with `ntpport`, in their order.
+    fn ports(text: &str, daemon: Daemon) -> Vec<bool> {
+        let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), daemon).unwrap();
+        let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
+        let entries = policy.entries.iter().filter(|entry| entry.net.is_host());
+        entries.map(|entry| entry.ntpport).collect()
+    }
+
+    #[test]
+    fn only_4_2_8p18_keeps_the_order_of_lines_for_ntpport() {
+        let p18 = Daemon::new(Dialect::Ntp428);
+        let p17 = Daemon { ordering: Ordering::P17, ..p18 };
+        let (plain, port) = ("restrict 192.0.2.1 ignore\n", "restrict 192.0.2.1 noquery ntpport\n");
+        let anew = &format!("{plain}{port}delrestrict 192.0.2.1\n{plain}");
+        for (text, wanted) in [
+            (&format!("{plain}{port}"), [false, true]),
+            (&format!("{port}{plain}"), [true, false]),
+            // One that comes back is the last.
+            (anew, [true, false]),
+        ] {
+            assert_eq!(ports(text, p18), wanted, "{text}");
+        }
+        assert_eq!(ports(&format!("{plain}{port}"), p17), [true, false]);
+    }
+}

@@ -68,6 +68,9 @@ struct Kept<A> {
     doubtful: bool,
 }
 
+// Of a million entries, each byte is a megabyte.
+const _: () = assert!(size_of::<Kept<u32>>() == 24);
+
 impl Kept<u128> {
     fn with<A>(self, of: impl Fn(u128) -> A) -> Kept<A> {
         let Self { address, mask, flags, line, lines, ntpport, own, doubtful } = self;
