@@ -7,7 +7,7 @@ use crate::{
     dialect::Dialect,
     limits,
     net::Net,
-    policy::{Entry, Policy, Resolver},
+    policy::{Entry, Line, Policy, Resolver},
 };
 use ntpguard_common::abi::Gap;
 use std::net::IpAddr;
@@ -46,7 +46,7 @@ pub fn cut_off(conf: &ConfFile, policy: &Policy, resolver: Resolver<'_>) -> Vec<
 }
 
 /// Whether the daemon answers queries from an entry's sources.
-pub fn answers_queries(entry: &Entry) -> bool {
+pub fn answers_queries(entry: &Entry<'_>) -> bool {
     !entry.own && !entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY))
 }
 
@@ -62,25 +62,25 @@ impl Audit<'_> {
         self.found.push(Diagnostic { code, place, message: message.into(), help });
     }
 
-    fn place(&self, line: usize) -> Place {
-        self.conf.restricts[line].place
+    fn place(&self, line: &Line) -> Place {
+        self.conf.place(line.restrict)
     }
 
-    fn first_line(&self, entry: &Entry) -> Option<Place> {
-        entry.lines.first().map(|(line, _)| self.place(*line))
+    fn first_line(&self, entry: &Entry<'_>) -> Option<Place> {
+        entry.lines.first().map(|line| self.place(line))
     }
 
     /// The first line that sets a flag which is still set, among all entries.
     fn line_with(&self, flag: Flags) -> Option<Place> {
         let lines =
-            self.policy.entries.iter().filter(|entry| entry.flags.has(flag)).flat_map(|entry| &entry.lines);
-        lines.filter(|(_, flags)| flags.has(flag)).map(|(line, _)| self.place(*line)).min()
+            self.policy.entries.iter().filter(|entry| entry.flags.has(flag)).flat_map(|entry| entry.lines);
+        lines.filter(|line| line.flags.has(flag)).map(|line| self.place(line)).min()
     }
 
     fn merged(&mut self) {
-        for entry in &self.policy.entries {
-            if let [(first, flags), .., (last, _)] = entry.lines[..]
-                && entry.lines.iter().any(|(_, others)| *others != flags)
+        for entry in self.policy.entries.iter() {
+            if let [first, .., last] = entry.lines
+                && entry.lines.iter().any(|other| other.flags != first.flags)
             {
                 let message = format!(
                     "{} has a line already ({}), and the flags of both apply: `{}`",
@@ -99,25 +99,27 @@ impl Audit<'_> {
     }
 
     fn unreachable(&mut self) {
-        for (number, entry) in self.policy.entries.iter().enumerate() {
-            let twin = |other: &Entry| other.net == entry.net && !other.ntpport;
-            if entry.ntpport && !entry.own && self.policy.entries[..number].iter().rev().take(2).any(twin) {
+        let entries = &self.policy.entries;
+        for (place, entry) in entries.iter().enumerate() {
+            let twin = |other: Entry<'_>| other.net == entry.net && !other.ntpport;
+            let mut before = (place.saturating_sub(2)..place).filter_map(|place| entries.get(place));
+            if entry.ntpport && !entry.own && before.any(twin) {
                 let message = format!(
                     "never reached: 4.2.8p18 comes to the entry for {} without `ntpport` first",
                     entry.net
                 );
                 let help =
                     "put the line with `ntpport` before the one without; for `default` there is no way";
-                self.tell(Code::UnreachableNtpport, self.first_line(entry), message, Some(help));
+                self.tell(Code::UnreachableNtpport, self.first_line(&entry), message, Some(help));
             }
         }
     }
 
     fn limited(&mut self) {
-        for entry in &self.policy.entries {
+        for entry in self.policy.entries.iter() {
             if entry.flags.has(Flags::KOD) && !entry.flags.has(Flags::LIMITED) {
-                let line = entry.lines.iter().find(|(_, flags)| flags.has(Flags::KOD));
-                let place = line.map(|(line, _)| self.place(*line));
+                let line = entry.lines.iter().find(|line| line.flags.has(Flags::KOD));
+                let place = line.map(|line| self.place(line));
                 let message = "`kod` does nothing without `limited`";
                 self.tell(Code::KodWithoutLimited, place, message, Some("add `limited`"));
             }
@@ -137,8 +139,8 @@ impl Audit<'_> {
 
     /// Whether anyone but this host may query.
     fn queried(&self) -> bool {
-        let afar = |entry: &&Entry| !entry.net.address().is_loopback();
-        self.policy.entries.iter().filter(afar).any(answers_queries)
+        let afar = |entry: &Entry<'_>| !entry.net.address().is_loopback();
+        self.policy.entries.iter().filter(afar).any(|entry| answers_queries(&entry))
     }
 
     fn switches(&mut self) {
@@ -158,7 +160,7 @@ impl Audit<'_> {
         let named: Vec<_> = defaults.filter(|entry| !entry.lines.is_empty()).collect();
         if let [entry] = named[..] {
             let of = |family| entry.net.family() == family;
-            let last = entry.lines.last().map(|(line, _)| self.place(*line));
+            let last = entry.lines.last().map(|line| self.place(line));
             let (named, other, option) =
                 if of(Family::V4) { ("IPv4", "IPv6", "-6") } else { ("IPv6", "IPv4", "-4") };
             let message = format!("the default of {named} alone: {other} stays as it is built in");
@@ -190,7 +192,7 @@ impl Audit<'_> {
                 (drops && !opened).then_some((*address, entry))
             });
             if let Some((address, entry)) = cut {
-                let line = match self.first_line(entry) {
+                let line = match self.first_line(&entry) {
                     Some(place) => format!("{}", self.conf.show(place)),
                     None => "built in".to_owned(),
                 };
@@ -212,7 +214,7 @@ impl Audit<'_> {
     }
 
     fn queries(&mut self, hardening: Hardening) {
-        let open: Vec<&Entry> = self
+        let open: Vec<Entry<'_>> = self
             .policy
             .entries
             .iter()
@@ -263,12 +265,12 @@ impl Audit<'_> {
             self.tell(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
         }
         if self.policy.source.is_some() {
-            let line = self.conf.restricts.iter().find(|line| line.target == Target::Source);
+            let line = self.conf.restricts.iter().position(|line| line.target == Target::Source);
             let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
-            self.tell(Code::SourceTemplate, line.map(|line| line.place), message, None);
+            self.tell(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
         }
         for family in [Family::V4, Family::V6] {
-            let gap = |entry: &&Entry| entry.net.family() == family && entry.net.prefix().is_none();
+            let gap = |entry: &Entry<'_>| entry.net.family() == family && entry.net.prefix().is_none();
             let lost: Vec<Net> = self
                 .policy
                 .entries

@@ -9,72 +9,29 @@
 //! anywhere; which rules it stands before is written into them.
 
 use crate::{
-    conf::{ConfFile, Family, Flags, Limiter, Place},
+    conf::{ConfFile, Family, Flags, Limiter},
     limits::{self, Bounds},
-    net::Net,
     policy::{Entry, Policy},
 };
-use ipnet::IpNet;
 use ntpguard_common::{
-    Reason, Source, Verdict,
-    abi::{Gap, Rule, Rules, Settings},
+    Source,
+    abi::{Gap, Rule, Settings},
 };
-use std::sync::Arc;
 
 mod counters;
 mod flat;
 mod harden;
 mod order;
 mod ranges;
+mod rules;
 
 pub use counters::Counters;
 pub use flat::Flat;
 pub use harden::{Harden, Hardening, Queries};
 pub use ranges::{Address, Ranges};
+pub use rules::{ImageRule, ImageRules};
 
-use order::Order;
-
-/// A line of ntp.conf that made a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Path, line and column.
-    pub place: Place,
-    /// The line as written.
-    pub text: Arc<str>,
-    /// The flags that this line has set, and no later one cleared.
-    pub flags: Flags,
-}
-
-/// An entry of the daemon's list, and what its sources may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageRule {
-    /// Whom it speaks of.
-    pub net: Net,
-    /// Only packets from UDP port 123.
-    pub ntpport: bool,
-    /// Its index is its place in [`Image::rules`].
-    pub rule: Rule,
-    /// The lines it comes from; none for a built-in default.
-    pub lines: Vec<Line>,
-}
-
-impl ImageRule {
-    /// The line that is to blame for a drop; `None` if none is (built in, hardening, form).
-    pub fn cause(&self, reason: Reason) -> Option<&Line> {
-        let flags = match reason {
-            Reason::Ignore => Flags::IGNORE,
-            Reason::Noserve => Flags::NOSERVE,
-            Reason::Noquery => Flags::NOQUERY,
-            Reason::Version => Flags::VERSION,
-            Reason::Notrust => Flags::NOTRUST,
-            Reason::Limited | Reason::Kod => Flags::LIMITED,
-            // Nobody may query, so nobody's rule was asked.
-            Reason::Mode6 | Reason::Mode7 => Flags::NOQUERY.with(Flags::IGNORE),
-            _ => return None,
-        };
-        self.lines.iter().find(|line| line.flags.has(flags))
-    }
-}
+use order::{Order, Prefix};
 
 /// A compiled policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +39,7 @@ pub struct Image {
     /// Bits of [`Settings`].
     pub flags: u32,
     /// The daemon's entries, in its order, without those for its own addresses.
-    pub rules: Vec<ImageRule>,
+    pub rules: ImageRules,
     /// Where these are counted.
     pub counters: Counters,
     /// The rules of IPv4's addresses, for packets from any UDP port, and for those from port 123.
@@ -98,40 +55,25 @@ pub struct Image {
 }
 
 impl Image {
-    /// Compiles a policy; `conf` lends the text of its lines.
+    /// Compiles the policy of a file.
     pub fn compile(policy: &Policy, conf: &ConfFile, hardening: Hardening) -> Self {
-        let mut next = 0;
-        let ranked: Vec<Ranked<'_>> = policy
-            .entries
-            .iter()
-            .map(|entry| {
-                let index = if entry.own { Verdict::NO_RULE } else { next };
-                next += u32::from(!entry.own);
-                let flags = rule_flags(entry, policy.source, conf, hardening);
-                Ranked { entry, rule: Rule { flags, index } }
-            })
-            .collect();
-        let rules: Vec<_> =
-            ranked.iter().filter(|ranked| !ranked.entry.own).map(|ranked| ranked.image_rule(conf)).collect();
-        let counters = Counters::new(rules.iter().map(|rule| rule.rule.flags));
-
-        let of_family =
-            |family| Order::new(ranked.iter().filter(move |ranked| ranked.entry.net.family() == family));
-        let (v4, v6) = (of_family(Family::V4), of_family(Family::V6));
-        let prefixes = [v4.prefixes(), v6.prefixes()];
+        let rules =
+            ImageRules::new(&policy.entries, |entry| rule_flags(entry, policy.source, conf, hardening));
+        let [v4, v6] = [Family::V4, Family::V6].map(|family| Order::new(&rules, family));
         let mut image = Self {
             flags: Settings::INSTALLED | hardening.packets | conf.daemon.setting(),
-            rules,
-            counters,
-            v4: lists(&prefixes[0]),
-            v6: lists(&prefixes[1]),
+            counters: Counters::new(rules.iter().map(|rule| rule.rule.flags)),
+            v4: lists(|| v4.prefixes()),
+            v6: lists(|| v6.prefixes()),
             gaps: [v4.gaps(), v6.gaps()],
             limiter: conf.limiter,
             bounds: Bounds::default(),
+            rules: ImageRules::default(),
         };
-        if !image.anyone_queries(prefixes.iter().flatten()) {
+        if !image.anyone_queries(v4.prefixes().chain(v6.prefixes())) {
             image.flags |= Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE;
         }
+        image.rules = rules;
         // A file that can't be read may say `enable mode7`.
         if !conf.takes_mode7() && (!conf.blind || conf.daemon.is_ntpsec()) {
             image.flags |= Settings::NOBODY_PRIVATE;
@@ -159,19 +101,19 @@ impl Image {
     }
 
     /// Whether any source that a wire may bring may query.
-    fn anyone_queries<'a>(&self, mut prefixes: impl Iterator<Item = &'a (IpNet, Rules)>) -> bool {
+    fn anyone_queries(&self, mut prefixes: impl Iterator<Item = Prefix>) -> bool {
         // Sources that can't be are nobody only where they are dropped.
         let hardened = self.flags & Settings::HARDEN_SOURCES != 0;
         let own = if hardened { Rule::OWN } else { 0 };
         let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
         let by_prefix = prefixes.any(|(net, rules)| {
-            (may(rules.any_port) || may(rules.ntp_port)) && !(hardened && harden::is_impossible(net))
+            (may(rules.any_port) || may(rules.ntp_port)) && !(hardened && harden::is_impossible(&net))
         });
         by_prefix || self.gaps.iter().flatten().any(|gap| may(gap.rule))
     }
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
-    pub fn rule_of(&self, source: &Source, port: u16) -> Option<&ImageRule> {
+    pub fn rule_of(&self, source: &Source, port: u16) -> Option<ImageRule<'_>> {
         let rule = ntpguard_common::Lookup::rule(self, 0, source, port);
         self.rules.get(rule.index as usize)
     }
@@ -200,28 +142,16 @@ impl ntpguard_common::Lookup for Image {
 }
 
 /// The rules of a family's prefixes by address: for any UDP port, and for port 123.
-fn lists<A: Address>(prefixes: &[(IpNet, Rules)]) -> [Ranges<A>; 2] {
-    [Ranges::new(prefixes, |rules| rules.any_port), Ranges::new(prefixes, |rules| rules.ntp_port)]
+fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [Ranges<A>; 2] {
+    let any_port = Ranges::new(prefixes().map(|(net, rules)| (net, rules.any_port)));
+    // Without `ntpport` lines there is no difference, and the two share their memory.
+    let same = prefixes().all(|(_, rules)| rules.any_port == rules.ntp_port);
+    let by_port = || Ranges::new(prefixes().map(|(net, rules)| (net, rules.ntp_port)));
+    let ntp_port = if same { any_port.clone() } else { by_port() };
+    [any_port, ntp_port]
 }
 
-/// An entry at its place in the daemon's order.
-struct Ranked<'a> {
-    entry: &'a Entry,
-    rule: Rule,
-}
-
-impl Ranked<'_> {
-    fn image_rule(&self, conf: &ConfFile) -> ImageRule {
-        let Self { entry, rule } = self;
-        let lines = entry.lines.iter().map(|&(line, flags)| {
-            let restrict = &conf.restricts[line];
-            Line { place: restrict.place, text: Arc::clone(&restrict.text), flags }
-        });
-        ImageRule { net: entry.net, ntpport: entry.ntpport, rule: *rule, lines: lines.collect() }
-    }
-}
-
-fn rule_flags(entry: &Entry, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
+fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
     let flags = entry.flags;
     let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
     let drops = match source {

@@ -7,50 +7,26 @@
 use crate::{
     conf::{Action, ConfFile, Family, Flags, Restrict, Target},
     diagnostic::{Code, Diagnostic},
-    dialect::{Daemon, Dialect},
+    dialect::Dialect,
     net::Net,
 };
-use std::{cmp::Reverse, collections::HashMap, io, net::IpAddr};
+use std::{io, net::IpAddr, sync::Arc};
+
+mod changes;
+mod entries;
+
+pub use entries::{Entries, Entry, Line};
+
+use changes::{Cause, Change};
 
 /// Looks up a name; [`crate::resolve::addresses`] is the real one.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
-
-/// One entry of the daemon's access list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Whom it speaks of.
-    pub net: Net,
-    /// Only packets from UDP port 123.
-    pub ntpport: bool,
-    /// The daemon's own address, which it ignores as a source (ntp_io.c:create_interface).
-    pub own: bool,
-    /// All flags that its lines set for certain.
-    pub flags: Flags,
-    /// Its lines, as indices into [`ConfFile::restricts`], in file order, with the flags that each has set and no later
-    /// one has cleared. None for a built-in entry.
-    pub lines: Vec<(usize, Flags)>,
-    /// Which of several addresses of a name the daemon took can't be known: this entry may not be there.
-    pub doubtful: bool,
-}
-
-impl Entry {
-    /// Whether a line, and not a default one, lets its sources query.
-    pub fn permits_queries(&self) -> bool {
-        !self.lines.is_empty()
-            && !self.net.is_everything()
-            && !self.flags.has(Flags::IGNORE.with(Flags::NOQUERY))
-    }
-}
-
-/// What tells an entry from others: whom it speaks of, `ntpport`, and whether it is an own address
-/// (ntp_restrict.c:hack_restrict).
-type Identity = (Net, bool, bool);
 
 /// The access control of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// In the daemon's order, IPv4 first.
-    pub entries: Vec<Entry>,
+    pub entries: Arc<Entries>,
     /// The flags of `restrict source`, if such a line exists and associations may: any address may turn out to be an
     /// association's, and then has these instead of its own.
     pub source: Option<Flags>,
@@ -61,68 +37,39 @@ pub struct Policy {
 impl Policy {
     /// Applies the lines in order; `own` are the addresses of the daemon's host.
     pub fn resolve(conf: &ConfFile, resolver: Resolver<'_>, own: &[IpAddr]) -> Self {
-        let mut builder = Builder {
-            daemon: conf.daemon,
-            resolver,
-            entries: Vec::new(),
-            places: HashMap::new(),
-            source: None,
-            diagnostics: Vec::new(),
-        };
-        for family in [Family::V4, Family::V6] {
-            let net = Net::everything(family);
-            builder.entry(net, false, false).0.flags = conf.daemon.built_in_default();
-        }
-        for address in own {
-            builder.entry(Net::host(*address), true, true).0.flags = Flags::IGNORE;
-        }
+        let start = |net, cause| Change { net, ntpport: cause == Cause::Own, doubtful: false, cause };
+        let built_in = [Family::V4, Family::V6].map(|family| start(Net::everything(family), Cause::BuiltIn));
+        let own = own.iter().map(|address| start(Net::host(*address), Cause::Own));
+        let mut changes = Vec::with_capacity(conf.restricts.len() + own.len() + built_in.len());
+        changes.extend(built_in.into_iter().chain(own));
+        let mut builder = Builder { conf, resolver, changes, source: None, diagnostics: Vec::new() };
         for (index, restrict) in conf.restricts.iter().enumerate() {
-            builder.apply(index, restrict);
+            builder.apply(index as u32, restrict);
         }
-        let Builder { entries, source, diagnostics, .. } = builder;
-        let mut entries: Vec<_> = entries.into_iter().flatten().collect();
-        // Stable: what ranks equal keeps the order of lines.
-        entries.sort_by_cached_key(|entry| rank(entry, conf.daemon));
+        let Builder { changes, source, diagnostics, .. } = builder;
         // Without keys and with authentication nobody sets up an association but the file.
         let associations = !conf.associations.is_empty() || conf.auth_off.is_some() || conf.trusts_keys;
+        let entries = Arc::new(changes::entries(changes, conf));
         Self { entries, source: source.filter(|_| associations), diagnostics }
     }
 
     /// The entry that decides on a source, in the daemon's way: the first that matches.
-    pub fn matching(&self, source: IpAddr, port: u16) -> Option<&Entry> {
+    pub fn matching(&self, source: IpAddr, port: u16) -> Option<Entry<'_>> {
         self.entries.iter().find(|entry| entry.net.contains(source) && (!entry.ntpport || port == 123))
     }
 }
 
-type Rank = (Family, Reverse<(u128, u128)>, Reverse<u16>);
-
-/// The daemon's order: by address, then by mask, then by match flags, all descending (ntp_restrict.c:
-/// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h).
-fn rank(entry: &Entry, daemon: Daemon) -> Rank {
-    let flags = match (entry.own, entry.ntpport) {
-        (true, _) => 0x3000,
-        (false, true) if !daemon.is_p18() => 0x2000,
-        (false, _) => 0,
-    };
-    let number = |address| match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    (entry.net.family(), Reverse((number(entry.net.address()), number(entry.net.mask()))), Reverse(flags))
-}
-
 struct Builder<'a> {
-    daemon: Daemon,
+    conf: &'a ConfFile,
     resolver: Resolver<'a>,
-    /// In the order of their creation; `None` once deleted.
-    entries: Vec<Option<Entry>>,
-    places: HashMap<Identity, usize>,
+    /// In the order of the lines.
+    changes: Vec<Change>,
     source: Option<Flags>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Builder<'_> {
-    fn apply(&mut self, index: usize, restrict: &Restrict) {
+    fn apply(&mut self, index: u32, restrict: &Restrict) {
         match &restrict.target {
             Target::Source => self.template(restrict),
             Target::Default => {
@@ -150,7 +97,7 @@ impl Builder<'_> {
 
     /// 4.2.6 takes the first address of a name, 4.2.8 and NTPsec all. After a name, 4.2.8p18 knows no mask
     /// (Bug 3872); the others apply it to the first address.
-    fn name(&mut self, name: &str, index: usize, restrict: &Restrict) {
+    fn name(&mut self, name: &str, index: u32, restrict: &Restrict) {
         let addresses = match (self.resolver)(name) {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -158,14 +105,14 @@ impl Builder<'_> {
                 let message = format!(
                     "`{name}` is no address, and as a name it can't be resolved ({error}): the line has no effect"
                 );
-                self.diagnostics.push(Diagnostic::at(code, restrict.place, message).help(help));
+                self.diagnostics.push(Diagnostic::at(code, self.conf.place(index), message).help(help));
                 return;
             }
         };
         let family = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
         let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
-        let one = self.daemon.dialect == Dialect::Ntp426;
-        let mask = restrict.mask.filter(|_| !self.daemon.is_p18());
+        let one = self.conf.daemon.dialect == Dialect::Ntp426;
+        let mask = restrict.mask.filter(|_| !self.conf.daemon.is_p18());
         let doubtful = addresses.len() > 1 && (one || mask.is_some());
         if doubtful {
             let message = format!(
@@ -173,7 +120,7 @@ impl Builder<'_> {
                  account of this line",
                 addresses.len()
             );
-            let found = Diagnostic::at(Code::AmbiguousName, restrict.place, message);
+            let found = Diagnostic::at(Code::AmbiguousName, self.conf.place(index), message);
             self.diagnostics.push(found.help("write the addresses"));
         }
         for address in addresses {
@@ -186,59 +133,10 @@ impl Builder<'_> {
         }
     }
 
-    /// Does to one entry what a line says.
-    fn change(&mut self, net: Net, index: usize, restrict: &Restrict, doubtful: bool) {
+    /// Notes which entry a line speaks of.
+    fn change(&mut self, net: Net, index: u32, restrict: &Restrict, doubtful: bool) {
         let ntpport = restrict.flags.has(Flags::NTPPORT);
-        let flags = restrict.flags.without(Flags::NTPPORT).without(self.daemon.inert());
-        match restrict.action {
-            Action::Add => {
-                let (entry, new) = self.entry(net, ntpport, false);
-                // Flags that may be there drop nothing, except in an entry that is in doubt as a whole.
-                if entry.doubtful && !doubtful {
-                    entry.flags = flags;
-                } else if entry.doubtful == doubtful || new {
-                    entry.flags = entry.flags.with(flags);
-                }
-                entry.doubtful = doubtful && (new || entry.doubtful);
-                entry.lines.push((index, flags));
-            }
-            Action::Unrestrict if flags == Flags::NONE && !ntpport => self.delete(net, doubtful),
-            Action::Unrestrict => {
-                if let Some(&place) = self.places.get(&(net, ntpport, false))
-                    && let Some(entry) = &mut self.entries[place]
-                {
-                    entry.flags = entry.flags.without(flags);
-                    for (_, set) in &mut entry.lines {
-                        *set = set.without(flags);
-                    }
-                }
-            }
-            Action::Delete => self.delete(net, doubtful),
-        }
-    }
-
-    /// The plain entry for a network goes; the built-in defaults stay.
-    fn delete(&mut self, net: Net, doubtful: bool) {
-        let Some(&place) = self.places.get(&(net, false, false)).filter(|_| !net.is_everything()) else {
-            return;
-        };
-        if doubtful && let Some(entry) = &mut self.entries[place] {
-            entry.doubtful = true;
-        } else {
-            self.places.remove(&(net, false, false));
-            self.entries[place] = None;
-        }
-    }
-
-    /// The entry with this identity, made if there is none, and whether it was.
-    fn entry(&mut self, net: Net, ntpport: bool, own: bool) -> (&mut Entry, bool) {
-        let made = || Entry { net, ntpport, own, flags: Flags::NONE, lines: Vec::new(), doubtful: false };
-        let place = *self.places.entry((net, ntpport, own)).or_insert(self.entries.len());
-        let new = place == self.entries.len();
-        if new {
-            self.entries.push(None);
-        }
-        (self.entries[place].get_or_insert_with(made), new)
+        self.changes.push(Change { net, ntpport, doubtful, cause: Cause::Line(index) });
     }
 }
 

@@ -49,6 +49,8 @@ impl Ruling {
         let stale = silent.iter().filter(|name| names.addresses(name).is_ok());
         let stale = stale.map(|name| format!("warning: no answer for {name}: its last good addresses stay"));
         let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).chain(stale).collect();
+        // The image has a policy of its own, and of many lines two take much memory.
+        drop(policy);
         let image = image(&conf, options, names, own);
         Ok(Self { conf, because, image, warnings })
     }
@@ -80,7 +82,7 @@ fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> 
 /// a restrict line may be the one that lets the server in.
 fn is_certain(conf: &ConfFile, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
     let server = conf.associations.iter().find(|association| Some(association.place) == cut_off.place);
-    let host = server.and_then(|server| server.host.as_ref());
+    let host = server.and_then(|server| server.host.as_deref());
     !conf.restricted().chain(host).any(|name| silent.contains(name))
 }
 

@@ -156,7 +156,7 @@ fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
 /// its source.
 fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
     use std::net::IpAddr::{V4, V6};
-    let entry = &policy.entries[random.below(policy.entries.len())];
+    let entry = policy.entries.get(random.below(policy.entries.len())).expect("one of them");
     let address = match entry.net.prefix() {
         Some(prefix) if random.below(2) == 0 => prefix.broadcast(),
         _ => entry.net.address(),

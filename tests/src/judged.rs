@@ -6,7 +6,7 @@ use crate::{
 };
 use ntpguard::{
     bpf::{Guard, Object, Size},
-    compile::{Hardening, Image},
+    compile::Hardening,
 };
 use ntpguard_common::{Action, Reason, abi::CAUSES};
 use std::collections::BTreeMap;
@@ -34,14 +34,13 @@ pub fn through(object: Object) -> Judged {
             judged.left_out.push(case.name);
             continue;
         }
-        let (guard, image) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
-            let Compiled { image, .. } =
-                compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
+        let (guard, compiled) = guards.entry((case.fixture, case.dialect as u8)).or_insert_with(|| {
+            let compiled = compile(Some(&path(case.fixture)), case.dialect, Hardening::ALL).unwrap();
             let mut guard = Guard::load(object, Size::new(1)).unwrap();
-            guard.install(&image).unwrap();
-            (guard, image)
+            guard.install(&compiled.image).unwrap();
+            (guard, compiled)
         });
-        judge(guard, &case, image);
+        judge(guard, &case, compiled);
         judged.run += 1;
     }
     judged
@@ -63,7 +62,7 @@ pub fn is_runnable(object: Object, frame: &[u8], linear: Option<u32>) -> bool {
     linear.is_none() && (headers..LONGEST).contains(&frame.len())
 }
 
-fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
+fn judge(guard: &mut Guard, case: &Golden, Compiled { conf, image, .. }: &Compiled) {
     // Many cases share a source.
     guard.maps.forget().unwrap();
     let before = guard.maps.counters(true).unwrap();
@@ -92,7 +91,7 @@ fn judge(guard: &mut Guard, case: &Golden, image: &Image) {
     let hits: Vec<_> = causes.zip(&counted.hits).filter(|(_, hits)| hits.packets > 0).collect();
     let line = hits.first().and_then(|(line, _)| *line);
     let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
-    assert_eq!(line.map(|line| line.place.span.line), wanted, "{}", case.name);
+    assert_eq!(line.map(|line| conf.place(line.restrict).span.line), wanted, "{}", case.name);
 }
 
 /// The running kernel's version.

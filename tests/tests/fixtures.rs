@@ -9,7 +9,7 @@ use ntpguard_common::{
     Lookup as _,
     abi::{Rule, Settings},
 };
-use ntpguard_tests::fixture::{DIALECTS, FIXTURES, compile, path};
+use ntpguard_tests::fixture::{Compiled, DIALECTS, FIXTURES, compile, path};
 use std::fs;
 
 /// The flags of ntp.conf that drop.
@@ -25,7 +25,7 @@ fn shown(image: &Image) -> Vec<String> {
         (Rule::NOTRUST, "notrust"),
         (Rule::UNLISTED, "unlisted"),
     ];
-    let rule = |rule: &ntpguard::compile::ImageRule| {
+    let rule = |rule: ntpguard::compile::ImageRule<'_>| {
         let flags: Vec<_> =
             names.iter().filter(|(bit, _)| rule.rule.has(*bit)).map(|(_, name)| *name).collect();
         let port = if rule.ntpport { " ntpport" } else { "" };
@@ -34,10 +34,14 @@ fn shown(image: &Image) -> Vec<String> {
     image.rules.iter().map(rule).collect()
 }
 
-fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
+fn compiled(text: &str, dialect: Dialect, hardening: Hardening) -> Compiled {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
-    compile(Some(file.path()), dialect, hardening).unwrap().image
+    compile(Some(file.path()), dialect, hardening).unwrap()
+}
+
+fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
+    compiled(text, dialect, hardening).image
 }
 
 /// The rule of a source.
@@ -177,9 +181,9 @@ fn what_an_unread_file_may_say_is_not_dropped() {
     let settings = |dialect| image(text, dialect, Hardening::NONE).flags;
     assert!(settings(Ntp428) & Settings::NOBODY_PRIVATE == 0, "enable mode7");
     let missing = "includefile /nonexistent/ntp.conf\nrestrict 192.0.2.1";
-    let keyless = image(missing, NtpSec, Hardening::NONE).rules[0].rule;
+    let keyless = image(missing, NtpSec, Hardening::NONE).rules.get(0).unwrap().rule;
     assert!(keyless.has(Rule::NO_MAC), "the daemon goes on without it, and without keys");
-    let keys = image("trustedkey 5\nrestrict 192.0.2.1", NtpSec, Hardening::NONE).rules[0].rule;
+    let keys = image("trustedkey 5\nrestrict 192.0.2.1", NtpSec, Hardening::NONE).rules.get(0).unwrap().rule;
     assert!(!keys.has(Rule::NO_MAC));
 }
 
@@ -220,6 +224,7 @@ fn mssntp_is_a_permission_and_nothing_takes_it_away() {
 #[test]
 fn an_undone_line_is_not_to_blame() {
     let text = "restrict 192.0.2.1 noquery\nunrestrict 192.0.2.1 noquery\nrestrict 192.0.2.1 noquery";
-    let image = image(text, NtpSec, Hardening::NONE);
-    assert_eq!(image.rules[0].cause(ntpguard_common::Reason::Noquery).unwrap().place.span.line, 3);
+    let Compiled { conf, image, .. } = compiled(text, NtpSec, Hardening::NONE);
+    let line = image.rules.get(0).unwrap().cause(ntpguard_common::Reason::Noquery).unwrap();
+    assert_eq!(conf.place(line.restrict).span.line, 3);
 }

@@ -27,7 +27,7 @@ fn the_host_does_what_the_golden_packets_say() {
             Decision::Judged(verdict) => {
                 let cause =
                     image.rules.get(verdict.rule as usize).and_then(|rule| rule.cause(verdict.reason));
-                Expect::Counted(verdict.reason, cause.map(|line| line.place.span.line))
+                Expect::Counted(verdict.reason, cause.map(|line| conf.place(line.restrict).span.line))
             }
         };
         assert_eq!(found, case.expect, "{} ({})", case.name, case.fixture);
@@ -74,7 +74,7 @@ fn a_rule_that_stays_keeps_its_hits() {
     assert_eq!(hits(&guard, rule), 5);
 
     // Another policy, in which another rule is what that one was.
-    let ignores = |other: &usize| *other != rule && image.rules[*other].rule.has(Rule::IGNORE);
+    let ignores = |other: &usize| *other != rule && image.rules.get(*other).unwrap().rule.has(Rule::IGNORE);
     let other = (0..image.rules.len()).find(ignores).unwrap();
     let carried = |from: usize, to: usize| -> Vec<_> {
         (0..image.rules.len()).map(|place| (place == to).then_some(from)).collect()

@@ -34,7 +34,8 @@ impl Events {
             MapData::from_pin(&path).with_context(|| format!("can't open {}", path.display()))
         };
         let ring = RingBuf::try_from(Map::from_map_data(open("EVENTS")?)?)?;
-        let sampling = Table::writable(&open("SAMPLING")?)?;
+        let sampling = open("SAMPLING")?;
+        let sampling = Table::writable(&sampling, 0..Table::<Shared>::len(&sampling)?)?;
         Ok(Self { ring, sampling, maps: Maps::open(place)? })
     }
 

@@ -1,6 +1,7 @@
 //! The filter's maps: those of an object that was just loaded, or those that are pinned.
 
 use super::{
+    hits::Hits,
     install,
     pins::Place,
     readonly,
@@ -19,16 +20,16 @@ use aya::{
 };
 use ntpguard_common::{
     Reason,
-    abi::{CAUSES, Counter, Limits, SEATS, SLOTS, Settings, seat, stripe},
+    abi::{CAUSES, Counter, Limits, SEATS, Settings, seat},
     hash::Seed,
     heavy::Heavy,
-    shared::Count,
     sources::Set,
 };
 use std::{
     borrow::Borrow,
     collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
+    mem,
 };
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
@@ -62,15 +63,13 @@ pub struct Maps {
     /// In the order of [`NAMES`]; one that the object doesn't have is none.
     named: [Option<Map>; NAMES.len()],
     /// The counters of all rules.
-    hits: Option<Table<Count>>,
+    hits: Option<Hits>,
     /// Those in whose place they stand, until a policy is installed.
-    before: Option<Table<Count>>,
+    before: Option<Hits>,
     /// Which of them are whose, in the policy in force.
     counters: Counters,
     /// The secret of the table of sources.
     seed: Seed,
-    /// How many CPUs there may be.
-    cpus: u32,
     /// Where they are pinned.
     place: Option<Place>,
     /// They may be read, and no more.
@@ -112,30 +111,21 @@ impl Maps {
         {
             *map = Some(Map::from_map_data(readonly::open(&place.path(name))?)?);
         }
-        let hits = Table::copy(readonly::open(&place.path("HITS"))?)?;
-        let (counters, seed, cpus) = (Counters::default(), Seed::default(), cpus()?);
-        Ok(Self {
-            named,
-            hits: Some(hits),
-            before: None,
-            counters,
-            seed,
-            cpus,
-            place: Some(place),
-            looks: true,
-        })
+        let hits = Hits::new(readonly::open(&place.path("HITS"))?, true)?;
+        let (counters, seed) = (Counters::default(), Seed::default());
+        Ok(Self { named, hits: Some(hits), before: None, counters, seed, place: Some(place), looks: true })
     }
 
     fn of(mut named: [Option<Map>; NAMES.len()], place: Option<Place>) -> Result<Self> {
-        // The last of them, mapped instead.
+        // The last of them, mapped a part at a time instead.
         let hits = match named[NAMES.len() - 1].take() {
-            Some(Map::Array(data)) => Some(Table::writable(&data)?),
+            Some(Map::Array(data)) => Some(Hits::new(data, false)?),
             _ => None,
         };
         let secret = RandomState::new();
         let seed = [0, 1, 2].map(|word: u32| secret.hash_one(word));
-        let (counters, cpus) = (Counters::default(), cpus()?);
-        let mut maps = Self { named, hits, before: None, counters, seed, cpus, place, looks: false };
+        let counters = Counters::default();
+        let mut maps = Self { named, hits, before: None, counters, seed, place, looks: false };
         if maps.place.is_some()
             && let settings = maps.settings()?
             && settings.has(Settings::INSTALLED)
@@ -155,7 +145,7 @@ impl Maps {
             let here = self.place.as_ref().and_then(|place| place.info("HITS"));
             here.zip(data.info().ok()).is_some_and(|(here, there)| here.id() == there.id())
         };
-        self.before = data.filter(|data| !same(data)).and_then(|data| Table::writable(&data).ok());
+        self.before = data.filter(|data| !same(data)).and_then(|data| Hits::new(data, false).ok());
     }
 
     /// Says which counters are whose, of a policy that another process has put in force.
@@ -179,14 +169,13 @@ impl Maps {
         }
         let before = self.settings()?;
         let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
-        self.wipe(settings.slot());
+        self.hits.iter().try_for_each(|hits| hits.wipe(settings.slot()))?;
         install::install(self, image, settings, room)?;
         // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
         let emptied = install::empty(self, before.slot());
-        let earlier = self.before.take();
-        let counted = self.hits_of(earlier.as_ref().or(self.hits.as_ref()), before.slot())?;
-        self.counters = image.counters.clone();
-        self.carry(settings.slot(), carried, &counted);
+        if let Err(error) = self.carry(before.slot(), settings.slot(), &image.counters, carried) {
+            warn(format_args!("all rules are counted anew, also those that were there before: {error:#}"));
+        }
         if let Err(error) = emptied {
             warn(format_args!(
                 "the rules of the policy before can't be taken out, and go on taking room: {error:#}"
@@ -242,34 +231,23 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
-        let hits = if hits { self.hits_of(self.hits.as_ref(), self.settings()?.slot())? } else { Vec::new() };
+        let hits = if hits { self.hits_of(self.settings()?.slot())? } else { Vec::new() };
         Ok(Snapshot { seats: seats(self.taken()?, &self.get("REASONS")?.try_into()?)?, hits })
     }
 
     /// As many counters of rules a policy may have.
     pub fn room(&self) -> u32 {
-        self.hits.as_ref().map_or(0, |hits| self.stride(hits) / SLOTS)
-    }
-
-    /// How many counters a CPU has.
-    fn stride(&self, hits: &Table<Count>) -> u32 {
-        hits.values().len() as u32 / (self.cpus + 1)
+        self.hits.as_ref().map_or(0, Hits::room)
     }
 
     /// Hits of the policy in a slot, for each rule those of [`CAUSES`], summed over all stripes.
-    fn hits_of(&self, hits: Option<&Table<Count>>, slot: u32) -> Result<Vec<Counter>> {
-        let Some(hits) = hits else { return Ok(Vec::new()) };
-        let stride = self.stride(hits);
-        let (first, room) = (slot * stride / SLOTS, stride / SLOTS);
-        for cpu in 0..=self.cpus {
-            let first = (stripe(cpu, stride) + first) as usize;
-            hits.refresh(first..first + self.counters.total().min(room) as usize)?;
-        }
+    fn hits_of(&self, slot: u32) -> Result<Vec<Counter>> {
+        let Some(hits) = &self.hits else { return Ok(Vec::new()) };
         let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
-        for (place, (rule, cause)) in (first..first + room).zip(self.counters.owners()) {
-            let stripes = (0..=self.cpus).map(|cpu| stripe(cpu, stride) + place);
-            let counts = stripes.filter_map(|place| hits.values().get(place as usize));
-            sums[rule * CAUSES.len() + cause] = counts.map(Count::get).sum();
+        for (counted, (rule, cause)) in
+            hits.counted(slot, &self.counters)?.into_iter().zip(self.counters.owners())
+        {
+            sums[rule * CAUSES.len() + cause] = counted;
         }
         Ok(sums)
     }
@@ -283,30 +261,18 @@ impl Maps {
         Ok(of_counters)
     }
 
-    /// Sets the counters of a slot that isn't in force to zero.
-    fn wipe(&self, slot: u32) {
-        let Some(hits) = &self.hits else { return };
-        let (room, stride) = (self.room() as usize, self.stride(hits) as usize);
-        for stripe in hits.values().chunks(stride) {
-            stripe
-                .iter()
-                .skip(slot as usize * room)
-                .take(room)
-                .for_each(|count| count.set(Counter::default()));
-        }
-    }
-
-    /// Goes on with the hits of rules that were in the policy before, in the stripe that no CPU writes.
-    fn carry(&self, slot: u32, carried: &[Option<usize>], before: &[Counter]) {
-        let Some(hits) = &self.hits else { return };
-        let base = (stripe(self.cpus, self.stride(hits)) + slot * self.room()) as usize;
-        for (place, (rule, cause)) in (base..base + self.room() as usize).zip(self.counters.owners()) {
-            let earlier = carried.get(rule).copied().flatten();
-            let sum = earlier.and_then(|earlier| before.get(earlier * CAUSES.len() + cause));
-            if let (Some(sum), Some(count)) = (sum, hits.values().get(place)) {
-                count.set(*sum);
-            }
-        }
+    /// Goes on with the hits of rules that were in the policy before, which is in the slot `from`; and knows whose the
+    /// counters are from now on.
+    fn carry(&mut self, from: u32, slot: u32, counters: &Counters, carried: &[Option<usize>]) -> Result<()> {
+        let before = mem::replace(&mut self.counters, counters.clone());
+        let earlier = self.before.take();
+        let (Some(hits), Some(earlier)) = (&self.hits, earlier.as_ref().or(self.hits.as_ref())) else {
+            return Ok(());
+        };
+        let counted = earlier.counted(from, &before)?;
+        hits.carry(slot, counters, |rule, cause| {
+            counted.get(before.place((*carried.get(rule)?)?, cause)? as usize).copied()
+        })
     }
 
     /// The secret of the table of sources.
@@ -340,9 +306,8 @@ impl Maps {
         let Some(place) = self.place.as_ref().filter(|_| self.looks) else {
             return Table::of(self.get(name)?);
         };
-        let table = Table::copy(readonly::open(&place.path(name))?)?;
-        table.refresh(0..table.values().len())?;
-        Ok(table)
+        let data = readonly::open(&place.path(name))?;
+        Table::copy(&data, 0..Table::<T>::len(&data)?)
     }
 
     /// Which maps these are: others count from zero.

@@ -8,6 +8,7 @@ mod call;
 mod events;
 #[cfg(feature = "lab")]
 mod flood;
+mod hits;
 mod hold;
 mod hook;
 mod install;

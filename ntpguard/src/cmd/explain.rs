@@ -4,7 +4,7 @@ use crate::{
     bpf::Running,
     cli::{self, Format},
     compile::{Hardening, Image, ImageRule},
-    conf::{self, ConfFile},
+    conf::{self, ConfFile, Place},
     dialect::Daemon,
     engine::{Engine, Judged, Train},
     fault::{Blame as _, Fault},
@@ -170,7 +170,7 @@ fn repeat(repeat: &Value) -> Result<Option<Train>> {
 /// A verdict with what is needed to tell it.
 struct Answer<'a> {
     judged: Judged,
-    rule: Option<&'a ImageRule>,
+    rule: Option<ImageRule<'a>>,
     conf: &'a ConfFile,
     /// Dropped, and by its own reading the daemon would have got it.
     hardened: bool,
@@ -203,7 +203,7 @@ impl<'a> Answer<'a> {
     }
 
     /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
-    fn line(&self) -> Option<&'a crate::compile::Line> {
+    fn line(&self) -> Option<&'a crate::policy::Line> {
         let reason = self.judged.reason?;
         match reason.action() {
             // No line is to blame where the daemon has no mode 7.
@@ -215,10 +215,11 @@ impl<'a> Answer<'a> {
 
     fn json(&self) -> Value {
         let rule = self.line().map(|line| {
+            let Place { file, span } = self.conf.place(line.restrict);
             json!({
-                "file": self.conf.files[line.place.file].path.display().to_string(),
-                "line": line.place.span.line,
-                "text": &*line.text,
+                "file": self.conf.files[file].path.display().to_string(),
+                "line": span.line,
+                "text": self.conf.text(line.restrict),
             })
         });
         json!({
@@ -237,7 +238,7 @@ impl<'a> Answer<'a> {
             None => "no whole UDP datagram to port 123, and nothing to judge".to_owned(),
         };
         let line = match (self.line(), self.rule) {
-            (Some(line), _) => format!("\n  {}: {}", self.conf.show(line.place), line.text),
+            (Some(line), _) => format!("\n  {}", self.conf.quote(line.restrict)),
             (None, Some(rule)) if rule.lines.is_empty() => {
                 format!("\n  no line speaks of {}; built in", rule.net)
             }

@@ -100,7 +100,8 @@ impl Metrics {
         let all = image.rules.len() <= MOST;
         let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
         let hits = causes.zip(&snapshot.hits).filter_map(|((rule, cause), counter)| {
-            let place = rule.cause(cause).map(|line| (line.place.file, line.place.span.line));
+            let place = rule.cause(cause).map(|line| conf.place(line.restrict));
+            let place = place.map(|place| (place.file, place.span.line));
             (counter.packets > 0 || all && place.is_some()).then_some((place, cause, *counter))
         });
         self.lines.read(service.generation(), hits, |file| conf.files[file].path.display().to_string())

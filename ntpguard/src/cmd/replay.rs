@@ -100,7 +100,7 @@ struct Told<'a> {
 
 impl Told<'_> {
     /// Drops by line: the reason, the line and the counts.
-    fn lines(&self) -> impl Iterator<Item = (Reason, &crate::compile::ImageRule, Counter)> {
+    fn lines(&self) -> impl Iterator<Item = (Reason, crate::compile::ImageRule<'_>, Counter)> {
         let causes = self.image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (cause, rule)));
         let all = causes.zip(&self.tally.hits).map(|((cause, rule), hits)| (cause, rule, *hits));
         all.filter(|(.., hits)| hits.packets > 0)
@@ -135,7 +135,7 @@ impl Told<'_> {
         lines.extend(self.lines().next().map(|_| "dropped by line".to_owned()));
         for (cause, rule, hits) in self.lines() {
             let line = match rule.cause(cause) {
-                Some(line) => format!("{}: {}", self.conf.show(line.place), line.text),
+                Some(line) => self.conf.quote(line.restrict),
                 None => format!("built in, for {}", rule.net),
             };
             lines.push(format!("  {:<18}{:>12}  {line}", cause.name(), hits.packets));
@@ -174,12 +174,13 @@ impl Told<'_> {
             .collect();
         let rules = self.lines().map(|(cause, rule, hits)| {
             let line = rule.cause(cause);
+            let place = line.map(|line| self.conf.place(line.restrict));
             json!({
                 "reason": cause.name(),
                 "net": rule.net.to_string(),
-                "file": line.map(|line| self.conf.files[line.place.file].path.display().to_string()),
-                "line": line.map(|line| line.place.span.line),
-                "text": line.map(|line| &*line.text),
+                "file": place.map(|place| self.conf.files[place.file].path.display().to_string()),
+                "line": place.map(|place| place.span.line),
+                "text": line.map(|line| self.conf.text(line.restrict)),
                 "packets": hits.packets,
                 "bytes": hits.bytes,
             })

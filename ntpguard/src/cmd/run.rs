@@ -206,5 +206,5 @@ fn follow(service: &mut Service) {
 fn causes(ruling: &Ruling) -> Vec<Option<String>> {
     let Ruling { conf, image, .. } = ruling;
     let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
-    lines.map(|line| line.map(|line| format!("{}: {}", conf.show(line.place), line.text))).collect()
+    lines.map(|line| line.map(|line| conf.quote(line.restrict))).collect()
 }

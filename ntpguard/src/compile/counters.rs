@@ -4,26 +4,39 @@ use ntpguard_common::{
     Reason,
     abi::{CAUSES, Rule, cause},
 };
+use std::sync::Arc;
 
-/// The places of a policy's counters. A rule has one for each cause from its first to its last possible one.
+/// The places of a policy's counters. A rule has one for each cause from its first to its last possible one. Copies share
+/// their memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Of each rule, the place of its first counter, which cause that is for, and how many it has.
-    spans: Vec<(u32, u32, u32)>,
+    spans: Arc<Vec<Span>>,
     total: u32,
+}
+
+/// The counters of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    /// The place of the first.
+    start: u32,
+    /// Which cause that is for.
+    first: u8,
+    /// How many there are.
+    count: u8,
 }
 
 impl Counters {
     /// For rules with these flags, bits of [`Rule`].
     pub fn new(flags: impl IntoIterator<Item = u32>) -> Self {
-        let mut counters = Self::default();
-        for flags in flags {
+        let mut total = 0;
+        let span = |flags| {
             let (first, last) = span(flags);
-            let count = last - first;
-            counters.spans.push((counters.total, first, count));
-            counters.total += count;
-        }
-        counters
+            let span = Span { start: total, first: first as u8, count: (last - first) as u8 };
+            total += last - first;
+            span
+        };
+        let spans = Arc::new(flags.into_iter().map(span).collect());
+        Self { spans, total }
     }
 
     /// How many rules there are.
@@ -38,29 +51,38 @@ impl Counters {
 
     /// What stands in the maps for a rule's index, with the counters from a place on.
     pub fn index(&self, rule: usize, from: u32) -> u32 {
-        let (start, first, _) = self.spans[rule];
-        from.wrapping_add(start).wrapping_sub(first)
+        let Span { start, first, .. } = self.spans[rule];
+        from.wrapping_add(start).wrapping_sub(first.into())
     }
 
     /// Whether all counters of a rule are among the first so many.
     pub fn fit(&self, rule: usize, room: u32) -> bool {
-        let (start, _, count) = self.spans[rule];
-        start + count <= room
+        let Span { start, count, .. } = self.spans[rule];
+        start + u32::from(count) <= room
     }
 
-    /// Which rule's and which cause's (its place among [`CAUSES`]) a counter is; `None` if there are fewer.
+    /// The counter of a rule for a cause (its place among [`CAUSES`]), if there is one.
+    pub fn place(&self, rule: usize, cause: usize) -> Option<u32> {
+        let Span { start, first, count } = *self.spans.get(rule)?;
+        let beyond = (cause as u32).checked_sub(first.into())?;
+        (beyond < count.into()).then_some(start + beyond)
+    }
+
+    /// Which rule's and which cause's a counter is; `None` if there are fewer.
     pub fn owner(&self, counter: u32) -> Option<(usize, usize)> {
-        let after = self.spans.partition_point(|&(start, _, _)| start <= counter);
+        let after = self.spans.partition_point(|span| span.start <= counter);
         // Rules without counters begin where the next one does.
-        let rule = self.spans[..after].iter().rposition(|&(_, _, count)| count > 0)?;
-        let (start, first, count) = self.spans[rule];
-        (counter - start < count).then_some((rule, (first + counter - start) as usize))
+        let rule = self.spans[..after].iter().rposition(|span| span.count > 0)?;
+        let Span { start, first, count } = self.spans[rule];
+        (counter - start < count.into()).then_some((rule, (u32::from(first) + counter - start) as usize))
     }
 
     /// The same of all, in the order of the counters.
     pub fn owners(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let spans = self.spans.iter().enumerate();
-        spans.flat_map(|(rule, &(_, first, count))| (first..first + count).map(move |at| (rule, at as usize)))
+        spans.flat_map(|(rule, &Span { first, count, .. })| {
+            (first..first + count).map(move |cause| (rule, cause.into()))
+        })
     }
 }
 
@@ -97,6 +119,9 @@ mod tests {
         assert_eq!((0..7).filter_map(|counter| counters.owner(counter)).collect::<Vec<_>>(), owners);
         assert_eq!((counters.owner(7), Counters::default().owner(0)), (None, None));
         let place = |rule, reason| counters.index(rule, 0).wrapping_add(cause(reason).unwrap());
+        let places = (0..6).flat_map(|rule| (0..CAUSES.len()).map(move |cause| (rule, cause)));
+        let places = places.filter(|(rule, cause)| counters.place(*rule, *cause).is_some());
+        assert_eq!(places.collect::<Vec<_>>(), owners);
         assert_eq!((place(0, Reason::Ignore), place(2, Reason::Version)), (0, 3));
         assert_eq!((place(3, Reason::Kod), place(4, Reason::Ignore)), (5, 6));
     }

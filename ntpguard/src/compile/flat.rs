@@ -27,32 +27,22 @@ pub struct Flat {
     in_far: usize,
 }
 
-/// What a bucket leads to, before there are addresses.
-#[derive(Clone, Copy)]
-enum Bucket {
-    /// So many ranges, from one on.
-    Run {
-        first: u32,
-        ranges: u32,
-    },
-    Node(u32),
-}
-
 /// A node, before there are addresses.
 struct Node {
     /// Which range it begins with.
     first: u32,
-    bits: u32,
-    shift: u32,
+    bits: u8,
+    shift: u8,
     /// Its buckets, from one on.
-    buckets: usize,
+    buckets: u32,
 }
 
 /// How a list is cut.
 struct Shape<'a, A> {
     ranges: &'a [(A, Rule)],
     nodes: Vec<Node>,
-    buckets: Vec<Bucket>,
+    /// As the maps have them, but for the addresses: in place of these, which range or which node it is.
+    buckets: Vec<u32>,
 }
 
 /// Where the ranges of a list lie: some in the chunk where the first of them is, then whole chunks of them.
@@ -108,8 +98,6 @@ impl Flat {
 
     /// Puts a list into the words; returns what its root is.
     fn list<A: Address>(&mut self, ranges: &[(A, Rule)], rule: impl Fn(Rule) -> Rule) -> Result<u32> {
-        let mut shape = Shape { ranges, nodes: Vec::new(), buckets: Vec::new() };
-        let root = shape.cut(1, ranges.len());
         let layout = self.layout(ranges.len(), A::ZERO.words().count() + 2)?;
         for (place, &(first, of_range)) in ranges.iter().enumerate() {
             let Rule { flags, index } = rule(of_range);
@@ -117,22 +105,24 @@ impl Flat {
                 self.write(address, first.words().chain([flags, index]))?;
             }
         }
+        let mut shape = Shape { ranges, nodes: Vec::new(), buckets: Vec::new() };
+        let root = shape.cut(1, ranges.len());
         let mut nodes = Vec::with_capacity(shape.nodes.len());
         for node in &shape.nodes {
-            let head = self.take(A::ZERO.words().count() + 2, true)?;
-            nodes.push((head, self.take(1 << node.bits, false)?));
+            let head = self.take(A::ZERO.words().count() + 2, true)? as u32;
+            nodes.push((head, self.take(1 << node.bits, false)? as u32));
         }
-        let bucket = |bucket: Bucket| match bucket {
-            Bucket::Run { first, ranges } => {
-                (layout.address(first as usize) as u32) << ADDRESS_SHIFT | ranges << 1
-            }
-            Bucket::Node(number) => (nodes[number as usize].0 as u32) << ADDRESS_SHIFT | NODE,
+        let bucket = |bucket: u32| {
+            let place = (bucket >> ADDRESS_SHIFT) as usize;
+            let address = if bucket & NODE != 0 { nodes[place].0 } else { layout.address(place) as u32 };
+            address << ADDRESS_SHIFT | bucket & ((1 << ADDRESS_SHIFT) - 1)
         };
         for (node, &(head, address)) in shape.nodes.iter().zip(&nodes) {
             let (first, _) = ranges[node.first as usize];
-            self.write(head, first.words().chain([node.bits << 8 | node.shift, address as u32]))?;
-            let buckets = &shape.buckets[node.buckets..][..1 << node.bits];
-            self.write(address, buckets.iter().map(|of_node| bucket(*of_node)))?;
+            let width = u32::from(node.bits) << 8 | u32::from(node.shift);
+            self.write(head as usize, first.words().chain([width, address]))?;
+            let buckets = &shape.buckets[node.buckets as usize..][..1 << node.bits];
+            self.write(address as usize, buckets.iter().map(|of_node| bucket(*of_node)))?;
         }
         Ok(bucket(root))
     }
@@ -201,19 +191,21 @@ impl Flat {
 }
 
 impl<A: Address> Shape<'_, A> {
-    /// Cuts the stretch in which these ranges begin, and which the range before the first leads into.
-    fn cut(&mut self, from: usize, to: usize) -> Bucket {
+    /// Cuts the stretch in which these ranges begin, and which the range before the first leads into; returns what the
+    /// bucket is that leads there.
+    fn cut(&mut self, from: usize, to: usize) -> u32 {
         if to - from < RUN {
-            return Bucket::Run { first: from as u32 - 1, ranges: (to - from) as u32 + 1 };
+            return run(from - 1, to - from + 1);
         }
         let first: u128 = self.ranges[from].0.into();
         let distance = |(address, _): &(A, Rule)| (*address).into() - first;
         let inner = &self.ranges[from..to];
         let (bits, shift) = stretch(inner.iter().map(distance));
         let (number, buckets) = (self.nodes.len(), self.buckets.len());
-        self.nodes.push(Node { first: from as u32, bits, shift, buckets });
+        let (of_first, of_buckets) = (from as u32, buckets as u32);
+        self.nodes.push(Node { first: of_first, bits: bits as u8, shift: shift as u8, buckets: of_buckets });
         // For now, what was before the first one.
-        self.buckets.resize(buckets + (1 << bits), Bucket::Run { first: from as u32 - 1, ranges: 1 });
+        self.buckets.resize(buckets + (1 << bits), run(from - 1, 1));
         let mut at = from;
         let mut done = 0;
         while at < to {
@@ -221,15 +213,18 @@ impl<A: Address> Shape<'_, A> {
             let here =
                 self.ranges[at..to].iter().take_while(|range| (distance(range) >> shift) as usize == bucket);
             let end = at + here.count();
-            self.buckets[buckets + done..buckets + bucket]
-                .fill(Bucket::Run { first: at as u32 - 1, ranges: 1 });
+            self.buckets[buckets + done..buckets + bucket].fill(run(at - 1, 1));
             self.buckets[buckets + bucket] = self.cut(at, end);
             (at, done) = (end, bucket + 1);
         }
-        self.buckets[buckets + done..buckets + (1 << bits)]
-            .fill(Bucket::Run { first: to as u32 - 1, ranges: 1 });
-        Bucket::Node(number as u32)
+        self.buckets[buckets + done..buckets + (1 << bits)].fill(run(to - 1, 1));
+        (number as u32) << ADDRESS_SHIFT | NODE
     }
+}
+
+/// A bucket that is so many ranges, from one on. More ranges than fit there find no room in the chunks.
+fn run(first: usize, ranges: usize) -> u32 {
+    (first as u32) << ADDRESS_SHIFT | (ranges as u32) << 1
 }
 
 /// How many bits a node has and how wide its buckets are, by the distances of its ranges from the first, ascending.

@@ -3,39 +3,45 @@
 //! Contract: what [`Order::prefixes`] and [`Order::gaps`] say together is what the first matching entry says; where an
 //! entry finds no place, or may not be there at all, they drop less.
 
-use super::{Ranked, expanded};
-use crate::net;
+use super::{
+    expanded,
+    rules::{ImageRules, Ranked},
+};
+use crate::{conf::Family, net};
 use ipnet::IpNet;
 use ntpguard_common::abi::{Gap, Rule, Rules};
+use std::ops::Range;
 
-/// A place in the daemon's order, and what stands there.
-type Placed<'a> = (usize, &'a Ranked<'a>);
+/// A prefix, and what its sources may do.
+pub(super) type Prefix = (IpNet, Rules);
 
 /// The entries of a family.
 pub(super) struct Order<'a> {
-    all: Vec<Placed<'a>>,
+    rules: &'a ImageRules,
+    /// The places of all.
+    all: Range<usize>,
     /// Those whose masks have gaps, as far as there is room.
-    held: Vec<Placed<'a>>,
+    held: Vec<Ranked<'a>>,
     /// The rest of these.
-    lost: Vec<Placed<'a>>,
+    lost: Vec<Ranked<'a>>,
 }
 
 impl<'a> Order<'a> {
-    pub(super) fn new(ranked: impl Iterator<Item = &'a Ranked<'a>>) -> Self {
-        let all: Vec<Placed<'_>> = ranked.enumerate().collect();
-        let mut held: Vec<_> =
-            all.iter().filter(|(_, ranked)| ranked.entry.net.prefix().is_none()).copied().collect();
+    pub(super) fn new(rules: &'a ImageRules, family: Family) -> Self {
+        let all = rules.entries().of_family(family);
+        let ranked = all.clone().filter_map(|place| rules.ranked(place));
+        let mut held: Vec<_> = ranked.filter(|ranked| ranked.entry.net.prefix().is_none()).collect();
         let lost = held.split_off(held.len().min(Gap::MAX as usize));
-        Self { all, held, lost }
+        Self { rules, all, held, lost }
     }
 
     /// What goes into the array of gaps.
     pub(super) fn gaps(&self) -> Vec<Gap> {
-        let gap = |placed: &Placed<'_>| {
-            let (_, Ranked { entry, rule }) = placed;
+        let gap = |ranked: &Ranked<'_>| {
+            let Ranked { entry, rule, .. } = ranked;
             let words = |address| Gap::words(&net::source(address));
             // One that may not be there opens what it holds, and drops nothing.
-            let flags = if entry.doubtful { 0 } else { self.softened(placed) };
+            let flags = if entry.doubtful { 0 } else { self.softened(ranked) };
             Gap {
                 address: words(entry.net.address()),
                 mask: words(entry.net.mask()),
@@ -47,36 +53,41 @@ impl<'a> Order<'a> {
 
     /// The prefixes by address, the shorter one first: where one has no entry of its own for a port, the one around it
     /// counts.
-    pub(super) fn prefixes(&self) -> Vec<(IpNet, Rules)> {
-        let with_prefix = |placed: &Placed<'a>| Some((placed.1.entry.net.prefix()?, *placed));
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = Prefix> {
+        let with_prefix = |ranked: Ranked<'a>| Some((ranked.entry.net.prefix()?, ranked));
         // The daemon's order the other way round, so that a prefix comes right after those that hold it.
-        let ascending: Vec<(IpNet, Placed<'_>)> = self.all.iter().rev().filter_map(with_prefix).collect();
-        let mut prefixes: Vec<(IpNet, Rules)> = Vec::with_capacity(ascending.len());
-        let mut around: Vec<(IpNet, Rules)> = Vec::new();
-        for same in ascending.chunk_by(|(a, _), (b, _)| a == b) {
-            let prefix = same[0].0;
+        let ascending = self.all.clone().rev().filter_map(|place| self.rules.ranked(place));
+        let mut ascending = ascending.filter_map(with_prefix).peekable();
+        let mut around: Vec<Prefix> = Vec::new();
+        let mut same = Vec::new();
+        std::iter::from_fn(move || {
+            let (prefix, first) = ascending.next()?;
+            same.clear();
+            same.push(first);
+            while let Some((_, next)) = ascending.next_if(|(next, _)| *next == prefix) {
+                same.push(next);
+            }
             while around.last().is_some_and(|(outer, _)| !outer.contains(&prefix)) {
                 around.pop();
             }
             let outer = around.last().map_or_else(Rules::default, |(_, rules)| *rules);
-            let rules = self.rules(same, outer);
+            let rules = self.rules(&same, outer);
             around.push((prefix, rules));
-            prefixes.push((prefix, rules));
-        }
-        prefixes
+            Some((prefix, rules))
+        })
     }
 
     /// The rules of a prefix by its entries, the last of them first; `outer` are those of the prefix around it.
-    fn rules(&self, entries: &[(IpNet, Placed<'a>)], outer: Rules) -> Rules {
+    fn rules(&self, entries: &[Ranked<'a>], outer: Rules) -> Rules {
         let mut rules = outer;
         // The first in the daemon's order is the one that counts.
-        for (_, placed) in entries {
-            rules.ntp_port = self.rule(placed, true, rules.ntp_port);
-            if !placed.1.entry.ntpport {
-                rules.any_port = self.rule(placed, false, rules.any_port);
+        for ranked in entries {
+            rules.ntp_port = self.rule(ranked, true, rules.ntp_port);
+            if !ranked.entry.ntpport {
+                rules.any_port = self.rule(ranked, false, rules.any_port);
             }
         }
-        if entries.iter().any(|(_, (_, ranked))| ranked.entry.own) {
+        if entries.iter().any(|ranked| ranked.entry.own) {
             rules.any_port.flags |= Rule::OWN;
             rules.ntp_port.flags |= Rule::OWN;
         }
@@ -84,28 +95,28 @@ impl<'a> Order<'a> {
     }
 
     /// An entry's rule; `next` counts if the entry isn't there.
-    fn rule(&self, placed: &Placed<'a>, for_ntp_port: bool, next: Rule) -> Rule {
-        let (_, Ranked { entry, rule }) = placed;
+    fn rule(&self, ranked: &Ranked<'a>, for_ntp_port: bool, next: Rule) -> Rule {
+        let Ranked { entry, rule, .. } = ranked;
         let flags = match entry.doubtful {
-            false => self.softened(placed),
+            false => self.softened(ranked),
             true if self.held.is_empty() => rule.flags & expanded(next.flags),
             true => 0,
         };
-        Rule { flags: flags | self.before(placed, for_ntp_port), ..*rule }
+        Rule { flags: flags | self.before(ranked, for_ntp_port), ..*rule }
     }
 
     /// What an entry that found no place may open, a later one must not drop.
-    fn softened(&self, (place, Ranked { entry, rule }): &Placed<'a>) -> u32 {
-        let lost = self.lost.iter().filter(|(other, gap)| other < place && gap.entry.net.overlaps(entry.net));
-        lost.fold(rule.flags, |flags, (_, gap)| flags & gap.rule.flags)
+    fn softened(&self, Ranked { place, entry, rule }: &Ranked<'a>) -> u32 {
+        let lost = self.lost.iter().filter(|gap| gap.place < *place && gap.entry.net.overlaps(entry.net));
+        lost.fold(rule.flags, |flags, gap| flags & gap.rule.flags)
     }
 
     /// The gaps that stand before an entry and may hold the same source, as [`Rule::gaps`] has them.
-    fn before(&self, (place, Ranked { entry, .. }): &Placed<'a>, for_ntp_port: bool) -> u32 {
-        let counts = |(other, gap): &Placed<'_>| {
-            other < place && (for_ntp_port || !gap.entry.ntpport) && gap.entry.net.overlaps(entry.net)
+    fn before(&self, Ranked { place, entry, .. }: &Ranked<'a>, for_ntp_port: bool) -> u32 {
+        let counts = |gap: &Ranked<'_>| {
+            gap.place < *place && (for_ntp_port || !gap.entry.ntpport) && gap.entry.net.overlaps(entry.net)
         };
-        let gaps = self.held.iter().enumerate().filter(|(_, placed)| counts(placed));
+        let gaps = self.held.iter().enumerate().filter(|(_, gap)| counts(gap));
         gaps.fold(0, |set, (number, _)| set | 1 << number) << Rule::GAPS_SHIFT
     }
 }

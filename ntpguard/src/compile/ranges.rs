@@ -1,10 +1,8 @@
 //! From prefixes to ranges: the rules of a family in the order of its addresses, none of which holds another.
 
 use ipnet::IpNet;
-use ntpguard_common::{
-    Verdict,
-    abi::{Rule, Rules},
-};
+use ntpguard_common::{Verdict, abi::Rule};
+use std::sync::Arc;
 
 /// Addresses of a family as numbers.
 pub trait Address: Copy + Ord + Into<u128> {
@@ -55,47 +53,26 @@ impl Address for u128 {
     }
 }
 
-/// Each range's first address, ascending from 0, and its rule. It ends where the next one begins.
+/// Each range's first address, ascending from 0, and its rule. It ends where the next one begins. Copies share their
+/// memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ranges<A>(Vec<(A, Rule)>);
+pub struct Ranges<A>(Arc<Vec<(A, Rule)>>);
 
 impl<A: Address> Ranges<A> {
-    /// Of prefixes in the order of their addresses, the shorter one first; `rule` chooses between the two of each. What is
-    /// in none of them may do everything.
-    pub(super) fn new(prefixes: &[(IpNet, Rules)], rule: impl Fn(&Rules) -> Rule) -> Self {
+    /// Of prefixes in the order of their addresses, the shorter one first, and the rule of each. What is in none of them
+    /// may do everything.
+    pub(super) fn new(prefixes: impl Iterator<Item = (IpNet, Rule)>) -> Self {
         let everything = Rule { flags: 0, index: Verdict::NO_RULE };
-        let mut ranges = Self(vec![(A::ZERO, everything)]);
-        // The prefixes around the next one, with the first address after each, if there is one.
-        let mut around: Vec<(Option<A>, Rule)> = vec![(None, everything)];
-        for (net, rules) in prefixes {
-            let Some((first, last)) = A::ends(*net) else { continue };
-            ranges.leave(&mut around, Some(first));
-            ranges.push(first, rule(rules));
-            around.push((last.next(), rule(rules)));
+        let mut sweep = Sweep { ranges: vec![(A::ZERO, everything)], around: vec![(None, everything)] };
+        for (net, rule) in prefixes {
+            let Some((first, last)) = A::ends(net) else { continue };
+            sweep.leave(Some(first));
+            sweep.push(first, rule);
+            sweep.around.push((last.next(), rule));
         }
-        ranges.leave(&mut around, None);
-        ranges.0.shrink_to_fit();
-        ranges
-    }
-
-    /// Goes on with what is around the prefixes that end before an address; without one, around all of them.
-    fn leave(&mut self, around: &mut Vec<(Option<A>, Rule)>, before: Option<A>) {
-        // One without an address after it reaches to the last one, and so do those around it.
-        while let [.., (_, outer), (Some(after), _)] = around[..]
-            && before.is_none_or(|before| after <= before)
-        {
-            around.pop();
-            self.push(after, outer);
-        }
-    }
-
-    fn push(&mut self, first: A, rule: Rule) {
-        if self.0.last().is_some_and(|(last, _)| *last == first) {
-            self.0.pop();
-        }
-        if self.0.last().is_none_or(|(_, before)| *before != rule) {
-            self.0.push((first, rule));
-        }
+        sweep.leave(None);
+        sweep.ranges.shrink_to_fit();
+        Self(Arc::new(sweep.ranges))
     }
 
     /// The rule of an address.
@@ -107,5 +84,35 @@ impl<A: Address> Ranges<A> {
     /// All of them.
     pub fn all(&self) -> &[(A, Rule)] {
         &self.0
+    }
+}
+
+/// The way through a family's addresses.
+struct Sweep<A> {
+    /// So far.
+    ranges: Vec<(A, Rule)>,
+    /// The prefixes around the next one, with the first address after each, if there is one.
+    around: Vec<(Option<A>, Rule)>,
+}
+
+impl<A: Address> Sweep<A> {
+    /// Goes on with what is around the prefixes that end before an address; without one, around all of them.
+    fn leave(&mut self, before: Option<A>) {
+        // One without an address after it reaches to the last one, and so do those around it.
+        while let [.., (_, outer), (Some(after), _)] = self.around[..]
+            && before.is_none_or(|before| after <= before)
+        {
+            self.around.pop();
+            self.push(after, outer);
+        }
+    }
+
+    fn push(&mut self, first: A, rule: Rule) {
+        if self.ranges.last().is_some_and(|(last, _)| *last == first) {
+            self.ranges.pop();
+        }
+        if self.ranges.last().is_none_or(|(_, before)| *before != rule) {
+            self.ranges.push((first, rule));
+        }
     }
 }

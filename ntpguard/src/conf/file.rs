@@ -9,7 +9,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Daemon,
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     fs,
     io::ErrorKind,
@@ -81,10 +81,15 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     if bytes.contains(&0) {
         bail!("{} is not a text file: it contains zero bytes", path.display());
     }
+    // Where a line begins is a u32, and so is the end.
+    ensure!(bytes.len() < u32::MAX as usize, "{} is longer than 4 GiB", path.display());
     conf.files.push(File { path: path.clone(), bytes: Vec::new() });
     let mut flow = Flow::On;
+    let mut start = 0;
     for (number, text) in (1..).zip(bytes.split(|&b| b == b'\n')) {
-        match line::read(conf, &Line { file, number, text }) {
+        let line = Line { file, number, start, text };
+        start += text.len() as u32 + 1;
+        match line::read(conf, &line) {
             Directive::Done => (),
             Directive::End => flow = Flow::End,
             Directive::LongWord { at: span, bytes } => bail!(
@@ -108,8 +113,8 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
 /// Reads what `includefile` names in the file at `from`. ntp.org's ntpd takes the path as it stands, relative to a
 /// working directory that only it knows; NTPsec relative to the including file, and it reads folders
 /// (ntp_scanner.c:lex_push_file).
-fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word, level: usize) -> Result<Flow> {
-    let named = Path::new(&word.text);
+fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, level: usize) -> Result<Flow> {
+    let named = Path::new(&*word.text);
     if level == MAX_INCLUDE_LEVEL {
         let message = "included too deep: the daemon skips it";
         let found = Diagnostic::at(Code::IncludeLost, place, message);

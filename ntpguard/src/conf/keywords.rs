@@ -89,12 +89,18 @@ const GUESSED: [&str; 8] =
 
 /// The daemons that take this word for a keyword.
 pub(super) fn dialects(word: &str) -> &'static [Dialect] {
-    BY_WORD.get(word).map_or(&[], |(dialects, _)| *dialects)
+    known(word).map_or(&[], |(dialects, _)| *dialects)
 }
 
-/// What a keyword makes of the words after it.
-pub(super) fn demands(word: &str) -> Demand {
-    BY_WORD.get(word).map_or(Demand::Nothing, |(_, demand)| *demand)
+/// What a word makes of those after it, if it is a keyword of this daemon.
+pub(super) fn demands(word: &str, dialect: Dialect) -> Demand {
+    let known = known(word).filter(|(dialects, _)| dialects.contains(&dialect));
+    known.map_or(Demand::Nothing, |(_, demand)| *demand)
+}
+
+fn known(word: &str) -> Option<&'static (&'static [Dialect], Demand)> {
+    // No keyword begins with a digit, and of the words of a long file most do.
+    if word.starts_with(|c: char| c.is_ascii_digit()) { None } else { BY_WORD.get(word) }
 }
 
 /// Whether `enable` and `disable` take this word.
@@ -121,6 +127,7 @@ mod tests {
         assert_eq!(dialects("source"), [Ntp428, NtpSec]);
         assert_eq!(dialects("delrestrict"), [Ntp428]);
         assert!(dialects("localhost").is_empty());
+        assert!(BY_WORD.keys().all(|word| !dialects(word).is_empty()), "by `known`, too");
         assert_eq!(meant("Restrict", Ntp426), Some("restrict"));
         assert_eq!(meant("unrestict", Ntp426), None);
     }

@@ -5,11 +5,12 @@
 
 use super::{Span, keywords};
 use crate::dialect::Dialect;
+use std::borrow::Cow;
 
-/// A word of a line.
+/// A word of a line, and mostly a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) text: String,
+pub(super) struct Word<'a> {
+    pub(super) text: Cow<'a, str>,
     /// Its length as the daemon counts it.
     pub(super) bytes: usize,
     /// A word with a quoted part is a string, never a keyword or a number.
@@ -17,7 +18,7 @@ pub(super) struct Word {
     pub(super) span: Span,
 }
 
-impl Word {
+impl Word<'_> {
     /// Whether this is the keyword: exact, case-sensitive, unquoted.
     pub(super) fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.text == keyword
@@ -88,13 +89,14 @@ pub(super) enum Foreign {
 
 /// Cuts one line into words; `number` is the line's, from 1. The characters `{ } ( ) , ; | =` are words of their own,
 /// except where a keyword demands strings.
-pub(super) fn words(
-    line: &[u8],
+pub(super) fn words<'a>(
+    line: &'a [u8],
     number: usize,
     foreign: Foreign,
-    demands: &dyn Fn(&Word) -> Demand,
-) -> Vec<Word> {
-    let mut words: Vec<Word> = Vec::new();
+    demands: &dyn Fn(&Word<'_>) -> Demand,
+) -> Vec<Word<'a>> {
+    // Few lines have more.
+    let mut words = Vec::with_capacity(8);
     let mut demand = Demand::Nothing;
     let mut at = 0;
     while at < line.len() && line[at] != b'#' {
@@ -103,33 +105,29 @@ pub(super) fn words(
             continue;
         }
         let start = at;
-        let mut bytes = Vec::new();
-        let mut quoted = false;
-        if demand == Demand::Nothing && is_special(line[at]) {
-            bytes.push(line[at]);
-            at += 1;
-        } else {
-            while at < line.len() && !ends_word(line[at], demand) {
-                if line[at] == b'"' {
-                    quoted = true;
-                    let rest = &line[at + 1..];
-                    let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
-                    bytes.extend_from_slice(&rest[..length]);
-                    at = (at + length + 2).min(line.len());
-                    // The closing quote ends the word.
-                    break;
-                }
-                bytes.push(line[at]);
-                at += 1;
-            }
+        let special = demand == Demand::Nothing && is_special(line[at]);
+        let goes_on = |&byte: &u8| byte != b'"' && !ends_word(byte, demand);
+        at += if special { 1 } else { line[at..].iter().take_while(|byte| goes_on(byte)).count() };
+        let mut bytes = Cow::Borrowed(&line[start..at]);
+        let quoted = !special && line.get(at) == Some(&b'"');
+        if quoted {
+            let rest = &line[at + 1..];
+            let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
+            bytes.to_mut().extend_from_slice(&rest[..length]);
+            // The closing quote ends the word.
+            at = (at + length + 2).min(line.len());
         }
-        if foreign == Foreign::Deleted {
-            bytes.retain(u8::is_ascii);
+        if foreign == Foreign::Deleted && !bytes.is_ascii() {
+            bytes.to_mut().retain(u8::is_ascii);
         }
         if quoted || !bytes.is_empty() {
             let span = Span { line: number, column: start + 1, length: at - start };
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let word = Word { text, bytes: bytes.len(), quoted, span };
+            let length = bytes.len();
+            let text = match bytes {
+                Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+                Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+            };
+            let word = Word { text, bytes: length, quoted, span };
             demand = match (demand, demands(&word)) {
                 (Demand::Strings, _) => Demand::Strings,
                 // `-4` and `-6` may stand between a keyword and its host.
@@ -160,8 +158,8 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn cut(line: &[u8], foreign: Foreign) -> Vec<Word> {
-        let demands = |word: &Word| match word.text.as_str() {
+    fn cut(line: &[u8], foreign: Foreign) -> Vec<Word<'_>> {
+        let demands = |word: &Word<'_>| match &*word.text {
             "includefile" => Demand::String,
             "phone" => Demand::Strings,
             _ => Demand::Nothing,
@@ -170,7 +168,7 @@ mod tests {
     }
 
     fn texts(line: &[u8]) -> Vec<String> {
-        cut(line, Foreign::Deleted).into_iter().map(|word| word.text).collect()
+        cut(line, Foreign::Deleted).into_iter().map(|word| word.text.into_owned()).collect()
     }
 
     #[test]

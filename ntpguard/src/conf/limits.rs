@@ -99,12 +99,12 @@ impl fmt::Display for Limiter {
 
 /// The number that a word is to the daemon's scanner, if it is one that may follow a parameter: an integer, or for
 /// NTPsec any (ntp_scanner.c:yylex; ntp_parser.y:discard_option, number). `Some(None)` hangs on the C library.
-fn value(word: &Word, daemon: Daemon) -> Option<Option<f64>> {
+fn value(word: &Word<'_>, daemon: Daemon) -> Option<Option<f64>> {
     if let Some(whole) = word.integer(daemon.dialect) {
         return Some(whole.map(f64::from));
     }
     // Signs of GPS eras, which add 1024 or 8192 weeks of seconds.
-    let plain = Word { text: word.text.trim_end_matches(['g', 'G']).to_owned(), ..word.clone() };
+    let plain = Word { text: word.text.trim_end_matches(['g', 'G']).into(), ..word.clone() };
     let integer = plain.text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
     if !daemon.is_ntpsec() || !plain.is_number() || integer && plain.text == word.text {
         None
@@ -118,13 +118,13 @@ fn value(word: &Word, daemon: Daemon) -> Option<Option<f64>> {
 
 /// Reads the words after `mru`, pairs of a parameter and an integer: how long and how many sources the daemon
 /// remembers. One that may forget before ntpguard does may not limit either (ntp_config.c:config_monitor).
-pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word]) {
+pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word<'_>]) {
     let dialect = conf.daemon.dialect;
-    let ample = |pair: &[Word]| {
+    let ample = |pair: &[Word<'_>]| {
         let [parameter, value] = pair else { return false };
         let value = value.integer(dialect).flatten();
         // The defaults of both daemons (ntp_monitor.c), whose entries are some 100 bytes long.
-        let least = match parameter.text.as_str() {
+        let least = match &*parameter.text {
             "initalloc" | "initmem" | "incalloc" | "incmem" => 0,
             "minage" | "maxage" => MEMORY as i32,
             "mindepth" => 600,
@@ -141,15 +141,15 @@ pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word]) {
 
 /// Reads the words after `discard` or `limit`: pairs of a parameter and a number. The pairs before a word that is no
 /// parameter take effect; one without its number takes the whole line with it (ntp_parser.y:discard_option).
-pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let daemon = conf.daemon;
     let mut limiter = conf.limiter;
-    let is_parameter = |word: &Word| match daemon.dialect {
+    let is_parameter = |word: &Word<'_>| match daemon.dialect {
         Dialect::NtpSec => ["average", "burst", "kod"].iter().any(|parameter| word.is(parameter)),
         _ => ["average", "minimum", "monitor"].iter().any(|parameter| word.is(parameter)),
     };
     let mut rest = &words[1..];
-    let mut tell = |word: &Word, message: String| {
+    let mut tell = |word: &Word<'_>, message: String| {
         conf.diagnostics.push(Diagnostic::at(Code::Misplaced, line.at(word), message));
     };
     if rest.is_empty() {

@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// What a line asks the reader of files to do.
-pub(super) enum Directive {
+pub(super) enum Directive<'a> {
     /// Nothing; go on.
     Done,
     /// Read this file now.
-    Include(Word),
+    Include(Word<'a>),
     /// `end`: read nothing more, here or in the including files.
     End,
     /// A word so long that the daemon refuses to start.
@@ -31,28 +31,30 @@ pub(super) enum Directive {
 pub(super) struct Line<'a> {
     pub(super) file: usize,
     pub(super) number: usize,
+    /// Its first byte in the file.
+    pub(super) start: u32,
     pub(super) text: &'a [u8],
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
     /// Its words, as the daemon cuts them.
-    fn words(&self, Daemon { dialect, .. }: Daemon) -> Vec<Word> {
+    fn words(&self, Daemon { dialect, .. }: Daemon) -> Vec<Word<'a>> {
         let foreign = if dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
-        let demands = |word: &Word| match word.is_keyword(dialect) {
-            true => keywords::demands(&word.text),
-            false => Demand::Nothing,
+        let demands = |word: &Word<'_>| match word.quoted {
+            true => Demand::Nothing,
+            false => keywords::demands(&word.text, dialect),
         };
         words(self.text, self.number, foreign, &demands)
     }
 
     /// The place of a word.
-    pub(super) fn at(&self, word: &Word) -> Place {
+    pub(super) fn at(&self, word: &Word<'_>) -> Place {
         Place { file: self.file, span: word.span }
     }
 }
 
 /// Reads one line into `conf`.
-pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
+pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
     let words = line.words(conf.daemon);
     let Some(keyword) = words.first() else { return Directive::Done };
     if let Some(long) = words.iter().find(|word| word.bytes > conf.daemon.max_word()) {
@@ -62,7 +64,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
         unknown(conf, line, keyword);
         return Directive::Done;
     }
-    match keyword.text.as_str() {
+    match &*keyword.text {
         "restrict" | "unrestrict" | "delrestrict" => {
             restrict::parse(conf, line, &words);
         }
@@ -70,8 +72,8 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
             Some(host) => {
                 let place = line.at(host);
                 conf.associations.push(Association {
-                    keyword: keyword.text.clone(),
-                    host: Some(host.text.clone()),
+                    keyword: keyword.text.to_string(),
+                    host: Some(host.text.to_string()),
                     place,
                 });
             }
@@ -82,7 +84,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
         },
         "broadcastclient" | "multicastclient" | "manycastserver" => {
             conf.associations.push(Association {
-                keyword: keyword.text.clone(),
+                keyword: keyword.text.to_string(),
                 host: None,
                 place: line.at(keyword),
             });
@@ -106,7 +108,7 @@ pub(super) fn read(conf: &mut ConfFile, line: &Line<'_>) -> Directive {
 }
 
 /// A line that doesn't begin with a keyword of this daemon.
-fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word) {
+fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word<'_>) {
     let Daemon { dialect, .. } = conf.daemon;
     let others = keywords::dialects(&keyword.text);
     let meant = keywords::meant(&keyword.text, dialect);
@@ -135,10 +137,10 @@ fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word) {
 }
 
 /// `enable` and `disable`: the words before the first that can't follow take effect.
-fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let on = words[0].is("enable");
     for word in &words[1..] {
-        match word.text.as_str() {
+        match &*word.text {
             _ if word.quoted || !keywords::is_switch(&word.text, conf.daemon.dialect) => {
                 let message =
                     format!("`{}` is nothing to switch: the daemon drops it and what follows", word.text);
@@ -155,6 +157,6 @@ fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
 }
 
 /// The host of an association line, past `-4` and `-6`.
-fn host(words: &[Word]) -> Option<&Word> {
+fn host<'a>(words: &'a [Word<'a>]) -> Option<&'a Word<'a>> {
     words.iter().find(|word| !word.is("-4") && !word.is("-6"))
 }

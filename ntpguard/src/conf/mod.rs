@@ -105,19 +105,19 @@ pub struct ConfFile {
 
 impl ConfFile {
     /// The names in its restrict lines.
-    pub fn restricted(&self) -> impl Iterator<Item = &String> {
+    pub fn restricted(&self) -> impl Iterator<Item = &str> {
         self.restricts.iter().filter_map(|restrict| match &restrict.target {
-            Target::Name(name) => Some(name),
+            Target::Name(name) => Some(&**name),
             _ => None,
         })
     }
 
     /// The names in its lines that are to be looked up, each once.
     pub fn names(&self) -> Vec<String> {
-        let hosts = self.associations.iter().filter_map(|association| association.host.as_ref());
+        let hosts = self.associations.iter().filter_map(|association| association.host.as_deref());
         let hosts = hosts.filter(|host| host.parse::<IpAddr>().is_err());
-        let names: BTreeSet<&String> = self.restricted().chain(hosts).collect();
-        names.into_iter().cloned().collect()
+        let names: BTreeSet<&str> = self.restricted().chain(hosts).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// The absence of a file, which leaves the daemon at its built-in defaults.
@@ -171,9 +171,32 @@ impl ConfFile {
         format!("{}:{line}:{column}", self.files[place.file].path.display())
     }
 
-    /// The text of a restrict line.
-    pub fn text(&self, restrict: usize) -> &str {
-        &self.restricts[restrict].text
+    /// Where a restrict line stands, by its place among these: all of the line, for what is said about it as a whole.
+    pub fn place(&self, restrict: u32) -> Place {
+        let (Restrict { file, line, .. }, column, text) = self.written(restrict);
+        let span = Span { line: *line as usize, column, length: text.trim_ascii().len() };
+        Place { file: *file as usize, span }
+    }
+
+    /// Its text. What a terminal would obey is shown, not sent.
+    pub fn text(&self, restrict: u32) -> String {
+        let (.., text) = self.written(restrict);
+        String::from_utf8_lossy(text).trim().replace(char::is_control, " ")
+    }
+
+    /// Both, as `path:line:column: text`.
+    pub fn quote(&self, restrict: u32) -> String {
+        format!("{}: {}", self.show(self.place(restrict)), self.text(restrict))
+    }
+
+    /// A restrict line, the column in which it begins, and all of it as written.
+    fn written(&self, restrict: u32) -> (&Restrict, usize, &[u8]) {
+        let restrict = &self.restricts[restrict as usize];
+        let bytes = &self.files[restrict.file as usize].bytes;
+        let (before, after) = bytes.split_at(restrict.start as usize);
+        let column = 1 + before.iter().rev().take_while(|&&b| b != b'\n').count();
+        let rest = after.iter().take_while(|&&b| b != b'\n').count();
+        (restrict, column, &bytes[before.len() + 1 - column..before.len() + rest])
     }
 
     fn tell(&mut self, diagnostic: Diagnostic) {

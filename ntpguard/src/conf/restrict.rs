@@ -9,7 +9,7 @@
 //! gives 192.0.2.7 full access.
 
 use super::{
-    ConfFile, Flags, Place, Span,
+    ConfFile, Flags,
     lexer::Word,
     line::Line,
     target::{Family, Target, leading_number, literal, named, prefix_mask},
@@ -18,7 +18,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Dialect::{Ntp428, NtpSec},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 /// What a line does to the entry that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +44,25 @@ pub struct Restrict {
     pub mask: Option<IpAddr>,
     /// The flags that take effect.
     pub flags: Flags,
-    /// Where it stands.
-    pub place: Place,
-    /// The line as written.
-    pub text: Arc<str>,
+    /// The file that it stands in, as an index into [`ConfFile::files`].
+    pub(super) file: u32,
+    /// The number of its line, from 1.
+    pub(super) line: u32,
+    /// Where it begins, in bytes from the beginning of the file. The rest is in there: [`ConfFile::place`],
+    /// [`ConfFile::text`].
+    pub(super) start: u32,
 }
+
+// Of a million lines, each byte is a megabyte.
+const _: () = assert!(size_of::<Restrict>() <= 64);
 
 /// What a prefix length of 0 was meant to be.
 const EVERYONE: &str = "to mean everyone, write `default`";
 
 /// Reads the words of a restrict line (the keyword included) into `conf`.
-pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
+pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let Some((keyword, rest)) = words.split_first() else { return };
-    let action = match keyword.text.as_str() {
+    let action = match &*keyword.text {
         "unrestrict" => Action::Unrestrict,
         "delrestrict" if conf.daemon.is_p18() => Action::Delete,
         "delrestrict" => {
@@ -67,12 +73,9 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
     };
     let parsed = Parser { conf, line, rest, keyword, action }.head();
     if let Some((family, target, mask, flags)) = parsed {
-        // What a terminal would obey is shown, not sent.
-        let text = String::from_utf8_lossy(line.text).trim().replace(char::is_control, " ").into();
-        // All of the line, for what is said about it as a whole.
-        let span = Span { length: line.text.trim_ascii().len(), ..keyword.span };
-        let place = Place { file: line.file, span };
-        conf.restricts.push(Restrict { action, target, family, mask, flags, place, text });
+        let start = line.start + keyword.span.column as u32 - 1;
+        let (file, line) = (line.file as u32, line.number as u32);
+        conf.restricts.push(Restrict { action, target, family, mask, flags, file, line, start });
     }
 }
 
@@ -80,8 +83,8 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word]) {
 struct Parser<'a> {
     conf: &'a mut ConfFile,
     line: &'a Line<'a>,
-    keyword: &'a Word,
-    rest: &'a [Word],
+    keyword: &'a Word<'a>,
+    rest: &'a [Word<'a>],
     action: Action,
 }
 
@@ -143,34 +146,34 @@ impl<'a> Parser<'a> {
         Some((family, target, mask, flags))
     }
 
-    fn next(&mut self) -> Option<&'a Word> {
+    fn next(&mut self) -> Option<&'a Word<'a>> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
 
-    fn tell(&mut self, code: Code, word: &Word, message: String, help: Option<String>) {
+    fn tell(&mut self, code: Code, word: &Word<'_>, message: String, help: Option<String>) {
         let place = Some(self.line.at(word));
         self.conf.tell(Diagnostic { code, place, message, help });
     }
 
     /// The daemon drops the line.
-    fn lost<T>(&mut self, code: Code, word: &Word, message: String) -> Option<T> {
+    fn lost<T>(&mut self, code: Code, word: &Word<'_>, message: String) -> Option<T> {
         self.tell(code, word, message, None);
         None
     }
 
-    fn is_number(&self, word: &Word) -> bool {
+    fn is_number(&self, word: &Word<'_>) -> bool {
         word.is_number() || (word.is_hexadecimal() && self.conf.daemon.is(&[Ntp428, NtpSec]))
     }
 
     /// Whether the daemon takes a word for a keyword or a number, and not for a string.
-    fn is_token(&self, word: &Word) -> bool {
+    fn is_token(&self, word: &Word<'_>) -> bool {
         word.is_keyword(self.conf.daemon.dialect) || self.is_number(word)
     }
 
     /// Whom a word names, and the mask of a prefix length after it.
-    fn target(&mut self, word: &Word) -> Option<(Target, Option<IpAddr>)> {
+    fn target(&mut self, word: &Word<'_>) -> Option<(Target, Option<IpAddr>)> {
         let daemon = self.conf.daemon;
         let keyword = word.is_keyword(daemon.dialect);
         if word.is("default") {
@@ -210,7 +213,7 @@ impl<'a> Parser<'a> {
     }
 
     /// NTPsec's ADDRESS/LENGTH (ntp_config.c:fix_node_cidr).
-    fn cidr(&mut self, word: &Word, address: &str, length: &str) -> Option<(Target, Option<IpAddr>)> {
+    fn cidr(&mut self, word: &Word<'_>, address: &str, length: &str) -> Option<(Target, Option<IpAddr>)> {
         let target = named(address);
         let mask = match target {
             Target::Address(address) => prefix_mask(address, leading_number(length)),
@@ -226,7 +229,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The address after `mask`.
-    fn mask(&mut self, word: &Word, target: &Target) -> Option<IpAddr> {
+    fn mask(&mut self, word: &Word<'_>, target: &Target) -> Option<IpAddr> {
         self.next();
         let written = self.next();
         let mask = written.and_then(|word| literal(&word.text));
@@ -301,7 +304,7 @@ impl<'a> Parser<'a> {
     }
 
     /// What a word that is no flag costs.
-    fn not_a_flag(&mut self, word: &Word, flags: Flags, target: &Target) {
+    fn not_a_flag(&mut self, word: &Word<'_>, flags: Flags, target: &Target) {
         let daemon = self.conf.daemon;
         let applied = match (flags, target) {
             (Flags::NONE, Target::Default) => "without any flag".to_owned(),
@@ -319,7 +322,7 @@ impl<'a> Parser<'a> {
             (Code::UnknownFlag, format!("`{}` is no flag", word.text))
         };
         let meant = Flags::meant(&word.text, daemon.dialect).map(|flag| format!("did you mean `{flag}`?"));
-        let place = match word.text.as_str() {
+        let place = match &*word.text {
             "mask" => Some("`mask` stands right behind the address".to_owned()),
             "netmask" => Some("did you mean `mask`?".to_owned()),
             "-4" | "-6" => Some(format!("`{}` stands before the address", word.text)),

@@ -31,11 +31,11 @@ pub enum Target {
     /// An address; with a mask a network.
     Address(IpAddr),
     /// A host name, with an entry for its addresses.
-    Name(String),
+    Name(Box<str>),
 }
 
 pub(super) fn named(text: &str) -> Target {
-    literal(text).map_or_else(|| Target::Name(text.to_owned()), Target::Address)
+    literal(text).map_or_else(|| Target::Name(text.into()), Target::Address)
 }
 
 /// An address as the daemons take it (ntp_net.c:is_ip_address): IPv4 as it is, IPv6 up to a closing bracket if it

@@ -274,7 +274,7 @@ fn includes_are_read_and_loops_end() {
     std::fs::write(path("b"), "restrict 192.0.2.1 ignore\nincludefile /nonexistent\n").unwrap();
     let conf = read("a");
     assert_eq!(paths(&conf), [path("a"), path("b")]);
-    assert_eq!(conf.restricts.iter().map(|line| line.place.file).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(conf.restricts.iter().map(|line| line.file).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(conf.diagnostics.len(), 1, "the missing file is reported");
     assert!(!conf.blind, "and the daemon goes on without it, too");
 
@@ -301,7 +301,7 @@ fn end_ends_all_that_waits() {
     std::fs::write(path("inc/b.conf"), "restrict 192.0.2.1\nend\n").unwrap();
     std::fs::write(path("inc/a.conf"), "restrict 192.0.2.2\n").unwrap();
     let conf = read(Some(&path("ntp.conf")), Daemon::new(NtpSec)).unwrap();
-    assert_eq!(conf.restricts.iter().map(|line| &*line.text).collect::<Vec<_>>(), ["restrict 192.0.2.1"]);
+    assert_eq!((conf.restricts.len(), &*conf.text(0)), (1, "restrict 192.0.2.1"));
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn what_only_ntpsec_reads() {
     std::fs::write(path("ntp.d/beside/no.conf"), "restrict 192.0.2.3\n").unwrap();
     let texts = |dialect| {
         let conf = read(Some(&path("ntp.conf")), Daemon::new(dialect)).unwrap();
-        conf.restricts.into_iter().map(|line| line.text.to_string()).collect::<Vec<_>>()
+        (0..conf.restricts.len() as u32).map(|line| conf.text(line)).collect::<Vec<_>>()
     };
     assert_eq!(texts(Ntp428), ["restrict default ignore"]);
     // The last file first.

@@ -5,7 +5,7 @@ use crate::{
     conf::{Flags, Limiter, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
-    policy::{Entry, Policy},
+    policy::{Entry, Line, Policy},
     reading::Read,
 };
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -25,7 +25,7 @@ pub struct Report<'a> {
 /// Who is answered with what.
 struct Exposure<'a> {
     what: &'static str,
-    entries: Vec<&'a Entry>,
+    entries: Vec<Entry<'a>>,
 }
 
 impl Report<'_> {
@@ -74,10 +74,11 @@ impl Report<'_> {
                 "help": found.help,
             })
         });
-        let lines = |entry: &Entry| -> Vec<Value> {
-            let line = |(line, _): &(usize, Flags)| {
-                let restrict = &self.read.conf.restricts[*line];
-                json!({ "file": self.path(restrict.place), "line": restrict.place.span.line, "text": &*restrict.text })
+        let lines = |entry: &Entry<'_>| -> Vec<Value> {
+            let line = |line: &Line| {
+                let place = self.read.conf.place(line.restrict);
+                let text = self.read.conf.text(line.restrict);
+                json!({ "file": self.path(place), "line": place.span.line, "text": text })
             };
             entry.lines.iter().map(line).collect()
         };
@@ -86,9 +87,9 @@ impl Report<'_> {
                 "net": entry.net.to_string(),
                 "ntpport": entry.ntpport,
                 "flags": entry.flags.to_string(),
-                "time": time(entry),
-                "queries": answers_queries(entry),
-                "lines": lines(entry),
+                "time": time(&entry),
+                "queries": answers_queries(&entry),
+                "lines": lines(&entry),
             })
         });
         let exposures = self.exposures().into_iter().map(|Exposure { what, entries }| {
@@ -151,12 +152,12 @@ impl Report<'_> {
     }
 
     /// The lines that an entry comes from, in short.
-    fn origin(&self, entry: &Entry) -> String {
+    fn origin(&self, entry: &Entry<'_>) -> String {
         let lines: Vec<_> = entry
             .lines
             .iter()
-            .map(|(line, _)| {
-                let place = self.read.conf.restricts[*line].place;
+            .map(|line| {
+                let place = self.read.conf.place(line.restrict);
                 let path = &self.read.conf.files[place.file].path;
                 let name =
                     path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
@@ -170,8 +171,8 @@ impl Report<'_> {
     fn table(&self) -> String {
         let rows = self.policy.entries.iter().map(|entry| {
             let port = if entry.ntpport { " port 123" } else { "" };
-            let queries = if answers_queries(entry) { "yes" } else { "no" };
-            [format!("{}{port}", entry.net), time(entry).to_owned(), queries.to_owned(), self.origin(entry)]
+            let queries = if answers_queries(&entry) { "yes" } else { "no" };
+            [format!("{}{port}", entry.net), time(&entry).to_owned(), queries.to_owned(), self.origin(&entry)]
         });
         let head = ["source", "time", "queries", "from"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
@@ -209,7 +210,7 @@ fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
 }
 
 /// Whether an entry's sources get time.
-fn time(entry: &Entry) -> &'static str {
+fn time(entry: &Entry<'_>) -> &'static str {
     let flags = entry.flags;
     if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) {
         "no"

@@ -1,7 +1,9 @@
 //! The policy in force, for those who only read: whose each hit is, and which line caused it.
 
 use crate::{
-    compile::{ImageRule, Line},
+    compile::ImageRule,
+    conf::{ConfFile, Place},
+    policy::Line,
     ruling::Ruling,
 };
 use ntpguard_common::{Reason, abi::CAUSES};
@@ -47,9 +49,10 @@ pub struct Rule {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Origin {
     /// Of each of its lines the file, by its place among the files, the line's number and the column.
-    pub places: Vec<(usize, usize, usize)>,
-    /// By the name of a reason, which of its lines is to blame.
-    pub causes: BTreeMap<String, usize>,
+    pub places: Box<[(u32, u32, u32)]>,
+    /// For which reasons one of its lines is to blame, and which.
+    #[serde(with = "by_name")]
+    pub causes: Box<[(Reason, u32)]>,
 }
 
 /// The line that is to blame for a drop.
@@ -96,7 +99,7 @@ impl InForce {
             flags: image.rules.iter().map(|rule| rule.rule.flags).collect(),
             born,
             files: conf.files.iter().map(|file| file.path.display().to_string()).collect(),
-            origins: image.rules.iter().map(Origin::of).collect(),
+            origins: image.rules.iter().map(|rule| Origin::of(&rule, conf)).collect(),
         }
     }
 
@@ -108,8 +111,9 @@ impl InForce {
     /// The line that is to blame for a drop by a rule; `None` if none is (built in, hardening, form), or nobody knows.
     pub fn cause(&self, rule: usize, reason: Reason) -> Option<Cause<'_>> {
         let Origin { places, causes } = self.origins.get(rule)?;
-        let at = *causes.get(reason.name())?;
-        let &(file, line, column) = places.get(at)?;
+        let at = causes.iter().find(|(of, _)| *of == reason)?.1 as usize;
+        let (file, line, column) =
+            places.get(at).map(|&(file, line, column)| (file as usize, line as usize, column as usize))?;
         Some(Cause { file: self.files.get(file)?, line, column, text: self.rules.get(rule)?.lines.get(at)? })
     }
 
@@ -121,10 +125,13 @@ impl InForce {
 }
 
 impl Origin {
-    fn of(rule: &ImageRule) -> Self {
-        let place = |line: &Line| (line.place.file, line.place.span.line, line.place.span.column);
+    fn of(rule: &ImageRule<'_>, conf: &ConfFile) -> Self {
+        let place = |line: &Line| {
+            let Place { file, span } = conf.place(line.restrict);
+            (file as u32, span.line as u32, span.column as u32)
+        };
         let which = |cause: &Line| rule.lines.iter().position(|line| line == cause);
-        let blamed = |reason: Reason| Some((reason.name().to_owned(), rule.cause(reason).and_then(which)?));
+        let blamed = |reason: Reason| Some((reason, rule.cause(reason).and_then(which)? as u32));
         Self {
             places: rule.lines.iter().map(place).collect(),
             causes: CAUSES.into_iter().filter_map(blamed).collect(),
@@ -132,12 +139,33 @@ impl Origin {
     }
 }
 
+/// The lines to blame, in the file by the names of the reasons.
+mod by_name {
+    use super::{BTreeMap, CAUSES, Deserialize as _, Reason};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        causes: &[(Reason, u32)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(causes.iter().map(|(reason, line)| (reason.name(), line)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Box<[(Reason, u32)]>, D::Error> {
+        let causes = BTreeMap::<String, u32>::deserialize(deserializer)?;
+        let known = |reason: Reason| Some((reason, *causes.get(reason.name())?));
+        Ok(CAUSES.into_iter().filter_map(known).collect())
+    }
+}
+
 /// The rules of a ruling.
 pub fn rules(ruling: &Ruling) -> Vec<Rule> {
-    let of = |rule: &ImageRule| Rule {
+    let of = |rule: ImageRule<'_>| Rule {
         net: rule.net.to_string(),
         ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| line.text.to_string()).collect(),
+        lines: rule.lines.iter().map(|line| ruling.conf.text(line.restrict)).collect(),
     };
     ruling.image.rules.iter().map(of).collect()
 }
@@ -153,5 +181,15 @@ mod tests {
         let policy: InForce = serde_json::from_str(written).unwrap();
         assert_eq!((policy.cause(0, Reason::Ignore), policy.born(0)), (None, 0));
         assert_eq!(policy.to_string(), "policy 3: 1 rules, policy from ntp.conf");
+    }
+
+    #[test]
+    fn the_lines_to_blame_are_written_by_the_names_of_the_reasons() {
+        // As another version wrote it, which had one reason more.
+        let written = r#"{"places":[[0,3,1],[0,9,1]],"causes":{"noquery":0,"limited":1,"unheard-of":1}}"#;
+        let origin: Origin = serde_json::from_str(written).unwrap();
+        assert_eq!(*origin.causes, [(Reason::Noquery, 0), (Reason::Limited, 1)]);
+        let again = serde_json::to_string(&origin).unwrap();
+        assert_eq!(again, written.replace(",\"unheard-of\":1", ""));
     }
 }

@@ -78,7 +78,8 @@ impl Family {
     fn flat(&self, prefixes: &Prefixes) -> (Flat, [Ranges<u32>; 2], [Ranges<u128>; 2]) {
         let nets: Vec<_> =
             prefixes.iter().map(|(&(address, length), rules)| (self.net(address, length), *rules)).collect();
-        let (v4, v6) = (super::super::lists(&nets), super::super::lists(&nets));
+        let (v4, v6) =
+            (super::super::lists(|| nets.iter().copied()), super::super::lists(|| nets.iter().copied()));
         (Flat::new(&v4, &v6, |rule| rule).unwrap(), v4, v6)
     }
 

@@ -1,0 +1,86 @@
+//! The counters of all rules: a stripe for each CPU, and one that none writes, each with a part for either slot.
+//!
+//! Contract: they are mapped a part at a time, and no longer than somebody looks. Of very many rules all of them are as
+//! large as the rest of the process, and what is mapped counts as its memory.
+
+use super::{maps::cpus, table::Table};
+use crate::compile::Counters;
+use anyhow::Result;
+use aya::maps::MapData;
+use ntpguard_common::{
+    abi::{Counter, SLOTS, stripe},
+    shared::Count,
+};
+
+/// The map with all of them.
+pub(super) struct Hits {
+    data: MapData,
+    /// As many counters it has.
+    count: u32,
+    /// How many CPUs there may be.
+    cpus: u32,
+    /// They may be read, and no more.
+    looks: bool,
+}
+
+impl Hits {
+    pub(super) fn new(data: MapData, looks: bool) -> Result<Self> {
+        let count = Table::<Count>::len(&data)? as u32;
+        Ok(Self { data, count, cpus: cpus()?, looks })
+    }
+
+    /// As many a policy may have.
+    pub(super) fn room(&self) -> u32 {
+        self.stride() / SLOTS
+    }
+
+    /// As many a CPU has.
+    fn stride(&self) -> u32 {
+        self.count / (self.cpus + 1)
+    }
+
+    /// The first so many of a slot, in a stripe.
+    fn part(&self, cpu: u32, slot: u32, count: u32) -> Result<Table<Count>> {
+        let first = (stripe(cpu, self.stride()) + slot * self.room()) as usize;
+        let part = first..first + count as usize;
+        if self.looks { Table::copy(&self.data, part) } else { Table::writable(&self.data, part) }
+    }
+
+    /// What a slot's counters show, summed over all stripes.
+    pub(super) fn counted(&self, slot: u32, counters: &Counters) -> Result<Vec<Counter>> {
+        let count = counters.total().min(self.room());
+        let mut sums = vec![Counter::default(); count as usize];
+        for cpu in (0..=self.cpus).filter(|_| count > 0) {
+            for (sum, count) in sums.iter_mut().zip(self.part(cpu, slot, count)?.values()) {
+                *sum = [*sum, count.get()].into_iter().sum();
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Sets those of a slot that isn't in force to zero.
+    pub(super) fn wipe(&self, slot: u32) -> Result<()> {
+        for cpu in 0..=self.cpus {
+            let part = self.part(cpu, slot, self.room())?;
+            part.values().iter().for_each(|count| count.set(Counter::default()));
+        }
+        Ok(())
+    }
+
+    /// Goes on with the hits of rules that were in the policy before, in the stripe that no CPU writes: `earlier` says what
+    /// a counter showed there, if it was there.
+    pub(super) fn carry(
+        &self,
+        slot: u32,
+        counters: &Counters,
+        earlier: impl Fn(usize, usize) -> Option<Counter>,
+    ) -> Result<()> {
+        let part = self.part(self.cpus, slot, self.room())?;
+        for (count, (rule, cause)) in part.values().iter().zip(counters.owners()) {
+            if let Some(sum) = earlier(rule, cause) {
+                count.set(sum);
+            }
+        }
+        Ok(())
+    }
+}
