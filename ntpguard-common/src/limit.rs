@@ -52,7 +52,7 @@ impl Asked {
     /// Asks about a packet from a rule's source that would pass for a reason.
     #[inline(always)]
     pub(crate) fn of(settings: Settings, rule: Rule, reason: Reason, first: u8) -> Self {
-        if !settings.has(Settings::CEILING) && !(rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER)) {
+        if !(settings.has(Settings::CEILING) || rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER)) {
             return Self::NOTHING;
         }
         let time = matches!(reason, Reason::Time);
