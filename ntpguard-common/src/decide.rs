@@ -170,8 +170,8 @@ fn unread(settings: Settings, located: Located) -> Reason {
     }
 }
 
-/// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that matters lies past
-/// those at hand.
+/// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that
+/// matters lies past those at hand.
 #[inline(always)]
 fn ask<P, L>(
     packet: &P,

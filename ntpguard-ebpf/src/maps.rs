@@ -157,6 +157,7 @@ impl Books for Maps {
 pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) -> u64 {
     let reason = verdict.reason.index();
     let count = add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + reason), bytes);
+    // Known at once where no rule was asked for; `hit` would come to a counter that there isn't.
     if verdict.rule != Verdict::NO_RULE
         && let Some(hit) = hit(verdict)
     {

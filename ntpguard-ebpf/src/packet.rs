@@ -80,7 +80,7 @@ impl Linear {
             cold_path();
             return None;
         }
-        let start = self.data + bounded(offset);
+        let start = self.data + bounded::<{ MAX_OFFSET + 1 }>(offset);
         if start + size_of::<T>() > self.data_end {
             cold_path();
             return None;
@@ -91,14 +91,14 @@ impl Linear {
     }
 }
 
-/// An offset that is at most [`MAX_OFFSET`], in words that the verifier understands: what it has learnt from a compare is lost
-/// where the compiler compares one copy of a number and goes on with another.
+/// A number below BOUND, in words that the verifier understands: what it has learnt from a compare is lost where the compiler
+/// compares one copy of a number and goes on with another.
 #[inline(always)]
-fn bounded(mut offset: usize) -> usize {
-    const { assert!((MAX_OFFSET + 1).is_power_of_two()) };
+pub(crate) fn bounded<const BOUND: usize>(mut number: usize) -> usize {
+    const { assert!(BOUND.is_power_of_two()) };
     // SAFETY: it touches nothing but the register.
-    unsafe { asm!("{} &= {}", inout(reg) offset, const MAX_OFFSET, options(pure, nomem, nostack)) };
-    offset
+    unsafe { asm!("{} &= {}", inout(reg) number, const BOUND - 1, options(pure, nomem, nostack)) };
+    number
 }
 
 impl PacketMut for Linear {

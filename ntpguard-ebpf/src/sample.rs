@@ -5,10 +5,10 @@
 
 use crate::{
     maps::{EVENTS, Maps, sampling},
-    packet::Frame,
+    packet::{Frame, bounded},
 };
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, cty::c_void, helpers::bpf_ktime_get_ns};
-use core::ptr::{addr_of_mut, read_volatile};
+use core::ptr::addr_of_mut;
 use ntpguard_common::{
     Lookup as _, Source, Verdict,
     sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample, may_spend, spent},
@@ -97,7 +97,9 @@ pub(crate) fn record(frame: &impl Frame, words: Words) -> u32 {
 fn long<const ROOM: usize>(frame: &impl Frame, words: Words, wanted: u32) -> u32 {
     let Some(mut entry) = EVENTS.reserve_untyped::<Long<ROOM>>(0) else { return count(FULL) };
     let long: *mut Long<ROOM> = entry.as_mut_ptr();
-    let wanted = bounded::<ROOM>(wanted);
+    // At most ROOM, and not 0, as no length of a frame is.
+    let last = (if wanted > ROOM as u32 { ROOM as u32 } else { wanted }).wrapping_sub(1);
+    let wanted = bounded::<ROOM>(last as usize) as u32 + 1;
     // SAFETY: a field of what is reserved.
     let bytes: *mut c_void = unsafe { addr_of_mut!((*long).frame) }.cast();
     // SAFETY: there is room for so many.
@@ -106,17 +108,6 @@ fn long<const ROOM: usize>(frame: &impl Frame, words: Words, wanted: u32) -> u32
     unsafe { addr_of_mut!((*long).sample).write(sample(frame, words, captured)) };
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     captured
-}
-
-/// At most ROOM, and not 0, as no length of a frame is: in words for the verifier, which has lost what the compiler knows
-/// from compares before.
-#[inline(always)]
-fn bounded<const ROOM: usize>(wanted: u32) -> u32 {
-    const { assert!(ROOM.is_power_of_two()) };
-    let last = u64::from(if wanted > ROOM as u32 { ROOM as u32 } else { wanted }).wrapping_sub(1);
-    // SAFETY: on the stack. Volatile, so that the compiler forgets what it knows, and leaves the mask alone.
-    let last = unsafe { read_volatile(&last) };
-    (last & (ROOM as u64 - 1)) as u32 + 1
 }
 
 #[inline(always)]

@@ -113,8 +113,8 @@ impl<T: Value> Table<T> {
 
     /// The values, as they are at each look.
     pub fn values(&self) -> &[T] {
-        // SAFETY: mapped as long as this lives, aligned (a page has whole words), and `count` of them; what others change meanwhile lies
-        // in cells.
+        // SAFETY: mapped as long as this lives, aligned (a page has whole words), and `count` of them; what others change
+        // meanwhile lies in cells.
         unsafe { &*slice_from_raw_parts(self.values.as_ptr(), self.count) }
     }
 }
