@@ -89,7 +89,7 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    decide_then(packet, policy, Itself)
+    decide_plain(packet, policy, Itself).unwrap_or_else(|| decide_then(packet, policy, Itself))
 }
 
 /// What follows from a verdict. A trait, since a closure can't be made to be inlined.
@@ -130,7 +130,39 @@ where
     L: Lookup + ?Sized,
     C: Consequence,
 {
-    let datagram = match wire::locate(packet) {
+    by_headers(wire::locate(packet), packet, packet, policy, then)
+}
+
+/// The same of a plain frame ([`wire::Plain`]), as nearly all are; `None` if it is another. For the compiler, which knows
+/// then where everything lies.
+#[inline(always)]
+pub fn decide_plain<P, L, C>(packet: &P, policy: &L, then: C) -> Option<Decision<C::Outcome>>
+where
+    P: Packet + ?Sized,
+    L: Lookup + ?Sized,
+    C: Consequence,
+{
+    let headers = packet.load::<wire::Plain>(0)?;
+    let located = headers.locate()?;
+    Some(by_headers(located, &*headers, packet, policy, then))
+}
+
+/// Judges a frame by what was found in its headers, and what is behind them by the packet.
+#[inline(always)]
+fn by_headers<H, P, L, C>(
+    located: Located,
+    headers: &H,
+    packet: &P,
+    policy: &L,
+    then: C,
+) -> Decision<C::Outcome>
+where
+    H: Packet + ?Sized,
+    P: Packet + ?Sized,
+    L: Lookup + ?Sized,
+    C: Consequence,
+{
+    let datagram = match located {
         Located::Datagram(datagram) => datagram,
         Located::NotNtp => return Decision::NotNtp,
         Located::Truncated => return Decision::Truncated,
@@ -141,9 +173,10 @@ where
     };
     let settings = policy.settings();
     if !settings.has(Settings::INSTALLED) {
-        return Decision::Judged(then.of(settings, Verdict::of(Reason::NoPolicy)));
+        let verdict = Verdict { datagram: Some(datagram), ..Verdict::of(Reason::NoPolicy) };
+        return Decision::Judged(then.of(settings, verdict));
     }
-    let asked = match ask(packet, policy, settings, datagram) {
+    let asked = match ask(headers, policy, settings, datagram) {
         Some(Ok(asked)) => asked,
         Some(Err(reason)) => return Decision::Judged(then.of_drop(settings, reason, datagram)),
         None => return Decision::Truncated,

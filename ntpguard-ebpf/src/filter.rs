@@ -7,28 +7,40 @@ use crate::{
     sample::Words,
 };
 use ntpguard_common::{
-    Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_then, wire::Datagram,
+    Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_plain, decide_then,
+    wire::Datagram,
 };
 
-/// Judges the frame by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
+/// In place of what the hook is told: a byte that matters lies beyond the first buffer.
+const BEYOND: u32 = u32::MAX;
+
+/// Judges the frame. Returns what the hook is told.
 #[inline(always)]
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
-    let linear = frame.linear();
-    match judge(frame, &linear) {
-        Some(code) => code,
-        None if frame.len() > linear.len() => frame.judge_whole(),
-        // Cut short: the stack discards it.
-        None => F::code(Action::Pass),
+    let linear = &frame.linear();
+    let mut told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
+        Some(decision) => code::<F>(decision),
+        None => frame.judge_any(),
+    };
+    if told == BEYOND && frame.len() > linear.len() {
+        told = frame.judge_whole();
     }
+    // Cut short: the stack discards it.
+    if told == BEYOND { F::code(Action::Pass) } else { told }
 }
 
-/// Judges the frame by what is at hand of it; `None` if a byte that matters lies beyond.
+/// Judges a frame of any form by what is at hand of it. Returns the same, or [`BEYOND`].
 #[inline(always)]
-pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
-    match decide_then(at_hand, &Maps, Sequel { frame, at_hand }) {
-        Decision::NotNtp => Some(F::code(Action::Pass)),
-        Decision::Truncated => None,
-        Decision::Judged(action) => Some(F::code(action)),
+pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> u32 {
+    code::<F>(decide_then(at_hand, &Maps, Sequel { frame, at_hand }))
+}
+
+#[inline(always)]
+fn code<F: Frame>(decision: Decision<u32>) -> u32 {
+    match decision {
+        Decision::NotNtp => F::code(Action::Pass),
+        Decision::Truncated => BEYOND,
+        Decision::Judged(code) => code,
     }
 }
 
@@ -39,16 +51,16 @@ struct Sequel<'a, F, P> {
 }
 
 impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
-    type Outcome = Action;
+    type Outcome = u32;
 
     #[inline(always)]
-    fn of(self, settings: Settings, verdict: Verdict) -> Action {
+    fn of(self, settings: Settings, verdict: Verdict) -> u32 {
         let verdict = limit::limit(self.frame, self.at_hand, verdict);
         self.end(settings, verdict, verdict.action())
     }
 
     #[inline(always)]
-    fn of_drop(self, settings: Settings, reason: Reason, datagram: Datagram) -> Action {
+    fn of_drop(self, settings: Settings, reason: Reason, datagram: Datagram) -> u32 {
         self.end(settings, Verdict { datagram: Some(datagram), ..Verdict::of(reason) }, Action::Drop)
     }
 }
@@ -56,7 +68,7 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
 impl<F: Frame, P: Packet> Sequel<'_, F, P> {
     /// Counts a verdict and tells of it.
     #[inline(always)]
-    fn end(self, settings: Settings, verdict: Verdict, action: Action) -> Action {
+    fn end(self, settings: Settings, verdict: Verdict, action: Action) -> u32 {
         let frame = self.frame;
         // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
         let first = frame.linear().len();
@@ -67,6 +79,7 @@ impl<F: Frame, P: Packet> Sequel<'_, F, P> {
         if action != Action::Pass && maps::is_told(verdict.reason, count) {
             frame.tell(Words::new(verdict, bytes));
         }
-        if action == Action::Drop && settings.has(Settings::MONITOR) { Action::Pass } else { action }
+        let passes = action == Action::Drop && settings.has(Settings::MONITOR);
+        F::code(if passes { Action::Pass } else { action })
     }
 }

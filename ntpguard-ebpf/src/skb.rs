@@ -71,6 +71,11 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
+    fn judge_any(&self) -> u32 {
+        ntpguard_any(self.skb)
+    }
+
+    #[inline(always)]
     fn judge_whole(&self) -> u32 {
         ntpguard_whole(self.skb)
     }
@@ -86,12 +91,20 @@ impl Frame for Skb {
     }
 }
 
+/// [`Frame::judge_any`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_any(skb: *mut __sk_buff) -> u32 {
+    let frame = Skb { skb };
+    filter::judge(&frame, &frame.linear())
+}
+
 /// [`Frame::judge_whole`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
     let frame = Skb { skb };
-    filter::judge(&frame, &frame).unwrap_or_else(|| Skb::code(Action::Pass))
+    filter::judge(&frame, &frame)
 }
 
 /// [`Frame::tell`], as a function of its own.

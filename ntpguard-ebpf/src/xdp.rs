@@ -85,6 +85,11 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
+    fn judge_any(&self) -> u32 {
+        ntpguard_any(self.ctx)
+    }
+
+    #[inline(always)]
     fn judge_whole(&self) -> u32 {
         ntpguard_whole(self.ctx)
     }
@@ -99,12 +104,20 @@ impl Frame for Buffers {
     }
 }
 
+/// [`Frame::judge_any`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_any(ctx: *mut xdp_md) -> u32 {
+    let frame = Buffers { ctx };
+    filter::judge(&frame, &frame.linear())
+}
+
 /// [`Frame::judge_whole`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
     let frame = Buffers { ctx };
-    filter::judge(&frame, &frame).unwrap_or(xdp_action::XDP_PASS)
+    filter::judge(&frame, &frame)
 }
 
 /// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `payload` is the offset of the

@@ -26,12 +26,24 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
     if header.proto != IpProto::Udp as u8 || !matches!(header.vihl, 0x45..=0x4f) {
         return Err(Located::NotNtp);
     }
-    let (header_len, total_len) = (header.ihl() as usize, header.tot_len() as usize);
+    behind(packet, offset, &header, header.ihl() as usize)
+}
+
+/// What comes after a header of this length.
+#[inline(always)]
+pub(super) fn behind<P: Packet + ?Sized>(
+    packet: &P,
+    offset: usize,
+    header: &Ipv4Hdr,
+    header_len: usize,
+) -> Result<Transport, Located> {
+    let total_len = header.tot_len() as usize;
     if total_len < header_len {
         cold_path();
         return Err(Located::NotNtp);
     }
-    let transport = Transport { network: offset, offset: offset + header_len, end: offset + total_len };
+    let transport =
+        Transport { is_v6: false, network: offset, offset: offset + header_len, end: offset + total_len };
     let fragment = u16::from_be_bytes(header.frags) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
     if fragment != 0 {
         cold_path();

@@ -54,7 +54,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
     for _ in 0..=MAX_EXTENSION_HEADERS {
         match next_header {
             UDP => {
-                let transport = Transport { network, offset, end };
+                let transport = Transport { is_v6: true, network, offset, end };
                 if first_fragment != 0 {
                     cold_path();
                     return Err(udp::first_fragment(packet, transport));

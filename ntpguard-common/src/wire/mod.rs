@@ -9,6 +9,7 @@ mod ethernet;
 mod ipv4;
 mod ipv6;
 pub mod ntp;
+mod plain;
 mod udp;
 
 use crate::{packet::Packet, source::Source};
@@ -16,10 +17,13 @@ use network_types::eth::EtherType;
 
 pub use ethernet::MAX_VLAN_TAGS;
 pub use ipv6::MAX_EXTENSION_HEADERS;
+pub use plain::Plain;
 
 /// A UDP datagram to port 123.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
+    /// Over IPv6.
+    pub is_v6: bool,
     /// Where the IP header begins, in bytes from the frame's start.
     pub network: usize,
     /// Where the payload begins, in bytes from the frame's start.
@@ -35,11 +39,7 @@ impl Datagram {
     /// dropped whoever sent it.
     #[inline(always)]
     pub fn source<P: Packet + ?Sized>(&self, packet: &P) -> Option<Source> {
-        if is_v6(packet, self.network)? {
-            ipv6::source(packet, self.network)
-        } else {
-            ipv4::source(packet, self.network)
-        }
+        if self.is_v6 { ipv6::source(packet, self.network) } else { ipv4::source(packet, self.network) }
     }
 
     /// The UDP source port, in host byte order; `None` in another frame.
@@ -69,19 +69,14 @@ pub enum Located {
 
 /// Where the UDP header is, and how far the IP packet reaches.
 struct Transport {
+    /// Over IPv6.
+    is_v6: bool,
     /// Offset of the IP header.
     network: usize,
     /// Offset of the UDP header.
     offset: usize,
     /// Offset of the first byte past the IP packet; link-layer padding may follow it.
     end: usize,
-}
-
-/// Whether the IP header at this offset is one of IPv6. Asked again by those who need it rather than carried along: a path
-/// through the program has few registers.
-#[inline(always)]
-fn is_v6<P: Packet + ?Sized>(packet: &P, network: usize) -> Option<bool> {
-    packet.load::<[u8; 1]>(network).map(|first| first[0] >> 4 == 6)
 }
 
 /// Where the network header is, in bytes from the frame's start; `None` when that lies past the bytes at hand.
@@ -101,8 +96,5 @@ pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
     } else {
         return Located::NotNtp;
     };
-    match transport {
-        Ok(transport) => udp::datagram(packet, transport),
-        Err(located) => located,
-    }
+    transport.map_or_else(|located| located, |transport| udp::datagram(packet, transport))
 }

@@ -1,6 +1,6 @@
 //! UDP (RFC 768), as net/ipv4/udp.c:__udp4_lib_rcv and net/ipv6/udp.c:__udp6_lib_rcv read its length.
 
-use super::{Datagram, Located, Transport, is_v6, ntp};
+use super::{Datagram, Located, Transport, ntp};
 use crate::packet::Packet;
 use core::{hint::cold_path, mem::offset_of};
 use network_types::udp::UdpHdr;
@@ -14,7 +14,7 @@ pub(super) fn source_port<P: Packet + ?Sized>(packet: &P, payload: usize) -> Opt
 /// The datagram, if it is one to port 123.
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
-    let Transport { network, offset, end } = transport;
+    let Transport { is_v6, network, offset, end } = transport;
     if offset + UdpHdr::LEN > end {
         cold_path();
         return Located::NotNtp;
@@ -29,7 +29,7 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
     if length < UdpHdr::LEN {
         cold_path();
         // 0: "up to the end" (RFC 2675 §4).
-        if length != 0 || is_v6(packet, network) != Some(true) {
+        if length != 0 || !is_v6 {
             return Located::Malformed;
         }
         length = available;
@@ -39,7 +39,7 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
         return Located::Malformed;
     }
     let payload = offset + UdpHdr::LEN;
-    Located::Datagram(Datagram { network, payload, length: length - UdpHdr::LEN, end })
+    Located::Datagram(Datagram { is_v6, network, payload, length: length - UdpHdr::LEN, end })
 }
 
 /// What a first fragment is of.
