@@ -26,7 +26,7 @@ use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;

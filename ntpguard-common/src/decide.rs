@@ -17,8 +17,8 @@ use crate::{
     reason::{Action, Reason},
     source::Source,
     wire::{
-        self, Datagram, Located,
-        ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
+        self, Datagram, Located, PlainV4, PlainV6,
+        ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private, TIME_HEADER_LEN},
     },
 };
 
@@ -100,8 +100,11 @@ pub trait Consequence {
     /// Goes on with a verdict and the settings that led to it.
     fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
 
-    /// Goes on with a drop that no rule is asked for: the end of most floods.
-    fn of_drop(self, settings: Settings, reason: Reason, datagram: Datagram) -> Self::Outcome;
+    /// Goes on with what most clients send: a time packet that passes, and that limits have no say in.
+    fn of_time(self, settings: Settings, rule: u32, datagram: Datagram) -> Self::Outcome;
+
+    /// Goes on with what most floods end as: a drop that no rule is asked for, or one by a rule that says `ignore`.
+    fn of_drop(self, settings: Settings, reason: Reason, rule: u32, datagram: Datagram) -> Self::Outcome;
 }
 
 /// The verdict itself.
@@ -116,8 +119,13 @@ impl Consequence for Itself {
     }
 
     #[inline(always)]
-    fn of_drop(self, _: Settings, reason: Reason, datagram: Datagram) -> Verdict {
-        Verdict { datagram: Some(datagram), ..Verdict::of(reason) }
+    fn of_time(self, _: Settings, rule: u32, datagram: Datagram) -> Verdict {
+        Verdict { rule, datagram: Some(datagram), ..Verdict::of(Reason::Time) }
+    }
+
+    #[inline(always)]
+    fn of_drop(self, _: Settings, reason: Reason, rule: u32, datagram: Datagram) -> Verdict {
+        Verdict { rule, datagram: Some(datagram), ..Verdict::of(reason) }
     }
 }
 
@@ -133,8 +141,8 @@ where
     by_headers(wire::locate(packet), packet, packet, policy, then)
 }
 
-/// The same of a plain frame ([`wire::Plain`]), as nearly all are; `None` if it is another. For the compiler, which knows
-/// then where everything lies.
+/// The same of a plain frame ([`wire::PlainV4`], [`wire::PlainV6`]), as nearly all are; `None` if it is another. For the
+/// compiler, which knows then where everything lies.
 #[inline(always)]
 pub fn decide_plain<P, L, C>(packet: &P, policy: &L, then: C) -> Option<Decision<C::Outcome>>
 where
@@ -142,10 +150,20 @@ where
     L: Lookup + ?Sized,
     C: Consequence,
 {
-    let headers = packet.load::<wire::Plain>(0)?;
+    let headers = packet.load::<PlainV4>(0)?;
+    if let Some(located) = headers.locate() {
+        return Some(by_headers(located, &*headers, packet, policy, then));
+    }
+    let headers = packet.load::<PlainV6>(0)?;
     let located = headers.locate()?;
     Some(by_headers(located, &*headers, packet, policy, then))
 }
+
+/// The bits of a payload's first byte that nothing is judged by.
+const LEAP: u8 = 3 << 6;
+
+/// The others, as nearly all clients send them: version 4, mode 3.
+const CLIENT: u8 = 4 << 3 | 3;
 
 /// Judges a frame by what was found in its headers, and what is behind them by the packet.
 #[inline(always)]
@@ -178,10 +196,25 @@ where
     }
     let asked = match ask(headers, policy, settings, datagram) {
         Some(Ok(asked)) => asked,
-        Some(Err(reason)) => return Decision::Judged(then.of_drop(settings, reason, datagram)),
+        Some(Err(reason)) => {
+            return Decision::Judged(then.of_drop(settings, reason, Verdict::NO_RULE, datagram));
+        }
         None => return Decision::Truncated,
     };
-    match judge(packet, settings, datagram, asked) {
+    let (rule, first) = asked;
+    if let Some(reason) = unheard(settings, rule) {
+        return Decision::Judged(then.of_drop(settings, reason, rule.index, datagram));
+    }
+    let verdict = if first & !LEAP == CLIENT && datagram.length == TIME_HEADER_LEN {
+        // The same once more, with numbers that the compiler knows.
+        judge(packet, settings, Datagram { length: TIME_HEADER_LEN, ..datagram }, (rule, CLIENT))
+    } else {
+        judge(packet, settings, datagram, asked)
+    };
+    match verdict {
+        Some(Verdict { reason: Reason::Time, rule, asked: Asked::NOTHING, .. }) => {
+            Decision::Judged(then.of_time(settings, rule, datagram))
+        }
         Some(verdict) => Decision::Judged(then.of(settings, verdict)),
         None => Decision::Truncated,
     }
@@ -244,6 +277,18 @@ where
     Some(Ok((policy.rule(settings.slot(), &source, port), first)))
 }
 
+/// Why a rule's sources are dropped whatever they send.
+#[inline(always)]
+const fn unheard(settings: Settings, rule: Rule) -> Option<Reason> {
+    if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+        Some(Reason::ImpossibleSource)
+    } else if rule.has(Rule::IGNORE) {
+        Some(Reason::Ignore)
+    } else {
+        None
+    }
+}
+
 /// Why a query is dropped whoever sends it; `response` has the bit that says so.
 #[inline(always)]
 const fn refuses(settings: Settings, response: u8, nobody: u32, reason: Reason) -> Option<Reason> {
@@ -266,10 +311,6 @@ fn judge<P: Packet + ?Sized>(
 ) -> Option<Verdict> {
     let reason = if rule.has(Rule::NO_RULE) {
         Reason::NoPolicy
-    } else if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
-        Reason::ImpossibleSource
-    } else if rule.has(Rule::IGNORE) {
-        Reason::Ignore
     } else {
         match Mode::of(first) {
             Mode::Time => time(packet, settings, rule, datagram, first)?,

@@ -5,48 +5,56 @@
 //! many meet, which begins at the first and is as wide as they need: so a lookup takes a node or two for as many rules as
 //! there may be, and touches one cache line in a node and one or two in the run.
 //!
-//! All of it is 32-bit words with addresses: the first [`NEAR`] in one array, enough for a policy of ordinary length; further
-//! ones in chunks of [`FAR`], as many as it takes. Values as large as these are looked up in place, without a call.
+//! All of it is 32-bit words with addresses: the first [`NEAR_WORDS`] in one array, enough for a policy of ordinary length;
+//! further ones in chunks of [`FAR_WORDS`], as many as it takes. Values as large as these are looked up in place, without a
+//! call.
 //!
-//! | words    | meaning                                                                             |
-//! |----------|-------------------------------------------------------------------------------------|
-//! | roots    | at 0, for each [`root`]: what a bucket is                                           |
-//! | bucket   | address << 6 \| 1: a node; address << 6 \| ranges << 1: a run                        |
-//! | node     | first address, bits << 8 \| shift, the address of its 2^bits buckets       |
-//! | range    | first address, then [`Rule`]'s flags and index; it ends before the next one |
+//! | words  | meaning                                                                                          |
+//! |--------|--------------------------------------------------------------------------------------------------|
+//! | roots  | at 0, for each [`root`]: a bucket                                                                |
+//! | bucket | [`Rule`]'s flags and index, of all addresses that lead here; or [`WAY`] \| ranges, an address: of a run, or of a node if it has no ranges |
+//! | node   | first address, bits << 8 \| shift, the address of its 2^bits buckets                            |
+//! | range  | first address, then [`Rule`]'s flags and index; it ends before the next one                      |
 //!
-//! Neither a node's three fields nor a run crosses from one chunk into the next. The first range of a run begins at or before
-//! whatever leads there.
+//! Neither a bucket, a node's three fields nor a run crosses from one chunk into the next. The first range of a run begins
+//! at or before whatever leads there.
 
 use crate::abi::Rule;
+use core::array;
 
-/// Words in the near chunk: 64 KiB.
-pub const NEAR: usize = 1 << 14;
+/// Words in the near chunk: 256 KiB.
+pub const NEAR_WORDS: usize = 1 << 16;
 
-/// Words in a far chunk: 4 MiB, the largest value that a map may have in Linux 6.1 (KMALLOC_MAX_SIZE).
-pub const FAR: usize = 1 << FAR_SHIFT;
+/// Words in a far chunk: 2 MiB. The largest value that a map may have in Linux 6.1 is 4 MiB (KMALLOC_MAX_SIZE).
+pub const FAR_WORDS: usize = 1 << FAR_SHIFT;
 
-const FAR_SHIFT: u32 = 20;
+const FAR_SHIFT: u32 = 19;
 
-/// Chunks in a slot, the near one at 0: 252 MiB.
-pub const CHUNKS: u32 = 1 << (ADDRESS_BITS - FAR_SHIFT);
+/// Words behind those of a chunk, where nothing lies: so one mask on an address is enough for the verifier to let several
+/// words be read from it on.
+const MARGIN: usize = 8;
 
-/// As many bits has an address.
-const ADDRESS_BITS: u32 = 32 - ADDRESS_SHIFT;
+/// The length of the near chunk.
+pub const NEAR: usize = NEAR_WORDS + MARGIN;
 
-/// Where the address lies in a bucket.
-pub const ADDRESS_SHIFT: u32 = 6;
+/// The length of a far chunk.
+pub const FAR: usize = FAR_WORDS + MARGIN;
 
-/// In a bucket: it is a node.
-pub const NODE: u32 = 1;
+/// Chunks in a slot, the near one at 0: 254 MiB.
+pub const CHUNKS: u32 = 1 << 7;
 
-/// Ranges in a run, at most: two or three cache lines, found in [`STEPS`].
+/// In a bucket's first word: it is none of [`Rule`]'s flags, but leads on.
+pub const WAY: u32 = 1 << 15;
+
+const _: () = assert!(Rule::NO_RULE < WAY && WAY < 1 << Rule::GAPS_SHIFT);
+
+/// Ranges in a run, at most: two or three cache lines.
 pub const RUN: usize = 13;
 
-/// Halvings until one of [`RUN`] is left.
-const STEPS: u32 = 4;
+/// Where a bucket has their number.
+const RANGES: u64 = 15;
 
-const _: () = assert!(RUN < 1 << STEPS && (RUN as u32) << 1 < 1 << ADDRESS_SHIFT);
+const _: () = assert!(RUN <= RANGES as usize);
 
 /// The least bits that a node has.
 pub const MIN_BITS: u32 = 6;
@@ -60,8 +68,14 @@ pub const fn root(is_v6: bool, is_ntp_port: bool) -> u32 {
 /// As many roots there are.
 pub const ROOTS: u32 = 4;
 
+/// Words of a bucket.
+pub const BUCKET: u64 = 2;
+
 /// The chunks of a policy: maps in the kernel, vectors on the host.
 pub trait Chunks {
+    /// Look no further than so many nodes.
+    const DEPTH: u64 = u64::MAX;
+
     /// The near one.
     fn near(&self) -> Option<&[u32; NEAR]>;
     /// A far one, by its number from 1 on.
@@ -72,9 +86,9 @@ pub trait Chunks {
 /// one with two instructions.
 #[derive(Clone, Copy)]
 enum Chunk<'a> {
-    /// Addresses below [`NEAR`].
+    /// Addresses below [`NEAR_WORDS`].
     Near(&'a [u32; NEAR]),
-    /// [`FAR`] others.
+    /// [`FAR_WORDS`] others.
     Far(&'a [u32; FAR]),
 }
 
@@ -88,12 +102,13 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The word at an address, which is in this chunk.
+    /// The words from an address on, which is in this chunk.
     #[inline(always)]
-    const fn word(self, address: u64) -> u64 {
+    fn words<const COUNT: usize>(self, address: u64) -> [u64; COUNT] {
+        const { assert!(COUNT <= MARGIN) };
         match self {
-            Self::Near(words) => words[address as usize % NEAR] as u64,
-            Self::Far(words) => words[address as usize % FAR] as u64,
+            Self::Near(words) => array::from_fn(|word| words[address as usize % NEAR_WORDS + word].into()),
+            Self::Far(words) => array::from_fn(|word| words[address as usize % FAR_WORDS + word].into()),
         }
     }
 }
@@ -105,8 +120,8 @@ trait Key: Copy {
     /// Nodes on the longest way: each one narrows the stretch by [`MIN_BITS`] bits at least.
     const DEPTH: u64 = (32 * Self::WORDS).div_ceil(MIN_BITS as u64);
 
-    /// Reads it.
-    fn read(chunk: Chunk<'_>, address: u64) -> Self;
+    /// Reads it, and the two words after it.
+    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]);
 
     /// Whether it is at or behind another.
     fn reaches(self, other: Self) -> bool;
@@ -123,8 +138,9 @@ impl Key for Narrow {
     const WORDS: u64 = 1;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u64) -> Self {
-        Self(chunk.word(address))
+    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
+        let [first, a, b] = chunk.words(address);
+        (Self(first), [a, b])
     }
 
     #[inline(always)]
@@ -149,9 +165,9 @@ impl Key for Wide {
     const WORDS: u64 = 4;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u64) -> Self {
-        let half = |at| chunk.word(at) << 32 | chunk.word(at + 1);
-        Self { high: half(address), low: half(address + 2) }
+    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
+        let [i, j, k, l, a, b] = chunk.words(address);
+        (Self { high: i << 32 | j, low: k << 32 | l }, [a, b])
     }
 
     #[inline(always)]
@@ -188,35 +204,39 @@ pub fn of_v6<C: Chunks>(chunks: &C, [high, low]: [u64; 2], is_ntp_port: bool) ->
 #[inline(always)]
 fn find<K: Key, C: Chunks>(chunks: &C, root: u32, key: K) -> Option<Rule> {
     let near = chunks.near()?;
-    let mut bucket = u64::from(near[root as usize % NEAR]);
-    for _ in 0..K::DEPTH {
-        if bucket & u64::from(NODE) == 0 {
-            break;
+    let mut bucket = Chunk::Near(near).words(u64::from(root) * BUCKET);
+    let mut nodes = 0;
+    let (run, ranges) = loop {
+        let [flags, address] = bucket;
+        if flags & u64::from(WAY) == 0 {
+            return Some(rule(bucket));
         }
-        let node = bucket >> ADDRESS_SHIFT;
-        let chunk = Chunk::of(chunks, near, node)?;
-        let first = K::read(chunk, node);
-        let shape = chunk.word(node + K::WORDS);
-        let mut address = chunk.word(node + K::WORDS + 1);
+        match flags & RANGES {
+            0 if nodes < K::DEPTH && nodes < C::DEPTH => nodes += 1,
+            0 => return None,
+            ranges => break (address, ranges),
+        }
+        let (first, [shape, mut address]) = K::read(Chunk::of(chunks, near, address)?, address);
         if key.reaches(first) {
-            address += key.distance(first, shape & 0xff, (1 << (shape >> 8 & 31)) - 1);
+            address += BUCKET * key.distance(first, shape & 0xff, (1 << (shape >> 8 & 31)) - 1);
         }
-        bucket = Chunk::of(chunks, near, address)?.word(address);
+        bucket = Chunk::of(chunks, near, address)?.words(address);
+    };
+    let chunk = Chunk::of(chunks, near, run)?;
+    // The last one that begins at the key or before it; the first one does.
+    let mut place = 0;
+    for step in [8, 4, 2, 1] {
+        let next = place + step;
+        if next < ranges && key.reaches(K::read(chunk, run + next * (K::WORDS + 2)).0) {
+            place = next;
+        }
     }
-    let (mut range, mut ranges) = (bucket >> ADDRESS_SHIFT, bucket >> 1 & 0x1f);
-    let chunk = Chunk::of(chunks, near, range)?;
-    for _ in 0..STEPS {
-        if ranges < 2 {
-            break;
-        }
-        let half = ranges >> 1;
-        let middle = range + half * (K::WORDS + 2);
-        if key.reaches(K::read(chunk, middle)) {
-            range = middle;
-        }
-        ranges -= half;
-    }
-    Some(Rule { flags: chunk.word(range + K::WORDS) as u32, index: chunk.word(range + K::WORDS + 1) as u32 })
+    Some(rule(K::read(chunk, run + place * (K::WORDS + 2)).1))
+}
+
+#[inline(always)]
+const fn rule([flags, index]: [u64; 2]) -> Rule {
+    Rule { flags: flags as u32, index: index as u32 }
 }
 
 #[cfg(test)]

@@ -60,8 +60,15 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
     }
 
     #[inline(always)]
-    fn of_drop(self, settings: Settings, reason: Reason, datagram: Datagram) -> u32 {
-        self.end(settings, Verdict { datagram: Some(datagram), ..Verdict::of(reason) }, Action::Drop)
+    fn of_time(self, settings: Settings, rule: u32, datagram: Datagram) -> u32 {
+        let verdict = Verdict { rule, datagram: Some(datagram), ..Verdict::of(Reason::Time) };
+        self.end(settings, verdict, Action::Pass)
+    }
+
+    #[inline(always)]
+    fn of_drop(self, settings: Settings, reason: Reason, rule: u32, datagram: Datagram) -> u32 {
+        let verdict = Verdict { rule, datagram: Some(datagram), ..Verdict::of(reason) };
+        self.end(settings, verdict, Action::Drop)
     }
 }
 

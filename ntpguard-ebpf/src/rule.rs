@@ -7,7 +7,7 @@ use crate::{
 use ntpguard_common::{
     Source,
     abi::{Gap, Rule},
-    ranges,
+    ranges::{self, Chunks, FAR, NEAR},
     wire::ntp,
 };
 
@@ -17,10 +17,34 @@ const IS_NTP_PORT: u64 = IS_V6 << 1;
 /// The rule for a source and its port.
 #[inline(always)]
 pub(crate) fn rule(slot: u32, source: &Source, port: u16) -> Rule {
+    // What nearly all policies are long enough for, without the call, which costs a third of it all.
+    if let Source::V4(address) = *source
+        && let Some(rule) = ranges::of_v4(&Near(InSlot(slot)), address, port == ntp::PORT)
+        && rule.gaps() == 0
+    {
+        return rule;
+    }
     let port = if port == ntp::PORT { IS_NTP_PORT } else { 0 };
     let [high, low] = source.halves();
     let word = ntpguard_rule(u64::from(slot) | family(source.is_v6()) | port, high, low);
     Rule { flags: word as u32, index: (word >> 32) as u32 }
+}
+
+/// The near chunk of a slot, and a way in it that is short enough for the verifier to walk it again and again.
+struct Near(InSlot);
+
+impl Chunks for Near {
+    const DEPTH: u64 = 3;
+
+    #[inline(always)]
+    fn near(&self) -> Option<&[u32; NEAR]> {
+        self.0.near()
+    }
+
+    #[inline(always)]
+    fn far(&self, number: u32) -> Option<&[u32; FAR]> {
+        self.0.far(number)
+    }
 }
 
 /// [`rule`] with numbers: the slot and what there is to say of the source, and its [`Source::halves`]. Returns a rule's

@@ -61,7 +61,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
                 }
                 return Ok(transport);
             }
-            HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION | FRAGMENT => (),
+            next if is_extension(next) => (),
             _ => return Err(Located::NotNtp),
         }
         if first_fragment != 0 && offset + SHORTEST > end {
@@ -88,6 +88,12 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
         next_header = next;
     }
     Err(Located::TooDeep)
+}
+
+/// Whether it is one of the extension headers that are followed.
+#[inline(always)]
+pub(super) const fn is_extension(next_header: u8) -> bool {
+    matches!(next_header, HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION | FRAGMENT)
 }
 
 /// 1 if they are equal, else 0; without a branch.

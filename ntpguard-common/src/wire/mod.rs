@@ -17,7 +17,7 @@ use network_types::eth::EtherType;
 
 pub use ethernet::MAX_VLAN_TAGS;
 pub use ipv6::MAX_EXTENSION_HEADERS;
-pub use plain::Plain;
+pub use plain::{PlainV4, PlainV6};
 
 /// A UDP datagram to port 123.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

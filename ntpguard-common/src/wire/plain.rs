@@ -1,6 +1,6 @@
 //! The first bytes of a frame whose headers lie where nearly everybody's do.
 
-use super::{Located, ipv4, udp};
+use super::{Located, Transport, ipv4, ipv6, udp};
 use crate::packet::{Packet, Wire};
 use core::{
     mem::{offset_of, size_of},
@@ -8,36 +8,69 @@ use core::{
 };
 use network_types::{
     eth::{EthHdr, EtherType},
-    ip::{IpProto, Ipv4Hdr},
+    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
 };
 
-/// The headers of a datagram over IPv4 without options in an untagged Ethernet frame, and two bytes of its payload: enough
-/// to tell its mode. Read as a [`Packet`] of so many bytes, every offset in it is known when it is compiled, and none has
-/// to be compared with the frame's end.
+/// The headers of a datagram over IPv4 without options, or IPv6 without extension headers, in an untagged Ethernet frame;
+/// and two bytes of its payload, enough to tell its mode. Read as a [`Packet`] of so many bytes, every offset in it is
+/// known when it is compiled, and none has to be compared with the frame's end.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Plain([u8; LEN]);
+pub struct Plain<const LEN: usize>([u8; LEN]);
 
-const LEN: usize = EthHdr::LEN + Ipv4Hdr::LEN + UdpHdr::LEN + 2;
+/// Over IPv4.
+pub type PlainV4 = Plain<{ EthHdr::LEN + Ipv4Hdr::LEN + UdpHdr::LEN + 2 }>;
+
+/// Over IPv6.
+pub type PlainV6 = Plain<{ EthHdr::LEN + Ipv6Hdr::LEN + UdpHdr::LEN + 2 }>;
 
 // SAFETY: an array of bytes.
-unsafe impl Wire for Plain {}
+unsafe impl<const LEN: usize> Wire for Plain<LEN> {}
 
-impl Plain {
+impl PlainV4 {
     /// What [`super::locate`] finds; `None` if the headers aren't these.
     #[inline(always)]
     pub fn locate(&self) -> Option<Located> {
-        let ether_type = u16::from_ne_bytes(*self.load(offset_of!(EthHdr, ether_type))?);
-        let header = self.load::<Ipv4Hdr>(EthHdr::LEN)?;
+        let header = self.network::<Ipv4Hdr>(EtherType::Ipv4)?;
         // Version 4, and five words of header.
-        if ether_type != EtherType::Ipv4 as u16 || header.vihl != 0x45 {
+        if header.vihl != 0x45 {
             return None;
         }
         if header.proto != IpProto::Udp as u8 {
             return Some(Located::NotNtp);
         }
-        let transport = ipv4::behind(self, EthHdr::LEN, &header, Ipv4Hdr::LEN).ok()?;
+        self.datagram(ipv4::behind(self, EthHdr::LEN, &header, Ipv4Hdr::LEN).ok()?)
+    }
+}
+
+impl PlainV6 {
+    /// What [`super::locate`] finds; `None` if the headers aren't these.
+    #[inline(always)]
+    pub fn locate(&self) -> Option<Located> {
+        let header = self.network::<Ipv6Hdr>(EtherType::Ipv6)?;
+        if header.version() != 6 || ipv6::is_extension(header.next_hdr) {
+            return None;
+        }
+        if header.next_hdr != IpProto::Udp as u8 {
+            return Some(Located::NotNtp);
+        }
+        let offset = EthHdr::LEN + Ipv6Hdr::LEN;
+        let end = offset + header.payload_len() as usize;
+        self.datagram(Transport { is_v6: true, network: EthHdr::LEN, offset, end })
+    }
+}
+
+impl<const LEN: usize> Plain<LEN> {
+    /// The IP header, if it is one by its EtherType.
+    #[inline(always)]
+    fn network<T: Wire>(&self, ether_type: EtherType) -> Option<impl Deref<Target = T>> {
+        let found = u16::from_ne_bytes(*self.load(offset_of!(EthHdr, ether_type))?);
+        if found == ether_type as u16 { self.load(EthHdr::LEN) } else { None }
+    }
+
+    #[inline(always)]
+    fn datagram(&self, transport: Transport) -> Option<Located> {
         match udp::datagram(self, transport) {
             located @ (Located::Datagram(_) | Located::NotNtp) => Some(located),
             _ => None,
@@ -45,7 +78,7 @@ impl Plain {
     }
 }
 
-impl Packet for Plain {
+impl<const LEN: usize> Packet for Plain<LEN> {
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
         let () = T::ALIGNED_TO_ANY_BYTE;

@@ -7,14 +7,22 @@ use super::ranges::{Address, Ranges};
 use anyhow::{Result, ensure};
 use ntpguard_common::{
     abi::Rule,
-    ranges::{ADDRESS_SHIFT, CHUNKS, Chunks, FAR, MIN_BITS, NEAR, NODE, ROOTS, RUN},
+    ranges::{BUCKET, CHUNKS, Chunks, FAR, FAR_WORDS, MIN_BITS, NEAR, NEAR_WORDS, ROOTS, RUN, WAY},
 };
 
-/// Most bits that a node has: four million buckets, in 16 MiB.
+/// Most bits that a node has: four million buckets, in 32 MiB.
 const MAX_BITS: u32 = 22;
 
-/// A node has so many bits that at least one bucket in so many isn't empty.
+/// A node has so many bits that at least one bucket in so many isn't empty,
 const SPARSE: usize = 4;
+
+/// unless it has no more than these: 32 KiB.
+const SMALL_BITS: u32 = 12;
+
+/// With more ranges than so many a node has few bits, so that it stays in the caches, and the dense parts of a list get
+/// nodes of their own: an address then waits for memory where these are, and not on the way.
+const MANY: usize = 1 << 16;
+const BITS_OF_MANY: u32 = 8;
 
 /// The chunks of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +45,18 @@ struct Node {
     buckets: u32,
 }
 
+/// What a bucket leads to, before there are addresses: a node or the first range of a run, by its number; and below, how
+/// many ranges, 0 for a node. In one word, since there are millions.
+#[derive(Clone, Copy)]
+struct Bucket(u32);
+
+const RANGES: u32 = (RUN as u32 + 1).next_power_of_two();
+
 /// How a list is cut.
 struct Shape<'a, A> {
     ranges: &'a [(A, Rule)],
     nodes: Vec<Node>,
-    /// As the maps have them, but for the addresses: in place of these, which range or which node it is.
-    buckets: Vec<u32>,
+    buckets: Vec<Bucket>,
 }
 
 /// Where the ranges of a list lie: some in the chunk where the first of them is, then whole chunks of them.
@@ -67,7 +81,7 @@ impl Flat {
         v6: &[Ranges<u128>; 2],
         rule: impl Fn(Rule) -> Rule + Copy,
     ) -> Result<Self> {
-        let mut flat = Self { near: vec![0; NEAR], far: Vec::new(), in_near: ROOTS as usize, in_far: FAR };
+        let mut flat = Self { near: vec![0; NEAR], far: Vec::new(), in_near: ROOTS as usize * BUCKET as usize, in_far: FAR_WORDS };
         flat.family(0, v4, rule)?;
         flat.family(2, v6, rule)?;
         Ok(flat)
@@ -89,15 +103,14 @@ impl Flat {
         [any_port, ntp_port]: &[Ranges<A>; 2],
         rule: impl Fn(Rule) -> Rule + Copy,
     ) -> Result<()> {
-        self.near[root] = self.list(any_port.all(), rule)?;
+        let of_any = self.list(any_port.all(), rule)?;
         // Without `ntpport` lines there is no difference.
-        self.near[root + 1] =
-            if any_port == ntp_port { self.near[root] } else { self.list(ntp_port.all(), rule)? };
-        Ok(())
+        let of_ntp = if any_port == ntp_port { of_any } else { self.list(ntp_port.all(), rule)? };
+        self.write(root * BUCKET as usize, of_any.into_iter().chain(of_ntp))
     }
 
     /// Puts a list into the words; returns what its root is.
-    fn list<A: Address>(&mut self, ranges: &[(A, Rule)], rule: impl Fn(Rule) -> Rule) -> Result<u32> {
+    fn list<A: Address>(&mut self, ranges: &[(A, Rule)], rule: impl Fn(Rule) -> Rule) -> Result<[u32; 2]> {
         let layout = self.layout(ranges.len(), A::ZERO.words().count() + 2)?;
         for (place, &(first, of_range)) in ranges.iter().enumerate() {
             let Rule { flags, index } = rule(of_range);
@@ -110,19 +123,25 @@ impl Flat {
         let mut nodes = Vec::with_capacity(shape.nodes.len());
         for node in &shape.nodes {
             let head = self.take(A::ZERO.words().count() + 2, true)? as u32;
-            nodes.push((head, self.take(1 << node.bits, false)? as u32));
+            nodes.push((head, self.take_buckets(1 << node.bits)? as u32));
         }
-        let bucket = |bucket: u32| {
-            let place = (bucket >> ADDRESS_SHIFT) as usize;
-            let address = if bucket & NODE != 0 { nodes[place].0 } else { layout.address(place) as u32 };
-            address << ADDRESS_SHIFT | bucket & ((1 << ADDRESS_SHIFT) - 1)
+        let bucket = |Bucket(bucket)| {
+            let place = (bucket / RANGES) as usize;
+            match bucket % RANGES {
+                0 => [WAY, nodes[place].0],
+                1 => {
+                    let Rule { flags, index } = rule(ranges[place].1);
+                    [flags, index]
+                }
+                ranges => [WAY | ranges, layout.address(place) as u32],
+            }
         };
         for (node, &(head, address)) in shape.nodes.iter().zip(&nodes) {
             let (first, _) = ranges[node.first as usize];
             let width = u32::from(node.bits) << 8 | u32::from(node.shift);
             self.write(head as usize, first.words().chain([width, address]))?;
             let buckets = &shape.buckets[node.buckets as usize..][..1 << node.bits];
-            self.write(address as usize, buckets.iter().map(|of_node| bucket(*of_node)))?;
+            self.write(address as usize, buckets.iter().flat_map(|of_node| bucket(*of_node)))?;
         }
         Ok(bucket(root))
     }
@@ -131,29 +150,37 @@ impl Flat {
     fn layout(&mut self, ranges: usize, width: usize) -> Result<Layout> {
         // A run begins nowhere where it might not fit.
         let fitting = |words: usize| (words / width).saturating_sub(RUN - 1);
-        if self.in_near + ranges * width <= NEAR / 2 {
+        if self.in_near + ranges * width <= NEAR_WORDS / 2 {
             let start = self.take(ranges * width, true)?;
             return Ok(Layout { start, in_first: ranges, in_each: 1, others: 0, width });
         }
-        let rest = FAR - self.in_far % FAR;
+        let rest = FAR_WORDS - self.in_far % FAR_WORDS;
         if fitting(rest) == 0 {
             self.in_far += rest;
         }
         let start = self.in_far;
-        let (in_first, in_each) = (fitting(FAR - start % FAR), fitting(FAR));
-        let others = (start / FAR + 1) * FAR;
+        let (in_first, in_each) = (fitting(FAR_WORDS - start % FAR_WORDS), fitting(FAR_WORDS));
+        let others = (start / FAR_WORDS + 1) * FAR_WORDS;
         let beyond = ranges.saturating_sub(in_first);
         let end = match beyond {
             0 => start + ranges * width,
-            _ => others + (beyond - 1) / in_each * FAR + ((beyond - 1) % in_each + RUN) * width,
+            _ => others + (beyond - 1) / in_each * FAR_WORDS + ((beyond - 1) % in_each + RUN) * width,
         };
         self.take_far(end - start, false)?;
         Ok(Layout { start, in_first, in_each, others, width })
     }
 
+    /// Takes so many buckets.
+    fn take_buckets(&mut self, count: usize) -> Result<usize> {
+        // None lies in two chunks.
+        self.in_near = self.in_near.next_multiple_of(BUCKET as usize);
+        self.in_far = self.in_far.next_multiple_of(BUCKET as usize);
+        self.take(count * BUCKET as usize, false)
+    }
+
     /// Takes so many words, in one chunk if they have to be together.
     fn take(&mut self, words: usize, together: bool) -> Result<usize> {
-        if self.in_near + words <= NEAR {
+        if self.in_near + words <= NEAR_WORDS {
             self.in_near += words;
             return Ok(self.in_near - words);
         }
@@ -161,26 +188,26 @@ impl Flat {
     }
 
     fn take_far(&mut self, words: usize, together: bool) -> Result<usize> {
-        if together && self.in_far % FAR + words > FAR {
-            self.in_far = self.in_far.next_multiple_of(FAR);
+        if together && self.in_far % FAR_WORDS + words > FAR_WORDS {
+            self.in_far = self.in_far.next_multiple_of(FAR_WORDS);
         }
         self.in_far += words;
         ensure!(
-            self.in_far <= CHUNKS as usize * FAR,
+            self.in_far <= CHUNKS as usize * FAR_WORDS,
             "more rules than a table can hold ({} MiB): leave some away, or join networks side by side",
-            (CHUNKS as usize * FAR * size_of::<u32>()) >> 20
+            (CHUNKS as usize * FAR_WORDS * size_of::<u32>()) >> 20
         );
-        self.far.resize_with(self.in_far.div_ceil(FAR) - 1, || vec![0; FAR]);
+        self.far.resize_with(self.in_far.div_ceil(FAR_WORDS) - 1, || vec![0; FAR]);
         Ok(self.in_far - words)
     }
 
     fn write(&mut self, address: usize, words: impl Iterator<Item = u32>) -> Result<()> {
         for (address, word) in (address..).zip(words) {
-            let chunk = match address / FAR {
+            let chunk = match address / FAR_WORDS {
                 0 => Some(&mut self.near),
                 number => self.far.get_mut(number - 1),
             };
-            let place = chunk.and_then(|chunk| chunk.get_mut(address % FAR));
+            let place = chunk.and_then(|chunk| chunk.get_mut(address % FAR_WORDS));
             ensure!(place.is_some(), "a rule's place lies outside of the tables; please report this");
             if let Some(place) = place {
                 *place = word;
@@ -193,7 +220,7 @@ impl Flat {
 impl<A: Address> Shape<'_, A> {
     /// Cuts the stretch in which these ranges begin, and which the range before the first leads into; returns what the
     /// bucket is that leads there.
-    fn cut(&mut self, from: usize, to: usize) -> u32 {
+    fn cut(&mut self, from: usize, to: usize) -> Bucket {
         if to - from < RUN {
             return run(from - 1, to - from + 1);
         }
@@ -218,13 +245,13 @@ impl<A: Address> Shape<'_, A> {
             (at, done) = (end, bucket + 1);
         }
         self.buckets[buckets + done..buckets + (1 << bits)].fill(run(to - 1, 1));
-        (number as u32) << ADDRESS_SHIFT | NODE
+        Bucket(number as u32 * RANGES)
     }
 }
 
-/// A bucket that is so many ranges, from one on. More ranges than fit there find no room in the chunks.
-fn run(first: usize, ranges: usize) -> u32 {
-    (first as u32) << ADDRESS_SHIFT | (ranges as u32) << 1
+/// A bucket that is so many ranges, from one on. More ranges than have a number find no room in the chunks.
+fn run(first: usize, ranges: usize) -> Bucket {
+    Bucket(first as u32 * RANGES + ranges as u32)
 }
 
 /// How many bits a node has and how wide its buckets are, by the distances of its ranges from the first, ascending.
@@ -239,11 +266,11 @@ fn stretch(distances: impl Iterator<Item = u128>) -> (u32, u32) {
         (last, count) = (distance, count + 1_usize);
     }
     let width = u128::BITS - last.leading_zeros();
-    let most = count.ilog2().saturating_sub(1).clamp(MIN_BITS, MAX_BITS);
+    let most = if count > MANY { BITS_OF_MANY } else { (count.ilog2() + 2).clamp(MIN_BITS, MAX_BITS) };
     let shift = |bits: u32| width.saturating_sub(bits);
     let is_dense = |bits: &u32| {
         let taken = 1 + parting[shift(*bits) as usize..].iter().sum::<usize>();
-        taken * SPARSE >= 1 << bits
+        *bits <= SMALL_BITS || taken * SPARSE >= 1 << bits
     };
     let bits = (MIN_BITS..=most).rev().find(is_dense).unwrap_or(MIN_BITS);
     (bits, shift(bits))
@@ -254,7 +281,7 @@ impl Layout {
     fn address(&self, range: usize) -> usize {
         match range.checked_sub(self.in_first) {
             None => self.start + range * self.width,
-            Some(beyond) => self.others + beyond / self.in_each * FAR + beyond % self.in_each * self.width,
+            Some(beyond) => self.others + beyond / self.in_each * FAR_WORDS + beyond % self.in_each * self.width,
         }
     }
 
@@ -264,7 +291,7 @@ impl Layout {
             range.checked_sub(self.in_first).map(|beyond| (beyond / self.in_each, beyond % self.in_each));
         let before = beyond.filter(|(_, place)| *place < RUN - 1).map(|(chunk, place)| match chunk {
             0 => self.start + (self.in_first + place) * self.width,
-            _ => self.others + (chunk - 1) * FAR + (self.in_each + place) * self.width,
+            _ => self.others + (chunk - 1) * FAR_WORDS + (self.in_each + place) * self.width,
         });
         [Some(self.address(range)), before].into_iter().flatten()
     }
