@@ -105,12 +105,42 @@ impl<'a> Chunk<'a> {
     /// The words from an address on, which is in this chunk.
     #[inline(always)]
     fn words<const COUNT: usize>(self, address: u64) -> [u64; COUNT] {
-        const { assert!(COUNT <= MARGIN) };
         match self {
-            Self::Near(words) => array::from_fn(|word| words[address as usize % NEAR_WORDS + word].into()),
-            Self::Far(words) => array::from_fn(|word| words[address as usize % FAR_WORDS + word].into()),
+            Self::Near(chunk) => words(chunk, address),
+            Self::Far(chunk) => words(chunk, address),
         }
     }
+
+    /// The rule of an address among the ranges of a run in this chunk.
+    #[inline(always)]
+    fn rule<K: Key>(self, run: u64, ranges: u64, key: K) -> Rule {
+        match self {
+            Self::Near(chunk) => among(chunk, run, ranges, key),
+            Self::Far(chunk) => among(chunk, run, ranges, key),
+        }
+    }
+}
+
+/// The words of a chunk from an address on.
+#[inline(always)]
+fn words<const LEN: usize, const COUNT: usize>(chunk: &[u32; LEN], address: u64) -> [u64; COUNT] {
+    const { assert!(COUNT <= MARGIN && (LEN - MARGIN).is_power_of_two()) };
+    let first = address as usize % (LEN - MARGIN);
+    array::from_fn(|word| chunk[first + word].into())
+}
+
+/// The rule of the last range of a run that begins at the key or before it. The first one does.
+#[inline(always)]
+fn among<K: Key, const LEN: usize>(chunk: &[u32; LEN], run: u64, ranges: u64, key: K) -> Rule {
+    let range = |place: u64| K::of(chunk, run + place * (K::WORDS + 2));
+    let mut place = 0;
+    for step in [8, 4, 2, 1] {
+        let next = place + step;
+        if next < ranges && key.reaches(range(next).0) {
+            place = next;
+        }
+    }
+    rule(range(place).1)
 }
 
 /// An address as it is looked up and as it lies in the words, the highest first.
@@ -120,8 +150,17 @@ trait Key: Copy {
     /// Nodes on the longest way: each one narrows the stretch by [`MIN_BITS`] bits at least.
     const DEPTH: u64 = (32 * Self::WORDS).div_ceil(MIN_BITS as u64);
 
-    /// Reads it, and the two words after it.
-    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]);
+    /// The one at an address of a chunk, and the two words after it.
+    fn of<const LEN: usize>(chunk: &[u32; LEN], address: u64) -> (Self, [u64; 2]);
+
+    /// The same.
+    #[inline(always)]
+    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
+        match chunk {
+            Chunk::Near(chunk) => Self::of(chunk, address),
+            Chunk::Far(chunk) => Self::of(chunk, address),
+        }
+    }
 
     /// Whether it is at or behind another.
     fn reaches(self, other: Self) -> bool;
@@ -138,8 +177,8 @@ impl Key for Narrow {
     const WORDS: u64 = 1;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
-        let [first, a, b] = chunk.words(address);
+    fn of<const LEN: usize>(chunk: &[u32; LEN], address: u64) -> (Self, [u64; 2]) {
+        let [first, a, b] = words(chunk, address);
         (Self(first), [a, b])
     }
 
@@ -165,8 +204,8 @@ impl Key for Wide {
     const WORDS: u64 = 4;
 
     #[inline(always)]
-    fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
-        let [i, j, k, l, a, b] = chunk.words(address);
+    fn of<const LEN: usize>(chunk: &[u32; LEN], address: u64) -> (Self, [u64; 2]) {
+        let [i, j, k, l, a, b] = words(chunk, address);
         (Self { high: i << 32 | j, low: k << 32 | l }, [a, b])
     }
 
@@ -222,16 +261,7 @@ fn find<K: Key, C: Chunks>(chunks: &C, root: u32, key: K) -> Option<Rule> {
         }
         bucket = Chunk::of(chunks, near, address)?.words(address);
     };
-    let chunk = Chunk::of(chunks, near, run)?;
-    // The last one that begins at the key or before it; the first one does.
-    let mut place = 0;
-    for step in [8, 4, 2, 1] {
-        let next = place + step;
-        if next < ranges && key.reaches(K::read(chunk, run + next * (K::WORDS + 2)).0) {
-            place = next;
-        }
-    }
-    Some(rule(K::read(chunk, run + place * (K::WORDS + 2)).1))
+    Some(Chunk::of(chunks, near, run)?.rule(run, ranges, key))
 }
 
 #[inline(always)]

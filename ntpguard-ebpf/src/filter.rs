@@ -56,7 +56,13 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
     #[inline(always)]
     fn of(self, settings: Settings, verdict: Verdict) -> u32 {
         let verdict = limit::limit(self.frame, self.at_hand, verdict);
-        self.end(settings, verdict, verdict.action())
+        match verdict {
+            // As most floods end.
+            Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
+                self.of_drop(settings, Reason::Limited, rule, datagram)
+            }
+            _ => self.end(settings, verdict, verdict.action()),
+        }
     }
 
     #[inline(always)]

@@ -30,6 +30,9 @@ pub enum Object {
     Trace,
     /// A bare XDP_DROP: what measurements subtract.
     Floor,
+    /// A bare XDP_PASS.
+    #[cfg(feature = "lab")]
+    Pass,
     /// Frames from random sources: what measurements are driven with.
     #[cfg(feature = "lab")]
     Flood,
@@ -56,6 +59,8 @@ impl Object {
             Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
             Self::Tc => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-tc")),
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
+            #[cfg(feature = "lab")]
+            Self::Pass => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-pass")),
             #[cfg(feature = "lab")]
             Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
             #[cfg(feature = "lab")]
@@ -103,7 +108,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
     }
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("SOURCES", sets).map_max_entries("HITS", stride * stripes);
-    let is_filter = object != Object::Floor;
+    let is_filter = matches!(object, Object::Filter | Object::Tc | Object::Trace);
     loader.override_global("SETS", &sets, is_filter).override_global("STRIDE", &stride, is_filter);
     let paths = place.iter().flat_map(|place| NAMES.map(|name| (name, place.path(name))));
     for (name, path) in paths {

@@ -81,7 +81,12 @@ impl Flat {
         v6: &[Ranges<u128>; 2],
         rule: impl Fn(Rule) -> Rule + Copy,
     ) -> Result<Self> {
-        let mut flat = Self { near: vec![0; NEAR], far: Vec::new(), in_near: ROOTS as usize * BUCKET as usize, in_far: FAR_WORDS };
+        let mut flat = Self {
+            near: vec![0; NEAR],
+            far: Vec::new(),
+            in_near: ROOTS as usize * BUCKET as usize,
+            in_far: FAR_WORDS,
+        };
         flat.family(0, v4, rule)?;
         flat.family(2, v6, rule)?;
         Ok(flat)
@@ -281,7 +286,9 @@ impl Layout {
     fn address(&self, range: usize) -> usize {
         match range.checked_sub(self.in_first) {
             None => self.start + range * self.width,
-            Some(beyond) => self.others + beyond / self.in_each * FAR_WORDS + beyond % self.in_each * self.width,
+            Some(beyond) => {
+                self.others + beyond / self.in_each * FAR_WORDS + beyond % self.in_each * self.width
+            }
         }
     }
 

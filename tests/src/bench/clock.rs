@@ -18,8 +18,13 @@ use anyhow::{Context as _, Result};
 use std::thread;
 
 /// The wires, in order.
-const NAMES: [&str; 4] =
-    ["without", "without, once more", "without, polled (GRO on)", "ntpguard, 1,000 rules"];
+const NAMES: [&str; 5] = [
+    "without",
+    "without, once more",
+    "without, polled (GRO on)",
+    "a program that only passes",
+    "ntpguard, 1,000 rules",
+];
 
 /// Measures through the guard and without it, at the same time.
 ///
@@ -30,9 +35,9 @@ pub fn clock(plan: &Plan) -> Result<Section> {
         name: "clock",
         title: "A chronyd through the guard",
         how: format!(
-            "chronyd asks NTPsec's ntpd 64 times a second for {} s, over four wires at the same time: two without \
-             a guard, which shows what chance does; one whose veth polls, as it does for any XDP program; and one \
-             with ntpguard. Both ends have the same clock, so that every offset is half of what one way takes \
+            "chronyd asks NTPsec's ntpd 64 times a second for {} s, over five wires at the same time: two without \
+             a guard, which shows what chance does; one whose veth polls; one with an XDP program that says XDP_PASS and \
+             nothing else; and one with ntpguard. Both ends have the same clock, so that every offset is half of what one way takes \
              longer than the other. Ratios and differences are of medians, to the first wire.",
             plan.clock.as_secs()
         ),
@@ -42,7 +47,8 @@ pub fn clock(plan: &Plan) -> Result<Section> {
     let guarded = Guarded::new(Filter::Ntpguard)?;
     let bare = [Lab::new()?, Lab::new()?];
     let polled = Guarded::new(Filter::None)?;
-    let labs = [&bare[0], &bare[1], &polled.lab, &guarded.lab];
+    let passed = Guarded::new(Filter::Pass)?;
+    let labs = [&bare[0], &bare[1], &polled.lab, &passed.lab, &guarded.lab];
     let _daemons = Ntpd::start_all(labs.iter().map(|lab| &lab.server), policy::DAEMON)?;
     let clients: Result<Vec<_>> = labs.iter().map(|lab| Chronyd::start(&lab.outside, SERVER_V4)).collect();
     let clients = match clients {

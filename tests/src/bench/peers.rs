@@ -25,6 +25,8 @@ pub enum Filter {
     None,
     /// A bare XDP_DROP: the daemon is as good as off the net.
     Drop,
+    /// A bare XDP_PASS: nobody, but a wire with an XDP program.
+    Pass,
     /// ntpguard with 1,000 rules beside.
     Ntpguard,
     /// xdp-filter, which knows ports and addresses: here port 123 is closed.
@@ -52,6 +54,7 @@ impl Filter {
         match self {
             Self::None => "no filter",
             Self::Drop => "bare XDP_DROP",
+            Self::Pass => "bare XDP_PASS",
             Self::Ntpguard => "ntpguard, 1,000 rules",
             Self::XdpFilterPort => "xdp-filter, port 123 closed",
             Self::XdpFilter => "xdp-filter, port 123 closed, 100 addresses",
@@ -100,6 +103,7 @@ impl Guarded {
         }
         let mut guard = match filter {
             Filter::Drop => Some(Guard::load(Object::Floor, Size::new(1))?),
+            Filter::Pass => Some(Guard::load(Object::Pass, Size::new(1))?),
             Filter::Ntpguard => Some(policy::guard(1000)?),
             _ => None,
         };
@@ -115,7 +119,7 @@ impl Guarded {
     fn set_up(&self) -> Result<()> {
         let server = &self.lab.server;
         match self.filter {
-            Filter::None | Filter::Drop | Filter::Ntpguard => Ok(()),
+            Filter::None | Filter::Drop | Filter::Pass | Filter::Ntpguard => Ok(()),
             Filter::XdpFilterPort => {
                 let load = ["load", "--mode", "native", "--features", "udp", INTERFACE];
                 xdp_filter(server, &load)?;
@@ -167,7 +171,7 @@ impl Guarded {
                 Err(error) => return Err(error.into()),
             }
         }
-        let queries_wanted = if self.filter == Filter::None { EACH } else { 0 };
+        let queries_wanted = if matches!(self.filter, Filter::None | Filter::Pass) { EACH } else { 0 };
         let requests_wanted = if self.filter.serves() { EACH } else { 0 };
         ensure!(
             (queries, requests) == (queries_wanted, requests_wanted),
