@@ -20,7 +20,7 @@ pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
     let mut told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
         Some(decision) => code::<F>(decision),
-        None => frame.judge_any(),
+        None => judge(frame, linear),
     };
     if told == BEYOND && frame.len() > linear.len() {
         told = frame.judge_whole();

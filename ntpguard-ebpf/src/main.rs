@@ -18,6 +18,7 @@ use xdp::Buffers;
 
 /// Stands in front of the daemon. `frags`: frames in several buffers (jumbo) are shown too.
 #[xdp(frags)]
+#[inline(always)]
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }

@@ -42,11 +42,8 @@ pub(crate) trait Frame: Packet {
     #[inline(always)]
     fn trace(&self, _: Verdict) {}
 
-    /// Judges it by its first buffer, whatever its form ([`crate::filter::judge`]); in a function of its own, which the
-    /// verifier walks once, and not again behind every path that leads to it.
-    fn judge_any(&self) -> u32;
-
-    /// Judges it by all of its buffers, alike.
+    /// Judges it by all of its buffers ([`crate::filter::judge`]), in a function of its own: seldom needed, and the verifier
+    /// needn't walk it again behind every path that leads to it.
     fn judge_whole(&self) -> u32;
 
     /// What the hook is told of an action.

@@ -71,11 +71,6 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn judge_any(&self) -> u32 {
-        ntpguard_any(self.skb)
-    }
-
-    #[inline(always)]
     fn judge_whole(&self) -> u32 {
         ntpguard_whole(self.skb)
     }
@@ -89,14 +84,6 @@ impl Frame for Skb {
         };
         code as u32
     }
-}
-
-/// [`Frame::judge_any`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ntpguard_any(skb: *mut __sk_buff) -> u32 {
-    let frame = Skb { skb };
-    filter::judge(&frame, &frame.linear())
 }
 
 /// [`Frame::judge_whole`].

@@ -17,6 +17,7 @@ use skb::Skb;
 
 /// Stands in front of the stack.
 #[classifier]
+#[inline(always)]
 fn ntpguard(ctx: TcContext) -> i32 {
     filter::run(&Skb::of(&ctx)) as i32
 }

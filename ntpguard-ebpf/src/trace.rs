@@ -23,6 +23,7 @@ use xdp::Buffers;
 
 /// Stands in front of the daemon.
 #[xdp(frags)]
+#[inline(always)]
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }

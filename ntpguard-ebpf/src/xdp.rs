@@ -85,11 +85,6 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
-    fn judge_any(&self) -> u32 {
-        ntpguard_any(self.ctx)
-    }
-
-    #[inline(always)]
     fn judge_whole(&self) -> u32 {
         ntpguard_whole(self.ctx)
     }
@@ -102,14 +97,6 @@ impl Frame for Buffers {
             Action::Transmit => xdp_action::XDP_TX,
         }
     }
-}
-
-/// [`Frame::judge_any`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ntpguard_any(ctx: *mut xdp_md) -> u32 {
-    let frame = Buffers { ctx };
-    filter::judge(&frame, &frame.linear())
 }
 
 /// [`Frame::judge_whole`].
