@@ -108,7 +108,8 @@ pub trait Consequence {
 }
 
 /// The verdict itself.
-struct Itself;
+#[derive(Clone, Copy, Debug)]
+pub struct Itself;
 
 impl Consequence for Itself {
     type Outcome = Verdict;
@@ -159,7 +160,7 @@ where
     Some(by_headers(located, &*headers, packet, policy, then))
 }
 
-/// The bits of a payload's first byte that nothing is judged by.
+/// The bits of a time packet's first byte that nothing is judged by: the leap indicator.
 const LEAP: u8 = 3 << 6;
 
 /// The others, as nearly all clients send them: version 4, mode 3.

@@ -32,7 +32,7 @@ pub mod source;
 pub mod sources;
 pub mod wire;
 
-pub use decide::{Consequence, Decision, Lookup, Verdict, decide, decide_plain, decide_then};
+pub use decide::{Consequence, Decision, Itself, Lookup, Verdict, decide, decide_plain, decide_then};
 pub use limit::Books;
 pub use packet::Packet;
 pub use reason::{Action, Reason};

@@ -1,18 +1,19 @@
 //! Rules by ranges of addresses: how they lie in the maps, and how the one of a source is found.
 //!
 //! A policy is two or four lists of ranges, for a family and for source port 123 or any other. Each lies under a tree whose
-//! nodes cut a stretch of the address space into equal buckets. A bucket is a run of a few ranges, or another node where
-//! many meet, which begins at the first and is as wide as they need: so a lookup takes a node or two for as many rules as
-//! there may be, and touches one cache line in a node and one or two in the run.
+//! nodes cut a stretch of the address space into equal buckets. A bucket is a rule, if one range fills it, or leads to a run
+//! of a few ranges, or to another node where many meet, which begins at the first, or a bit before, and is as wide as they
+//! need: so a lookup takes a few nodes for as many rules as there may be, and two cache lines in each, the last of which is
+//! often the rule's.
 //!
 //! All of it is 32-bit words with addresses: the first [`NEAR_WORDS`] in one array, enough for a policy of ordinary length;
-//! further ones in chunks of [`FAR_WORDS`], as many as it takes. Values as large as these are looked up in place, without a
-//! call.
+//! further ones in chunks of [`FAR_WORDS`], as many as it takes. Values as large as these are looked up in place, without
+//! a call.
 //!
 //! | words  | meaning                                                                                          |
 //! |--------|--------------------------------------------------------------------------------------------------|
 //! | roots  | at 0, for each [`root`]: a bucket                                                                |
-//! | bucket | [`Rule`]'s flags and index, of all addresses that lead here; or [`WAY`] \| ranges, an address: of a run, or of a node if it has no ranges |
+//! | bucket | [`Rule`]'s flags and index; or [`WAY`] \| ranges, the address of a run; or [`WAY`], that of a node  |
 //! | node   | first address, bits << 8 \| shift, the address of its 2^bits buckets                            |
 //! | range  | first address, then [`Rule`]'s flags and index; it ends before the next one                      |
 //!

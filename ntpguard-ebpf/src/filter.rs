@@ -11,36 +11,34 @@ use ntpguard_common::{
     wire::Datagram,
 };
 
-/// In place of what the hook is told: a byte that matters lies beyond the first buffer.
-const BEYOND: u32 = u32::MAX;
-
-/// Judges the frame. Returns what the hook is told.
+/// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
 #[inline(always)]
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
-    let mut told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
+    let told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
         Some(decision) => code::<F>(decision),
         None => judge(frame, linear),
     };
-    if told == BEYOND && frame.len() > linear.len() {
-        told = frame.judge_whole();
+    match told {
+        Some(code) => code,
+        None if frame.len() > linear.len() => frame.judge_whole(),
+        // Cut short: the stack discards it.
+        None => F::code(Action::Pass),
     }
-    // Cut short: the stack discards it.
-    if told == BEYOND { F::code(Action::Pass) } else { told }
 }
 
-/// Judges a frame of any form by what is at hand of it. Returns the same, or [`BEYOND`].
+/// Judges the frame, whatever its form, by what is at hand of it; `None` if a byte that matters lies beyond.
 #[inline(always)]
-pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> u32 {
+pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
     code::<F>(decide_then(at_hand, &Maps, Sequel { frame, at_hand }))
 }
 
 #[inline(always)]
-fn code<F: Frame>(decision: Decision<u32>) -> u32 {
+fn code<F: Frame>(decision: Decision<u32>) -> Option<u32> {
     match decision {
-        Decision::NotNtp => F::code(Action::Pass),
-        Decision::Truncated => BEYOND,
-        Decision::Judged(code) => code,
+        Decision::NotNtp => Some(F::code(Action::Pass)),
+        Decision::Truncated => None,
+        Decision::Judged(code) => Some(code),
     }
 }
 

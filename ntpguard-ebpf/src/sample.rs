@@ -20,14 +20,15 @@ use ntpguard_common::{
 pub(crate) struct Words {
     /// The rule's index; from bit 32 on the reason's.
     pub(crate) why: u64,
-    /// The frame's length; [`KNOWN`]; [`IS_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of the UDP payload.
+    /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of the
+    /// UDP payload.
     pub(crate) what: u64,
 }
 
 /// In [`Words::what`]: the frame doesn't hide its datagram.
 const KNOWN: u64 = 1 << 32;
 /// In [`Words::what`]: it has an IPv6 header.
-const IS_V6: u64 = 1 << 33;
+const OVER_V6: u64 = 1 << 33;
 const NETWORK_SHIFT: u32 = 34;
 const PAYLOAD_SHIFT: u32 = 48;
 
@@ -41,7 +42,7 @@ impl Words {
             return Self { why, what: length };
         };
         let offsets = (network as u64) << NETWORK_SHIFT | (payload as u64) << PAYLOAD_SHIFT;
-        Self { why, what: length | KNOWN | if is_v6 { IS_V6 } else { 0 } | offsets }
+        Self { why, what: length | KNOWN | if is_v6 { OVER_V6 } else { 0 } | offsets }
     }
 
     /// Where the datagram lies, if it is known; its lengths aren't.
@@ -49,7 +50,7 @@ impl Words {
     pub(crate) fn datagram(self) -> Option<Datagram> {
         let (network, payload) = (self.what >> NETWORK_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);
         (self.what & KNOWN != 0).then_some(Datagram {
-            is_v6: self.what & IS_V6 != 0,
+            is_v6: self.what & OVER_V6 != 0,
             network: network as usize,
             payload: payload as usize,
             length: 0,

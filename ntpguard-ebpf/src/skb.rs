@@ -91,7 +91,7 @@ impl Frame for Skb {
 #[inline(never)]
 extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
     let frame = Skb { skb };
-    filter::judge(&frame, &frame)
+    filter::judge(&frame, &frame).unwrap_or_else(|| Skb::code(Action::Pass))
 }
 
 /// [`Frame::tell`], as a function of its own.

@@ -104,7 +104,7 @@ impl Frame for Buffers {
 #[inline(never)]
 extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
     let frame = Buffers { ctx };
-    filter::judge(&frame, &frame)
+    filter::judge(&frame, &frame).unwrap_or(xdp_action::XDP_PASS)
 }
 
 /// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `payload` is the offset of the

@@ -13,7 +13,9 @@ use ntpguard::{
     model::Model,
     policy::Policy,
 };
-use ntpguard_common::{Action, Decision, Reason, Verdict, decide, sources::Set};
+use ntpguard_common::{
+    Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, sources::Set,
+};
 
 /// So few places that sources have to go for others.
 const SOURCES: u32 = 64;
@@ -29,6 +31,8 @@ pub struct Agreement {
     pub dropped: usize,
     /// Of these, answered.
     pub kisses: usize,
+    /// Frames that went the plain way on the host, and came to the same on the general one.
+    pub plain: usize,
     /// Frames that no test run takes.
     pub left_out: usize,
     /// Frames that came to something else in the kernel than on the host.
@@ -67,6 +71,10 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
             if !is_runnable(object, &frame, None) {
                 found.left_out += 1;
                 continue;
+            }
+            if let Some(plain) = decide_plain(frame.as_slice(), image, Itself) {
+                assert_eq!(plain, decide_then(frame.as_slice(), image, Itself), "{frame:02x?}");
+                found.plain += 1;
             }
             let run = guard.test_run(&frame, 1, None).unwrap();
             let now = guard.maps.counters(true).unwrap();

@@ -176,7 +176,7 @@ fn no_reload_restart_or_kill_opens_a_gap() {
             let line = home.attaching().replacen("attach", "run", 1);
             let mut child = home.command(&line)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
             // A start takes about half a second; at all of its moments, and after it.
-            thread::sleep(Duration::from_millis(round * 7919 % 700));
+            thread::sleep(Duration::from_millis(round * 7919 % 900));
             child.kill()?;
             child.wait()?;
         }

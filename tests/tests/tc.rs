@@ -1,6 +1,10 @@
 //! `--hook tc`: the same verdicts at another hook, and the same life.
 
-use nix::sys::{sendfile::sendfile, signal::Signal};
+use nix::sys::{
+    sendfile::sendfile,
+    signal::Signal,
+    socket::{MsgFlags, send},
+};
 use ntpguard::{
     bpf::{Guard, Object, Size, at_tc},
     compile::Hardening,
@@ -21,7 +25,7 @@ use ntpguard_tests::{
     ntpd::Ntpd,
 };
 use serde_json::Value;
-use std::{fs, io::Write as _, net::UdpSocket, thread, time::Duration};
+use std::{fs, io::Write as _, net::UdpSocket, os::fd::AsRawFd as _, thread, time::Duration};
 
 const FRAMES: usize = 20_000;
 /// Golden packets that a test run of a socket buffer refuses: those in several buffers, and with less than an IP header.
@@ -179,6 +183,34 @@ fn a_payload_in_pages_of_its_own_is_read() {
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
     let mode7 = &totals["reasons"]["mode7"];
     assert_eq!((&mode7["packets"], &mode7["bytes"]), (&10.into(), &(10 * (14 + 20 + 8 + 8)).into()));
+}
+
+/// What is judged lies before the pages: once is enough.
+#[test]
+fn a_packet_with_pages_is_judged_once() {
+    let lab = Lab::new().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let conf = files.path().join("ntp.conf");
+    fs::write(&conf, PLAIN).unwrap();
+    let guard = Guarding::start(&lab.server, &conf, &["--hook", "tc"]).unwrap();
+    let _taken = lab.server.enter(|| UdpSocket::bind("0.0.0.0:123").unwrap());
+    let mut file = tempfile::tempfile().unwrap();
+    // An extension field, which NTPsec knows by the length alone.
+    file.write_all(&[0; 32]).unwrap();
+    lab.outside.enter(|| {
+        let socket = UdpSocket::bind("192.0.2.2:0").unwrap();
+        socket.connect((SERVER, 123)).unwrap();
+        for _ in 0..10 {
+            let request = payload::time(3, 4);
+            assert_eq!(
+                send(socket.as_raw_fd(), &request, MsgFlags::from_bits_retain(nix::libc::MSG_MORE)).unwrap(),
+                request.len()
+            );
+            assert_eq!(sendfile(&socket, &file, Some(&mut 0), 32).unwrap(), 32);
+        }
+    });
+    let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
+    assert_eq!(totals["reasons"]["time"]["packets"], 10, "{totals}");
 }
 
 #[test]

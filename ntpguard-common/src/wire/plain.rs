@@ -82,7 +82,7 @@ impl<const LEN: usize> Packet for Plain<LEN> {
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
         let () = T::ALIGNED_TO_ANY_BYTE;
-        if offset + size_of::<T>() > LEN {
+        if size_of::<T>() > LEN || offset > LEN - size_of::<T>() {
             return None;
         }
         // SAFETY: all of T lies within, and `Wire` takes any bytes.

@@ -10,9 +10,6 @@ use ntpguard_common::{
     ranges::{BUCKET, CHUNKS, Chunks, FAR, FAR_WORDS, MIN_BITS, NEAR, NEAR_WORDS, ROOTS, RUN, WAY},
 };
 
-/// Most bits that a node has: four million buckets, in 32 MiB.
-const MAX_BITS: u32 = 22;
-
 /// A node has so many bits that at least one bucket in so many isn't empty,
 const SPARSE: usize = 4;
 
@@ -37,7 +34,7 @@ pub struct Flat {
 
 /// A node, before there are addresses.
 struct Node {
-    /// Which range it begins with.
+    /// Which range is its first.
     first: u32,
     bits: u8,
     shift: u8,
@@ -50,7 +47,8 @@ struct Node {
 #[derive(Clone, Copy)]
 struct Bucket(u32);
 
-const RANGES: u32 = (RUN as u32 + 1).next_power_of_two();
+/// What a number is multiplied by, so that there is room for the ranges.
+const ROOM: u32 = (RUN as u32 + 1).next_power_of_two();
 
 /// How a list is cut.
 struct Shape<'a, A> {
@@ -131,8 +129,8 @@ impl Flat {
             nodes.push((head, self.take_buckets(1 << node.bits)? as u32));
         }
         let bucket = |Bucket(bucket)| {
-            let place = (bucket / RANGES) as usize;
-            match bucket % RANGES {
+            let place = (bucket / ROOM) as usize;
+            match bucket % ROOM {
                 0 => [WAY, nodes[place].0],
                 1 => {
                     let Rule { flags, index } = rule(ranges[place].1);
@@ -142,9 +140,9 @@ impl Flat {
             }
         };
         for (node, &(head, address)) in shape.nodes.iter().zip(&nodes) {
-            let (first, _) = ranges[node.first as usize];
+            let start = ranges[node.first as usize].0.floor(node.shift.into());
             let width = u32::from(node.bits) << 8 | u32::from(node.shift);
-            self.write(head as usize, first.words().chain([width, address]))?;
+            self.write(head as usize, start.words().chain([width, address]))?;
             let buckets = &shape.buckets[node.buckets as usize..][..1 << node.bits];
             self.write(address as usize, buckets.iter().flat_map(|of_node| bucket(*of_node)))?;
         }
@@ -229,55 +227,65 @@ impl<A: Address> Shape<'_, A> {
         if to - from < RUN {
             return run(from - 1, to - from + 1);
         }
-        let first: u128 = self.ranges[from].0.into();
-        let distance = |(address, _): &(A, Rule)| (*address).into() - first;
         let inner = &self.ranges[from..to];
-        let (bits, shift) = stretch(inner.iter().map(distance));
+        let (bits, shift) = stretch(inner.iter().map(|(address, _)| (*address).into()));
         let (number, buckets) = (self.nodes.len(), self.buckets.len());
         let (of_first, of_buckets) = (from as u32, buckets as u32);
         self.nodes.push(Node { first: of_first, bits: bits as u8, shift: shift as u8, buckets: of_buckets });
+        let start = self.ranges[from].0.floor(shift).into();
+        let distance = |(address, _): &(A, Rule)| (*address).into() - start;
+        let bucket_of = |range: &(A, Rule)| (distance(range) >> shift) as usize;
         // For now, what was before the first one.
         self.buckets.resize(buckets + (1 << bits), run(from - 1, 1));
         let mut at = from;
         let mut done = 0;
         while at < to {
-            let bucket = (distance(&self.ranges[at]) >> shift) as usize;
-            let here =
-                self.ranges[at..to].iter().take_while(|range| (distance(range) >> shift) as usize == bucket);
-            let end = at + here.count();
+            let bucket = bucket_of(&self.ranges[at]);
+            let end = at + self.ranges[at..to].iter().take_while(|range| bucket_of(range) == bucket).count();
             self.buckets[buckets + done..buckets + bucket].fill(run(at - 1, 1));
-            self.buckets[buckets + bucket] = self.cut(at, end);
+            // The first bucket is also that of what lies before the node.
+            let is_filled =
+                bucket > 0 && end - at == 1 && distance(&self.ranges[at]) == (bucket as u128) << shift;
+            self.buckets[buckets + bucket] = if is_filled { run(at, 1) } else { self.cut(at, end) };
             (at, done) = (end, bucket + 1);
         }
         self.buckets[buckets + done..buckets + (1 << bits)].fill(run(to - 1, 1));
-        Bucket(number as u32 * RANGES)
+        Bucket(number as u32 * ROOM)
     }
 }
 
 /// A bucket that is so many ranges, from one on. More ranges than have a number find no room in the chunks.
 fn run(first: usize, ranges: usize) -> Bucket {
-    Bucket(first as u32 * RANGES + ranges as u32)
+    Bucket(first as u32 * ROOM + ranges as u32)
 }
 
-/// How many bits a node has and how wide its buckets are, by the distances of its ranges from the first, ascending.
-fn stretch(distances: impl Iterator<Item = u128>) -> (u32, u32) {
+/// How many bits a node has and how wide its buckets are, by the first addresses of its ranges, ascending. The node begins
+/// at a multiple of that width, so that networks fill buckets.
+fn stretch(mut addresses: impl Iterator<Item = u128>) -> (u32, u32) {
+    let first = addresses.next().unwrap_or_default();
     // How often two side by side part at a bit: in buckets as wide, or narrower, they are apart.
     let mut parting = [0_usize; u128::BITS as usize];
-    let (mut last, mut count) = (0, 0);
-    for distance in distances {
-        if let Some(bit) = (distance ^ last).checked_ilog2() {
+    let (mut last, mut count) = (first, 1_usize);
+    for address in addresses {
+        if let Some(bit) = (address ^ last).checked_ilog2() {
             parting[bit as usize] += 1;
         }
-        (last, count) = (distance, count + 1_usize);
+        (last, count) = (address, count + 1);
     }
-    let width = u128::BITS - last.leading_zeros();
-    let most = if count > MANY { BITS_OF_MANY } else { (count.ilog2() + 2).clamp(MIN_BITS, MAX_BITS) };
-    let shift = |bits: u32| width.saturating_sub(bits);
+    let width = u128::BITS - (last - first).leading_zeros();
+    let shift = |bits: u32| {
+        let shift = width.saturating_sub(bits);
+        // By beginning earlier it may need a bucket more than it has.
+        let end = (last - (first >> shift << shift)) >> shift;
+        if end >> bits == 0 { shift } else { shift + 1 }
+    };
     let is_dense = |bits: &u32| {
         let taken = 1 + parting[shift(*bits) as usize..].iter().sum::<usize>();
-        *bits <= SMALL_BITS || taken * SPARSE >= 1 << bits
+        taken * SPARSE >= 1 << bits
     };
-    let bits = (MIN_BITS..=most).rev().find(is_dense).unwrap_or(MIN_BITS);
+    let most = if count > MANY { BITS_OF_MANY } else { MIN_BITS.max(count.ilog2() + 2) };
+    let dense = (SMALL_BITS + 1..=most).rev().find(is_dense);
+    let bits = dense.unwrap_or(most.min(SMALL_BITS));
     (bits, shift(bits))
 }
 

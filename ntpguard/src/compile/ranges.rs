@@ -12,6 +12,9 @@ pub trait Address: Copy + Ord + Into<u128> {
     /// The one after this.
     fn next(self) -> Option<Self>;
 
+    /// The last multiple of 2^shift before this, or this; the shift is less than an address has bits.
+    fn floor(self, shift: u32) -> Self;
+
     /// As words, the highest first.
     fn words(self) -> impl Iterator<Item = u32>;
 
@@ -31,6 +34,10 @@ impl Address for u32 {
         self.checked_add(1)
     }
 
+    fn floor(self, shift: u32) -> Self {
+        self >> shift << shift
+    }
+
     fn words(self) -> impl Iterator<Item = u32> {
         std::iter::once(self)
     }
@@ -46,6 +53,10 @@ impl Address for u128 {
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
+    }
+
+    fn floor(self, shift: u32) -> Self {
+        self >> shift << shift
     }
 
     fn words(self) -> impl Iterator<Item = u32> {
