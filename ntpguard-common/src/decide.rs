@@ -14,8 +14,9 @@ use crate::{
     form::{self, Trailer},
     limit::Asked,
     packet::Packet,
-    reason::{Action, Reason},
+    reason::Reason,
     source::Source,
+    verdict::{Consequence, Decision, Itself, Verdict},
     wire::{
         self, Datagram, Located, PlainV4, PlainV6,
         ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private, TIME_HEADER_LEN},
@@ -30,58 +31,6 @@ pub trait Lookup {
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule;
 }
 
-/// What becomes of a packet to UDP port 123, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Why.
-    pub reason: Reason,
-    /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
-    pub rule: u32,
-    /// What limits have a say in, if they do.
-    pub asked: Asked,
-    /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
-    pub datagram: Option<Datagram>,
-}
-
-impl Verdict {
-    /// In place of a rule's index: there are fewer counters.
-    pub const NO_RULE: u32 = 1 << 31;
-
-    /// A verdict that no rule is to blame for.
-    #[inline(always)]
-    pub const fn of(reason: Reason) -> Self {
-        Self { reason, rule: Self::NO_RULE, asked: Asked::NOTHING, datagram: None }
-    }
-
-    /// What becomes of the packet.
-    #[inline(always)]
-    pub const fn action(self) -> Action {
-        self.reason.action()
-    }
-}
-
-/// What [`decide`] makes of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision<T = Verdict> {
-    /// Not ours: passes uncounted.
-    NotNtp,
-    /// A byte that matters lies past those at hand. If that is all there is, the stack discards the packet, and
-    /// it passes uncounted; if the frame goes on in another buffer, ask again with a [`Packet`] that reads there.
-    Truncated,
-    /// Judged, and to be counted.
-    Judged(T),
-}
-
-impl Decision {
-    /// What becomes of the frame.
-    pub const fn action(self) -> Action {
-        match self {
-            Self::NotNtp | Self::Truncated => Action::Pass,
-            Self::Judged(verdict) => verdict.action(),
-        }
-    }
-}
-
 /// Judges a frame.
 #[inline(always)]
 pub fn decide<P, L>(packet: &P, policy: &L) -> Decision
@@ -90,44 +39,6 @@ where
     L: Lookup + ?Sized,
 {
     decide_plain(packet, policy, Itself).unwrap_or_else(|| decide_then(packet, policy, Itself))
-}
-
-/// What follows from a verdict. A trait, since a closure can't be made to be inlined.
-pub trait Consequence {
-    /// What comes of it.
-    type Outcome;
-
-    /// Goes on with a verdict and the settings that led to it.
-    fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
-
-    /// Goes on with what most clients send: a time packet that passes, and that limits have no say in.
-    fn of_time(self, settings: Settings, rule: u32, datagram: Datagram) -> Self::Outcome;
-
-    /// Goes on with what most floods end as: a drop that no rule is asked for, or one by a rule that says `ignore`.
-    fn of_drop(self, settings: Settings, reason: Reason, rule: u32, datagram: Datagram) -> Self::Outcome;
-}
-
-/// The verdict itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Itself;
-
-impl Consequence for Itself {
-    type Outcome = Verdict;
-
-    #[inline(always)]
-    fn of(self, _: Settings, verdict: Verdict) -> Verdict {
-        verdict
-    }
-
-    #[inline(always)]
-    fn of_time(self, _: Settings, rule: u32, datagram: Datagram) -> Verdict {
-        Verdict { rule, datagram: Some(datagram), ..Verdict::of(Reason::Time) }
-    }
-
-    #[inline(always)]
-    fn of_drop(self, _: Settings, reason: Reason, rule: u32, datagram: Datagram) -> Verdict {
-        Verdict { rule, datagram: Some(datagram), ..Verdict::of(reason) }
-    }
 }
 
 /// Judges a frame, and goes on. What follows is compiled for each kind of verdict: so those that floods are made of carry
@@ -192,19 +103,20 @@ where
     };
     let settings = policy.settings();
     if !settings.has(Settings::INSTALLED) {
-        let verdict = Verdict { datagram: Some(datagram), ..Verdict::of(Reason::NoPolicy) };
+        let verdict = Verdict::on(datagram, Reason::NoPolicy, Verdict::NO_RULE);
         return Decision::Judged(then.of(settings, verdict));
     }
     let asked = match ask(headers, policy, settings, datagram) {
         Some(Ok(asked)) => asked,
         Some(Err(reason)) => {
-            return Decision::Judged(then.of_drop(settings, reason, Verdict::NO_RULE, datagram));
+            let verdict = Verdict::on(datagram, reason, Verdict::NO_RULE);
+            return Decision::Judged(then.of_drop(settings, verdict));
         }
         None => return Decision::Truncated,
     };
     let (rule, first) = asked;
     if let Some(reason) = unheard(settings, rule) {
-        return Decision::Judged(then.of_drop(settings, reason, rule.index, datagram));
+        return Decision::Judged(then.of_drop(settings, Verdict::on(datagram, reason, rule.index)));
     }
     let verdict = if first & !LEAP == CLIENT && datagram.length == TIME_HEADER_LEN {
         // The same once more, with numbers that the compiler knows.
@@ -214,7 +126,7 @@ where
     };
     match verdict {
         Some(Verdict { reason: Reason::Time, rule, asked: Asked::NOTHING, .. }) => {
-            Decision::Judged(then.of_time(settings, rule, datagram))
+            Decision::Judged(then.of_time(settings, Verdict::on(datagram, Reason::Time, rule)))
         }
         Some(verdict) => Decision::Judged(then.of(settings, verdict)),
         None => Decision::Truncated,
@@ -320,7 +232,7 @@ fn judge<P: Packet + ?Sized>(
         }
     };
     let asked = Asked::of(settings, rule, reason, first);
-    Some(Verdict { reason, rule: rule.index, asked, datagram: Some(datagram) })
+    Some(Verdict { asked, ..Verdict::on(datagram, reason, rule.index) })
 }
 
 /// What becomes of a packet from a source that can't be; `None` if it is judged like any other.

@@ -30,10 +30,12 @@ pub mod sample;
 pub mod shared;
 pub mod source;
 pub mod sources;
+pub mod verdict;
 pub mod wire;
 
-pub use decide::{Consequence, Decision, Itself, Lookup, Verdict, decide, decide_plain, decide_then};
+pub use decide::{Lookup, decide, decide_plain, decide_then};
 pub use limit::Books;
 pub use packet::Packet;
 pub use reason::{Action, Reason};
 pub use source::Source;
+pub use verdict::{Consequence, Decision, Itself, Verdict};

@@ -8,7 +8,6 @@ use crate::{
 };
 use ntpguard_common::{
     Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_plain, decide_then,
-    wire::Datagram,
 };
 
 /// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
@@ -55,23 +54,21 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
     fn of(self, settings: Settings, verdict: Verdict) -> u32 {
         let verdict = limit::limit(self.frame, self.at_hand, verdict);
         match verdict {
-            // As most floods end.
+            // As a flood of requests ends.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
-                self.of_drop(settings, Reason::Limited, rule, datagram)
+                self.of_drop(settings, Verdict::on(datagram, Reason::Limited, rule))
             }
             _ => self.end(settings, verdict, verdict.action()),
         }
     }
 
     #[inline(always)]
-    fn of_time(self, settings: Settings, rule: u32, datagram: Datagram) -> u32 {
-        let verdict = Verdict { rule, datagram: Some(datagram), ..Verdict::of(Reason::Time) };
+    fn of_time(self, settings: Settings, verdict: Verdict) -> u32 {
         self.end(settings, verdict, Action::Pass)
     }
 
     #[inline(always)]
-    fn of_drop(self, settings: Settings, reason: Reason, rule: u32, datagram: Datagram) -> u32 {
-        let verdict = Verdict { rule, datagram: Some(datagram), ..Verdict::of(reason) };
+    fn of_drop(self, settings: Settings, verdict: Verdict) -> u32 {
         self.end(settings, verdict, Action::Drop)
     }
 }

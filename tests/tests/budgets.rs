@@ -28,8 +28,8 @@ use std::{
 #[test]
 fn the_program_is_no_larger_than_it_was() {
     for (object, bound) in [
-        (Object::Filter, Figures { verified: 315_000, translated: 107_000, jitted: 61_000 }),
-        (Object::Tc, Figures { verified: 312_000, translated: 99_000, jitted: 56_000 }),
+        (Object::Filter, Figures { verified: 307_000, translated: 104_000, jitted: 59_000 }),
+        (Object::Tc, Figures { verified: 312_000, translated: 98_000, jitted: 55_000 }),
     ] {
         let Figures { verified, translated, jitted } =
             Guard::load(object, Size::new(1)).unwrap().figures().unwrap();
@@ -98,7 +98,7 @@ impl Chunks for Chunked<'_> {
 /// Two in the mean, a node's bucket and a run, and no more than a few at worst, where an LPM trie walks some seventeen nodes.
 #[test]
 fn a_rule_among_many_takes_two_lookups() {
-    for lines in [10, 500, 60_000] {
+    for (lines, chunks) in [(10, [0, 0]), (500, [0, 0]), (60_000, [2, 3])] {
         let addresses: Vec<_> = {
             let mut random = Random::new(0x6e74_7067);
             (0..lines).map(|_| random.next()).collect()
@@ -127,7 +127,7 @@ fn a_rule_among_many_takes_two_lookups() {
             println!(
                 "{lines} rules, IPv6 {is_v6}: {far} far chunks, {sum} lookups in them, at worst {worst}"
             );
-            assert_eq!(far > 0, lines > 500, "few rules take none");
+            assert_eq!(far, chunks[usize::from(is_v6)], "few rules take none");
             assert!(sum <= 2 * lines + lines / 8 && worst <= 4, "{sum} lookups, at worst {worst}");
         }
     }

@@ -195,18 +195,18 @@ fn a_packet_with_pages_is_judged_once() {
     let guard = Guarding::start(&lab.server, &conf, &["--hook", "tc"]).unwrap();
     let _taken = lab.server.enter(|| UdpSocket::bind("0.0.0.0:123").unwrap());
     let mut file = tempfile::tempfile().unwrap();
-    // An extension field, which NTPsec knows by the length alone.
-    file.write_all(&[0; 32]).unwrap();
+    file.write_all(&[0; 28]).unwrap();
     lab.outside.enter(|| {
         let socket = UdpSocket::bind("192.0.2.2:0").unwrap();
         socket.connect((SERVER, 123)).unwrap();
         for _ in 0..10 {
-            let request = payload::time(3, 4);
+            // An extension field of 32 bytes, whose head is all that any daemon reads.
+            let request = [payload::time(3, 4).as_slice(), &[0, 0, 0, 32]].concat();
             assert_eq!(
                 send(socket.as_raw_fd(), &request, MsgFlags::from_bits_retain(nix::libc::MSG_MORE)).unwrap(),
                 request.len()
             );
-            assert_eq!(sendfile(&socket, &file, Some(&mut 0), 32).unwrap(), 32);
+            assert_eq!(sendfile(&socket, &file, Some(&mut 0), 28).unwrap(), 28);
         }
     });
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();

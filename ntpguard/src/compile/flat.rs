@@ -10,10 +10,10 @@ use ntpguard_common::{
     ranges::{BUCKET, CHUNKS, Chunks, FAR, FAR_WORDS, MIN_BITS, NEAR, NEAR_WORDS, ROOTS, RUN, WAY},
 };
 
-/// A node has so many bits that at least one bucket in so many isn't empty,
+/// A node with more than [`SMALL_BITS`] has so few that at least one bucket in so many isn't empty.
 const SPARSE: usize = 4;
 
-/// unless it has no more than these: 32 KiB.
+/// Bits of a node of 32 KiB, whose empty buckets don't count.
 const SMALL_BITS: u32 = 12;
 
 /// With more ranges than so many a node has few bits, so that it stays in the caches, and the dense parts of a list get
@@ -198,7 +198,7 @@ impl Flat {
         ensure!(
             self.in_far <= CHUNKS as usize * FAR_WORDS,
             "more rules than a table can hold ({} MiB): leave some away, or join networks side by side",
-            (CHUNKS as usize * FAR_WORDS * size_of::<u32>()) >> 20
+            ((CHUNKS as usize - 1) * FAR_WORDS * size_of::<u32>()) >> 20
         );
         self.far.resize_with(self.in_far.div_ceil(FAR_WORDS) - 1, || vec![0; FAR]);
         Ok(self.in_far - words)

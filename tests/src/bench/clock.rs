@@ -36,9 +36,9 @@ pub fn clock(plan: &Plan) -> Result<Section> {
         title: "A chronyd through the guard",
         how: format!(
             "chronyd asks NTPsec's ntpd 64 times a second for {} s, over five wires at the same time: two without \
-             a guard, which shows what chance does; one whose veth polls; one with an XDP program that says XDP_PASS and \
-             nothing else; and one with ntpguard. Both ends have the same clock, so that every offset is half of what one way takes \
-             longer than the other. Ratios and differences are of medians, to the first wire.",
+             a guard, which shows what chance does; one whose veth polls; one with an XDP program that says XDP_PASS \
+             and nothing else; and one with ntpguard. Both ends have the same clock, so that every offset is half of \
+             what one way takes longer than the other. Ratios and differences are of medians, to the first wire.",
             plan.clock.as_secs()
         ),
         head: vec!["wire", "delay : without", "offset − without, µs", "offset, µs", "delay, µs", "answers"],

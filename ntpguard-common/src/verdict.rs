@@ -1,0 +1,101 @@
+//! What comes of a frame: the verdict, and what follows from it.
+
+use crate::{
+    abi::Settings,
+    limit::Asked,
+    reason::{Action, Reason},
+    wire::Datagram,
+};
+
+/// What becomes of a packet to UDP port 123, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub reason: Reason,
+    /// The index of the source's rule ([`crate::abi::Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
+    pub rule: u32,
+    /// What limits have a say in, if they do.
+    pub asked: Asked,
+    /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
+    pub datagram: Option<Datagram>,
+}
+
+impl Verdict {
+    /// In place of a rule's index: there are fewer counters.
+    pub const NO_RULE: u32 = 1 << 31;
+
+    /// A verdict that no rule is to blame for.
+    #[inline(always)]
+    pub const fn of(reason: Reason) -> Self {
+        Self { reason, rule: Self::NO_RULE, asked: Asked::NOTHING, datagram: None }
+    }
+
+    /// A verdict on a datagram, by the rule with this index, that limits have no say in.
+    #[inline(always)]
+    pub const fn on(datagram: Datagram, reason: Reason, rule: u32) -> Self {
+        Self { rule, datagram: Some(datagram), ..Self::of(reason) }
+    }
+
+    /// What becomes of the packet.
+    #[inline(always)]
+    pub const fn action(self) -> Action {
+        self.reason.action()
+    }
+}
+
+/// What [`crate::decide()`] makes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision<T = Verdict> {
+    /// Not ours: passes uncounted.
+    NotNtp,
+    /// A byte that matters lies past those at hand. If that is all there is, the stack discards the packet, and
+    /// it passes uncounted; if the frame goes on in another buffer, ask again with a [`crate::Packet`] that reads there.
+    Truncated,
+    /// Judged, and to be counted.
+    Judged(T),
+}
+
+impl Decision {
+    /// What becomes of the frame.
+    pub const fn action(self) -> Action {
+        match self {
+            Self::NotNtp | Self::Truncated => Action::Pass,
+            Self::Judged(verdict) => verdict.action(),
+        }
+    }
+}
+
+/// What follows from a verdict. A trait, since a closure can't be made to be inlined; and each kind of verdict that comes
+/// often has a way of its own, on which its reason is known when it is compiled.
+pub trait Consequence: Sized {
+    /// What comes of it.
+    type Outcome;
+
+    /// Goes on with a verdict and the settings that led to it.
+    fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
+
+    /// Goes on with what most clients send: a time packet that passes, and that limits have no say in.
+    #[inline(always)]
+    fn of_time(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
+        self.of(settings, verdict)
+    }
+
+    /// Goes on with what most floods end as: a drop that no rule is asked for, or one whatever the source sends.
+    #[inline(always)]
+    fn of_drop(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
+        self.of(settings, verdict)
+    }
+}
+
+/// The verdict itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Itself;
+
+impl Consequence for Itself {
+    type Outcome = Verdict;
+
+    #[inline(always)]
+    fn of(self, _: Settings, verdict: Verdict) -> Verdict {
+        verdict
+    }
+}
