@@ -8,7 +8,7 @@ use nix::{
 };
 use std::{
     collections::HashSet,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
@@ -34,7 +34,7 @@ pub fn ask(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> R
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
         let mut exchange = Exchange::default();
         for _ in 0..count {
-            send(&socket, payload)?;
+            send(|| socket.send(payload))?;
             exchange.sent += 1;
             receive(&socket, &mut exchange, 1)?;
         }
@@ -56,7 +56,7 @@ pub fn flood(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) ->
         let mut exchange = Exchange::default();
         while exchange.sent < count {
             for _ in 0..BURST.min(count - exchange.sent) {
-                send(&socket, payload)?;
+                send(|| socket.send(payload))?;
                 exchange.sent += 1;
             }
             socket.set_read_timeout(Some(Duration::from_millis(2)))?;
@@ -118,7 +118,7 @@ fn probe(probe: &Probe, [v4, v6]: [IpAddr; 2]) -> Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddr::new(probe.from, probe.port))
         .with_context(|| format!("{} port {} can't be had", probe.from, probe.port))?;
     socket.connect(SocketAddr::new(if probe.from.is_ipv4() { v4 } else { v6 }, 123))?;
-    send(&socket, &probe.payload)?;
+    send(|| socket.send(&probe.payload))?;
     Ok(socket)
 }
 
@@ -151,10 +151,9 @@ impl Wire {
     /// Sends a whole frame.
     ///
     /// # Errors
-    /// It is longer than the wire takes.
+    /// It is longer than the wire takes, or the queue stays full for a second.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        sendto(self.socket.as_raw_fd(), frame, &self.to, MsgFlags::empty())?;
-        Ok(())
+        send(|| Ok(sendto(self.socket.as_raw_fd(), frame, &self.to, MsgFlags::empty())?))
     }
 }
 
@@ -182,12 +181,14 @@ fn connected(from: &str, to: &str) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Sends one datagram, past the ICMP errors of those before and full queues.
-fn send(socket: &UdpSocket, payload: &[u8]) -> Result<()> {
-    for _ in 0..100 {
-        match socket.send(payload) {
+/// Sends once, past full queues and the ICMP errors of what was sent before.
+///
+/// A loaded machine empties a wire's queue late, and who sends is told so: what was refused didn't go out.
+fn send(mut once: impl FnMut() -> io::Result<usize>) -> Result<()> {
+    for _ in 0..1000 {
+        match once() {
             Ok(_) => return Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused) => (),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => (),
             Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {
                 thread::sleep(Duration::from_millis(1))
             }
