@@ -19,7 +19,7 @@ use crate::{
     verdict::{Consequence, Decision, Itself, Verdict},
     wire::{
         self, Datagram, Located, PlainV4, PlainV6,
-        ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private, TIME_HEADER_LEN},
+        ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
     },
 };
 
@@ -71,12 +71,6 @@ where
     Some(by_headers(located, &*headers, packet, policy, then))
 }
 
-/// The bits of a time packet's first byte that nothing is judged by: the leap indicator.
-const LEAP: u8 = 3 << 6;
-
-/// The others, as nearly all clients send them: version 4, mode 3.
-const CLIENT: u8 = 4 << 3 | 3;
-
 /// Judges a frame by what was found in its headers, and what is behind them by the packet.
 #[inline(always)]
 fn by_headers<H, P, L, C>(
@@ -115,19 +109,22 @@ where
         None => return Decision::Truncated,
     };
     let (rule, first) = asked;
-    if let Some(reason) = unheard(settings, rule) {
-        return Decision::Judged(then.of_drop(settings, Verdict::on(datagram, reason, rule.index)));
-    }
-    let verdict = if first & !LEAP == CLIENT && datagram.length == TIME_HEADER_LEN {
-        // The same once more, with numbers that the compiler knows.
-        judge(packet, settings, Datagram { length: TIME_HEADER_LEN, ..datagram }, (rule, CLIENT))
+    let verdict = if !rule.has(Rule::AGAINST_REQUESTS) && form::is_common_request(first, datagram.length) {
+        let verdict = Verdict::on(datagram, Reason::Time, rule.index);
+        match Asked::of(settings, rule, Reason::Time, first) {
+            Asked::NOTHING => return Decision::Judged(then.of_time(settings, verdict)),
+            asked => Some(Verdict { asked, ..verdict }),
+        }
+    } else if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+        let verdict = Verdict::on(datagram, Reason::ImpossibleSource, rule.index);
+        return Decision::Judged(then.of_drop(settings, verdict));
+    } else if rule.has(Rule::IGNORE) {
+        let verdict = Verdict::on(datagram, Reason::Ignore, rule.index);
+        return Decision::Judged(then.of_refusal(settings, verdict));
     } else {
         judge(packet, settings, datagram, asked)
     };
     match verdict {
-        Some(Verdict { reason: Reason::Time, rule, asked: Asked::NOTHING, .. }) => {
-            Decision::Judged(then.of_time(settings, Verdict::on(datagram, Reason::Time, rule)))
-        }
         Some(verdict) => Decision::Judged(then.of(settings, verdict)),
         None => Decision::Truncated,
     }
@@ -188,18 +185,6 @@ where
         return Some(Err(Reason::SourcePort));
     }
     Some(Ok((policy.rule(settings.slot(), &source, port), first)))
-}
-
-/// Why a rule's sources are dropped whatever they send.
-#[inline(always)]
-const fn unheard(settings: Settings, rule: Rule) -> Option<Reason> {
-    if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
-        Some(Reason::ImpossibleSource)
-    } else if rule.has(Rule::IGNORE) {
-        Some(Reason::Ignore)
-    } else {
-        None
-    }
 }
 
 /// Why a query is dropped whoever sends it; `response` has the bit that says so.
@@ -330,3 +315,6 @@ fn query<P: Packet + ?Sized>(
 const fn is_not_version_4(first_byte: u8) -> bool {
     first_byte >> 3 & 7 != 4
 }
+
+#[cfg(test)]
+mod tests;

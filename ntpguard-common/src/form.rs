@@ -39,6 +39,13 @@ pub const fn lowest_source_port(settings: Settings) -> u16 {
     }
 }
 
+/// Whether it is the request that nearly all clients send, which no daemon discards by its form: version 4, mode 3, a
+/// header and nothing behind it. The leap indicator doesn't matter.
+#[inline(always)]
+pub const fn is_common_request(first_byte: u8, length: usize) -> bool {
+    first_byte & 0x3f == 4 << 3 | 3 && length == TIME_HEADER_LEN
+}
+
 /// Why the daemon discards a time packet (modes 0 to 5) by the head of it, if it does.
 ///
 /// ntp.org: ntp_proto.c:receive; NTPsec: ntp_proto.c:is_packet_not_low_rot, parse_packet.

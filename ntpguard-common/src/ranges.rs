@@ -133,15 +133,16 @@ fn words<const LEN: usize, const COUNT: usize>(chunk: &[u32; LEN], address: u64)
 /// The rule of the last range of a run that begins at the key or before it. The first one does.
 #[inline(always)]
 fn among<K: Key, const LEN: usize>(chunk: &[u32; LEN], run: u64, ranges: u64, key: K) -> Rule {
-    let range = |place: u64| K::of(chunk, run + place * (K::WORDS + 2));
-    let mut place = 0;
+    let width = K::WORDS + 2;
+    let end = run + ranges * width;
+    let mut place = run;
     for step in [8, 4, 2, 1] {
-        let next = place + step;
-        if next < ranges && key.reaches(range(next).0) {
+        let next = place + step * width;
+        if next < end && key.reaches(K::of(chunk, next).0) {
             place = next;
         }
     }
-    rule(range(place).1)
+    rule(K::of(chunk, place).1)
 }
 
 /// An address as it is looked up and as it lies in the words, the highest first.

@@ -80,9 +80,15 @@ pub trait Consequence: Sized {
         self.of(settings, verdict)
     }
 
-    /// Goes on with what most floods end as: a drop that no rule is asked for, or one whatever the source sends.
+    /// Goes on with a drop that no rule's flag is to blame for, as most floods end.
     #[inline(always)]
     fn of_drop(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
+        self.of(settings, verdict)
+    }
+
+    /// Goes on with a drop by one flag of the source's rule, whatever was sent.
+    #[inline(always)]
+    fn of_refusal(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
         self.of(settings, verdict)
     }
 }

@@ -7,7 +7,9 @@ use crate::{
     sample::Words,
 };
 use ntpguard_common::{
-    Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_plain, decide_then,
+    Action, Consequence, Decision, Packet, Reason, Verdict,
+    abi::{Settings, hit},
+    decide_plain, decide_then,
 };
 
 /// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
@@ -56,33 +58,38 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
         match verdict {
             // As a flood of requests ends.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
-                self.of_drop(settings, Verdict::on(datagram, Reason::Limited, rule))
+                self.of_refusal(settings, Verdict::on(datagram, Reason::Limited, rule))
             }
-            _ => self.end(settings, verdict, verdict.action()),
+            _ => self.end(settings, verdict, verdict.action(), hit(verdict)),
         }
     }
 
     #[inline(always)]
     fn of_time(self, settings: Settings, verdict: Verdict) -> u32 {
-        self.end(settings, verdict, Action::Pass)
+        self.end(settings, verdict, Action::Pass, None)
     }
 
     #[inline(always)]
     fn of_drop(self, settings: Settings, verdict: Verdict) -> u32 {
-        self.end(settings, verdict, Action::Drop)
+        self.end(settings, verdict, Action::Drop, None)
+    }
+
+    #[inline(always)]
+    fn of_refusal(self, settings: Settings, verdict: Verdict) -> u32 {
+        self.end(settings, verdict, Action::Drop, hit(verdict))
     }
 }
 
 impl<F: Frame, P: Packet> Sequel<'_, F, P> {
-    /// Counts a verdict and tells of it.
+    /// Counts a verdict, and the rule's flag that caused it, and tells of it.
     #[inline(always)]
-    fn end(self, settings: Settings, verdict: Verdict, action: Action) -> u32 {
+    fn end(self, settings: Settings, verdict: Verdict, action: Action, hit: Option<u32>) -> u32 {
         let frame = self.frame;
         // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
         let first = frame.linear().len();
         let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= first);
         let bytes = if whole { first } else { frame.len() };
-        let count = maps::count(verdict, frame.interface(), bytes);
+        let count = maps::count(verdict.reason, hit, frame.interface(), bytes);
         frame.trace(verdict);
         if action != Action::Pass && maps::is_told(verdict.reason, count) {
             frame.tell(Words::new(verdict, bytes));

@@ -9,8 +9,8 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Books, Lookup, Reason, Source, Verdict,
-    abi::{Counter, Gap, Limits, Rule, SEATS, SLOTS, Settings, hit, seat, stripe},
+    Books, Lookup, Reason, Source,
+    abi::{Counter, Gap, Limits, Rule, SEATS, SLOTS, Settings, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
     ranges::{CHUNKS, Chunks, FAR, NEAR},
@@ -151,16 +151,13 @@ impl Books for Maps {
     }
 }
 
-/// Counts a verdict on this CPU: under its reason where the frame came in, and if a rule's flag caused it, there. Returns
-/// which one it is there of its reason, from 1.
+/// Counts a frame on this CPU: under its reason where it came in, and there if a rule's flag was hit. Returns which one it
+/// is there of its reason, from 1.
 #[inline(always)]
-pub(crate) fn count(verdict: Verdict, interface: u32, bytes: u64) -> u64 {
-    let reason = verdict.reason.index();
-    let count = add(REASONS.get_ptr_mut(seat(interface) * Reason::COUNT as u32 + reason), bytes);
-    // Known at once where no rule was asked for; `hit` would come to a counter that there isn't.
-    if verdict.rule != Verdict::NO_RULE
-        && let Some(hit) = hit(verdict)
-    {
+pub(crate) fn count(reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
+    let place = seat(interface) * Reason::COUNT as u32 + reason.index();
+    let count = add(REASONS.get_ptr_mut(place), bytes);
+    if let Some(hit) = hit {
         add(counter(hit), bytes);
     }
     count
