@@ -1,4 +1,5 @@
-//! Tells the linker, which makes the machine code, what every kernel can run that the filter is for.
+//! Tells the linker, which makes the machine code, what every kernel can run that the filter is for; the version of the
+//! instruction set is told where the build is begun (`ntpguard/build.rs`).
 
 use std::env;
 

@@ -134,7 +134,8 @@ impl Rule {
 
     /// Any of these keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
-    /// The flags that have a request of [`crate::form::is_common_request`] end otherwise than as a time packet that passes.
+    /// The flags that may have a request of [`crate::form::is_common_request`] end otherwise than as a time packet that
+    /// passes if limits let it.
     pub const AGAINST_REQUESTS: u32 =
         Self::IGNORE | Self::OWN | Self::NO_RULE | Self::NOSERVE | Self::NOTRUST;
 

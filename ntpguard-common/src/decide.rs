@@ -120,7 +120,7 @@ where
         return Decision::Judged(then.of_drop(settings, verdict));
     } else if rule.has(Rule::IGNORE) {
         let verdict = Verdict::on(datagram, Reason::Ignore, rule.index);
-        return Decision::Judged(then.of_refusal(settings, verdict));
+        return Decision::Judged(then.of_hit(settings, verdict));
     } else {
         judge(packet, settings, datagram, asked)
     };

@@ -38,7 +38,7 @@ pub struct Asked(pub u64);
 impl Asked {
     /// Limits have no say.
     pub const NOTHING: Self = Self(0);
-    /// The packet's first byte, maybe without its leap indicator. The settings lie below; their slot has room.
+    /// The packet's first byte. The settings lie below; their slot has room.
     const FIRST: u32 = 40;
     /// The daemon's limiter has a say.
     const LIMITED: u64 = 1 << 48;

@@ -80,15 +80,15 @@ pub trait Consequence: Sized {
         self.of(settings, verdict)
     }
 
-    /// Goes on with a drop that no rule's flag is to blame for, as most floods end.
+    /// Goes on with what most floods end as: a drop that is in no counter of a rule ([`crate::abi::hit`]).
     #[inline(always)]
     fn of_drop(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
         self.of(settings, verdict)
     }
 
-    /// Goes on with a drop by one flag of the source's rule, whatever was sent.
+    /// Goes on with a drop that is in a counter of its rule, when the reason is known as this is compiled.
     #[inline(always)]
-    fn of_refusal(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
+    fn of_hit(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
         self.of(settings, verdict)
     }
 }

@@ -58,7 +58,7 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
         match verdict {
             // As a flood of requests ends.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
-                self.of_refusal(settings, Verdict::on(datagram, Reason::Limited, rule))
+                self.of_hit(settings, Verdict::on(datagram, Reason::Limited, rule))
             }
             _ => self.end(settings, verdict, verdict.action(), hit(verdict)),
         }
@@ -75,7 +75,7 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
     }
 
     #[inline(always)]
-    fn of_refusal(self, settings: Settings, verdict: Verdict) -> u32 {
+    fn of_hit(self, settings: Settings, verdict: Verdict) -> u32 {
         self.end(settings, verdict, Action::Drop, hit(verdict))
     }
 }

@@ -151,8 +151,8 @@ impl Books for Maps {
     }
 }
 
-/// Counts a frame on this CPU: under its reason where it came in, and there if a rule's flag was hit. Returns which one it
-/// is there of its reason, from 1.
+/// Counts a frame on this CPU: under its reason, where it came in, and for the rule's flag that was hit, if one was. Returns
+/// which one of its reason it is there, from 1.
 #[inline(always)]
 pub(crate) fn count(reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
     let place = seat(interface) * Reason::COUNT as u32 + reason.index();

@@ -1,29 +1,73 @@
 use super::*;
 
-/// The short way for common requests, against [`judge`], which knows no short ways: whatever flags and settings there are.
-#[test]
-fn a_common_request_is_judged_like_any_other() {
+/// One rule for everybody.
+struct Everybody(Settings, Rule);
+
+impl Lookup for Everybody {
+    fn settings(&self) -> Settings {
+        self.0
+    }
+
+    fn rule(&self, _: u32, _: &Source, _: u16) -> Rule {
+        self.1
+    }
+}
+
+/// Version 4, mode 3, from 198.51.100.7 port 40000.
+fn request() -> [u8; 90] {
     let mut frame = [0; 90];
-    let datagram = Datagram { is_v6: false, network: 14, payload: 42, length: 48, end: 90 };
-    let (mut short, mut long) = (0, 0);
-    for flags in 0..Rule::NO_RULE << 1 {
-        let rule = Rule { flags, index: 7 };
-        for settings in (0..Settings::MONITOR << 1).step_by(1 << 7) {
-            let settings = Settings { flags: settings | Settings::INSTALLED, generation: 1 };
-            for leap in 0..4 {
-                frame[42] = leap << 6 | 4 << 3 | 3;
-                let judged = judge(&frame[..], settings, datagram, (rule, frame[42])).unwrap();
-                if rule.has(Rule::AGAINST_REQUESTS) {
-                    long += 1;
-                    let heard = !rule.has(Rule::IGNORE | Rule::OWN);
-                    assert!(!heard || judged.reason != Reason::Time, "{flags:#x}: no short way, for nothing");
-                } else {
-                    short += 1;
-                    assert_eq!(judged.reason, Reason::Time, "{flags:#x} {settings:?}");
-                    assert_eq!(judged.asked, Asked::of(settings, rule, Reason::Time, frame[42]));
-                }
+    frame[12] = 8;
+    frame[14..18].copy_from_slice(&[0x45, 0, 0, 76]);
+    frame[22..24].copy_from_slice(&[64, 17]);
+    frame[26..34].copy_from_slice(&[198, 51, 100, 7, 192, 0, 2, 1]);
+    frame[34..40].copy_from_slice(&[0x9c, 0x40, 0, 123, 0, 56]);
+    frame[42] = 4 << 3 | 3;
+    frame
+}
+
+/// Every set of a rule's flags under every setting that a time request can meet.
+fn all(mut each: impl FnMut(Settings, Rule)) {
+    let free = [Settings::HARDEN_SOURCES, Settings::LIMITER, Settings::CEILING, Settings::KISSES];
+    for dialect in [0, Settings::NTP_428, Settings::NTPSEC] {
+        for set in 0..1 << free.len() {
+            let flags = free.iter().enumerate().filter(|(bit, _)| set >> bit & 1 != 0).map(|(_, flag)| flag);
+            let flags = flags.fold(Settings::INSTALLED | dialect, |all, flag| all | flag);
+            for rule in 0..Rule::NO_RULE << 1 {
+                each(Settings { flags, generation: 1 }, Rule { flags: rule, index: 7 });
             }
         }
     }
-    assert!(short > 0 && long > 0);
+}
+
+/// The short way for common requests, against [`judge`], which knows none.
+#[test]
+fn a_common_request_is_judged_like_any_other() {
+    let mut frame = request();
+    let datagram = Datagram { is_v6: false, network: 14, payload: 42, length: 48, end: 90 };
+    all(|settings, rule| {
+        for leap in [0, 3] {
+            frame[42] = leap << 6 | 4 << 3 | 3;
+            let expected = if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+                Verdict::on(datagram, Reason::ImpossibleSource, 7)
+            } else if rule.has(Rule::IGNORE) {
+                Verdict::on(datagram, Reason::Ignore, 7)
+            } else {
+                judge(&frame[..], settings, datagram, (rule, frame[42])).unwrap()
+            };
+            assert_eq!(decide(&frame[..], &Everybody(settings, rule)), Decision::Judged(expected));
+        }
+    });
+}
+
+/// Each flag that closes the short way has a reason to.
+#[test]
+fn every_flag_against_requests_may_end_one() {
+    let mut seen = 0;
+    all(|settings, rule| {
+        let Decision::Judged(verdict) = decide(&request()[..], &Everybody(settings, rule)) else { panic!() };
+        if rule.flags.is_power_of_two() && verdict.reason != Reason::Time {
+            seen |= rule.flags;
+        }
+    });
+    assert_eq!(seen, Rule::AGAINST_REQUESTS);
 }
