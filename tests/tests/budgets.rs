@@ -24,11 +24,12 @@ use std::{
     path::Path,
 };
 
-/// The verifier gives up at a million; kernels and compilers differ by some percent.
+/// The verifier gives up at a million; kernels and compilers differ by some percent. Without the second version of the
+/// instruction set (`ntpguard/build.rs`) the filter has 103,696 bytes, and 58,618 as machine code.
 #[test]
 fn the_program_is_no_larger_than_it_was() {
     for (object, bound) in [
-        (Object::Filter, Figures { verified: 307_000, translated: 104_000, jitted: 59_000 }),
+        (Object::Filter, Figures { verified: 307_000, translated: 103_000, jitted: 58_300 }),
         (Object::Tc, Figures { verified: 312_000, translated: 98_000, jitted: 55_000 }),
     ] {
         let Figures { verified, translated, jitted } =
