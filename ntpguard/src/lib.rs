@@ -31,6 +31,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod history;
 pub mod home;
+pub mod host;
 pub mod interface;
 pub mod kept;
 pub mod limits;

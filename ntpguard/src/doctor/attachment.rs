@@ -179,10 +179,8 @@ fn mode(card: &Card, native: Native, doubtful: bool) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        doctor::{
-            native::tests::{card, with},
-            netlink::Features,
-        },
+        doctor::native::tests::{card, with},
+        host::netlink::Features,
         interface::Xdp,
     };
 

@@ -1,20 +1,17 @@
 //! An interface with all that decides how it can be guarded.
 
-use super::{
-    netlink::{self, Features, Queues},
-    probe::is_global,
-};
+use super::probe::is_global;
 use crate::{
     bpf::{How, Pins, look, owner},
+    host::{
+        driver,
+        netlink::{self, Features, Queues},
+    },
     interface::{self, Interface},
 };
 use anyhow::Result;
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
-use std::{
-    collections::HashSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, fs, path::Path};
 
 /// The facts; `None` where the kernel doesn't tell.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +55,7 @@ pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
     let cards = interfaces.iter().map(|interface| Card {
         up: up.contains(&interface.name),
         global: global.contains(&interface.name),
-        driver: driver(root, interface),
+        driver: driver::hardware(root, interface),
         features: netlink::features(interface.index).ok(),
         offloads: netlink::offloads(interface.index).ok(),
         queues: netlink::queues(interface.index).ok(),
@@ -97,18 +94,6 @@ fn other(interfaces: &[Interface], interface: &Interface) -> String {
     other.map(|other| other.name.clone()).unwrap_or_default()
 }
 
-/// The driver of hardware.
-fn driver(root: &Path, interface: &Interface) -> Option<String> {
-    let folder: PathBuf = root.join("sys/class/net").join(&interface.name);
-    // /sys may be that of another network namespace, with another interface of the name.
-    let index = fs::read_to_string(folder.join("ifindex")).ok()?;
-    if index.trim() != interface.index.to_string() {
-        return None;
-    }
-    let driver = fs::read_link(folder.join("device/driver")).ok()?;
-    Some(driver.file_name()?.to_string_lossy().into_owned())
-}
-
 /// How many CPUs are at work: `0-3,8`.
 pub(super) fn cpus(root: &Path) -> Option<u32> {
     count(&fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok()?)
@@ -126,20 +111,6 @@ fn count(ranges: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn the_driver_of_a_made_up_card() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("sys/class/net/eth0");
-        fs::create_dir_all(folder.join("device")).unwrap();
-        symlink("../../../bus/pci/drivers/ixgbe", folder.join("device/driver")).unwrap();
-        let eth0 = Interface { index: 7, name: "eth0".to_owned(), ..Interface::default() };
-        fs::write(folder.join("ifindex"), "7\n").unwrap();
-        assert_eq!(driver(root.path(), &eth0).as_deref(), Some("ixgbe"));
-        fs::write(folder.join("ifindex"), "8\n").unwrap();
-        assert_eq!(driver(root.path(), &eth0), None, "another one of this name");
-    }
 
     #[test]
     fn cpus_are_counted() {

@@ -1,23 +1,18 @@
 //! What the kernel has, by what it says of itself under /proc and /sys.
 
 use super::{Check, Finding};
+use crate::host::release::Release;
 use std::{fs, io, path::Path};
 
 /// Of whom these findings are.
 const SUBJECT: &str = "kernel";
-/// The oldest that the tests run on.
-const OLDEST: Release = Release(6, 1);
 /// Since then tc programs have links (https://git.kernel.org/torvalds/c/e420bed02507).
 const TCX: Release = Release(6, 6);
 
-/// The first two numbers of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Release(u32, u32);
-
 pub(super) fn examine(root: &Path) -> Vec<Finding> {
-    let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease"));
+    let release = Release::text(root);
     let mut findings = match &release {
-        Ok(text) => releases(text.trim()),
+        Ok(text) => releases(text),
         Err(error) => vec![Finding::unknown(Check::Kernel, SUBJECT, error)],
     };
     findings.push(match root.join("sys/kernel/btf/vmlinux").try_exists() {
@@ -30,11 +25,11 @@ pub(super) fn examine(root: &Path) -> Vec<Finding> {
 }
 
 fn releases(text: &str) -> Vec<Finding> {
-    let Some(release) = parse(text) else {
+    let Some(release) = Release::parse(text) else {
         let message = format!("Linux {text}: no release that ntpguard can read; it needs 6.1 or newer");
         return vec![Finding::warning(Check::Kernel, SUBJECT, message)];
     };
-    let kernel = if release < OLDEST {
+    let kernel = if release < Release::OLDEST {
         let message = format!("Linux {text} is too old: ntpguard needs 6.1 or newer");
         Finding::failure(Check::Kernel, SUBJECT, message).fix("install a kernel of 6.1 or newer, and reboot")
     } else {
@@ -46,12 +41,6 @@ fn releases(text: &str) -> Vec<Finding> {
         "there, for `--hook tc`"
     };
     vec![kernel, Finding::ok(Check::Tcx, SUBJECT, tcx)]
-}
-
-/// `6.1.0-18-amd64`, `6.18.44+`, `6.6-rc1`.
-fn parse(text: &str) -> Option<Release> {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
-    Some(Release(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn btf(there: bool) -> Finding {

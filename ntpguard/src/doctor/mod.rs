@@ -10,7 +10,6 @@ mod daemon;
 mod holder;
 mod kernel;
 mod native;
-mod netlink;
 mod probe;
 mod rights;
 

@@ -1,6 +1,7 @@
 //! Whether XDP can run in an interface's driver, and what of the interface's settings some drivers mind.
 
-use super::{Check, Finding, card::Card, netlink::Features};
+use super::{Check, Finding, card::Card};
+use crate::host::netlink::Features;
 
 /// The longest packet that fits into a page of 4,096 bytes beside XDP's headroom (256), the buffer's own end (320), an
 /// Ethernet header and two VLAN tags (22). Drivers that give programs one buffer refuse longer ones.
@@ -137,10 +138,7 @@ pub(super) fn queues(card: &Card, cpus: Option<u32>) -> Option<Finding> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{
-        doctor::{Status, netlink::Queues},
-        interface::Interface,
-    };
+    use crate::{doctor::Status, host::netlink::Queues, interface::Interface};
 
     pub(in crate::doctor) const ALL: Features = Features(Features::BASIC | Features::SEVERAL_BUFFERS);
 

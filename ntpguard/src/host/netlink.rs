@@ -42,32 +42,32 @@ const DONE: u16 = 3;
 
 /// What a driver's XDP can (enum netdev_xdp_act).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Features(pub(super) u64);
+pub(crate) struct Features(pub(crate) u64);
 
 impl Features {
     /// Programs run in the driver, and may pass, drop and send back.
-    pub(super) const BASIC: u64 = 1;
+    pub(crate) const BASIC: u64 = 1;
     /// Programs get frames in several buffers.
-    pub(super) const SEVERAL_BUFFERS: u64 = 1 << 5;
+    pub(crate) const SEVERAL_BUFFERS: u64 = 1 << 5;
 
-    pub(super) fn has(self, feature: u64) -> bool {
+    pub(crate) fn has(self, feature: u64) -> bool {
         self.0 & feature != 0
     }
 }
 
 /// Queues to send by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Queues {
+pub(crate) struct Queues {
     /// How many there are.
-    pub(super) now: u32,
+    pub(crate) now: u32,
     /// How many there can be.
-    pub(super) most: u32,
+    pub(crate) most: u32,
     /// They are set together with those to receive by.
-    pub(super) combined: bool,
+    pub(crate) combined: bool,
 }
 
 /// What an interface's driver can do with XDP.
-pub(super) fn features(index: u32) -> io::Result<Features> {
+pub(crate) fn features(index: u32) -> io::Result<Features> {
     let answer = ask("netdev", DEV_GET, &attribute(DEV_INDEX, &index.to_ne_bytes()))?;
     find(&answer, DEV_XDP_FEATURES)
         .and_then(|value| Some(Features(u64::from_ne_bytes(value.try_into().ok()?))))
@@ -75,7 +75,7 @@ pub(super) fn features(index: u32) -> io::Result<Features> {
 }
 
 /// The names of the offloads that are on, as `ethtool --show-features` has them.
-pub(super) fn offloads(index: u32) -> io::Result<Vec<String>> {
+pub(crate) fn offloads(index: u32) -> io::Result<Vec<String>> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
     let active = find(&answer, FEATURES_ACTIVE).ok_or(nothing())?;
     let bits = find(active, BITSET_BITS).unwrap_or_default();
@@ -87,7 +87,7 @@ pub(super) fn offloads(index: u32) -> io::Result<Vec<String>> {
 }
 
 /// How many queues an interface has to send by.
-pub(super) fn queues(index: u32) -> io::Result<Queues> {
+pub(crate) fn queues(index: u32) -> io::Result<Queues> {
     let answer = ask("ethtool", CHANNELS_GET, &header(index))?;
     let number = |kind| {
         let value = find(&answer, kind).and_then(|value| value.try_into().ok());

@@ -1,0 +1,216 @@
+//! What each network driver does with native XDP: when it refuses a program, what attaching, replacing and detaching
+//! stop, and when it loses a program that the kernel's core goes on showing.
+//!
+//! ```text
+//! use ntpguard::host::driver;
+//! let igb = driver::find("igb").unwrap();
+//! assert_eq!(igb.stops.at(Release(6, 12)).attach, Stop::Link);
+//! ```
+//!
+//! The rows were read from the sources of Linux 6.1.192 and 6.12.117; nothing was run on most of these cards. Each row
+//! names the functions that it was read from, and [`Driver::inferred`] what no line of them says outright. Between the two
+//! releases, the first that has a behaviour is by the kernel's history, not by its sources.
+
+mod effect;
+mod embedded;
+mod intel;
+mod refusal;
+mod server;
+mod software;
+mod virtual_card;
+
+pub use effect::{Also, Clock, Offload, Stop, Stops, Timestamps};
+pub use refusal::{Longer, Loss, Mtu, Never, Raised, Refusal};
+
+use super::release::{ByRelease, Release};
+use crate::interface::Interface;
+use std::{fs, path::Path};
+
+/// A driver, or several that behave alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    /// Names as the link /sys/class/net/IF/device/driver has them, or kinds of virtual interfaces (`ip -d link`); a `*` in
+    /// front stands for any beginning.
+    pub names: &'static [&'static str],
+    /// The first release with native XDP; `None` if none of those read has it.
+    pub native: Option<Release>,
+    /// The first release whose native XDP gives programs frames in several buffers; `None` if none of those read does.
+    pub frags: Option<Release>,
+    /// The longest MTU that native XDP takes.
+    pub mtu: ByRelease<Mtu>,
+    /// What happens to frames that don't fit into one buffer, if the driver can be brought to receive such.
+    pub longer: Longer,
+    /// What happens if the MTU is raised over the limit while a program is there.
+    pub raised: ByRelease<Raised>,
+    /// Why it refuses a program, beside the MTU.
+    pub refusals: &'static [Refusal],
+    /// What attaching, replacing and detaching stop.
+    pub stops: ByRelease<Stops>,
+    /// What else is stopped with it.
+    pub also: Also,
+    /// Whether replacing a program puts the new one to work. Where it doesn't, only detaching and attaching does.
+    pub replaceable: bool,
+    /// Offloads that it turns off itself when a program is attached.
+    pub offloads: &'static [Offload],
+    /// Hardware receive timestamps of packets that XDP passes.
+    pub timestamps: Timestamps,
+    /// The card's own clock, at the first attachment and at the last detachment.
+    pub clock: Clock,
+    /// When it loses the program while the core goes on showing it.
+    pub losses: &'static [Loss],
+    /// How it can take a program and never run it.
+    pub never: &'static [Never],
+    /// The functions that this was read from, below drivers/net.
+    pub source: &'static str,
+    /// What else there is to know, a sentence each.
+    pub notes: &'static [&'static str],
+    /// Statements of this row that no line of the source says outright, a sentence each.
+    pub inferred: &'static [&'static str],
+}
+
+impl Driver {
+    /// What most rows have, and differ from in what they say.
+    const USUAL: Self = Self {
+        names: &[],
+        native: Some(Release::OLDEST),
+        frags: None,
+        mtu: ByRelease::always(Mtu::Unlimited),
+        longer: Longer::Refused,
+        raised: ByRelease::always(Raised::Unknown),
+        refusals: &[],
+        stops: ByRelease::always(Stops {
+            attach: Stop::Nothing,
+            replace: Stop::Nothing,
+            detach: Stop::Nothing,
+        }),
+        also: Also::Nothing,
+        replaceable: true,
+        offloads: &[],
+        timestamps: Timestamps::None,
+        clock: Clock::Untouched,
+        losses: &[],
+        never: &[],
+        source: "",
+        notes: &[],
+        inferred: &[],
+    };
+
+    /// Whether it has native XDP in a release.
+    pub fn is_native(&self, release: Release) -> bool {
+        self.native.is_some_and(|since| release >= since)
+    }
+
+    /// Whether its native XDP gives programs frames in several buffers in a release.
+    pub fn has_frags(&self, release: Release) -> bool {
+        self.frags.is_some_and(|since| release >= since)
+    }
+
+    /// The longest MTU under native XDP in a release, by a program that takes frames in several buffers or one that
+    /// doesn't; `None` if there is no limit.
+    pub fn longest(&self, release: Release, frags: bool) -> Option<u32> {
+        match self.mtu.at(release) {
+            Mtu::Unlimited => None,
+            Mtu::Of { several, .. } if frags && self.has_frags(release) => several,
+            Mtu::Of { single, .. } => Some(single),
+        }
+    }
+
+    /// Whether it may lose a program while it stays attached, so that another instance of the program has to go in its
+    /// place.
+    pub fn loses(&self) -> bool {
+        !self.losses.is_empty()
+    }
+}
+
+/// All rows.
+pub fn all() -> impl Iterator<Item = &'static Driver> {
+    [virtual_card::ROWS, intel::ROWS, server::ROWS, embedded::ROWS, software::ROWS].into_iter().flatten()
+}
+
+/// The row of a driver, by its name in /sys or by the kind of a virtual interface; `None` if it wasn't read.
+pub fn find(name: &str) -> Option<&'static Driver> {
+    let fits = |known: &str| known.strip_prefix('*').map_or(known == name, |end| name.ends_with(end));
+    all().find(|driver| driver.names.iter().any(|known| fits(known)))
+}
+
+/// The name of an interface's driver: of hardware its name in /sys, of a virtual interface its kind.
+pub fn name(root: &Path, interface: &Interface) -> Option<String> {
+    hardware(root, interface).or_else(|| interface.kind.clone())
+}
+
+/// The name of the driver of hardware; `None` for virtual interfaces.
+pub fn hardware(root: &Path, interface: &Interface) -> Option<String> {
+    let folder = root.join("sys/class/net").join(&interface.name);
+    // /sys may be that of another network namespace, with another interface of the name.
+    let index = fs::read_to_string(folder.join("ifindex")).ok()?;
+    if index.trim() != interface.index.to_string() {
+        return None;
+    }
+    let driver = fs::read_link(folder.join("device/driver")).ok()?;
+    Some(driver.file_name()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn every_driver_has_one_row() {
+        let names: Vec<_> = all().flat_map(|driver| driver.names).collect();
+        for name in &names {
+            assert_eq!(names.iter().filter(|other| other == &name).count(), 1, "{name}");
+        }
+        assert!(find("eth_of_nobody").is_none());
+    }
+
+    #[test]
+    fn every_row_with_native_xdp_says_where_it_was_read() {
+        for driver in all().filter(|driver| driver.native.is_some()) {
+            assert!(driver.source.contains(".c:"), "{:?}", driver.names);
+            assert!(driver.frags.is_none_or(|frags| Some(frags) >= driver.native), "{:?}", driver.names);
+            for sentence in driver.notes.iter().chain(driver.inferred) {
+                assert!(sentence.ends_with('.') && !sentence.contains('|'), "{sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_found_by_the_names_of_sys_and_of_kinds() {
+        let stop = |name: &str, release| find(name).unwrap().stops.at(release);
+        assert_eq!(stop("igc", Release(6, 1)).replace, Stop::Link);
+        assert_eq!(stop("fsl_dpaa2_eth", Release(6, 12)).attach, Stop::Down);
+        assert_eq!(stop("fsl_dpaa2_eth", Release(6, 1)).attach, Stop::Link);
+        assert_eq!(find("rk_gmac-dwmac").unwrap().names, find("stmmaceth").unwrap().names);
+        assert!(find("vmxnet3").unwrap().loses() && !find("vmxnet3").unwrap().is_native(Release(6, 1)));
+        assert!(!find("atlantic").unwrap().replaceable);
+        assert_eq!(find("e1000e").unwrap().native, None);
+        assert!(find("bond").is_some() && find("veth").is_some() && find("tun").is_some());
+    }
+
+    #[test]
+    fn limits_go_by_release_and_form() {
+        let longest = |name: &str, release, frags| find(name).unwrap().longest(release, frags);
+        assert_eq!(longest("virtio_net", Release(6, 1), true), Some(4064));
+        assert_eq!(longest("virtio_net", Release(6, 12), true), None);
+        assert_eq!(longest("virtio_net", Release(6, 12), false), Some(3506));
+        assert_eq!(longest("i40e", Release(6, 12), true), Some(9702));
+        assert_eq!(longest("igc", Release(6, 12), true), Some(1500), "it has no frags");
+        assert_eq!(longest("qede", Release(6, 12), false), None);
+    }
+
+    #[test]
+    fn the_driver_of_a_made_up_card() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("sys/class/net/eth0");
+        fs::create_dir_all(folder.join("device")).unwrap();
+        symlink("../../../bus/pci/drivers/ixgbe", folder.join("device/driver")).unwrap();
+        let eth0 = Interface { index: 7, name: "eth0".to_owned(), ..Interface::default() };
+        fs::write(folder.join("ifindex"), "7\n").unwrap();
+        assert_eq!(name(root.path(), &eth0).as_deref(), Some("ixgbe"));
+        fs::write(folder.join("ifindex"), "8\n").unwrap();
+        assert_eq!(name(root.path(), &eth0), None, "another one of this name");
+        let veth = Interface { kind: Some("veth".to_owned()), ..eth0 };
+        assert_eq!(name(root.path(), &veth).as_deref(), Some("veth"));
+    }
+}
