@@ -241,7 +241,7 @@ fn interfaces_as_they_come() {
     let port = look("port0");
     assert!(port.of("mtu").1.starts_with("9000: a frame may be in several buffers"), "{:#}", port.report);
     let (status, place) = port.of("place");
-    assert!(status == "warning" && place.starts_with("port0 belongs to the bridge br0"), "{place}");
+    assert!(status == "note" && place.starts_with("port0 belongs to the bridge br0"), "{place}");
     let both = Visit::pay(&lab.server, &["--interface", "port0", "--interface", "br0"]);
     let overlap = both.all("place").into_iter().find(|found| found["subject"] == "port0, br0").unwrap();
     assert_eq!((&overlap["status"], both.code), (&"failure".into(), 2), "{overlap}");
@@ -294,11 +294,12 @@ fn every_finding_has_the_documented_fields() {
     };
     assert_eq!(visit.report["failures"], count("failure"));
     assert_eq!(visit.report["warnings"], count("warning"));
+    assert_eq!(visit.report["notes"], count("note"));
     for found in visit.report["checks"].as_array().unwrap() {
         let fields: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(fields, ["check", "fix", "message", "status", "subject"]);
         assert!(Check::ALL.iter().any(|check| found["check"] == check.name()), "{found}");
-        assert!(["ok", "warning", "failure"].contains(&found["status"].as_str().unwrap()), "{found}");
+        assert!(["ok", "note", "warning", "failure"].contains(&found["status"].as_str().unwrap()), "{found}");
         assert!(found["fix"].is_null() || found["fix"].is_string(), "{found}");
         if found["status"] == "ok" {
             assert!(found["fix"].is_null(), "{found}");

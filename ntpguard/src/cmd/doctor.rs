@@ -65,6 +65,7 @@ fn report(findings: &[Finding]) -> Value {
     json!({
         "failures": count(findings, Status::Failure),
         "warnings": count(findings, Status::Warning),
+        "notes": count(findings, Status::Note),
         "checks": checks,
     })
 }

@@ -99,7 +99,7 @@ fn frames(card: &Card) -> Finding {
 fn place(card: &Card) -> Option<Finding> {
     let (advice, other) = card.place.as_ref()?;
     let fix = format!("name the other one, if that is meant: --interface {other}");
-    Some(Finding::warning(Check::Place, &card.interface.name, advice).fix(fix))
+    Some(Finding::note(Check::Place, &card.interface.name, advice).fix(fix))
 }
 
 /// Whose XDP program is on it.
@@ -225,7 +225,7 @@ mod tests {
     fn parts_of_others() {
         let advice = "eth0 belongs to the bond bond0".to_owned();
         let part = found(&with(|card| card.place = Some((advice, "bond0".to_owned()))), Check::Place);
-        assert_eq!(part.status, Status::Warning);
+        assert_eq!(part.status, Status::Note);
         assert!(part.fix.unwrap().ends_with("--interface bond0"));
     }
 

@@ -18,8 +18,10 @@ use std::{io, path::Path};
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// As it should be, or something to know.
+    /// As it should be.
     Ok,
+    /// Something to know that needs no action: no alarm, and no other exit code.
+    Note,
     /// ntpguard works, but not at its best; or nobody could tell.
     Warning,
     /// ntpguard doesn't work here, or this host takes part in attacks.
@@ -31,6 +33,7 @@ impl Status {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Note => "note",
             Self::Warning => "warning",
             Self::Failure => "failure",
         }
@@ -77,12 +80,12 @@ checks! {
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
     Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by a list of drivers.";
-    Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a warning, since the other may be the one to guard. A failure if both are named.";
+    Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a note, since the other may be the one to guard. A failure if both are named.";
     Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one, and `--hook tc` stands behind it.";
     Tc        "tc"        "Which programs are at its tc ingress, by tcx: they see what XDP passes. For those who may look, on Linux 6.6 and later.";
     Mtu       "mtu"       "Whether frames fit into one buffer, or the driver gives XDP programs several. A warning if neither.";
     Offloads  "offloads"  "Whether the card or the driver merges packets before XDP sees them (LRO, GRO_HW), which some drivers don't combine with native XDP. A warning if so.";
-    Queues    "queues"    "Whether each CPU can have a queue of its own to send kisses by (XDP_TX). A warning if not.";
+    Queues    "queues"    "Whether each CPU can have a queue of its own to send kisses by (XDP_TX). A note if not.";
     Mode      "mode"      "How it is guarded, or what `--hook xdp` and `--xdp-mode auto` will come to, by all of this: native, generic, or refused.";
 }
 
@@ -114,6 +117,10 @@ impl Finding {
 
     fn ok(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(check, Status::Ok, subject, message)
+    }
+
+    fn note(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(check, Status::Note, subject, message)
     }
 
     fn warning(check: Check, subject: impl Into<String>, message: impl Into<String>) -> Self {

@@ -126,7 +126,7 @@ pub(super) fn queues(card: &Card, cpus: Option<u32>) -> Option<Finding> {
     let message = format!(
         "{now} to send by, for {cpus} CPUs: where drivers want one a CPU, kisses are slower, or native XDP is refused"
     );
-    let finding = Finding::warning(Check::Queues, name, message);
+    let finding = Finding::note(Check::Queues, name, message);
     Some(if most > now {
         let kind = if queues.combined { "combined" } else { "tx" };
         finding.fix(format!("ethtool -L {name} {kind} {}", most.min(cpus)))
