@@ -16,6 +16,7 @@ pub mod guard;
 pub mod home;
 pub mod judged;
 pub mod load;
+pub mod matrix;
 pub mod netns;
 pub mod ntpd;
 pub mod prometheus;

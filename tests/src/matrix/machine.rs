@@ -1,0 +1,171 @@
+//! A guest under QEMU, whose cards end in a namespace of this host, and whose shell is a serial line away.
+
+use super::card::Card;
+use crate::netns::Netns;
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+/// A kernel with its userland, and the QEMU that boots it.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// The series, for people.
+    pub kernel: String,
+    /// The kernel's image.
+    pub image: PathBuf,
+    /// The userland: a cpio archive.
+    pub initramfs: PathBuf,
+    /// The emulator.
+    pub qemu: PathBuf,
+    /// Folders in which the emulator looks for firmware beside its own.
+    pub firmware: Vec<PathBuf>,
+    /// Where the guest's console is written.
+    pub console: PathBuf,
+}
+
+/// A running guest; killed when dropped, and when the thread that started it ends.
+pub struct Machine {
+    child: Child,
+    requests: ChildStdin,
+    outcomes: Receiver<Value>,
+    console: PathBuf,
+}
+
+/// What a script in the guest came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its exit code, -1 if it was killed.
+    pub code: i32,
+    /// What it wrote, to standard output and standard error.
+    pub text: String,
+}
+
+impl Outcome {
+    /// What it wrote, if it succeeded.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn ok(self) -> Result<String> {
+        match self.code {
+            0 => Ok(self.text),
+            code => bail!("exit code {code} in the guest: {}", self.text.trim()),
+        }
+    }
+}
+
+impl Machine {
+    /// Whether this QEMU has the model at all.
+    ///
+    /// # Errors
+    /// There is no QEMU.
+    pub fn has(boot: &Boot, card: Card) -> Result<bool> {
+        let listed = qemu(boot, Command::new(&boot.qemu)).args(["-device", "help"]).output()?;
+        Ok(String::from_utf8_lossy(&listed.stdout).contains(&format!("\"{}\"", card.model())))
+    }
+
+    /// Boots a guest with the cards of a kind, whose other ends are the taps `tap0`, … of `outside`.
+    ///
+    /// # Errors
+    /// It doesn't come up within minutes; the error has the end of its console.
+    pub fn start(boot: &Boot, card: Card, outside: &Netns) -> Result<Self> {
+        let mut command = qemu(boot, outside.command(&boot.qemu));
+        // Emulated: KVM isn't everywhere, and this must run anywhere.
+        command.args(["-accel", "tcg", "-cpu", "max", "-m", "768", "-machine", "q35", "-no-reboot"]);
+        command.args(["-smp", &card.queues().to_string()]);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+        command.arg("-serial").arg(format!("file:{}", boot.console.display()));
+        command.args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]);
+        for number in 0..card.cards() {
+            let queues = card.queues();
+            command.arg("-netdev").arg(format!(
+                "tap,id=net{number},ifname=tap{number},script=no,downscript=no,vhost=off,queues={queues}"
+            ));
+            // Addresses of the first as the frames have them.
+            command.arg("-device").arg(format!(
+                "{},netdev=net{number},mac=02:00:00:00:00:{:02x},romfile={}",
+                card.model(),
+                1 + 2 * number,
+                card.properties()
+            ));
+        }
+        command.arg("-kernel").arg(&boot.image).arg("-initrd").arg(&boot.initramfs);
+        command.arg("-append").arg(format!(
+            "console=ttyS0 loglevel=4 panic=-1 net.ifnames=0 modules={}",
+            card.modules().join(",")
+        ));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("can't start QEMU")?;
+        let requests = child.stdin.take().context("a pipe")?;
+        let lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+        let (send, outcomes) = channel();
+        thread::spawn(move || {
+            // What isn't JSON is noise of a line that isn't set up yet.
+            for value in lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()) {
+                if send.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        let machine = Self { child, requests, outcomes, console: boot.console.clone() };
+        // An emulated boot takes seconds; on a busy machine, more.
+        let ready = machine.outcomes.recv_timeout(Duration::from_secs(300));
+        if !ready.is_ok_and(|ready| ready["ready"] == true) {
+            bail!("the guest didn't come up; its console ends:\n{}", machine.console());
+        }
+        Ok(machine)
+    }
+
+    /// Runs lines of a shell in the guest, and waits for their end.
+    ///
+    /// # Errors
+    /// The guest is gone.
+    pub fn script(&mut self, script: &str) -> Result<Outcome> {
+        const SECONDS: u64 = 120;
+        writeln!(self.requests, "{}", json!({ "script": script, "seconds": SECONDS }))?;
+        self.requests.flush()?;
+        let outcome = self.outcomes.recv_timeout(Duration::from_secs(SECONDS + 60));
+        let outcome = outcome
+            .map_err(|_| anyhow::anyhow!("the guest is gone; its console ends:\n{}", self.console()))?;
+        let code = outcome["code"].as_i64().context("an outcome without a code")? as i32;
+        Ok(Outcome { code, text: outcome["text"].as_str().unwrap_or_default().to_owned() })
+    }
+
+    /// As [`Machine::script`], and it must succeed.
+    ///
+    /// # Errors
+    /// It doesn't, or the guest is gone.
+    pub fn run(&mut self, script: &str) -> Result<String> {
+        self.script(&format!("set -e\n{script}"))?.ok().with_context(|| format!("`{}`", script.trim()))
+    }
+
+    /// The last lines of the console.
+    pub fn console(&self) -> String {
+        let text = std::fs::read(&self.console).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).replace('\r', "");
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Already dead is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The emulator, with the folders of its firmware.
+fn qemu(boot: &Boot, mut command: Command) -> Command {
+    for folder in &boot.firmware {
+        command.arg("-L").arg::<&Path>(folder);
+    }
+    command
+}

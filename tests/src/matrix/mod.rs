@@ -1,0 +1,57 @@
+//! The matrix of network cards: each kind in a guest under QEMU, asked from outside of it.
+//!
+//! Contract: the guest's cards end in a namespace that this process made; QEMU dies with it, and nothing else is touched.
+
+pub mod agent;
+pub mod card;
+pub mod course;
+pub mod machine;
+pub mod outside;
+pub mod page;
+pub mod verdict;
+
+use self::{
+    card::Card,
+    course::Course,
+    machine::{Boot, Machine},
+    outside::Outside,
+    verdict::{Run, Step, Verdict},
+};
+use anyhow::Result;
+use std::time::Instant;
+
+/// Takes a card through its course on a kernel.
+///
+/// # Errors
+/// The machinery failed: no guest, or one that isn't answered even without ntpguard. Whatever ntpguard does is a step.
+pub fn run(boot: &Boot, card: Card) -> Result<Run> {
+    println!("\n{} on Linux {}:", card.name(), boot.kernel);
+    let start = Instant::now();
+    let mut run = Run {
+        kernel: boot.kernel.clone(),
+        card,
+        mode: None,
+        steps: Vec::new(),
+        boot: start.elapsed(),
+        took: start.elapsed(),
+    };
+    if !Machine::has(boot, card)? {
+        let note = format!("this QEMU has no {}", card.model());
+        println!("    not run: {note}");
+        run.steps.push(Step { name: "boot", verdict: Verdict::NotRun, note });
+        return Ok(run);
+    }
+    let outside = Outside::new(card)?;
+    let mut machine = Machine::start(boot, card, &outside.netns)?;
+    run.boot = start.elapsed();
+    let mut course = Course::new(&mut machine, &outside, card)?;
+    let done = course.run();
+    (run.mode, run.steps) = (course.mode.take(), std::mem::take(&mut course.steps));
+    if let Err(error) = done {
+        println!("    {error:#}");
+        run.steps.push(Step { name: "end", verdict: Verdict::Wrong, note: format!("{error:#}") });
+    }
+    run.took = start.elapsed();
+    println!("    {:.1} s, of which the boot took {:.1} s", run.took.as_secs_f32(), run.boot.as_secs_f32());
+    Ok(run)
+}
