@@ -18,8 +18,41 @@ pub(crate) enum Series {
     V6_12,
 }
 
+/// One series, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Choice {
+    /// Debian 12's; the oldest that ntpguard supports.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13's.
+    #[value(name = "6.12")]
+    V6_12,
+    /// Each, one after the other.
+    All,
+}
+
+impl Choice {
+    /// Those that are meant.
+    pub(crate) fn series(self) -> Vec<Series> {
+        match self {
+            Self::V6_1 => vec![Series::V6_1],
+            Self::V6_12 => vec![Series::V6_12],
+            Self::All => ALL.to_vec(),
+        }
+    }
+}
+
 /// All of them.
 pub(crate) const ALL: [Series; 2] = [Series::V6_1, Series::V6_12];
+
+/// Which of a series' kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Small, with few drivers.
+    Cloud,
+    /// With all drivers.
+    Generic,
+}
 
 impl Series {
     pub(crate) fn name(self) -> &'static str {
@@ -30,28 +63,32 @@ impl Series {
     }
 
     /// Where it is unpacked.
-    pub(crate) fn folder(self) -> PathBuf {
-        lab().join(format!("linux-{}", self.name()))
+    pub(crate) fn folder(self, kind: Kind) -> PathBuf {
+        let suffix = if kind == Kind::Generic { "-generic" } else { "" };
+        lab().join(format!("linux-{}{suffix}", self.name()))
     }
 
     /// Its bootable image, if it is unpacked.
-    pub(crate) fn image(self) -> Option<PathBuf> {
-        find(&self.folder().join("boot"), |name| name.starts_with("vmlinuz-"))
+    pub(crate) fn image(self, kind: Kind) -> Option<PathBuf> {
+        find(&self.folder(kind).join("boot"), |name| name.starts_with("vmlinuz-"))
     }
 
     /// Its modules' folder.
-    pub(crate) fn modules(self) -> Result<PathBuf> {
+    pub(crate) fn modules(self, kind: Kind) -> Result<PathBuf> {
         // /usr/lib where /lib is a link to it.
-        let folders = ["lib/modules", "usr/lib/modules"].map(|folder| self.folder().join(folder));
+        let folders = ["lib/modules", "usr/lib/modules"].map(|folder| self.folder(kind).join(folder));
         folders.iter().find_map(|folder| find(folder, |_| true)).context("the kernel has no modules")
     }
 
-    /// The newest package of the series: small (cloud) and signed.
-    pub(crate) fn package(self) -> Result<String> {
+    /// The newest package of the series that is signed, and neither for real time nor for debugging.
+    pub(crate) fn package(self, kind: Kind) -> Result<String> {
         update()?;
-        let pattern = format!("^linux-image-{}\\..*-cloud-amd64$", self.name().replace('.', "\\."));
+        let ending = if kind == Kind::Cloud { "-cloud-amd64" } else { "-amd64" };
+        let pattern = format!("^linux-image-{}\\..*{ending}$", self.name().replace('.', "\\."));
         let found = output(Command::new("apt-cache").args(["search", "--names-only", &pattern]))?;
         let names = found.lines().filter_map(|line| line.split_whitespace().next());
+        let others = if kind == Kind::Cloud { &["-rt-"][..] } else { &["-rt-", "-cloud-"] };
+        let names = names.filter(|name| !others.iter().any(|other| name.contains(other)));
         let newest = names.max_by_key(|name| numbers(name));
         let newest =
             newest.with_context(|| format!("this system's packages have no kernel {}", self.name()))?;

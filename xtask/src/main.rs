@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod kernel;
 mod lint;
+mod qemu;
 mod run;
 mod setup;
 mod test;
@@ -41,11 +42,17 @@ enum Task {
     Test,
     /// Format and clippy, for the host and for the BPF target.
     Lint,
-    /// Golden packets and a live attachment on another kernel, under qemu.
+    /// Golden packets and a live attachment on another kernel, under qemu; with `--nic`, kinds of network card.
     Vm {
         /// Which kernel.
         #[arg(long, value_enum)]
-        kernel: kernel::Series,
+        kernel: kernel::Choice,
+        /// Kinds of card that the guest has, one after the other, asked from outside: virtio, vmxnet3, … or all. As root.
+        #[arg(long, value_name = "CARD,…")]
+        nic: Vec<String>,
+        /// Put the table of cards into this document.
+        #[arg(long, value_name = "FILE", requires = "nic")]
+        write: Option<std::path::PathBuf>,
     },
 }
 
@@ -56,7 +63,8 @@ fn main() -> ExitCode {
         Task::Bench { options } => bench::bench(&options),
         Task::Test => test::test(),
         Task::Lint => lint::lint(),
-        Task::Vm { kernel } => vm::vm(kernel),
+        Task::Vm { kernel, nic, .. } if nic.is_empty() => kernel.series().into_iter().try_for_each(vm::vm),
+        Task::Vm { kernel, nic, write } => vm::matrix::matrix(&kernel.series(), &nic, write.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@
 //! machine's clock, and push out the time service that is there. So is Prometheus, which would run as a service.
 
 use crate::{
-    kernel,
+    kernel::{self, Kind},
+    qemu,
     run::{cargo, lab, output, run},
     toolchain,
 };
@@ -30,6 +31,8 @@ pub(crate) enum Purpose {
     Bench,
     /// Run all tests, VMs included. Includes the lab.
     Test,
+    /// Run guests with network cards of many kinds. Includes the tests.
+    Matrix,
 }
 
 /// Debian packages that the lab uses.
@@ -114,7 +117,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
 
 /// `cargo xtask setup`: everything for every purpose; with `check`, only a report.
 pub(crate) fn setup(check: bool) -> Result<()> {
-    let all = [Purpose::Test, Purpose::Bench];
+    let all = [Purpose::Matrix, Purpose::Bench];
     if check {
         let mut missing: Vec<_> = all.into_iter().flat_map(missing).map(|need| need.what).collect();
         missing.dedup();
@@ -124,6 +127,7 @@ pub(crate) fn setup(check: bool) -> Result<()> {
         }
     }
     all.into_iter().try_for_each(ensure)?;
+    qemu::ensure();
     println!("everything is there");
     Ok(())
 }
@@ -174,10 +178,11 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     if purpose == Purpose::Build {
         return needs;
     }
+    let testing = matches!(purpose, Purpose::Test | Purpose::Matrix);
     let mut packages = LAB.to_vec();
     match purpose {
         Purpose::Bench => packages.extend(BENCH),
-        Purpose::Test => packages.extend(TESTS),
+        Purpose::Test | Purpose::Matrix => packages.extend(TESTS),
         Purpose::Build | Purpose::Lab => (),
     }
     let absent = absent(&packages);
@@ -209,14 +214,14 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         );
     }
     let ntpdig = lab().join("ntpdig");
-    if purpose == Purpose::Test && !ntpdig.join("usr/bin/ntpdig").exists() {
+    if testing && !ntpdig.join("usr/bin/ntpdig").exists() {
         need(
             "NTPsec's client, unpacked under target/lab".into(),
             Box::new(move || unpack("ntpsec-ntpdig", &ntpdig)),
         );
     }
     let systemd = lab().join("systemd");
-    if purpose == Purpose::Test && !systemd.join("usr/bin/systemd-analyze").exists() {
+    if testing && !systemd.join("usr/bin/systemd-analyze").exists() {
         need(
             "systemd-analyze, which judges the unit, unpacked under target/lab".into(),
             Box::new(move || {
@@ -226,16 +231,25 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         );
     }
     let prometheus = lab().join("prometheus");
-    if purpose == Purpose::Test && !prometheus.join("usr/bin/prometheus").exists() {
+    if testing && !prometheus.join("usr/bin/prometheus").exists() {
         need(
             "Prometheus and promtool, unpacked under target/lab".into(),
             Box::new(move || unpack("prometheus", &prometheus)),
         );
     }
-    if purpose == Purpose::Test {
-        for series in kernel::ALL.into_iter().filter(|series| series.image().is_none()) {
-            let what = format!("Debian's kernel {}, unpacked under target/lab", series.name());
-            need(what, Box::new(move || unpack(&series.package()?, &series.folder())));
+    let kinds = match purpose {
+        Purpose::Matrix => &[Kind::Cloud, Kind::Generic][..],
+        Purpose::Test => &[Kind::Cloud],
+        Purpose::Build | Purpose::Lab | Purpose::Bench => &[],
+    };
+    for kind in kinds.iter().copied() {
+        for series in kernel::ALL.into_iter().filter(|series| series.image(kind).is_none()) {
+            let what = match kind {
+                Kind::Cloud => "small",
+                Kind::Generic => "with the drivers of all cards",
+            };
+            let what = format!("Debian's kernel {}, {what}, unpacked under target/lab", series.name());
+            need(what, Box::new(move || unpack(&series.package(kind)?, &series.folder(kind))));
         }
     }
     needs
@@ -330,6 +344,11 @@ pub(crate) fn update() -> Result<()> {
 /// Unpacks a Debian package without installing it.
 fn unpack(package: &str, folder: &Path) -> Result<()> {
     update()?;
+    unpack_with(package, folder, &[])
+}
+
+/// As [`unpack`], with options of apt-get that say where from.
+pub(crate) fn unpack_with(package: &str, folder: &Path, options: &[String]) -> Result<()> {
     let parent = folder.parent().context("target/lab")?;
     fs::create_dir_all(parent)?;
     println!("    apt-get download {package}");
@@ -337,6 +356,7 @@ fn unpack(package: &str, folder: &Path) -> Result<()> {
     // As root itself: apt's own user can't write here.
     run(download
         .args(["download", "--quiet", "-o", "APT::Sandbox::User=root", package])
+        .args(options)
         .current_dir(parent))?;
     let archive = find(parent, |name| name.starts_with(&format!("{package}_")) && name.ends_with(".deb"))
         .with_context(|| format!("{package} was downloaded and isn't there"))?;

@@ -1,0 +1,78 @@
+//! QEMU: this system's, or a newer one that set-up unpacked, which has more network cards.
+
+use crate::{
+    run::{lab, output},
+    setup::unpack_with,
+};
+use anyhow::{Context as _, Result};
+use std::{fs, path::PathBuf, process::Command};
+
+/// The packages of the newer one; what else it needs, Debian 12 has.
+const PACKAGES: &[&str] = &["qemu-system-data", "seabios", "qemu-system-x86"];
+/// Where they come from, beside this system's own sources.
+const BACKPORTS: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
+                         http://deb.debian.org/debian bookworm-backports main\n";
+
+/// An emulator, and where its firmware is if that isn't where it was built for.
+pub(crate) struct Qemu {
+    pub(crate) program: PathBuf,
+    pub(crate) firmware: Vec<PathBuf>,
+}
+
+/// Where the newer one is unpacked.
+fn folder() -> PathBuf {
+    lab().join("qemu")
+}
+
+/// The newest that is there.
+pub(crate) fn find() -> Result<Qemu> {
+    let unpacked = folder().join("usr/bin/qemu-system-x86_64");
+    if unpacked.exists() {
+        let firmware = ["usr/share/qemu", "usr/share/seabios"].map(|name| folder().join(name));
+        return Ok(Qemu { program: unpacked, firmware: firmware.to_vec() });
+    }
+    Ok(Qemu { program: "qemu-system-x86_64".into(), firmware: Vec::new() })
+}
+
+/// Whether the one that would be used has Intel's igb, which came with QEMU 8.
+fn has_igb() -> bool {
+    find().is_ok_and(|qemu| {
+        output(Command::new(qemu.program).args(["-device", "help"]))
+            .is_ok_and(|list| list.contains("\"igb\""))
+    })
+}
+
+/// Gets one that has igb, if it can be had; what only that can run is else shown as not run.
+pub(crate) fn ensure() {
+    if has_igb() {
+        return;
+    }
+    println!(
+        "==> a QEMU that has igb (8 or newer): qemu-system-x86 of bookworm-backports, unpacked under target/lab"
+    );
+    if let Err(error) = backport() {
+        println!("    not to be had: {error:#}\n    Install qemu-system-x86 8 or newer to have igb run");
+    }
+}
+
+/// Unpacks the newer one from bookworm-backports, whose list goes into a folder of its own: the system's sources stay as
+/// they are.
+fn backport() -> Result<()> {
+    let lists = lab().join("backports");
+    for name in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(lists.join(name))?;
+    }
+    let source = lists.join("sources.list");
+    fs::write(&source, BACKPORTS)?;
+    let path = |name: &str| lists.join(name).display().to_string();
+    let options = [
+        format!("-oDir::Etc::sourcelist={}", source.display()),
+        "-oDir::Etc::sourceparts=/dev/null".to_owned(),
+        format!("-oDir::State::lists={}", path("lists")),
+        format!("-oDir::Cache={}", path("cache")),
+    ];
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet", "--quiet"]).args(&options);
+    output(&mut update).context("bookworm-backports can't be had")?;
+    PACKAGES.iter().try_for_each(|package| unpack_with(package, &folder(), &options))
+}

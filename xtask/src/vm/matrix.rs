@@ -1,0 +1,98 @@
+//! `cargo xtask vm --nic …`: kinds of network card in guests, judged from outside; the program `matrix` of the tests does it.
+//!
+//! The kernels are Debian's generic ones, since those for clouds lack most cards' drivers.
+
+use super::initramfs::{Initramfs, built, which};
+use crate::{
+    kernel::{Kind, Series},
+    qemu,
+    run::{lab, run},
+    setup::{self, Purpose},
+};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Drivers of cards, and of what lies on them.
+const MODULES: &[&str] =
+    &["virtio_pci", "virtio_net", "e1000e", "igb", "vmxnet3", "8021q", "bonding", "bridge"];
+/// What the guest is driven with, beside busybox.
+const TOOLS: &[&str] = &["ip", "ethtool", "bpftool"];
+
+/// Runs the cards on the kernels; with `write`, the table goes into that document.
+pub(crate) fn matrix(kernels: &[Series], cards: &[String], write: Option<&Path>) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the guests' cards end in a network namespace: run it as root");
+    }
+    setup::ensure(Purpose::Matrix)?;
+    if cards.iter().flat_map(|words| words.split(',')).any(|card| matches!(card, "igb" | "all")) {
+        qemu::ensure();
+    }
+    let ntpguard = built(&["build", "--package", "ntpguard", "--bin", "ntpguard"], "ntpguard")?;
+    let program = built(&["build", "--package", "ntpguard-tests", "--bin", "matrix"], "matrix")?;
+    let mut command = Command::new(&program);
+    command.arg("run").arg("--consoles").arg(lab().join("consoles"));
+    for series in kernels {
+        let archive = userland(*series, &ntpguard, &program)?;
+        let image = series.image(Kind::Generic).context("the kernel isn't unpacked")?;
+        let [image, archive] = [&image, &archive].map(|path| path.display());
+        command.arg("--kernel").arg(format!("{}={image}={archive}", series.name()));
+    }
+    for card in cards {
+        command.args(["--nic", card]);
+    }
+    let emulator = qemu::find()?;
+    command.arg("--qemu").arg(&emulator.program);
+    for folder in &emulator.firmware {
+        command.arg("--firmware").arg(folder);
+    }
+    if let Some(path) = write {
+        command.arg("--write").arg(path);
+    }
+    run(&mut command)
+}
+
+fn userland(series: Series, ntpguard: &Path, program: &Path) -> Result<PathBuf> {
+    let initramfs = Initramfs::new(&lab().join(format!("matrix-{}", series.name())))?;
+    for tool in TOOLS {
+        initramfs.program(tool, &which(tool)?)?;
+    }
+    initramfs.program("ntpguard", ntpguard)?;
+    initramfs.program("matrix", program)?;
+    let base = series.modules(Kind::Generic)?;
+    for module in MODULES {
+        // A list of the files, in the order of loading, for the guest.
+        let files = initramfs.module(&base, module)?;
+        initramfs.file(&format!("modules/{module}.list"), &files.join("\n"))?;
+    }
+    initramfs.file("init", INIT)?;
+    initramfs.pack()
+}
+
+/// What the guest runs as process 1: it loads the modules that the kernel's command line names, and takes orders.
+const INIT: &str = r#"#!/bin/sh
+export PATH=/bin:/applets
+/bin/busybox mkdir /applets
+/bin/busybox --install -s /applets
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+mount -t bpf bpf /sys/fs/bpf
+mount -t tracefs tracefs /sys/kernel/tracing
+/bin/ip link set lo up
+for word in $(cat /proc/cmdline); do
+    case $word in
+    modules=*) names=$(echo "${word#modules=}" | tr , ' ') ;;
+    esac
+done
+for name in $names; do
+    # A module that several need is there already.
+    while read -r file || [ -n "$file" ]; do insmod "/modules/$file" 2>/dev/null; done <"/modules/$name.list"
+done
+stty raw -echo </dev/ttyS1
+matrix agent </dev/ttyS1 >/dev/ttyS1
+poweroff -f
+"#;

@@ -1,0 +1,91 @@
+//! `cargo xtask vm`: the same tests on another kernel, under qemu, in an initramfs made from this build.
+//!
+//! The kernel is Debian's, the userland busybox, iproute2 and the test programs with the libraries that they link.
+//! Nothing is installed, and nothing is shared with this machine but the serial console.
+
+mod initramfs;
+pub(crate) mod matrix;
+
+use self::initramfs::{Initramfs, built, which};
+use crate::{
+    kernel::{Kind, Series},
+    run::{lab, output, root},
+    setup::{self, Purpose},
+};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// The test programs, and which of their tests make sense without a daemon: words that their names have.
+const TESTS: &[(&str, &str)] = &[
+    ("golden", ""),
+    ("ranges", ""),
+    ("command", "every_mode_drops_and_counts"),
+    ("tc", "golden tcx_or_a_word"),
+];
+/// What the guest writes last, with the exit code of its tests.
+const DONE: &str = "ntpguard-vm-exit:";
+/// Emulated, a boot and the tests take minutes on a busy machine; a hang is cut off.
+const LIMIT: &str = "600";
+
+pub(crate) fn vm(series: Series) -> Result<()> {
+    setup::ensure(Purpose::Test)?;
+    let archive = userland(series)?;
+    println!("\nLinux {} under qemu:", series.name());
+    let image = series.image(Kind::Cloud).context("the kernel isn't unpacked")?;
+    let mut qemu = Command::new("timeout");
+    qemu.args([LIMIT, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-no-reboot"]);
+    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]);
+    qemu.arg("-kernel").arg(image).arg("-initrd").arg(&archive);
+    qemu.args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"]).stdin(Stdio::null());
+    let said = output(&mut qemu)?;
+    let said = said.replace('\r', "");
+    println!("{said}");
+    match said.lines().find_map(|line| line.strip_prefix(DONE)) {
+        Some("0") => Ok(()),
+        Some(code) => bail!("the tests failed on Linux {}: exit code {code}", series.name()),
+        None => bail!("the guest with Linux {} ended before its tests did", series.name()),
+    }
+}
+
+fn userland(series: Series) -> Result<PathBuf> {
+    let initramfs = Initramfs::new(&lab().join(format!("vm-{}", series.name())))?;
+    initramfs.program("ip", &which("ip")?)?;
+    for (name, _) in TESTS {
+        let build = ["test", "--no-run", "--package", "ntpguard-tests", "--test", name];
+        initramfs.program(name, &built(&build, name)?)?;
+    }
+    let build = ["build", "--package", "ntpguard", "--bin", "ntpguard"];
+    initramfs.program("ntpguard", &built(&build, "ntpguard")?)?;
+    initramfs.tree(&root().join("tests/fixtures"), "fixtures")?;
+    let modules = initramfs.module(&series.modules(Kind::Cloud)?, "veth")?;
+    initramfs.file("init", &script(&modules))?;
+    initramfs.pack()
+}
+
+/// What the guest runs as process 1.
+fn script(modules: &[String]) -> String {
+    let insmod: String = modules.iter().map(|module| format!("busybox insmod /modules/{module}\n")).collect();
+    let tests: String = TESTS
+        .iter()
+        .map(|(name, filter)| {
+            format!("/bin/{name} --nocapture --test-threads 1 {filter} </dev/null || code=1\n")
+        })
+        .collect();
+    format!(
+        "#!/bin/sh\n\
+         export PATH=/bin NTPGUARD_FIXTURES=/fixtures RUST_BACKTRACE=0\n\
+         busybox mount -t proc proc /proc\n\
+         busybox mount -t sysfs sys /sys\n\
+         busybox mount -t devtmpfs dev /dev\n\
+         busybox mount -t tmpfs tmp /tmp\n\
+         {insmod}\
+         busybox uname -r\n\
+         code=0\n\
+         {tests}\
+         echo {DONE}$code\n\
+         busybox poweroff -f\n"
+    )
+}
