@@ -26,7 +26,7 @@ use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -55,6 +55,12 @@ impl Settings {
     pub const HARDEN_RESPONSES: u32 = 1 << 5;
     /// Hardening: queries are dropped that the daemon would answer with an error about their form.
     pub const HARDEN_FORM: u32 = 1 << 6;
+    /// Hardening: packets with more IPv6 extension headers than are followed are dropped.
+    pub const HARDEN_EXTENSIONS: u32 = 1 << 13;
+    /// Hardening: frames with more VLAN tags than are followed are dropped.
+    pub const HARDEN_TAGS: u32 = 1 << 14;
+    /// Hardening: frames with more datagrams than are looked at are dropped.
+    pub const HARDEN_SEGMENTS: u32 = 1 << 15;
     /// The daemon is ntp.org's ntpd 4.2.8; with neither this nor [`Settings::NTPSEC`], 4.2.6.
     pub const NTP_428: u32 = 1 << 7;
     /// The daemon is NTPsec's.

@@ -3,7 +3,7 @@
 //! Order, and why:
 //! 1. what isn't UDP to port 123 passes before any map is touched;
 //! 2. without a policy everything passes;
-//! 3. fragments and contradictory lengths, since nothing after them can be judged;
+//! 3. fragments, contradictory lengths, more headers than are followed, since nothing after them can be judged;
 //! 4. responses, and modes 6 and 7 when nobody may query: no lookup, since this is what floods are made of;
 //! 5. sources that can't be, so that no spoofer reaches the rule of another; source ports that the daemon refuses;
 //! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version;
@@ -53,6 +53,22 @@ where
     by_headers(wire::locate(packet), packet, packet, policy, then)
 }
 
+/// The same of a frame in which several datagrams may lie, one behind the other ([`wire::segments`]); `size` is the length in
+/// bytes of each, 0 if there is one.
+#[inline(always)]
+pub fn decide_segments<P, L, C>(packet: &P, size: usize, policy: &L, then: C) -> Decision<C::Outcome>
+where
+    P: Packet + ?Sized,
+    L: Lookup + ?Sized,
+    C: Consequence,
+{
+    let located = match wire::locate(packet) {
+        Located::Datagram(datagram) => wire::segments::representative(packet, datagram, size),
+        other => other,
+    };
+    by_headers(located, packet, packet, policy, then)
+}
+
 /// The same of a plain frame ([`wire::PlainV4`], [`wire::PlainV6`]), as nearly all are; `None` if it is another. For the
 /// compiler, which knows then where everything lies.
 #[inline(always)]
@@ -92,7 +108,7 @@ where
         Located::Truncated => return Decision::Truncated,
         hidden => {
             let settings = policy.settings();
-            return Decision::Judged(then.of(settings, Verdict::of(unread(settings, hidden))));
+            return Decision::Judged(then.of(settings, Verdict::of(unjudged(settings, hidden))));
         }
     };
     let settings = policy.settings();
@@ -132,18 +148,17 @@ where
 
 /// Why a frame passes or is dropped that hides its datagram.
 #[inline(always)]
-fn unread(settings: Settings, located: Located) -> Reason {
-    if located == Located::TooDeep {
-        Reason::Unread
-    } else if !settings.has(Settings::INSTALLED) {
-        Reason::NoPolicy
-    } else if located == Located::Malformed {
-        Reason::Malformed
-    } else if settings.has(Settings::HARDEN_FRAGMENTS) {
-        Reason::Fragment
-    } else {
-        Reason::Unread
-    }
+fn unjudged(settings: Settings, located: Located) -> Reason {
+    let (hardening, reason) = match located {
+        Located::Encapsulated => return Reason::Encapsulated,
+        Located::TooManyTags => (Settings::HARDEN_TAGS, Reason::Tags),
+        Located::TooManyExtensions => (Settings::HARDEN_EXTENSIONS, Reason::Extensions),
+        Located::TooManySegments => (Settings::HARDEN_SEGMENTS, Reason::Segments),
+        _ if !settings.has(Settings::INSTALLED) => return Reason::NoPolicy,
+        Located::Malformed => return Reason::Malformed,
+        _ => (Settings::HARDEN_FRAGMENTS, Reason::Fragment),
+    };
+    if settings.has(hardening) { reason } else { Reason::Unread }
 }
 
 /// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that

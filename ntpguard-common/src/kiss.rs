@@ -6,7 +6,7 @@
 use crate::{
     abi::{Limits, Settings},
     packet::{PacketMut, Wire},
-    wire::{self, ntp::TIME_HEADER_LEN},
+    wire::ntp::TIME_HEADER_LEN,
 };
 use network_types::{
     ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
@@ -17,30 +17,28 @@ use network_types::{
 const HOPS: u8 = 64;
 
 /// Turns the frame of a request into that of its kiss; `false`, and nothing is changed, if it isn't plain enough or not
-/// as it should be. `payload` is the UDP payload's offset. VLAN tags stay.
+/// as it should be. `network` and `payload` are the offsets of the IP header and of the UDP payload. VLAN tags stay.
 #[inline(always)]
 pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     frame: &mut P,
-    payload: usize,
+    [network, payload]: [usize; 2],
     is_v6: bool,
     settings: Settings,
     limits: &Limits,
     sums: &S,
 ) -> bool {
-    // Where the IP header is, if it has no options and no extension headers follow.
     let headers = UdpHdr::LEN + if is_v6 { Ipv6Hdr::LEN } else { Ipv4Hdr::LEN };
-    let Some(offset) = payload.checked_sub(headers) else { return false };
     let Some([a, b, c, d, e, f, g, h, i, j, k, l]) = frame.load::<[u8; 12]>(0).map(|macs| *macs) else {
         return false;
     };
-    // What came to many isn't answered by one of them.
-    if wire::network_offset(frame) != Some(offset) || (a | g) & 1 != 0 {
+    // IP options or extension headers stand in between; or it came to many, and isn't answered by one of them.
+    if network + headers != payload || (a | g) & 1 != 0 {
         return false;
     }
     let turned = if is_v6 {
-        frame.at::<OverV6>(offset).is_some_and(|packet| packet.kiss(settings, limits, sums))
+        frame.at::<OverV6>(network).is_some_and(|packet| packet.kiss(settings, limits, sums))
     } else {
-        frame.at::<OverV4>(offset).is_some_and(|packet| packet.kiss(settings, limits, sums))
+        frame.at::<OverV4>(network).is_some_and(|packet| packet.kiss(settings, limits, sums))
     };
     if turned && let Some(macs) = frame.at::<[u8; 12]>(0) {
         *macs = [g, h, i, j, k, l, a, b, c, d, e, f];

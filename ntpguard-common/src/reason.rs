@@ -47,7 +47,7 @@ macro_rules! reasons {
 reasons! {
     Time             Pass     "time"              "a time packet (modes 0 to 5), left to the daemon";
     Query            Pass     "query"             "a query (mode 6 or 7) that the daemon answers this source";
-    Unread           Pass     "unread"            "more IPv6 extension headers than ntpguard follows; without hardening a fragment: passed unread";
+    Unread           Pass     "unread"            "without hardening: a fragment, or more tags, IPv6 extension headers or segments than ntpguard follows: passed unread";
     NoPolicy         Pass     "no-policy"         "no policy is installed: everything passes";
     Mode6            Drop     "mode6"             "a mode 6 query (ntpq): the daemon answers nobody, or only hardening refuses this source, since no line but default names it";
     Mode7            Drop     "mode7"             "a mode 7 query (ntpdc, monlist): as mode 6, or the daemon takes no mode 7";
@@ -68,6 +68,10 @@ reasons! {
     BadQuery         Drop     "bad-query"         "a query that the daemon would answer with an error about its form";
     Untracked        Pass     "untracked"         "a packet under limited from a source that the table has no place for: passed unlimited";
     Overload         Drop     "overload"          "a time request above --max-rate";
+    Encapsulated     Pass     "encapsulated"      "a packet within a packet (a tunnel, IPsec, MPLS and the like), which may hold anything: left to the stack unread";
+    Tags             Drop     "tags"              "more than eight VLAN tags, behind which anything may be";
+    Extensions       Drop     "extensions"        "more than eight IPv6 extension headers, behind which anything may be";
+    Segments         Drop     "segments"          "more than 64 datagrams in one frame from a neighbour on this host, of which only so many are looked at";
 }
 
 impl Reason {

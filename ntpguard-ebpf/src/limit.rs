@@ -12,6 +12,9 @@ use ntpguard_common::{
 /// In a global function's words, above 32 bits of something else: the source has an IPv6 address.
 pub(crate) const IS_V6: u64 = 1 << 32;
 
+/// In the word of offsets that a kiss is given: that of the IP header, above [`IS_V6`] and the UDP payload's.
+pub(crate) const NETWORK_SHIFT: u32 = 40;
+
 /// The verdict under limits. If it is a kiss, the frame has become one.
 #[inline(always)]
 pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict) -> Verdict {
@@ -21,8 +24,9 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict)
     }
     let Some(source) = datagram.source(at_hand) else { return verdict };
     let (is_v6, [high, low]) = (family(source.is_v6()), source.halves());
+    let offsets = is_v6 | (datagram.network as u64) << NETWORK_SHIFT | datagram.payload as u64;
     let limited = ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff);
-    let kissed = limited == Reason::Kod.index() && frame.kiss(asked, is_v6 | datagram.payload as u64);
+    let kissed = limited == Reason::Kod.index() && frame.kiss(asked, offsets);
     let reason = if limited == Reason::Limited.index() {
         Reason::Limited
     } else if kissed {

@@ -25,9 +25,9 @@ pub(crate) trait Frame: Packet {
     /// The index of the interface that it came in by.
     fn interface(&self) -> u32;
 
-    /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `payload` is the word
-    /// with the offset of the UDP payload (`limit.rs`).
-    fn kiss(&self, asked: Asked, payload: u64) -> bool;
+    /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `offsets` is the word
+    /// with those of the UDP payload and the IP header (`limit.rs`).
+    fn kiss(&self, asked: Asked, offsets: u64) -> bool;
 
     /// Copies bytes from an offset on to `to`, or fails past the frame's end: 0 says that it has.
     ///

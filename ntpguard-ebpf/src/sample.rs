@@ -18,7 +18,7 @@ use ntpguard_common::{
 /// What is told, in the numbers that a global function takes beside its context.
 #[derive(Clone, Copy)]
 pub(crate) struct Words {
-    /// The rule's index; from bit 32 on the reason's.
+    /// The rule's index; from bit 32 on the reason's, from bit 40 on the offset of the UDP header.
     pub(crate) why: u64,
     /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of the
     /// UDP payload.
@@ -31,6 +31,7 @@ const KNOWN: u64 = 1 << 32;
 const OVER_V6: u64 = 1 << 33;
 const NETWORK_SHIFT: u32 = 34;
 const PAYLOAD_SHIFT: u32 = 48;
+const TRANSPORT_SHIFT: u32 = 40;
 
 impl Words {
     /// Of a verdict on a frame of this length.
@@ -38,10 +39,11 @@ impl Words {
     pub(crate) fn new(verdict: Verdict, length: u64) -> Self {
         let why = u64::from(verdict.rule) | u64::from(verdict.reason.index()) << 32;
         let length = length & 0xffff_ffff;
-        let Some(Datagram { is_v6, network, payload, .. }) = verdict.datagram else {
+        let Some(Datagram { is_v6, network, transport, payload, .. }) = verdict.datagram else {
             return Self { why, what: length };
         };
         let offsets = (network as u64) << NETWORK_SHIFT | (payload as u64) << PAYLOAD_SHIFT;
+        let why = why | (transport as u64) << TRANSPORT_SHIFT;
         Self { why, what: length | KNOWN | if is_v6 { OVER_V6 } else { 0 } | offsets }
     }
 
@@ -52,6 +54,7 @@ impl Words {
         (self.what & KNOWN != 0).then_some(Datagram {
             is_v6: self.what & OVER_V6 != 0,
             network: network as usize,
+            transport: (self.why >> TRANSPORT_SHIFT) as usize,
             payload: payload as usize,
             length: 0,
             end: 0,

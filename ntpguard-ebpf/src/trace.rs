@@ -42,7 +42,7 @@ fn trace(ctx: &XdpContext, verdict: Verdict) {
 extern "C" fn ntpguard_trace(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
     let ctx = &XdpContext::new(ctx);
     let frame = Buffers::of(ctx);
-    let (reason, rule) = ((why >> 32) as u32, why as u32);
+    let (reason, rule) = (u32::from((why >> 32) as u8), why as u32);
     let datagram = Words { why, what }.datagram();
     let sender = datagram.and_then(|datagram| datagram.source(&frame).zip(datagram.source_port(&frame)));
     match sender {

@@ -2,7 +2,7 @@
 
 use crate::{
     filter,
-    limit::IS_V6,
+    limit::{IS_V6, NETWORK_SHIFT},
     maps::Maps,
     packet::{Frame, Linear, copied},
     sample::{self, Words},
@@ -64,8 +64,8 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
-    fn kiss(&self, asked: Asked, payload: u64) -> bool {
-        ntpguard_kiss(self.ctx, asked.0, payload) != 0
+    fn kiss(&self, asked: Asked, offsets: u64) -> bool {
+        ntpguard_kiss(self.ctx, asked.0, offsets) != 0
     }
 
     #[inline(always)]
@@ -107,17 +107,17 @@ extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
     filter::judge(&frame, &frame).unwrap_or(xdp_action::XDP_PASS)
 }
 
-/// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `payload` is the offset of the
-/// UDP payload. A function of its own for the verifier, as the limiter is (`limit.rs`).
+/// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `offsets` has those of
+/// the UDP payload and the IP header (`limit.rs`). A function of its own for the verifier, as the limiter is (`limit.rs`).
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, payload: u64) -> u32 {
-    let (settings, is_v6) = (Asked(asked).settings(), payload & IS_V6 != 0);
+extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, offsets: u64) -> u32 {
+    let (settings, is_v6) = (Asked(asked).settings(), offsets & IS_V6 != 0);
     let Some(limits) = Maps.limits(settings.slot()) else { return 0 };
-    // No frame is as long.
-    let payload = payload as u16 as usize;
+    // No headers are as long as these words allow.
+    let offsets = [(offsets >> NETWORK_SHIFT) as u8 as usize, offsets as u16 as usize];
     let mut frame = Buffers { ctx }.linear();
-    u32::from(kiss::turn(&mut frame, payload, is_v6, settings, limits, &Helper))
+    u32::from(kiss::turn(&mut frame, offsets, is_v6, settings, limits, &Helper))
 }
 
 /// [`Frame::tell`], as a function of its own.

@@ -79,7 +79,8 @@ impl Model {
         let mut frame = frame.to_vec();
         let is_v6 = datagram.source(&*frame)?.is_v6();
         let (settings, limits) = (verdict.asked.settings(), &self.limits);
-        kiss::turn(frame.as_mut_slice(), datagram.payload, is_v6, settings, limits, &Plain).then_some(frame)
+        let offsets = [datagram.network, datagram.payload];
+        kiss::turn(frame.as_mut_slice(), offsets, is_v6, settings, limits, &Plain).then_some(frame)
     }
 
     /// Lets time pass, to the tick below.

@@ -47,6 +47,7 @@ pub struct Frame {
     destination_port: u16,
     ether_type: Option<u16>,
     tags: Vec<(u16, u16)>,
+    session: Option<Vec<u8>>,
     protocol: u8,
     options: usize,
     fragment: Option<(u16, bool)>,
@@ -123,6 +124,7 @@ impl Frame {
             destination_port: 123,
             ether_type: None,
             tags: Vec::new(),
+            session: None,
             protocol: 17,
             options: 0,
             fragment: None,
@@ -156,6 +158,12 @@ impl Frame {
     /// One more VLAN tag, inside those before.
     pub fn vlan(mut self, tag_protocol: u16, vlan: u16) -> Self {
         self.tags.push((tag_protocol, vlan));
+        self
+    }
+
+    /// In a PPPoE session (RFC 2516), inside the tags; `protocol` is PPP's number for what follows, in two bytes or one.
+    pub fn pppoe(mut self, protocol: &[u8]) -> Self {
+        self.session = Some(protocol.to_vec());
         self
     }
 
@@ -223,7 +231,14 @@ impl Frame {
             }
             _ => unreachable!("`from` picks the destination by the source's family"),
         };
-        frame.extend(self.ether_type.unwrap_or(ether_type).to_be_bytes());
+        match &self.session {
+            Some(protocol) => {
+                frame.extend([0x88, 0x64, 0x11, 0, 0x12, 0x34]);
+                frame.extend(((protocol.len() + packet.len()) as u16).to_be_bytes());
+                frame.extend(protocol);
+            }
+            None => frame.extend(self.ether_type.unwrap_or(ether_type).to_be_bytes()),
+        }
         frame.extend(packet);
         frame.extend(&self.trailer);
         if frame.len() < MIN_FRAME {

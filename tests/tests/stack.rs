@@ -10,6 +10,7 @@ use ntpguard_tests::{
     },
     golden::cases,
     netns::Lab,
+    random::Random,
 };
 use std::{collections::BTreeMap, net::UdpSocket, time::Duration};
 
@@ -127,6 +128,65 @@ fn random_chains_arrive_only_when_they_are_found() {
     assert!(outcomes[&("datagram", 1)] > 5000);
 }
 
+/// What stands before and around IP, and other protocols over the same bytes.
+#[test]
+fn random_wrappers_arrive_only_when_they_are_found() {
+    let stack = Stack::new();
+    let mut random = Random::new(0x7461_6773);
+    let mut outcomes = BTreeMap::new();
+    for _ in 0..20_000 {
+        let v6 = random.below(2) == 0;
+        let mut frame = Frame::from(if v6 { "2001:db8::66" } else { "192.0.2.66" }, 40000)
+            .payload(&payload::READVAR[..random.below(13)]);
+        for _ in 0..[0, 1, 2, 3, 5, 7, 8, 9, 10, 15][random.below(10)] {
+            // Mostly priority tags, since there are no VLAN devices here that would take others.
+            let vlan = if random.below(12) == 0 { random.below(4096) } else { 0 };
+            let priority = random.below(8) << 13;
+            let protocol = match random.below(40) {
+                0 => 0x9100,
+                1 => 0x9200,
+                number if number % 2 == 0 => 0x88a8,
+                _ => 0x8100,
+            };
+            frame = frame.vlan(protocol, (priority | vlan) as u16);
+        }
+        match random.below(12) {
+            0 => frame = frame.pppoe(&[[0x00, 0x21], [0x00, 0x57], [0x00, 0x3d]][random.below(3)]),
+            1 => frame = frame.ether_type([0x8847, 0x88e5, 0x6558, 0x0806, 0x894f][random.below(5)]),
+            _ => (),
+        }
+        match random.below(8) {
+            0 => frame = frame.protocol([4, 41, 47, 50, 51, 115, 136, 137][random.below(8)]),
+            1 if v6 => {
+                // A jumbo payload option (RFC 2675), of a length that is none.
+                let jumbo = (0, vec![0, 0, 0xc2, 4, 0, [0, 1][random.below(2)], 0, 20]);
+                frame = frame.extension(jumbo).ip_length(0);
+            }
+            1 => frame = frame.options(random.below(11)),
+            2 if v6 => {
+                for _ in 0..random.below(12) {
+                    frame = frame.extension(destination(0));
+                }
+            }
+            _ => (),
+        }
+        if random.below(3) == 0 {
+            frame = frame.trailer(&vec![0x17; random.below(60)]);
+        }
+        let mut bytes = frame.build();
+        if random.below(10) == 0 {
+            // A length in place of the type, LLC and SNAP (IEEE 802.3, RFC 1042).
+            let length = (bytes.len() - 14 + 8) as u16;
+            let [high, low] = length.to_be_bytes();
+            bytes.splice(12..12, [high, low, 0xaa, 0xaa, 3, 0, 0, 0]);
+        }
+        let arrived = check(&stack, &format!("{frame:?}"), &bytes);
+        *outcomes.entry((kind(&bytes), arrived)).or_insert(0) += 1;
+    }
+    println!("{outcomes:?}");
+    assert!(outcomes[&("datagram", 1)] > 2000 && outcomes[&("too many tags", 1)] > 100, "{outcomes:?}");
+}
+
 /// The way around that a review found: the chain is cut between two extension headers, so that the first fragment
 /// shows no port, and Linux puts it together all the same.
 #[test]
@@ -168,7 +228,10 @@ fn check(stack: &Stack, name: &str, frame: &[u8]) -> usize {
             assert_eq!(arrived, 0, "{located:?}, yet it arrived: {name}");
         }
         // It may arrive: it passes unread, and is counted.
-        Located::TooDeep => (),
+        Located::TooManyTags
+        | Located::TooManyExtensions
+        | Located::TooManySegments
+        | Located::Encapsulated => (),
         // It may be discarded for reasons that locate leaves to the stack (checksums, sources that can't be, tags
         // without a VLAN device, authentication headers without a key, bad options), which costs nothing.
         Located::Datagram(_) => assert!(arrived <= 1, "{name}"),
@@ -180,7 +243,10 @@ fn kind(frame: &[u8]) -> &'static str {
     match locate(frame) {
         Located::NotNtp => "other",
         Located::Truncated => "truncated",
-        Located::TooDeep => "too deep",
+        Located::TooManyTags => "too many tags",
+        Located::TooManyExtensions => "too many extension headers",
+        Located::TooManySegments => "too many segments",
+        Located::Encapsulated => "encapsulated",
         Located::Fragment => "fragment",
         Located::Malformed => "malformed",
         Located::Datagram(_) => "datagram",

@@ -43,7 +43,7 @@ fn all(mut each: impl FnMut(Settings, Rule)) {
 #[test]
 fn a_common_request_is_judged_like_any_other() {
     let mut frame = request();
-    let datagram = Datagram { is_v6: false, network: 14, payload: 42, length: 48, end: 90 };
+    let datagram = Datagram { is_v6: false, network: 14, transport: 34, payload: 42, length: 48, end: 90 };
     all(|settings, rule| {
         for leap in [0, 3] {
             frame[42] = leap << 6 | 4 << 3 | 3;

@@ -1,33 +1,130 @@
-//! Ethernet II and VLAN tags (IEEE 802.1Q).
+//! What stands before the network header: Ethernet II, VLAN tags (IEEE 802.1Q), the header of a PPPoE session (RFC 2516).
+//!
+//! Linux takes priority tags (VLAN 0) off a frame, however many there are, and hands a tagged frame to the VLAN's device,
+//! where this begins anew (net/core/dev.c:__netif_receive_skb_core). It knows two tag protocols
+//! (include/linux/if_vlan.h:eth_type_vlan), in any order. Of a PPPoE session frame it looks at neither version nor code
+//! (drivers/net/ppp/pppoe.c:pppoe_rcv).
 
+use super::Located;
 use crate::packet::Packet;
-use core::mem::offset_of;
+use core::{
+    hint::{black_box, cold_path},
+    mem::{offset_of, size_of},
+};
 use network_types::{
     eth::{EthHdr, EtherType},
     vlan::VlanHdr,
 };
 
-/// Tags followed, C or S (802.1Q, 802.1ad), in any order, priority tags (VLAN 0) included. Linux knows no other
-/// tag protocol (include/linux/if_vlan.h:eth_type_vlan).
-pub const MAX_VLAN_TAGS: usize = 2;
+/// Tags followed, C or S (802.1Q, 802.1ad), in any order, priority tags (VLAN 0) included.
+pub const MAX_VLAN_TAGS: usize = 8;
+
+// EtherTypes in network byte order, as network-types has them.
+const C_TAG: u16 = EtherType::Ieee8021q as u16;
+const S_TAG: u16 = EtherType::Ieee8021ad as u16;
+const IPV4: u16 = EtherType::Ipv4 as u16;
+const IPV6: u16 = EtherType::Ipv6 as u16;
+/// A PPPoE session's frame (RFC 2516 §4).
+const SESSION: u16 = 0x8864_u16.to_be();
+
+/// PPP's number for IPv4 (RFC 1332 §2).
+const PPP_IPV4: u16 = 0x0021;
+/// PPP's number for IPv6 (RFC 5072 §3).
+const PPP_IPV6: u16 = 0x0057;
+/// From this number on PPP's protocols are none of a network layer, but PPP's own (RFC 1661 §2).
+const PPP_CONTROL: u16 = 0x4000;
+
+/// All that stands before the network header is shorter, in bytes; a power of two.
+const WRAPPERS: usize = 64;
+const _: () = assert!(EthHdr::LEN + MAX_VLAN_TAGS * VlanHdr::LEN + size_of::<Session>() < WRAPPERS);
+
+/// The PPPoE header (version, code, session, length), and the PPP protocol's number after it.
+type Session = [u8; 8];
 
 /// The network header's type and place.
 pub(super) struct Network {
-    /// EtherType in network byte order, as network-types has it.
+    /// EtherType in network byte order. That of a tag where more tags follow than are followed; that of a PPPoE session
+    /// where it carries a packet that isn't IP.
     pub(super) ether_type: u16,
+    /// In bytes from the frame's start.
     pub(super) offset: usize,
 }
 
 #[inline(always)]
 pub(super) fn network<P: Packet + ?Sized>(packet: &P) -> Option<Network> {
-    let mut ether_type = u16::from_ne_bytes(*packet.load(offset_of!(EthHdr, ether_type))?);
-    let mut offset = EthHdr::LEN;
+    let ether_type = u16::from_ne_bytes(*packet.load(offset_of!(EthHdr, ether_type))?);
+    if !is_tag(ether_type) && ether_type != SESSION {
+        return Some(Network { ether_type, offset: EthHdr::LEN });
+    }
+    wrapped(packet, ether_type)
+}
+
+/// The network header behind tags and a PPPoE session's header.
+#[inline(always)]
+fn wrapped<P: Packet + ?Sized>(packet: &P, mut ether_type: u16) -> Option<Network> {
+    let first: [u8; 2] = *packet.load(EthHdr::LEN)?;
+    let mut offset = unknown(EthHdr::LEN, first);
     for _ in 0..MAX_VLAN_TAGS {
-        if ether_type != EtherType::Ieee8021q as u16 && ether_type != EtherType::Ieee8021ad as u16 {
+        if !is_tag(ether_type) {
             break;
         }
         ether_type = u16::from_ne_bytes(*packet.load(offset + offset_of!(VlanHdr, ether_type))?);
         offset += VlanHdr::LEN;
     }
-    Some(Network { ether_type, offset })
+    if ether_type == SESSION {
+        let [.., first, second]: Session = *packet.load(offset)?;
+        // An odd first byte is all of the number (RFC 1661 §6.5). Linux takes that whatever was agreed upon
+        // (drivers/net/ppp/ppp_generic.c:ppp_decompress_proto).
+        let short = usize::from(first & 1);
+        offset += size_of::<Session>() - short;
+        ether_type = match u16::from_be_bytes([first, second]) >> (8 * short) {
+            PPP_IPV4 => IPV4,
+            PPP_IPV6 => IPV6,
+            PPP_CONTROL.. => 0,
+            _ => SESSION,
+        };
+    }
+    Some(Network { ether_type, offset: offset & (WRAPPERS - 1) })
+}
+
+/// A number that the verifier doesn't know, given anything that it doesn't know. It would walk all that follows once for each
+/// number of headers; so it comes from each of them to the same state, and walks on once.
+#[inline(always)]
+fn unknown(number: usize, anything: [u8; 2]) -> usize {
+    let anything = usize::from(u16::from_ne_bytes(anything));
+    number ^ anything ^ black_box(anything)
+}
+
+/// What a frame is whose network header isn't IP's.
+#[inline(always)]
+pub(super) const fn other(ether_type: u16) -> Located {
+    /// MPLS (RFC 3032 §5), for one receiver and for many.
+    const MPLS: [u16; 2] = [0x8847, 0x8848];
+    /// MACsec (IEEE 802.1AE), HSR (IEC 62439-3), a provider's backbone (IEEE 802.1ah), NSH (RFC 8300 §7), batman-adv: all
+    /// have devices in Linux, or rules that take them off.
+    const OTHERS: [u16; 5] = [0x88e5, 0x892f, 0x88e7, 0x894f, 0x4305];
+    let [unicast, multicast] = MPLS;
+    let [macsec, hsr, backbone, nsh, batman] = OTHERS;
+    let number = u16::from_be(ether_type);
+    if is_tag(ether_type) {
+        cold_path();
+        Located::TooManyTags
+    } else if ether_type == SESSION
+        || number == unicast
+        || number == multicast
+        || number == macsec
+        || number == hsr
+        || number == backbone
+        || number == nsh
+        || number == batman
+    {
+        Located::Encapsulated
+    } else {
+        Located::NotNtp
+    }
+}
+
+#[inline(always)]
+const fn is_tag(ether_type: u16) -> bool {
+    ether_type == C_TAG || ether_type == S_TAG
 }

@@ -23,8 +23,11 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
     let header = packet.load::<Ipv4Hdr>(offset).ok_or(Located::Truncated)?;
     // The raw protocol number: network-types' `proto()` is a search through 140 variants.
     // Version 4, and a header of 5 words at least.
-    if header.proto != IpProto::Udp as u8 || !matches!(header.vihl, 0x45..=0x4f) {
+    if !matches!(header.vihl, 0x45..=0x4f) {
         return Err(Located::NotNtp);
+    }
+    if header.proto != IpProto::Udp as u8 {
+        return Err(super::other(header.proto));
     }
     behind(packet, offset, &header, header.ihl() as usize)
 }

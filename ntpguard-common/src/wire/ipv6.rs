@@ -6,7 +6,7 @@ use core::{hint::cold_path, mem::offset_of};
 use network_types::ip::{IpProto, Ipv6Hdr};
 
 /// Extension headers followed. RFC 8200 §4.1 knows seven in one packet; Linux sets no bound. A longer chain
-/// passes unread, since it may carry anything, and is counted.
+/// may carry anything.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
 /// Stands for "the frame's end" where the header doesn't say; above any offset in a frame.
@@ -62,7 +62,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
                 return Ok(transport);
             }
             next if is_extension(next) => (),
-            _ => return Err(Located::NotNtp),
+            next => return Err(super::other(next)),
         }
         if first_fragment != 0 && offset + SHORTEST > end {
             // "Extension headers … must be in the first fragment" (RFC 8200 §4.5), but Linux reassembles it
@@ -87,7 +87,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
         offset += 8 + ((length << 3) >> is_authentication) as usize;
         next_header = next;
     }
-    Err(Located::TooDeep)
+    Err(Located::TooManyExtensions)
 }
 
 /// Whether it is one of the extension headers that are followed.

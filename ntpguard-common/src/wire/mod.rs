@@ -1,4 +1,4 @@
-//! Frame to datagram: Ethernet, VLAN tags, IPv4 or IPv6, UDP, as Linux would read them.
+//! Frame to datagram: Ethernet, VLAN tags, PPPoE, IPv4 or IPv6, UDP, as Linux would read them.
 //!
 //! Contract: whatever the stack may hand to a socket bound to UDP port 123, [`locate`] finds: as
 //! [`Located::Datagram`], or as one of the others that say "port 123". What it calls [`Located::NotNtp`] or
@@ -10,10 +10,12 @@ mod ipv4;
 mod ipv6;
 pub mod ntp;
 mod plain;
+pub mod segments;
 mod udp;
 
 use crate::{packet::Packet, source::Source};
-use network_types::eth::EtherType;
+use core::hint::cold_path;
+use network_types::{eth::EtherType, ip::IpProto};
 
 pub use ethernet::MAX_VLAN_TAGS;
 pub use ipv6::MAX_EXTENSION_HEADERS;
@@ -26,7 +28,10 @@ pub struct Datagram {
     pub is_v6: bool,
     /// Where the IP header begins, in bytes from the frame's start.
     pub network: usize,
-    /// Where the payload begins, in bytes from the frame's start.
+    /// Where the UDP header begins, in bytes from the frame's start.
+    pub transport: usize,
+    /// Where the payload begins, in bytes from the frame's start. It follows the UDP header, but for a later segment of several
+    /// datagrams in one ([`segments`]).
     pub payload: usize,
     /// The payload's length in bytes, as the headers say; the frame may be shorter.
     pub length: usize,
@@ -45,7 +50,7 @@ impl Datagram {
     /// The UDP source port, in host byte order; `None` in another frame.
     #[inline(always)]
     pub fn source_port<P: Packet + ?Sized>(&self, packet: &P) -> Option<u16> {
-        udp::source_port(packet, self.payload)
+        udp::source_port(packet, self.transport)
     }
 }
 
@@ -56,8 +61,15 @@ pub enum Located {
     NotNtp,
     /// A header lies past the bytes at hand: in another buffer, or nowhere.
     Truncated,
-    /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`].
-    TooDeep,
+    /// More VLAN tags than [`MAX_VLAN_TAGS`]: it may be anything.
+    TooManyTags,
+    /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`]: it may be anything.
+    TooManyExtensions,
+    /// More datagrams in one frame than [`segments::MAX_SEGMENTS`], and no query among those.
+    TooManySegments,
+    /// A packet within a packet, by one of the protocols that Linux can take off before UDP sees the inner one: a tunnel, IPsec,
+    /// MPLS. What is inside isn't read: it may be anything.
+    Encapsulated,
     /// The first fragment of a datagram to port 123; or an IPv6 first fragment that ends before its UDP header,
     /// so that the port is in the next.
     Fragment,
@@ -79,12 +91,6 @@ struct Transport {
     end: usize,
 }
 
-/// Where the network header is, in bytes from the frame's start; `None` when that lies past the bytes at hand.
-#[inline(always)]
-pub fn network_offset<P: Packet + ?Sized>(packet: &P) -> Option<usize> {
-    ethernet::network(packet).map(|network| network.offset)
-}
-
 /// Finds the datagram to port 123 in a frame, if it is one.
 #[inline(always)]
 pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
@@ -94,7 +100,31 @@ pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
     } else if network.ether_type == EtherType::Ipv6 as u16 {
         ipv6::transport(packet, network.offset)
     } else {
-        return Located::NotNtp;
+        return ethernet::other(network.ether_type);
     };
     transport.map_or_else(|located| located, |transport| udp::datagram(packet, transport))
+}
+
+/// What a packet of another protocol than UDP is.
+#[inline(always)]
+const fn other(protocol: u8) -> Located {
+    const TCP: u8 = IpProto::Tcp as u8;
+    /// IPv4 and IPv6 in IP (RFC 2003, RFC 4213), GRE (RFC 2784), IPsec (RFC 4302, RFC 4303), IPComp (RFC 3173), L2TP (RFC 3931),
+    /// MPLS in IP (RFC 4023).
+    const CARRIERS: [u8; 8] = [4, 41, 47, 50, 51, 108, 115, 137];
+    // What is most of what isn't UDP pays one compare.
+    if protocol == TCP {
+        return Located::NotNtp;
+    }
+    cold_path();
+    let [ipv4, ipv6, gre, esp, authentication, compressed, l2tp, mpls] = CARRIERS;
+    let carries = protocol == ipv4
+        || protocol == ipv6
+        || protocol == gre
+        || protocol == esp
+        || protocol == authentication
+        || protocol == compressed
+        || protocol == l2tp
+        || protocol == mpls;
+    if carries { Located::Encapsulated } else { Located::NotNtp }
 }

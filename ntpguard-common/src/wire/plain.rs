@@ -38,7 +38,7 @@ impl PlainV4 {
             return None;
         }
         if header.proto != IpProto::Udp as u8 {
-            return Some(Located::NotNtp);
+            return other(header.proto);
         }
         self.datagram(ipv4::behind(self, EthHdr::LEN, &header, Ipv4Hdr::LEN).ok()?)
     }
@@ -53,7 +53,7 @@ impl PlainV6 {
             return None;
         }
         if header.next_hdr != IpProto::Udp as u8 {
-            return Some(Located::NotNtp);
+            return other(header.next_hdr);
         }
         let offset = EthHdr::LEN + Ipv6Hdr::LEN;
         let end = offset + header.payload_len() as usize;
@@ -75,6 +75,15 @@ impl<const LEN: usize> Plain<LEN> {
             located @ (Located::Datagram(_) | Located::NotNtp) => Some(located),
             _ => None,
         }
+    }
+}
+
+/// What a packet of another protocol than UDP is; `None` for what is seldom, and counted.
+#[inline(always)]
+const fn other(protocol: u8) -> Option<Located> {
+    match super::other(protocol) {
+        Located::NotNtp => Some(Located::NotNtp),
+        _ => None,
     }
 }
 

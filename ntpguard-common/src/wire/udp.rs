@@ -5,10 +5,10 @@ use crate::packet::Packet;
 use core::{hint::cold_path, mem::offset_of};
 use network_types::udp::UdpHdr;
 
-/// The source port, in host byte order, of the datagram whose payload lies at this offset.
+/// The source port, in host byte order, of the datagram whose UDP header lies at this offset.
 #[inline(always)]
-pub(super) fn source_port<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<u16> {
-    packet.load(payload - UdpHdr::LEN + offset_of!(UdpHdr, src)).map(|port| u16::from_be_bytes(*port))
+pub(super) fn source_port<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<u16> {
+    packet.load(offset + offset_of!(UdpHdr, src)).map(|port| u16::from_be_bytes(*port))
 }
 
 /// The datagram, if it is one to port 123.
@@ -39,7 +39,14 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
         return Located::Malformed;
     }
     let payload = offset + UdpHdr::LEN;
-    Located::Datagram(Datagram { is_v6, network, payload, length: length - UdpHdr::LEN, end })
+    Located::Datagram(Datagram {
+        is_v6,
+        network,
+        transport: offset,
+        payload,
+        length: length - UdpHdr::LEN,
+        end,
+    })
 }
 
 /// What a first fragment is of.

@@ -28,6 +28,12 @@ pub enum Harden {
     Responses,
     /// Queries that the daemon would answer with an error about their form.
     Malformed,
+    /// More IPv6 extension headers than are followed.
+    Extensions,
+    /// More VLAN tags than are followed.
+    Tags,
+    /// More datagrams in one frame than are looked at (`--hook tc`).
+    Segments,
 }
 
 impl Harden {
@@ -37,6 +43,9 @@ impl Harden {
             Self::Fragments => Settings::HARDEN_FRAGMENTS,
             Self::Responses => Settings::HARDEN_RESPONSES,
             Self::Malformed => Settings::HARDEN_FORM,
+            Self::Extensions => Settings::HARDEN_EXTENSIONS,
+            Self::Tags => Settings::HARDEN_TAGS,
+            Self::Segments => Settings::HARDEN_SEGMENTS,
         }
     }
 }
@@ -57,7 +66,10 @@ impl Hardening {
         packets: Settings::HARDEN_SOURCES
             | Settings::HARDEN_FRAGMENTS
             | Settings::HARDEN_RESPONSES
-            | Settings::HARDEN_FORM,
+            | Settings::HARDEN_FORM
+            | Settings::HARDEN_EXTENSIONS
+            | Settings::HARDEN_TAGS
+            | Settings::HARDEN_SEGMENTS,
     };
     /// None: the daemon's bare reading.
     pub const NONE: Self = Self { queries: Queries::Restrict, packets: 0 };

@@ -89,6 +89,10 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::BadQuery => "malformed queries",
         Reason::Untracked => "no room to limit: passed",
         Reason::Overload => "above --max-rate",
+        Reason::Encapsulated => "tunnels: passed unread",
+        Reason::Tags => "too many VLAN tags",
+        Reason::Extensions => "too many IPv6 headers",
+        Reason::Segments => "too many in one frame",
     }
 }
 

@@ -11,7 +11,7 @@ use ntpguard_common::Reason;
 
 /// All of them.
 pub(super) fn cases() -> Vec<Golden> {
-    [wrapped(), fragments(), lengths(), buffers()].concat()
+    [wrapped(), sessions(), tunnels(), fragments(), lengths(), buffers()].concat()
 }
 
 /// What stands between the frame's start and UDP.
@@ -50,7 +50,7 @@ fn wrapped() -> Vec<Golden> {
             "nine extension headers",
             conf,
             &eight.clone().extension(destination(0)),
-            passes(Reason::Unread),
+            drops(Reason::Extensions),
         ),
         golden(
             "client behind extension headers",
@@ -62,8 +62,15 @@ fn wrapped() -> Vec<Golden> {
             "an unknown next header is no extension header",
             &v6.clone().extension((253, vec![17, 0, 0, 0, 0, 0, 0, 0])),
         ),
-        other("ESP", &v6.clone().extension((50, vec![17, 0, 0, 0, 0, 0, 0, 0]))),
-        other("three tags", &v4.clone().vlan(0x8100, 1).vlan(0x8100, 2).vlan(0x8100, 3)),
+        mode7("three tags", &v4.clone().vlan(0x8100, 1).vlan(0x8100, 2).vlan(0x8100, 3)),
+        mode7("three priority tags", &(0..3).fold(v4.clone(), |frame, _| frame.vlan(0x8100, 0))),
+        mode7("eight tags", &tagged(&v4, 8)),
+        mode7("eight tags, IPv6 behind an extension header", &tagged(&v6, 8).extension(destination(0))),
+        golden("nine tags", conf, &tagged(&v4, 9), drops(Reason::Tags)),
+        golden("nine tags before what isn't NTP", conf, &tagged(&v4, 9).to_port(53), drops(Reason::Tags)),
+        golden("client behind eight tags", conf, &tagged(&client(OUTSIDER), 8), passes(Reason::Time)),
+        other("another port behind eight tags", &tagged(&v4, 8).to_port(53)),
+        other("an old provider's tag, which Linux doesn't know", &v4.clone().vlan(0x9100, 7)),
         other("TCP with UDP's bytes", &v4.clone().protocol(6)),
         other("UDP-Lite", &v4.clone().protocol(136)),
         other("another port", &v4.clone().to_port(124)),
@@ -71,6 +78,77 @@ fn wrapped() -> Vec<Golden> {
         other("ARP", &v4.clone().ether_type(0x0806)),
         other("IPv6 under IPv4's EtherType", &v6.clone().ether_type(0x0800)),
         other("IPv4 under IPv6's EtherType", &v4.clone().ether_type(0x86dd)),
+    ]
+}
+
+/// In so many tags of both kinds.
+fn tagged(frame: &Frame, tags: u16) -> Frame {
+    (0..tags).fold(frame.clone(), |frame, number| {
+        frame.vlan(if number % 2 == 0 { 0x88a8 } else { 0x8100 }, number)
+    })
+}
+
+/// PPPoE: RFC 2516; PPP's numbers of IPv4 and IPv6: RFC 1332, RFC 5072; the short form: RFC 1661, 6.5.
+fn sessions() -> Vec<Golden> {
+    let conf = "pool.conf";
+    let mode7 = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::Mode7));
+    let other = |name, frame: &Frame| golden(name, conf, frame, Expect::Untouched);
+    let hidden = |name, frame: &Frame| golden(name, conf, frame, passes(Reason::Encapsulated));
+    let (v4, v6) = (monlist(OUTSIDER), monlist(OUTSIDER6));
+    vec![
+        mode7("PPPoE, IPv4", &v4.clone().pppoe(&[0x00, 0x21])),
+        mode7("PPPoE, IPv6", &v6.clone().pppoe(&[0x00, 0x57])),
+        mode7("PPPoE, IPv4 by one byte", &v4.clone().pppoe(&[0x21])),
+        mode7("PPPoE, IPv6 by one byte", &v6.clone().pppoe(&[0x57])),
+        mode7("PPPoE in a tag", &v4.clone().vlan(0x8100, 7).pppoe(&[0x00, 0x21])),
+        mode7("PPPoE in eight tags", &tagged(&v6, 8).pppoe(&[0x00, 0x57])),
+        mode7("PPPoE, IPv4 options", &v4.clone().options(10).pppoe(&[0x00, 0x21])),
+        mode7("PPPoE, extension headers", &v6.clone().extension(destination(1)).pppoe(&[0x57])),
+        golden(
+            "client behind PPPoE",
+            conf,
+            &client(OUTSIDER).vlan(0x8100, 7).pppoe(&[0x00, 0x21]),
+            passes(Reason::Time),
+        ),
+        golden(
+            "first fragment behind PPPoE",
+            conf,
+            &v4.clone().fragment(0, true).pppoe(&[0x00, 0x21]),
+            drops(Reason::Fragment),
+        ),
+        other("PPPoE, another port", &v4.clone().to_port(53).pppoe(&[0x00, 0x21])),
+        other("PPPoE, IPv4 by IPv6's number", &v4.clone().pppoe(&[0x00, 0x57])),
+        other("PPPoE, LCP", &v4.clone().pppoe(&[0xc0, 0x21])),
+        other("PPPoE, IPCP", &v4.clone().pppoe(&[0x80, 0x21])),
+        other("PPPoE discovery", &v4.clone().ether_type(0x8863)),
+        hidden("PPPoE, multilink", &v4.clone().pppoe(&[0x00, 0x3d])),
+        hidden("PPPoE, compressed", &v4.clone().pppoe(&[0xfd])),
+        hidden("PPPoE, MPLS", &v4.clone().pppoe(&[0x02, 0x81])),
+    ]
+}
+
+/// A packet within a packet is counted, whatever is in it.
+fn tunnels() -> Vec<Golden> {
+    let conf = "pool.conf";
+    let hidden = |name, frame: &Frame| golden(name, conf, frame, passes(Reason::Encapsulated));
+    let (v4, v6) = (monlist(OUTSIDER), monlist(OUTSIDER6));
+    vec![
+        hidden("IPIP", &v4.clone().protocol(4)),
+        hidden("IPv6 in IPv4", &v4.clone().protocol(41)),
+        hidden("GRE", &v4.clone().protocol(47)),
+        hidden("GRE behind IPv4 options, in a tag", &v4.clone().options(1).vlan(0x8100, 7).protocol(47)),
+        hidden("a later fragment of GRE", &v4.clone().protocol(47).fragment(1, false)),
+        hidden("IPsec's ESP", &v4.clone().protocol(50)),
+        hidden("IPsec's AH over IPv4", &v4.clone().protocol(51)),
+        hidden("L2TP", &v4.clone().protocol(115)),
+        hidden("MPLS in IP", &v4.clone().protocol(137)),
+        hidden("IPv4 in IPv6", &v6.clone().protocol(4)),
+        hidden("IPv6 in IPv6 behind options", &v6.clone().extension(destination(0)).protocol(41)),
+        hidden("GRE over IPv6", &v6.clone().protocol(47)),
+        hidden("ESP", &v6.clone().extension((50, vec![17, 0, 0, 0, 0, 0, 0, 0]))),
+        hidden("MPLS", &v4.clone().ether_type(0x8847)),
+        hidden("MPLS for many, in a tag", &v4.clone().vlan(0x8100, 7).ether_type(0x8848)),
+        hidden("MACsec", &v4.clone().ether_type(0x88e5)),
     ]
 }
 

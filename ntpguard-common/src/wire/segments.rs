@@ -1,0 +1,100 @@
+//! Several datagrams in one frame: what a neighbour on the same host sends with UDP segmentation offload (udp(7): UDP_SEGMENT), or
+//! what the stack has merged (GRO). One IP and one UDP header stand for all; the stack cuts the payload into segments of equal
+//! size, the last of which may be shorter, and hands each to the socket (net/ipv4/udp_offload.c:__udp_gso_segment).
+
+use super::{Datagram, Located, ntp::Mode};
+use crate::packet::Packet;
+
+/// Segments looked at. Linux sends 64 in one frame, and 128 since 6.9 (include/linux/udp.h:UDP_MAX_SEGMENTS); a guest may say what it
+/// likes.
+pub const MAX_SEGMENTS: usize = 64;
+
+/// The one segment by which all are judged: the first query, of mode 7 if there is one, since whoever may send that may send
+/// mode 6, too; or the first segment. `size` is a segment's length in bytes; 0 says that there is one.
+#[inline(always)]
+pub fn representative<P: Packet + ?Sized>(packet: &P, datagram: Datagram, size: usize) -> Located {
+    let Datagram { payload, length, .. } = datagram;
+    if size == 0 || length <= size {
+        return Located::Datagram(datagram);
+    }
+    let end = payload + length;
+    let (mut at, mut control) = (payload, None);
+    for _ in 0..MAX_SEGMENTS {
+        if at >= end {
+            break;
+        }
+        let Some([first]) = packet.load::<[u8; 1]>(at).map(|first| *first) else {
+            return Located::Truncated;
+        };
+        match Mode::of(first) {
+            Mode::Private => return Located::Datagram(segment(datagram, at, size)),
+            Mode::Control if control.is_none() => control = Some(at),
+            Mode::Control | Mode::Time => (),
+        }
+        at += size;
+    }
+    match control {
+        Some(at) => Located::Datagram(segment(datagram, at, size)),
+        None if at < end => Located::TooManySegments,
+        None => Located::Datagram(segment(datagram, payload, size)),
+    }
+}
+
+/// The segment that begins at an offset within the payload.
+#[inline(always)]
+const fn segment(datagram: Datagram, at: usize, size: usize) -> Datagram {
+    let rest = datagram.payload + datagram.length - at;
+    Datagram { payload: at, length: if rest < size { rest } else { size }, ..datagram }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Payloads of segments from offset 42 on, and a size.
+    fn judged(segments: &[&[u8]], size: usize) -> Located {
+        let frame = [&[0; 42], segments.concat().as_slice()].concat();
+        let length = frame.len() - 42;
+        let datagram =
+            Datagram { is_v6: false, network: 14, transport: 34, payload: 42, length, end: frame.len() };
+        representative(frame.as_slice(), datagram, size)
+    }
+
+    fn at(located: Located) -> (usize, usize) {
+        let Located::Datagram(Datagram { payload, length, transport: 34, .. }) = located else {
+            panic!("{located:?}")
+        };
+        (payload, length)
+    }
+
+    const TIME: [u8; 8] = [0x23, 0, 0, 0, 0, 0, 0, 0];
+    const CONTROL: [u8; 8] = [0x16, 2, 0, 1, 0, 0, 0, 0];
+    const PRIVATE: [u8; 8] = [0x17, 0, 3, 42, 0, 0, 0, 0];
+
+    #[test]
+    fn a_query_stands_for_all_wherever_it_is() {
+        assert_eq!(at(judged(&[&TIME, &TIME], 8)), (42, 8));
+        assert_eq!(at(judged(&[&TIME, &CONTROL], 8)), (50, 8));
+        assert_eq!(at(judged(&[&TIME, &CONTROL, &TIME, &PRIVATE[..4]], 8)), (66, 4), "mode 7 before mode 6");
+        assert_eq!(at(judged(&[&CONTROL, &CONTROL], 8)), (42, 8), "the first of its kind");
+        let mut many = vec![TIME.as_slice(); MAX_SEGMENTS];
+        *many.last_mut().unwrap() = &PRIVATE;
+        assert_eq!(at(judged(&many, 8)), (42 + 63 * 8, 8));
+    }
+
+    #[test]
+    fn one_datagram_stays_as_it_is() {
+        for size in [0, 16, 17] {
+            assert_eq!(at(judged(&[&TIME, &PRIVATE], size)), (42, 16));
+        }
+    }
+
+    #[test]
+    fn more_than_are_looked_at_are_not_vouched_for() {
+        let many = vec![TIME.as_slice(); MAX_SEGMENTS + 1];
+        assert_eq!(judged(&many, 8), Located::TooManySegments);
+        let one_byte = judged(&[&[0x23; 128]], 1);
+        assert_eq!(one_byte, Located::TooManySegments);
+        assert_eq!(at(judged(&[&[&[0x23; 63][..], &[0x17]].concat()], 1)), (42 + 63, 1));
+    }
+}
