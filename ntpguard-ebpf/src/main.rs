@@ -23,6 +23,16 @@ fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }
 
+/// The same code, loaded without the flag for frames in several buffers (BPF_F_XDP_HAS_FRAGS): for drivers without support
+/// for those, and for generic XDP, which copies each frame for a program that has the flag and loses its hardware receive
+/// timestamp (net/core/dev.c:netif_skb_check_for_xdp, Linux 6.9 and newer). A name of its own tells the two apart, since
+/// the kernel doesn't report the flag.
+#[xdp]
+#[inline(always)]
+fn ntpguard_linear(ctx: XdpContext) -> u32 {
+    filter::run(&Buffers::of(&ctx))
+}
+
 /// Nothing is logged here ([`packet::Frame::trace`]).
 #[inline(always)]
 fn trace(_: &XdpContext, _: Verdict) {}

@@ -6,7 +6,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::path::Path;
@@ -36,6 +36,13 @@ pub struct Interface {
     pub master: Option<u32>,
     /// The XDP program on it.
     pub xdp: Option<Xdp>,
+    /// Frames that it has received (IFLA_STATS64). Drivers differ on whether those are among them that XDP dropped, and some
+    /// read their card's counters only once a second or two.
+    pub received: u64,
+    /// It is set up, whether it has a carrier or not (IFF_UP).
+    pub up: bool,
+    /// How often it has lost or gained its carrier (IFLA_CARRIER_CHANGES).
+    pub carrier_changes: u32,
 }
 
 /// The XDP program on an interface.
@@ -211,6 +218,7 @@ impl From<LinkMessage> for Interface {
             index: link.header.index,
             ethernet: kind == LinkLayerType::Ether,
             loopback: kind == LinkLayerType::Loopback,
+            up: link.header.flags.contains(LinkFlags::Up),
             ..Self::default()
         };
         for attribute in link.attributes {
@@ -225,6 +233,8 @@ impl From<LinkMessage> for Interface {
                         _ => None,
                     });
                 }
+                LinkAttribute::Stats64(counted) => interface.received = counted.rx_packets,
+                LinkAttribute::CarrierChanges(count) => interface.carrier_changes = count,
                 LinkAttribute::Xdp(xdp) => interface.xdp = of(&xdp),
                 _ => (),
             }

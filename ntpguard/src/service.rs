@@ -2,7 +2,7 @@
 
 mod attach;
 
-pub use attach::fit;
+pub use attach::{fit, object};
 
 use crate::{
     bpf::{Guard, Maps, Object, Size},

@@ -54,6 +54,16 @@ impl Netns {
         })
     }
 
+    /// As [`Netns::enter`], with the mounts of the commands inside.
+    pub fn enter_with_mounts<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.enter(|| {
+            // A thread that shares its root and current folder with others may not change its mounts.
+            unshare(CloneFlags::CLONE_FS).expect("root");
+            setns(&self.mounts, CloneFlags::CLONE_NEWNS).expect("a live namespace");
+            work()
+        })
+    }
+
     /// A command that will run inside, and be killed when the calling thread ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);

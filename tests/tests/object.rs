@@ -32,6 +32,16 @@ fn bpftool_loads_it() {
     assert!(said.contains("xdp  name ntpguard"), "{said}");
 }
 
+/// The form without frags is the same code.
+#[test]
+fn both_forms_have_the_same_instructions() {
+    let [frags, linear] = [Object::Filter, Object::Linear].map(|object| {
+        let mut guard = Guard::load(object, Size::new(1 << 12)).unwrap();
+        (guard.figures().unwrap(), guard.tag().unwrap())
+    });
+    assert_eq!(frags, linear);
+}
+
 /// Figures, not a timed test: absolute times are noise on a shared machine.
 #[test]
 fn what_a_packet_costs() {

@@ -1,10 +1,12 @@
 //! Attaching to XDP, and the words for what can go wrong.
 
 use super::{
+    form::Form,
+    forms::Forms,
     hook::{How, New, errno},
     owner,
 };
-use crate::interface;
+use crate::interface::{self, Interface};
 use anyhow::{Context as _, Result};
 use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink, xdp::XdpLinkId};
 use nix::errno::Errno;
@@ -39,20 +41,28 @@ impl Mode {
     }
 }
 
-/// Attaches to an interface.
-pub(super) fn attach(program: &mut Xdp, interface: &str, mode: Mode) -> Result<New> {
+/// Attaches to an interface, in the form that fits its driver and the mode.
+pub(super) fn attach(forms: &mut Forms<'_>, found: &Interface, mode: Mode) -> Result<New> {
+    let interface = found.name.as_str();
     let driver = match mode {
         Mode::Generic => None,
-        Mode::Auto | Mode::Native => Some(program.attach(interface, XdpMode::Driver)),
+        Mode::Auto | Mode::Native => {
+            let (_, program) = forms.take(Form::on(found, true))?;
+            match program.attach(interface, XdpMode::Driver) {
+                Ok(link) => {
+                    let link = held(program, link, interface)?;
+                    return Ok(New { how: How::Native, fallback: None, link });
+                }
+                Err(error) => Some(error),
+            }
+        }
     };
     let fallback = match driver {
-        Some(Ok(link)) => {
-            return Ok(New { how: How::Native, fallback: None, link: held(program, link, interface)? });
-        }
-        Some(Err(error)) if mode == Mode::Auto && unsupported(&error) => Some(cause(&error, interface)),
-        Some(Err(error)) => return Err(in_words(error, interface)),
+        Some(error) if mode == Mode::Auto && unsupported(&error) => Some(cause(&error, interface)),
+        Some(error) => return Err(in_words(error, interface)),
         None => None,
     };
+    let (_, program) = forms.take(Form::on(found, false))?;
     let link = program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
     Ok(New { how: How::Generic, fallback, link: held(program, link, interface)? })
 }

@@ -2,11 +2,16 @@
 
 use anyhow::{Context as _, Result};
 use aya::maps::MapData;
-use aya_obj::generated::{bpf_attr, bpf_cmd};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
 use nix::{errno::Errno, libc};
 use std::{
+    ffi::CString,
     mem,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
 };
 
 /// Takes a map out of an array of maps, and waits until nobody reads it.
@@ -19,6 +24,72 @@ pub(super) fn take_out(data: &MapData, index: u32) -> Result<()> {
     attr.__bindgen_anon_2.key = &raw const index as u64;
     call(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr).context("BPF_MAP_DELETE_ELEM: can't take out a map")?;
     Ok(())
+}
+
+/// Opens whatever is pinned at a path, to read and write.
+///
+/// # Errors
+/// There is nothing, or this user may not.
+pub(super) fn open(path: &Path) -> nix::Result<OwnedFd> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let mut attr = empty();
+    attr.__bindgen_anon_4.pathname = name.as_ptr() as u64;
+    let opened = call(bpf_cmd::BPF_OBJ_GET, &mut attr)?;
+    // SAFETY: a new descriptor, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
+/// Pins an object at a path where nothing is.
+///
+/// # Errors
+/// Something is there, or this user may not.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = empty();
+    attr.__bindgen_anon_4.pathname = name.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = object.as_raw_fd() as u32;
+    call(bpf_cmd::BPF_OBJ_PIN, &mut attr).with_context(|| format!("can't pin {}", path.display()))?;
+    Ok(())
+}
+
+/// The id of the program behind a link.
+///
+/// # Errors
+/// The kernel doesn't tell.
+pub(super) fn link_program(link: BorrowedFd<'_>) -> Result<u32> {
+    link_info(link).map(|info| info.prog_id)
+}
+
+/// The kernel's number for a link.
+///
+/// # Errors
+/// The kernel doesn't tell.
+pub(super) fn link_id(link: BorrowedFd<'_>) -> Result<u32> {
+    link_info(link).map(|info| info.id)
+}
+
+fn link_info(link: BorrowedFd<'_>) -> Result<bpf_link_info> {
+    // SAFETY: integers alone.
+    let mut info: bpf_link_info = unsafe { mem::zeroed() };
+    let mut attr = empty();
+    attr.info.bpf_fd = link.as_raw_fd() as u32;
+    attr.info.info_len = size_of::<bpf_link_info>() as u32;
+    attr.info.info = &raw mut info as u64;
+    call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)
+        .context("BPF_OBJ_GET_INFO_BY_FD: can't ask for a link")?;
+    Ok(info)
+}
+
+/// Puts a program behind a link, in place of the one there. Takes CAP_BPF where the kernel keeps bpf(2) from others
+/// (kernel.unprivileged_bpf_disabled), and nothing else.
+///
+/// # Errors
+/// The link holds no interface any more (ENOLINK), or the driver refuses.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut attr = empty();
+    attr.link_update.link_fd = link.as_raw_fd() as u32;
+    attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd() as u32;
+    call(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
 pub(super) fn empty() -> bpf_attr {

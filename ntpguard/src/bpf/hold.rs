@@ -3,7 +3,9 @@
 use super::{
     attach::Mode,
     hook::{Filter, Hook, How, New, is_taken},
+    identity::Identity,
     pins::Pins,
+    standby,
     tc::at_tc,
 };
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
 use anyhow::{Context as _, Result, bail};
 use aya::programs::links::{FdLink, PinnedLink};
 use std::{
+    collections::BTreeSet,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -41,17 +44,17 @@ pub(super) fn attach(
     filter: &mut Filter<'_>,
     interface: &str,
     mode: Mode,
-    pins: Option<&Pins>,
+    pins: Option<(&Pins, Vec<Identity>)>,
 ) -> Result<(Attached, Option<FdLink>)> {
     let found = fit(interface)?;
-    let Some(pins) = pins else {
+    let Some((pins, pinned)) = pins else {
         let New { how, fallback, link } = filter.attach(&found, mode)?;
         return Ok((Attached { how, fallback, taken_over: false }, Some(link)));
     };
     if is_others(&pins.link(found.index)?, filter.hook()) {
         return Ok((switch(filter, &found, mode, pins)?, None));
     }
-    if let Some(how) = take_over(filter, &found, mode, pins)? {
+    if let Some(how) = take_over(filter, &found, mode, (pins, &pinned))? {
         return Ok((Attached { how, fallback: None, taken_over: true }, None));
     }
     if pins.link(found.index)?.exists() {
@@ -82,7 +85,7 @@ pub(super) fn take_over_others(
     filter: &mut Filter<'_>,
     named: &[String],
     mode: Mode,
-    pins: &Pins,
+    (pins, pinned): (&Pins, Vec<Identity>),
 ) -> Result<()> {
     let all = interface::all()?;
     for index in pins.links()? {
@@ -93,7 +96,8 @@ pub(super) fn take_over_others(
         let path = pins.link(index)?;
         match found.filter(|_| is_others(&path, filter.hook())) {
             Some(interface) => drop(switch(filter, interface, mode, pins)?),
-            None if update(filter, &path)? => (),
+            None if found.is_some_and(|found| stays(filter, found, pins, &pinned)) => (),
+            None if update(filter, &path, found)? => (),
             None => pins.release(index)?,
         }
     }
@@ -187,7 +191,12 @@ fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: Mode) -> Re
 
 /// Replaces the program behind a hold that is pinned, without a gap. `None` if there is no such hold any more, or one in
 /// another mode.
-fn take_over(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Option<How>> {
+fn take_over(
+    filter: &mut Filter<'_>,
+    interface: &Interface,
+    mode: Mode,
+    (pins, pinned): (&Pins, &[Identity]),
+) -> Result<Option<How>> {
     let path = pins.link(interface.index)?;
     if !path.exists() {
         return Ok(None);
@@ -199,15 +208,36 @@ fn take_over(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &
     if matches!((mode, how), (Mode::Native, How::Generic) | (Mode::Generic, How::Native)) {
         return Ok(None);
     }
-    if update(filter, &path)? {
+    if stays(filter, interface, pins, pinned) || update(filter, &path, Some(interface))? {
         return Ok(Some(how));
     }
     pins.release(interface.index)?;
     Ok(None)
 }
 
+/// Whether the program on an interface may stay: it is one of those that are `pinned` around this filter's maps, and the same
+/// code. Some drivers reset the link at every replacement (igc, qede), so none is made without need.
+fn stays(filter: &mut Filter<'_>, interface: &Interface, pins: &Pins, pinned: &[Identity]) -> bool {
+    let Ok(Some((how, there))) = look(pins, interface) else { return false };
+    if how == How::Native && standby::loses(interface) {
+        // Whether it runs there is known by nobody; a replacement costs such drivers nothing.
+        return false;
+    }
+    let there = pinned.iter().find(|program| program.id == there);
+    there.is_some_and(|there| filter.identity(interface, how).is_ok_and(|own| own.is_same_code(there)))
+}
+
+/// The ids of the programs behind the pinned holds.
+pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
+    let program = |index| {
+        let pinned = PinnedLink::from_pin(pins.link(index).ok()?).ok()?;
+        Some(FdLink::from(pinned).info().ok()?.program_id())
+    };
+    Ok(pins.links()?.into_iter().filter_map(program).collect())
+}
+
 /// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.
-fn update(filter: &mut Filter<'_>, path: &Path) -> Result<bool> {
+fn update(filter: &mut Filter<'_>, path: &Path, interface: Option<&Interface>) -> Result<bool> {
     let Ok(pinned) = PinnedLink::from_pin(path) else { return Ok(false) };
-    filter.replace(pinned.into()).with_context(|| format!("at {}", path.display()))
+    filter.replace(pinned.into(), interface).with_context(|| format!("at {}", path.display()))
 }

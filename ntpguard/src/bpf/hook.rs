@@ -2,19 +2,23 @@
 
 use super::{
     attach::{self, Mode},
+    form::Form,
+    forms::{Forms, Instance},
+    identity::Identity,
+    load::program_in_words,
     tc,
 };
 use crate::interface::Interface;
 use anyhow::{Context as _, Result};
 use aya::programs::{
-    Program, ProgramError, SchedClassifier, Xdp,
+    ProgramError, ProgramFd, SchedClassifier,
     links::{FdLink, LinkType},
     tc::SchedClassifierLink,
     xdp::XdpLink,
 };
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::{error::Error, fmt, io, path::Path};
+use std::{error::Error, fmt, io, os::fd::AsFd as _};
 
 /// Where the program stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
@@ -99,21 +103,12 @@ pub(super) struct New {
 /// The program of an object.
 pub(super) enum Filter<'a> {
     /// For XDP.
-    Xdp(&'a mut Xdp),
+    Xdp(Forms<'a>),
     /// For tc.
     Tc(&'a mut SchedClassifier),
 }
 
-impl<'a> Filter<'a> {
-    /// `None` for a program of neither kind.
-    pub(super) fn of(program: &'a mut Program) -> Option<Self> {
-        match program {
-            Program::Xdp(program) => Some(Self::Xdp(program)),
-            Program::SchedClassifier(program) => Some(Self::Tc(program)),
-            _ => None,
-        }
-    }
-
+impl Filter<'_> {
     /// Where it can stand.
     pub(super) const fn hook(&self) -> Hook {
         match self {
@@ -122,38 +117,50 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Hands it to the kernel.
-    pub(super) fn load(&mut self) -> Result<(), ProgramError> {
+    /// Hands it to the kernel, if it isn't there: an XDP program in one of its forms.
+    pub(super) fn load(&mut self, form: Form) -> Result<()> {
         match self {
-            Self::Xdp(program) => program.load(),
-            Self::Tc(program) => program.load(),
+            Self::Xdp(forms) => forms.take(form).map(drop),
+            Self::Tc(program) if program.fd().is_err() => program.load().map_err(program_in_words),
+            Self::Tc(_) => Ok(()),
         }
     }
 
-    /// Pins it.
-    pub(super) fn pin(&mut self, path: &Path) -> Result<()> {
+    /// The programs that are loaded.
+    pub(super) fn loaded(&self) -> Result<Vec<Instance>> {
         match self {
-            Self::Xdp(program) => program.pin(path)?,
-            Self::Tc(program) => program.pin(path)?,
+            Self::Xdp(forms) => forms.loaded(),
+            Self::Tc(program) => Ok(vec![Instance::new(None, program.fd()?)?]),
         }
-        Ok(())
+    }
+
+    /// What the program is to the kernel, as it would be put before an interface.
+    pub(super) fn identity(&mut self, interface: &Interface, how: How) -> Result<Identity> {
+        let descriptor: &ProgramFd = match self {
+            Self::Xdp(forms) => forms.take(Form::on(interface, how == How::Native))?.1.fd()?,
+            Self::Tc(program) => program.fd()?,
+        };
+        Identity::of(descriptor.as_fd())
     }
 
     /// Attaches it, beside what is there.
     pub(super) fn attach(&mut self, interface: &Interface, mode: Mode) -> Result<New> {
         match self {
-            Self::Xdp(program) => attach::attach(program, &interface.name, mode),
+            Self::Xdp(forms) => attach::attach(forms, interface, mode),
             Self::Tc(program) => tc::attach(program, &interface.name),
         }
     }
 
     /// Puts it behind a hold, in place of the program there (BPF_LINK_UPDATE); `false` if that holds no interface any
-    /// more, or is another hook's.
-    pub(super) fn replace(&mut self, hold: FdLink) -> Result<bool> {
+    /// more, or is another hook's. `interface` is the one that it should hold, if there is one.
+    pub(super) fn replace(&mut self, hold: FdLink, interface: Option<&Interface>) -> Result<bool> {
         // Each link is dropped at once: what is pinned holds on, and a descriptor of ours would, too.
         let replaced = match self {
-            Self::Xdp(program) => {
+            Self::Xdp(forms) => {
                 let Ok(link) = XdpLink::try_from(hold) else { return Ok(false) };
+                let native = |interface: &Interface| interface.xdp.is_some_and(|xdp| xdp.native);
+                let form = interface.map_or(Form::Linear, |found| Form::on(found, native(found)));
+                let (_, program) = forms.take(form)?;
                 program.attach_to_link(link).and_then(|link| program.take_link(link)).map(drop)
             }
             Self::Tc(program) => {

@@ -1,12 +1,14 @@
 //! The BPF objects, and loading them.
 
 use super::{
+    form::Form,
+    forms::Forms,
     hook::{Filter, Hook},
     maps::{self, Maps, NAMES},
     pins::{Pins, Place},
 };
-use crate::{compile::Image, sandbox};
-use anyhow::{Context as _, Result, anyhow};
+use crate::{compile::Image, interface::Interface, sandbox};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapError, MapInfo},
@@ -22,8 +24,10 @@ pub(super) const PROGRAM: &str = "ntpguard";
 /// Which of the embedded objects to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// The filter, for XDP.
+    /// The filter, for XDP: the form for frames in several buffers is loaded first, the other one where it is needed.
     Filter,
+    /// The same, but the form for frames in one buffer is loaded first.
+    Linear,
     /// The filter, for tc.
     Tc,
     /// The filter that logs every packet to port 123.
@@ -53,10 +57,30 @@ impl Object {
         }
     }
 
+    /// The filter for a hook of interfaces: in the form that the first of them will have if XDP is to be native.
+    pub fn on(hook: Hook, first: Option<&Interface>, native: bool) -> Self {
+        match first {
+            Some(interface) if hook == Hook::Xdp && Form::on(interface, native) == Form::Linear => {
+                Self::Linear
+            }
+            _ => Self::of(hook),
+        }
+    }
+
+    /// The form that is loaded first.
+    const fn form(self) -> Form {
+        match self {
+            Self::Linear => Form::Linear,
+            _ => Form::Frags,
+        }
+    }
+
     /// The ELF file, as the build script made it.
     pub fn bytes(self) -> &'static [u8] {
         match self {
-            Self::Filter => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp")),
+            Self::Filter | Self::Linear => {
+                aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp"))
+            }
             Self::Tc => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-tc")),
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
             #[cfg(feature = "lab")]
@@ -108,14 +132,14 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
     }
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("SOURCES", sets).map_max_entries("HITS", stride * stripes);
-    let is_filter = matches!(object, Object::Filter | Object::Tc | Object::Trace);
+    let is_filter = matches!(object, Object::Filter | Object::Linear | Object::Tc | Object::Trace);
     loader.override_global("SETS", &sets, is_filter).override_global("STRIDE", &stride, is_filter);
     let paths = place.iter().flat_map(|place| NAMES.map(|name| (name, place.path(name))));
     for (name, path) in paths {
         loader.map_pin_path(name, path);
     }
     let mut ebpf = loader.load(object.bytes()).map_err(in_words)?;
-    filter(&mut ebpf)?.load().map_err(program_in_words)?;
+    filter(&mut ebpf)?.load(object.form())?;
     let maps = Maps::take(&mut ebpf, place)?;
     Ok((ebpf, maps))
 }
@@ -153,14 +177,23 @@ pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
     Ok(next)
 }
 
-/// The object's program.
+/// The object's program, in its forms if it is XDP's.
 pub(super) fn filter(ebpf: &mut Ebpf) -> Result<Filter<'_>> {
-    ebpf.program_mut(PROGRAM).and_then(Filter::of).with_context(missing)
+    if let Some(Program::SchedClassifier(_)) = ebpf.program(PROGRAM) {
+        let Some(Program::SchedClassifier(program)) = ebpf.program_mut(PROGRAM) else { bail!(missing()) };
+        return Ok(Filter::Tc(program));
+    }
+    let programs = ebpf.programs_mut().filter_map(|(name, program)| match program {
+        Program::Xdp(program) => Some((name, program)),
+        _ => None,
+    });
+    Forms::of(programs).map(Filter::Xdp).with_context(missing)
 }
 
-/// The same, whatever its kind.
+/// A program of the object that is loaded, whatever its kind and form.
 pub(super) fn program(ebpf: &Ebpf) -> Result<&Program> {
-    ebpf.program(PROGRAM).with_context(missing)
+    let mut named = [Form::Frags, Form::Linear].into_iter().filter_map(|form| ebpf.program(form.program()));
+    named.find(|program| program.fd().is_ok()).with_context(missing)
 }
 
 fn missing() -> String {
@@ -176,7 +209,7 @@ fn in_words(error: EbpfError) -> anyhow::Error {
 }
 
 /// What to do about a program that the kernel refuses.
-fn program_in_words(error: ProgramError) -> anyhow::Error {
+pub(super) fn program_in_words(error: ProgramError) -> anyhow::Error {
     match &error {
         ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) || !sandbox::may_measure() => {
             forbidden()
@@ -193,4 +226,19 @@ fn is_forbidden(error: &io::Error) -> bool {
 
 fn forbidden() -> anyhow::Error {
     anyhow!("not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A take-over keeps a program with the same instructions around the same maps (`Identity::is_same_code`). Read-only values
+    /// don't show in either, so there may be none but `SETS` and `STRIDE`, which follow from the maps' sizes.
+    #[test]
+    fn read_only_values_are_sizes_of_maps() {
+        for object in [Object::Filter, Object::Tc, Object::Trace] {
+            let elf = aya_obj::Object::parse(object.bytes()).unwrap();
+            assert_eq!(elf.maps[".rodata"].data().len(), 2 * size_of::<u32>(), "{object:?}");
+        }
+    }
 }

@@ -8,9 +8,12 @@ mod call;
 mod events;
 #[cfg(feature = "lab")]
 mod flood;
+mod form;
+mod forms;
 mod hits;
 mod hold;
 mod hook;
+mod identity;
 mod install;
 mod load;
 #[cfg(feature = "lab")]
@@ -22,6 +25,7 @@ mod readonly;
 mod running;
 #[cfg(feature = "lab")]
 mod spray;
+mod standby;
 mod table;
 mod tc;
 mod test_run;
@@ -43,6 +47,7 @@ pub use pins::{Pins, Place};
 pub use running::Running;
 #[cfg(feature = "lab")]
 pub use spray::{Sources, Spray, spread};
+pub use standby::{Held, losing};
 pub use table::Table;
 pub use tc::at_tc;
 pub use test_run::TestRun;
@@ -54,18 +59,27 @@ use crate::{
     interface::{self, Interface},
     readers::Readers,
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use aya::{Ebpf, programs::links::FdLink};
+use form::Form;
+use forms::Instance;
+use hook::Filter;
+use identity::Identity;
 use load::{PROGRAM, filter, program};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A loaded filter.
 pub struct Guard {
     ebpf: Ebpf,
     /// Its maps.
     pub maps: Maps,
-    /// Holds on interfaces that go with this process.
-    held: Vec<FdLink>,
+    /// Holds on interfaces that go with this process, with the interfaces' indexes.
+    held: Vec<(u32, FdLink)>,
+    /// Further instances of the program.
+    spares: Vec<Instance>,
     /// What the lines of a trace are told with.
     traced: Option<trace::Causes>,
     /// Where everything stays when this process ends.
@@ -79,7 +93,7 @@ impl Guard {
     /// No right to, or a kernel that refuses the program.
     pub fn load(object: Object, size: Size) -> Result<Self> {
         let (ebpf, maps) = load::load(object, size, None)?;
-        Ok(Self { ebpf, maps, held: Vec::new(), traced: None, pins: None })
+        Ok(Self { ebpf, maps, held: Vec::new(), spares: Vec::new(), traced: None, pins: None })
     }
 
     /// Loads the program around the maps that are pinned, and new ones in place of those that are of another kind or too
@@ -93,7 +107,7 @@ impl Guard {
         let place = load::place(object, size, &pins)?;
         let (ebpf, mut maps) = load::load(object, size, Some(place))?;
         maps.succeed(before.as_ref());
-        Ok(Self { ebpf, maps, held: Vec::new(), traced: None, pins: Some(pins) })
+        Ok(Self { ebpf, maps, held: Vec::new(), spares: Vec::new(), traced: None, pins: Some(pins) })
     }
 
     /// Puts an image in force for the first time, as [`Maps::install`] does.
@@ -110,10 +124,15 @@ impl Guard {
     /// No such interface, another XDP program, a driver without XDP, no tcx: in words that say what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
         // Before anything is counted there.
-        self.sit(interface::find(interface)?.index)?;
-        let (attached, held) =
-            hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, self.pins.as_ref())?;
-        self.held.extend(held);
+        let index = interface::find(interface)?.index;
+        self.sit(index)?;
+        let pins = self.pins.as_ref().map(|pins| (pins, programs(&self.maps)));
+        let (attached, held) = hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, pins)?;
+        if let Some(held) = held {
+            // A hold on an interface that is gone holds nothing, and its number may be another's.
+            self.held.retain(|(other, _)| *other != index);
+            self.held.push((index, held));
+        }
         Ok(attached)
     }
 
@@ -163,7 +182,8 @@ impl Guard {
     pub fn take_over_others(&mut self, named: &[String], mode: Mode) -> Result<()> {
         let Some(pins) = &self.pins else { return Ok(()) };
         pins.links()?.into_iter().try_for_each(|index| self.maps.sit(index))?;
-        hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, pins)
+        let pinned = programs(&self.maps);
+        hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, (pins, pinned))
     }
 
     /// From here on the next start takes over from this program, and what came before it is gone. For a guard that is
@@ -173,9 +193,75 @@ impl Guard {
     /// The place can't be written.
     pub fn settle(&mut self) -> Result<()> {
         let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
-        let mut program = filter(&mut self.ebpf)?;
-        place.seal(|path| program.pin(path))?;
+        let mut own = filter(&mut self.ebpf)?.loaded()?;
+        // A spare may come to stand behind a hold, and its other instance, too.
+        let is_doubled = |own: &Instance| self.spares.iter().any(|spare| spare.form == own.form);
+        let spares = self.spares.iter().chain(own.iter().filter(|own| is_doubled(own))).map(|one| one.id);
+        let needed = spares.chain(hold::behind(pins)?).collect();
+        for spare in &self.spares {
+            own.push(Instance::new(spare.form, &spare.program)?);
+        }
+        place.seal(&own, &needed)?;
         pins.retain(Some(place))
+    }
+
+    /// Loads what may have to be put before these interfaces later, when this process can't load any more: another instance
+    /// where `loses` says that the driver may lose the program, and the other form where a bond may get another member.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn stand_by(&mut self, interfaces: &[Interface], loses: impl Fn(&Interface) -> bool) -> Result<()> {
+        for interface in interfaces.iter().filter(|one| one.xdp.is_some_and(|xdp| xdp.native)) {
+            let Filter::Xdp(mut forms) = filter(&mut self.ebpf)? else { return Ok(()) };
+            let form = Form::on(interface, true);
+            if loses(interface) && !self.spares.iter().any(|spare| spare.form == Some(form)) {
+                self.spares.push(forms.double(form)?);
+            }
+            if interface.kind.as_deref() == Some("bond") {
+                forms.take(form.other())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A hold on an interface, with all instances that may stand behind it: those in the form that fits its driver.
+    ///
+    /// # Errors
+    /// There is no hold on it.
+    pub fn held(&mut self, interface: &Interface) -> Result<Held> {
+        let index = interface.index;
+        let link = match &self.pins {
+            Some(pins) => call::open(&pins.link(index)?).context("can't open the pinned link")?,
+            None => {
+                let held = self.held.iter().find(|(other, _)| *other == index);
+                standby::duplicate(&held.context("there is no hold on this interface")?.1)?
+            }
+        };
+        let form = Some(Form::on(interface, interface.xdp.is_some_and(|xdp| xdp.native)));
+        let mut programs = filter(&mut self.ebpf)?.loaded()?;
+        for spare in &self.spares {
+            programs.push(Instance::new(spare.form, &spare.program)?);
+        }
+        programs.retain(|program| program.form == form);
+        Ok(Held { index, link, programs })
+    }
+
+    /// Puts the other form of the program behind the hold on an interface, if that is the one that fits it now: a bond takes
+    /// frames in several buffers only if all of its members do. Returns whether it was another one.
+    ///
+    /// # Errors
+    /// The kernel refuses, or that form isn't loaded.
+    pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
+        let Some(native) = interface.xdp.map(|xdp| xdp.native) else { return Ok(false) };
+        let held = self.held(interface)?;
+        let there = call::link_program(held.link.as_fd())?;
+        let own = filter(&mut self.ebpf)?.loaded()?.into_iter().find(|program| program.id == there);
+        let pinned = || programs(&self.maps).into_iter().find(|program| program.id == there);
+        let form = own.map_or_else(|| Form::named(&pinned()?.name()), |own| own.form);
+        if form.is_none_or(|form| form == Form::on(interface, native)) {
+            return Ok(false);
+        }
+        held.swap().map(|()| true)
     }
 
     /// Lets a group read the maps that are shown, and no other.
@@ -223,6 +309,14 @@ impl Guard {
         info.verified_instruction_count().ok_or_else(|| anyhow!("the kernel doesn't tell"))
     }
 
+    /// The kernel's hash of the program's instructions.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn tag(&mut self) -> Result<u64> {
+        Ok(program(&self.ebpf)?.info()?.tag())
+    }
+
     /// What the program is to the kernel.
     ///
     /// # Errors
@@ -236,6 +330,11 @@ impl Guard {
             jitted: info.size_jitted(),
         })
     }
+}
+
+/// The programs that are pinned around these maps.
+fn programs(maps: &Maps) -> Vec<Identity> {
+    maps.place().map(Place::programs).unwrap_or_default().into_iter().map(|(_, program)| program).collect()
 }
 
 /// What a program is to the kernel, in figures that don't hang on how fast it is.

@@ -1,6 +1,6 @@
 //! Whose programs an interface has, as far as their names tell.
 
-use super::load::PROGRAM;
+use super::form::Form;
 use crate::{
     interface::{Interface, Xdp},
     writer::tell,
@@ -25,7 +25,7 @@ pub fn at_tc(interface: &str) -> Option<Vec<(String, u32)>> {
 
 /// Whether a program of that name is ntpguard's.
 pub fn is_ours(name: &str) -> bool {
-    name == PROGRAM
+    Form::named(name).is_some()
 }
 
 /// A program in words, by its id.

@@ -4,21 +4,23 @@
 //! ROOT/links/IFINDEX      the filter's hold on an interface; a name may have dots, which are reserved there
 //! ROOT/links/IFINDEX-new  the one that is about to take its place, at another hook
 //! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
-//! ROOT/v1-N/program       the program around them; pinned last: without it the folder is the rest of an accident
+//! ROOT/v1-N/program       a program around them; pinned last: without it the folder is the rest of an accident
+//! ROOT/v1-N/program-ID    another program around them that is on an interface, or is to be put there
 //! ```
 //!
 //! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
 
-use super::maps::SHOWN;
+use super::{call, forms::Instance, identity::Identity, maps::SHOWN};
 use crate::readers::Readers;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapData, MapInfo};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use ntpguard_common::abi;
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::{fd::AsFd as _, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
@@ -231,9 +233,44 @@ impl Place {
         data.pin(&path).with_context(|| format!("can't pin {}", path.display()))
     }
 
-    /// Pins the program around the maps, in place of the one before.
-    pub(super) fn seal(&self, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        replace(&self.path("program-new"), &self.path(PROGRAM), pin)
+    /// The programs that are pinned around the maps.
+    pub(super) fn programs(&self) -> Vec<(PathBuf, Identity)> {
+        let files = list(&self.path).unwrap_or_default().into_iter();
+        let named = files.filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.strip_prefix(PROGRAM).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        });
+        named.filter_map(|path| Identity::pinned(&path).map(|program| (path, program))).collect()
+    }
+
+    /// Pins the programs that are on interfaces or may come to be there (`wanted`, by their ids), and no other: `own` ones, and
+    /// those that an earlier process has pinned here and this one has left in place. One of them is [`PROGRAM`].
+    pub(super) fn seal(&self, own: &[Instance], wanted: &BTreeSet<u32>) -> Result<()> {
+        let before = self.programs();
+        let is_pinned = |id: u32| before.iter().any(|(_, program)| program.id == id);
+        let mut needed: BTreeSet<u32> = wanted.iter().copied().filter(|id| is_pinned(*id)).collect();
+        needed.extend(own.iter().map(|own| own.id).filter(|id| wanted.contains(id)));
+        if needed.is_empty() {
+            // On no interface yet: one is needed all the same, or the maps would be taken for the rest of an accident.
+            needed.extend(own.first().map(|own| own.id));
+        }
+        for own in own.iter().filter(|own| needed.contains(&own.id) && !is_pinned(own.id)) {
+            call::pin(own.program.as_fd(), &self.beside(own.id))?;
+        }
+        let now = self.programs();
+        let main = self.path(PROGRAM);
+        if !now.iter().any(|(path, program)| *path == main && needed.contains(&program.id))
+            && let Some((path, _)) = now.iter().find(|(_, program)| needed.contains(&program.id))
+        {
+            fs::rename(path, &main).with_context(|| format!("can't replace {}", main.display()))?;
+        }
+        let others = self.programs().into_iter().filter(|(_, program)| !needed.contains(&program.id));
+        others.map(|(path, _)| path).filter(|path| *path != main).try_for_each(|path| remove(&path))
+    }
+
+    /// Where a program is pinned that isn't the first of its folder.
+    fn beside(&self, id: u32) -> PathBuf {
+        self.path(&format!("{PROGRAM}-{id}"))
     }
 }
 

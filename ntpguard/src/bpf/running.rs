@@ -1,6 +1,6 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
-use super::{PROGRAM, TestRun, maps::seats, test_run::test_run};
+use super::{PROGRAM, TestRun, maps::seats, owner::is_ours, test_run::test_run};
 use crate::stats::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -28,10 +28,20 @@ impl Running {
         let mut found: Vec<ProgramInfo> = Vec::new();
         for program in loaded_programs() {
             // One that ends while it is looked at is none.
-            found.extend(program.ok().filter(|program| program.name_as_str() == Some(PROGRAM)));
+            found.extend(program.ok().filter(|program| program.name_as_str().is_some_and(is_ours)));
         }
-        let info = match <[_; 1]>::try_from(found) {
-            Ok([info]) => info,
+        let mut all = Vec::new();
+        for info in found {
+            let maps = info.map_ids()?.context("the kernel doesn't tell a program's maps")?;
+            let reasons = maps.into_iter().filter_map(|id| MapInfo::from_id(id).ok()).find(counts_reasons);
+            let reasons = reasons.context("the ntpguard that runs is of another version")?;
+            // Instances of one guard count in the same place; which of them is asked makes no difference.
+            if !all.iter().any(|(_, other): &(_, MapInfo)| other.id() == reasons.id()) {
+                all.push((info, reasons));
+            }
+        }
+        let (info, reasons) = match <[_; 1]>::try_from(all) {
+            Ok([one]) => one,
             Err(none) if none.is_empty() => {
                 bail!("no ntpguard runs here: start `ntpguard run`, or name a --config")
             }
@@ -39,16 +49,7 @@ impl Running {
                 bail!("{} ntpguards run here, and which one is meant can't be told", several.len())
             }
         };
-        let maps = info.map_ids()?.context("the kernel doesn't tell a program's maps")?;
-        let reasons = maps.into_iter().find_map(|id| {
-            let info = MapInfo::from_id(id).ok()?;
-            let fits = info.name_as_str() == Some("REASONS")
-                && info.value_size() as usize == size_of::<Counter>()
-                && info.max_entries() as usize == SEATS as usize * Reason::COUNT
-                && matches!(info.map_type(), Ok(MapType::PerCpuArray));
-            fits.then(|| MapData::from_id(id).ok()).flatten()
-        });
-        let reasons = reasons.context("the ntpguard that runs is of another version")?;
+        let reasons = MapData::from_id(reasons.id())?;
         let program = if info.program_type() == SchedClassifier::PROGRAM_TYPE.into() {
             Program::SchedClassifier(SchedClassifier::from_program_info(info, PROGRAM.into())?)
         } else {
@@ -72,4 +73,12 @@ impl Running {
     pub fn counters(&self) -> Result<Snapshot> {
         Ok(Snapshot { seats: seats(u64::MAX, &self.reasons)?, hits: Vec::new() })
     }
+}
+
+/// Whether a map is that of the counters of reasons, of this version.
+fn counts_reasons(info: &MapInfo) -> bool {
+    info.name_as_str() == Some("REASONS")
+        && info.value_size() as usize == size_of::<Counter>()
+        && info.max_entries() as usize == SEATS as usize * Reason::COUNT
+        && matches!(info.map_type(), Ok(MapType::PerCpuArray))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Guard, Object, PROGRAM, TestRun, Trie,
+    form::Form,
     load::{self, filter},
     test_run,
 };
@@ -55,7 +56,7 @@ impl Spray {
         let mut loader = EbpfLoader::new();
         loader.override_global("SOURCES", &count, true).override_global("RANDOM", &random, true);
         let mut ebpf = loader.load(Object::Spray.bytes())?;
-        filter(&mut ebpf)?.load()?;
+        filter(&mut ebpf)?.load(Form::Frags)?;
         let target: &Xdp = target.program(PROGRAM).context("the program")?.try_into()?;
         let mut next = ProgramArray::try_from(ebpf.take_map("NEXT").context("NEXT")?)?;
         next.set(0, target.fd()?, 0).context("a program that no other can go on as")?;

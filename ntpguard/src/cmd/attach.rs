@@ -1,7 +1,6 @@
 //! `ntpguard attach`: the filter in front of the daemon, and no process beside it.
 
 use crate::{
-    bpf::Object,
     cli::{Attach, Format},
     export::Exporter,
     fault::{Blame as _, Fault},
@@ -16,7 +15,7 @@ use crate::{
 pub(super) fn run(options: &Attach) -> Result<(), Fault> {
     let home = Home::alone(&options.places).environment()?;
     home.begin();
-    let object = Object::of(options.guarding.hook);
+    let object = service::object(&options.guarding);
     service::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, Some(home))?;
     let export = Exporter::new(Format::Text);

@@ -14,6 +14,8 @@ struct One {
     guarded: Option<u32>,
     /// The index under which it came back and couldn't be: said once, and tried again.
     refused: Option<u32>,
+    /// The form of the filter there doesn't fit, and that was said.
+    misfit: bool,
 }
 
 /// All of them.
@@ -26,6 +28,7 @@ impl Guarded {
             name: name.clone(),
             guarded: interface::find(name).ok().map(|interface| interface.index),
             refused: None,
+            misfit: false,
         };
         Self(names.iter().map(one).collect())
     }
@@ -36,14 +39,18 @@ impl Guarded {
     }
 
     /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
-    /// with its interface, and tells nobody.
-    pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) {
+    /// with its interface, and tells nobody. Returns whether it was attached to one.
+    pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) -> bool {
         let all = match interface::all() {
             Ok(all) => all,
-            Err(error) => return warn(format_args!("{error:#}; still guarding")),
+            Err(error) => {
+                warn(format_args!("{error:#}; still guarding"));
+                return false;
+            }
         };
+        let mut attached_to_one = false;
         service.follow_members(&all);
-        for One { name, guarded, refused } in &mut self.0 {
+        for One { name, guarded, refused, misfit } in &mut self.0 {
             if let Some(renamed) = guarded.and_then(|index| interface::named(&all, index, name)) {
                 tell(format_args!("{name} is called {renamed} now, and stays guarded"));
                 renamed.clone_into(name);
@@ -57,6 +64,19 @@ impl Guarded {
             let now = Some(found.index);
             if *guarded == now {
                 if service.is_guarded(found) {
+                    match service.choose_again(found) {
+                        Ok(false) => *misfit = false,
+                        Ok(true) => tell(format_args!(
+                            "{name}: another form of the filter, for its members as they are now"
+                        )),
+                        Err(_) if *misfit => (),
+                        Err(error) => {
+                            *misfit = true;
+                            warn(format_args!(
+                                "{name}: no form of the filter fits its members as they are now: {error:#}; start ntpguard again"
+                            ));
+                        }
+                    }
                     continue;
                 }
                 warn(format_args!("somebody has taken the filter off {name}"));
@@ -67,6 +87,7 @@ impl Guarded {
             match service.attach_to(name) {
                 Ok(attached) => {
                     (*guarded, *refused) = (now, None);
+                    attached_to_one = true;
                     export.attached(name, &attached);
                 }
                 Err(_) if *refused == now => (),
@@ -76,5 +97,6 @@ impl Guarded {
                 }
             }
         }
+        attached_to_one
     }
 }

@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod feed;
 mod guarded;
+mod mend;
 mod metrics;
 mod names;
 mod reload;

@@ -3,7 +3,7 @@
 use crate::{
     bpf::Object,
     cli::Run,
-    cmd::{feed::Feed, guarded::Guarded, metrics::Metrics, names::LookUps, watch::Watch},
+    cmd::{feed::Feed, guarded::Guarded, mend::Mender, metrics::Metrics, names::LookUps, watch::Watch},
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
@@ -51,7 +51,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     // If its port is taken, nothing has changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
     home.iter().for_each(Home::begin);
-    let object = if options.trace { Object::Trace } else { Object::of(options.guarding.hook) };
+    let object = if options.trace { Object::Trace } else { service::object(&options.guarding) };
     service::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     let attached = service.attach(Some(process::id() as i32))?;
@@ -66,6 +66,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut manager = Manager::new();
     manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
     let mut guarded = Guarded::new(&service.options().interface);
+    let mut mender = Mender::default();
+    mender.renew(&mut service);
     let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
     let mut feed = Feed::new(options, &service);
@@ -82,7 +84,9 @@ async fn guard(options: &Run) -> Result<(), Fault> {
             _ = ticks.tick() => (),
             _ = looks.tick() => {
                 manager.alive();
-                guarded.follow(&mut service, &export);
+                if guarded.follow(&mut service, &export) {
+                    mender.renew(&mut service);
+                }
                 service.follow_trial();
                 feed.begin();
                 if service.is_outdated() {
@@ -104,7 +108,9 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                     changes = None;
                 }
                 follow(&mut service);
-                guarded.follow(&mut service, &export);
+                if guarded.follow(&mut service, &export) {
+                    mender.renew(&mut service);
+                }
                 continue;
             }
             _ = interrupted.recv() => break,

@@ -12,6 +12,9 @@ const CONTROL: u16 = 0x10;
 const GET_FAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
 const FAMILY_NAME: u16 = 2;
+const FAMILY_GROUPS: u16 = 7;
+const GROUP_NAME: u16 = 1;
+const GROUP_ID: u16 = 2;
 
 /// `netdev`.
 const DEV_GET: u8 = 1;
@@ -98,6 +101,18 @@ pub(crate) fn queues(index: u32) -> io::Result<Queues> {
         most: number(COMBINED_MAX).max(number(TX_MAX)),
         combined: number(COMBINED_MAX) > 0,
     })
+}
+
+/// The number of a family's multicast group.
+pub(crate) fn group(family: &str, group: &str) -> io::Result<u32> {
+    let name = attribute(FAMILY_NAME, format!("{family}\0").as_bytes());
+    let known = exchange(&open()?, CONTROL, GET_FAMILY, &name)?;
+    let groups = find(&known, FAMILY_GROUPS).ok_or(nothing())?;
+    let wanted = format!("{group}\0");
+    attributes(groups)
+        .find(|(_, one)| find(one, GROUP_NAME) == Some(wanted.as_bytes()))
+        .and_then(|(_, one)| Some(u32::from_ne_bytes(find(one, GROUP_ID)?.try_into().ok()?)))
+        .ok_or(nothing())
 }
 
 fn header(index: u32) -> Vec<u8> {
@@ -202,5 +217,7 @@ mod tests {
         assert!(on.iter().any(|name| name == "loopback"), "{on:?}");
         assert!(offloads(u32::MAX).is_err());
         assert!(ask("nobody", 1, &[]).is_err());
+        assert!(group("ethtool", "monitor").unwrap() > 0);
+        assert!(group("ethtool", "nobody").is_err());
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{Service, put};
 use crate::{
-    bpf::{self, Attached},
+    bpf::{self, Attached, Held, Object},
     cli::Guarding,
     fault::{Blame as _, Fault},
     home::{self, Home},
+    host::driver::Driver,
     interface::{self, Interface},
     readers::Readers,
     state::Seats,
@@ -20,6 +21,12 @@ use anyhow::{Result, ensure};
 /// One isn't there, or is none that can be.
 pub fn fit(options: &Guarding) -> Result<(), Fault> {
     options.interface.iter().try_for_each(|name| bpf::fit(name).map(drop)).environment()
+}
+
+/// The program to load for these options.
+pub fn object(options: &Guarding) -> Object {
+    let first = options.interface.first().and_then(|name| interface::find(name).ok());
+    Object::on(options.hook, first.as_ref(), options.xdp_mode.may_be_native())
 }
 
 /// Adds the interfaces that are held already: they get the same options, and none may get its packets from another.
@@ -45,7 +52,7 @@ impl Service {
     /// One can't be attached to, or the kernel refuses the policy.
     pub fn attach(&mut self, run: Option<i32>) -> Result<Vec<(String, Attached)>, Fault> {
         let mut attached = Vec::new();
-        let done = self.attach_in_force(&mut attached);
+        let done = self.attach_in_force(&mut attached, run.is_some());
         if let Err(error) = done {
             self.guard.release(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
             // What has come into force all the same must be known.
@@ -59,7 +66,8 @@ impl Service {
     }
 
     /// A policy that is in force before stays until all is attached; where there is none, the first comes before.
-    fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>) -> Result<()> {
+    /// Where a process looks after the filter, it gets what it may need later.
+    fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>, stays: bool) -> Result<()> {
         let goes_on = self.guard.maps.goes_on()?;
         if !goes_on {
             self.put_first()?;
@@ -73,7 +81,43 @@ impl Service {
         }
         // Those that were guarded before and aren't named now: they stay, and get the same program.
         self.guard.take_over_others(&self.named, self.state.options.xdp_mode)?;
+        if stays && let Err(error) = self.guarded().and_then(|all| self.guard.stand_by(&all, loses)) {
+            warn(format_args!("if a driver loses the filter, nothing can put it back: {error:#}"));
+        }
         self.settle()
+    }
+
+    /// The interfaces that are to be guarded and are there.
+    fn guarded(&self) -> Result<Vec<Interface>> {
+        let mut all = interface::all()?;
+        all.retain(|interface| self.state.options.interface.contains(&interface.name));
+        Ok(all)
+    }
+
+    /// The interfaces whose driver may lose the filter, with what puts it back.
+    ///
+    /// # Errors
+    /// A hold can't be opened.
+    pub fn losable(&mut self) -> Result<Vec<(Interface, &'static Driver, Held)>> {
+        let mut losable = Vec::new();
+        for interface in self.guarded()? {
+            if let Some(driver) = bpf::losing(&interface)
+                && interface.xdp.is_some_and(|xdp| xdp.native)
+                && self.is_guarded(&interface)
+            {
+                let held = self.guard.held(&interface)?;
+                losable.push((interface, driver, held));
+            }
+        }
+        Ok(losable)
+    }
+
+    /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
+    ///
+    /// # Errors
+    /// There is no other one, or the driver refuses it.
+    pub fn put_back(&mut self, interface: &Interface) -> Result<()> {
+        self.guard.held(interface)?.swap()
     }
 
     /// The next start takes over from here, and whoever may look does.
@@ -129,6 +173,14 @@ impl Service {
         Ok(attached)
     }
 
+    /// Puts the form of the program before a bond that fits its members as they are now.
+    ///
+    /// # Errors
+    /// The kernel refuses, or that form isn't loaded.
+    pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
+        if interface.kind.as_deref() == Some("bond") { self.guard.choose_again(interface) } else { Ok(false) }
+    }
+
     /// Counts what comes in by the members of bonds, which may come and go, for the bonds.
     pub fn follow_members(&mut self, all: &[Interface]) {
         let interface = self.state.options.interface.clone();
@@ -164,4 +216,9 @@ impl Service {
         self.keep();
         Ok(())
     }
+}
+
+/// Whether an interface's driver may lose the filter.
+fn loses(interface: &Interface) -> bool {
+    bpf::losing(interface).is_some()
 }

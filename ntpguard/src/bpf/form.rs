@@ -1,0 +1,122 @@
+//! The two forms of the XDP program: the same code, with or without the flag for frames in several buffers
+//! (BPF_F_XDP_HAS_FRAGS).
+//!
+//! The kernel attaches either form to any driver (net/core/dev.c:dev_xdp_attach doesn't look). A driver without support for
+//! several buffers lets longer frames past a program with the flag, or shows it their first buffer; generic XDP, from Linux
+//! 6.9 on, makes a new packet of each frame for such a program, and the hardware's receive timestamp isn't copied.
+//! Where a driver supports several buffers, the flag does no harm with short frames either, and the MTU can be raised without
+//! another program; so the choice depends on the driver and the mode alone.
+
+use super::load::PROGRAM;
+use crate::{
+    host::{
+        driver,
+        netlink::{self, Features},
+        release::Release,
+    },
+    interface::{self, Interface},
+};
+use std::path::Path;
+
+/// A form of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Takes frames in several buffers.
+    Frags,
+    /// Takes frames in one buffer.
+    Linear,
+}
+
+impl Form {
+    /// The one for an interface, where the program runs in its driver (`native`) or in the stack.
+    pub(super) fn on(interface: &Interface, native: bool) -> Self {
+        if !native {
+            return Self::Linear;
+        }
+        let all = interface::all().unwrap_or_default();
+        let members: Vec<_> = interface::members(&all, interface).collect();
+        // A bond hands the program to all of its members.
+        let cards = if members.is_empty() { vec![interface] } else { members };
+        if cards.into_iter().all(takes_frags) { Self::Frags } else { Self::Linear }
+    }
+
+    /// The other one.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Frags => Self::Linear,
+            Self::Linear => Self::Frags,
+        }
+    }
+
+    /// The program's name in the object and in `bpftool prog`, by which the two are told apart: the kernel doesn't report the
+    /// flag.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Frags => PROGRAM,
+            Self::Linear => "ntpguard_linear",
+        }
+    }
+
+    /// The one of a name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Frags, Self::Linear].into_iter().find(|form| form.program() == name)
+    }
+}
+
+/// Whether the driver of an interface gives programs frames in several buffers, as it is set up.
+fn takes_frags(card: &Interface) -> bool {
+    let root = Path::new("/");
+    let row = driver::name(root, card).and_then(|name| driver::find(&name));
+    let told = netlink::features(card.index).ok();
+    takes(
+        row.map(|driver| driver.has_frags(Release::running(root))),
+        told.map(|features| features.has(Features::SEVERAL_BUFFERS)),
+    )
+}
+
+/// By what is `known` of the driver and what the kernel has `told` (not before Linux 6.3): each of them may be too optimistic.
+fn takes(known: Option<bool>, told: Option<bool>) -> bool {
+    match (known, told) {
+        (Some(known), Some(told)) => known && told,
+        (known, told) => known.or(told).unwrap_or(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_the_table_and_the_kernel_must_agree() {
+        for (known, told, wanted) in [
+            (Some(true), Some(true), true),
+            (Some(true), Some(false), false),
+            (Some(false), Some(true), false),
+            (Some(true), None, true),
+            (Some(false), None, false),
+            (None, Some(true), true),
+            (None, None, false),
+        ] {
+            assert_eq!(takes(known, told), wanted, "{known:?} {told:?}");
+        }
+    }
+
+    #[test]
+    fn the_stack_gets_the_linear_one_whatever_the_driver() {
+        let veth = Interface { kind: Some("veth".to_owned()), ..Interface::default() };
+        assert_eq!(Form::on(&veth, false), Form::Linear);
+        let stranger =
+            Interface { kind: Some("nobody's".to_owned()), index: u32::MAX, ..Interface::default() };
+        assert_eq!(Form::on(&stranger, true), Form::Linear);
+    }
+
+    #[test]
+    fn names_fit_into_the_kernels_fifteen_bytes() {
+        for form in [Form::Frags, Form::Linear] {
+            assert!(form.program().len() <= 15);
+            assert_eq!(Form::named(form.program()), Some(form));
+            assert_ne!(form.other(), form);
+        }
+        assert_eq!(Form::named("somebody's"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! The forms of the XDP program of one object, loaded when they are needed, and more than one instance of a form where a
+//! driver may lose it.
+
+use super::{
+    form::Form,
+    identity::Identity,
+    load::{PROGRAM, program_in_words},
+};
+use anyhow::{Context as _, Result};
+use aya::programs::{ProgramFd, Xdp};
+use std::os::fd::AsFd as _;
+
+/// A loaded program, beside its aya object.
+pub(super) struct Instance {
+    /// Its form; `None` for a program of tc's.
+    pub(super) form: Option<Form>,
+    /// The kernel's number for it.
+    pub(super) id: u32,
+    /// Its descriptor.
+    pub(super) program: ProgramFd,
+}
+
+impl Instance {
+    pub(super) fn new(form: Option<Form>, program: &ProgramFd) -> Result<Self> {
+        let program = program.try_clone().context("no descriptor for the program")?;
+        Ok(Self { form, id: Identity::of(program.as_fd())?.id, program })
+    }
+}
+
+/// The forms that an object has. Programs that measure have one.
+pub(super) struct Forms<'a> {
+    frags: Option<&'a mut Xdp>,
+    linear: Option<&'a mut Xdp>,
+}
+
+impl<'a> Forms<'a> {
+    /// Of an object's programs; `None` if none of them is one of these.
+    pub(super) fn of(programs: impl Iterator<Item = (&'a str, &'a mut Xdp)>) -> Option<Self> {
+        let (mut frags, mut linear) = (None, None);
+        for (name, program) in programs {
+            match Form::named(name) {
+                Some(Form::Frags) => frags = Some(program),
+                Some(Form::Linear) => linear = Some(program),
+                None => (),
+            }
+        }
+        (frags.is_some() || linear.is_some()).then_some(Self { frags, linear })
+    }
+
+    fn slot(&mut self, form: Form) -> Option<&mut Xdp> {
+        match form {
+            Form::Frags => self.frags.as_deref_mut(),
+            Form::Linear => self.linear.as_deref_mut(),
+        }
+    }
+
+    /// The program in a form, loaded now if it wasn't. Where that form isn't to be had, because the object has none or this
+    /// process may no longer load, it is the other one: with it the interface is guarded.
+    pub(super) fn take(&mut self, form: Form) -> Result<(Form, &mut Xdp)> {
+        let mut refusal = None;
+        for form in [form, form.other()] {
+            let Some(program) = self.slot(form) else { continue };
+            match program.fd().map(drop).or_else(|_| program.load()) {
+                Ok(()) => {
+                    let program = self.slot(form).with_context(missing)?;
+                    return Ok((form, program));
+                }
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
+        }
+        Err(refusal.map_or_else(|| anyhow::anyhow!(missing()), program_in_words))
+    }
+
+    /// Those that are loaded.
+    pub(super) fn loaded(&self) -> Result<Vec<Instance>> {
+        let each = [(Form::Frags, &self.frags), (Form::Linear, &self.linear)];
+        let loaded =
+            each.into_iter().filter_map(|(form, program)| Some((form, program.as_ref()?.fd().ok()?)));
+        loaded.map(|(form, program)| Instance::new(Some(form), program)).collect()
+    }
+
+    /// Loads a form once more, and returns the instance before, which stays loaded as long as that.
+    pub(super) fn double(&mut self, form: Form) -> Result<Instance> {
+        let (form, program) = self.take(form)?;
+        let before = Instance::new(Some(form), program.fd()?)?;
+        // Only aya's descriptor is closed: `before` has another one.
+        program.unload()?;
+        program.load().map_err(program_in_words)?;
+        Ok(before)
+    }
+}
+
+fn missing() -> String {
+    format!("the object has no program {PROGRAM}")
+}

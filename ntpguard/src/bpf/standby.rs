@@ -1,0 +1,71 @@
+//! Another instance of the program, to put behind a hold whose driver has lost the one that is there.
+//!
+//! To the kernel an update to the program that a link has already is no update (net/core/dev.c:bpf_xdp_link_update), so
+//! bringing a driver to take the program again takes another one: the same code around the same maps, loaded twice.
+
+use super::{call, forms::Instance};
+use crate::{
+    host::driver::{self, Driver},
+    interface::{self, Interface},
+};
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::links::FdLink;
+use std::{
+    fs,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+/// The driver of an interface, or of a bond's member, that may lose a native program while the core goes on showing it.
+pub fn losing(interface: &Interface) -> Option<&'static Driver> {
+    let all = interface::all().unwrap_or_default();
+    let members = interface::members(&all, interface);
+    let named = members.chain([interface]).filter_map(|card| driver::name(Path::new("/"), card));
+    named.filter_map(|name| driver::find(&name)).find(|driver| driver.loses())
+}
+
+/// Whether there is such a driver.
+pub(super) fn loses(interface: &Interface) -> bool {
+    losing(interface).is_some()
+}
+
+/// A hold on an interface, and the programs that may stand behind it. It needs nothing of the guard that it is of, and no
+/// right but CAP_BPF.
+pub struct Held {
+    /// The interface's index.
+    pub index: u32,
+    pub(super) link: OwnedFd,
+    pub(super) programs: Vec<Instance>,
+}
+
+impl Held {
+    /// Puts another instance behind the hold than the one that is there.
+    ///
+    /// # Errors
+    /// There is no other one, or the driver refuses it.
+    pub fn swap(&self) -> Result<()> {
+        let there = call::link_program(self.link.as_fd())?;
+        let other = self.programs.iter().find(|program| program.id != there);
+        let other = other.context("there is no other instance of the program")?;
+        call::update_link(self.link.as_fd(), other.program.as_fd())
+            .context("the driver refuses the program (BPF_LINK_UPDATE)")
+    }
+}
+
+/// Another descriptor of a link, which aya doesn't give away: found among this process's by the link's id.
+pub(super) fn duplicate(link: &FdLink) -> Result<OwnedFd> {
+    let id = link.info()?.id();
+    // kernel/bpf/syscall.c:bpf_link_show_fdinfo.
+    let shown = format!("link_id:\t{id}");
+    for entry in fs::read_dir("/proc/self/fdinfo").context("can't read /proc/self/fdinfo")? {
+        let path = entry?.path();
+        let is_it = fs::read_to_string(&path).is_ok_and(|info| info.lines().any(|line| line == shown));
+        let number = path.file_name().and_then(|name| name.to_str()?.parse::<i32>().ok());
+        let Some(number) = number.filter(|_| is_it) else { continue };
+        // SAFETY: the descriptor is `link`'s, or another one of the same link, and `link` stays open during this call.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
+        ensure!(call::link_id(descriptor.as_fd())? == id, "the link's descriptor was closed meanwhile");
+        return Ok(descriptor);
+    }
+    bail!("the link's descriptor isn't found in /proc/self/fdinfo")
+}

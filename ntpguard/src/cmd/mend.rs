@@ -1,0 +1,181 @@
+//! Puts the filter back before interfaces whose driver has lost it.
+//!
+//! Some drivers forget their program when the link goes up, its MTU or its rings change, or the machine resumes, and the
+//! kernel's core goes on showing it (`host::driver`, `Loss`). A thread of its own waits for such events, since a reload may
+//! keep the main thread busy for seconds.
+
+use crate::{
+    bpf::Held,
+    host::{
+        driver::{Driver, Loss},
+        link_events::LinkEvents,
+    },
+    interface::{self, Interface},
+    sandbox,
+    service::Service,
+    writer::warn,
+};
+use anyhow::Result;
+use nix::time::{ClockId, clock_gettime};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often is looked without any event: for what no event tells of, and for the count of what came in.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How far the clock that goes on in a suspended machine must be ahead to say that it was suspended.
+const ASLEEP: Duration = Duration::from_millis(100);
+
+/// As many replacements in a row at most: a driver that resets its link at one is seen to change again.
+const TRIES: usize = 4;
+
+/// The thread, and what it looks after.
+#[derive(Default)]
+pub(super) struct Mender {
+    watched: Arc<Mutex<Vec<Watched>>>,
+    runs: bool,
+}
+
+/// An interface whose driver may lose the filter.
+struct Watched {
+    driver: &'static Driver,
+    held: Held,
+    /// How it was when the filter was put there last.
+    seen: Shape,
+    /// What it had received at the last look at which nothing had changed.
+    received: u64,
+    /// It couldn't be put back, and that was said.
+    refused: bool,
+}
+
+/// What changes when a driver loses its program: it is set down and up, it gets another MTU, or it takes the carrier away
+/// while it rebuilds its rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    mtu: u32,
+    carrier_changes: u32,
+}
+
+impl Shape {
+    const fn of(interface: &Interface) -> Self {
+        Self { mtu: interface.mtu, carrier_changes: interface.carrier_changes }
+    }
+}
+
+impl Mender {
+    /// Looks after all interfaces that are guarded now and whose driver may lose the filter, and after no others.
+    pub(super) fn renew(&mut self, service: &mut Service) {
+        let watched = match service.losable() {
+            Ok(losable) => losable.into_iter().map(|(interface, driver, held)| Watched {
+                driver,
+                held,
+                seen: Shape::of(&interface),
+                received: interface.received,
+                refused: false,
+            }),
+            Err(error) => {
+                return warn(format_args!("if a driver loses the filter, nothing puts it back: {error:#}"));
+            }
+        };
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched.collect();
+        let is_empty = self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !self.runs && !is_empty {
+            self.runs = true;
+            let watched = Arc::clone(&self.watched);
+            let spawned = thread::Builder::new().name("mend".to_owned()).spawn(move || {
+                if let Err(error) = mend(&watched) {
+                    warn(format_args!(
+                        "if a driver loses the filter, nothing puts it back any more: {error:#}"
+                    ));
+                }
+            });
+            if let Err(error) = spawned {
+                warn(format_args!("if a driver loses the filter, nothing puts it back: no thread: {error}"));
+            }
+        }
+    }
+}
+
+/// The thread.
+fn mend(watched: &Mutex<Vec<Watched>>) -> Result<()> {
+    // Where the main thread keeps its rights (--no-sandbox), this one needs no more than the one.
+    let _ = sandbox::keep(&sandbox::KEPT);
+    let events = LinkEvents::listen()?;
+    let mut slept = asleep();
+    loop {
+        events.wait(LOOK)?;
+        let start = Instant::now();
+        let now = asleep();
+        let resumed = now > slept + ASLEEP;
+        slept = now;
+        let all = interface::all()?;
+        for watched in watched.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(found) = all.iter().find(|interface| interface.index == watched.held.index) {
+                watched.look(found, resumed, start);
+            }
+        }
+    }
+}
+
+/// How long the machine has been suspended since it booted.
+fn asleep() -> Duration {
+    let time = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+    time(ClockId::CLOCK_BOOTTIME).saturating_sub(time(ClockId::CLOCK_MONOTONIC))
+}
+
+impl Watched {
+    /// Puts the filter back if something has happened at which the driver may have lost it. While the interface is down there
+    /// is nothing to guard, and some drivers would lose it again.
+    fn look(&mut self, found: &Interface, resumed: bool, start: Instant) {
+        let changed =
+            Shape::of(found) != self.seen && self.driver.losses.iter().any(|loss| *loss != Loss::Resume);
+        if !changed && !resumed {
+            self.received = found.received;
+            return;
+        }
+        if !found.up {
+            return;
+        }
+        let name = &found.name;
+        match self.put_back(found) {
+            Ok(()) => {
+                self.refused = false;
+                let took = start.elapsed().as_millis();
+                // Some drivers' counters begin anew with the rings.
+                let passed = match found.received.checked_sub(self.received) {
+                    Some(passed) => format!("at most {passed} frames weren't judged"),
+                    None => "what wasn't judged isn't known".to_owned(),
+                };
+                let driver = self.driver.names.first().copied().unwrap_or_default();
+                warn(format_args!("{name}: put back where {driver} loses it, in {took} ms; {passed}"));
+                self.received = found.received;
+            }
+            Err(_) if self.refused => (),
+            Err(error) => {
+                self.refused = true;
+                warn(format_args!(
+                    "{name}: its driver has lost the filter and doesn't take it back (tried again): {error:#}; \
+                     `ntpguard attach --interface {name} --xdp-mode generic` asks nothing of the driver"
+                ));
+            }
+        }
+    }
+
+    /// Puts another instance there, until nothing more has changed since the last one was put there.
+    fn put_back(&mut self, found: &Interface) -> Result<()> {
+        let mut before = Shape::of(found);
+        for _ in 0..TRIES {
+            self.held.swap()?;
+            self.seen = before;
+            let now = Shape::of(&interface::find(&found.name)?);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+}

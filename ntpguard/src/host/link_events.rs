@@ -1,0 +1,71 @@
+//! Word from the kernel that something about a link has changed: of its state or MTU from rtnetlink, of its rings and channels
+//! from ethtool's netlink family. What it was is read elsewhere; here is only that there was something, and at once.
+
+use super::netlink;
+use netlink_sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_GENERIC, NETLINK_ROUTE},
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use std::{io, os::fd::AsFd as _, time::Duration};
+
+/// RTNLGRP_LINK (include/uapi/linux/rtnetlink.h).
+const LINKS: u32 = 1;
+
+/// Open sockets that become readable at a change.
+pub struct LinkEvents(Vec<Socket>);
+
+impl LinkEvents {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket for links. That it has no netlink family for ethtool (CONFIG_ETHTOOL_NETLINK) is none:
+    /// drivers take the carrier away while they change rings or channels, which is seen, too, up to a second later.
+    pub fn listen() -> io::Result<Self> {
+        let mut sockets = vec![socket(NETLINK_ROUTE, LINKS)?];
+        // ETHTOOL_MCGRP_MONITOR_NAME.
+        sockets.extend(netlink::group("ethtool", "monitor").and_then(|group| socket(NETLINK_GENERIC, group)));
+        Ok(Self(sockets))
+    }
+
+    /// Waits for a change, but no longer than this. Returns whether there was one.
+    ///
+    /// # Errors
+    /// A socket is broken.
+    pub fn wait(&self, longest: Duration) -> io::Result<bool> {
+        let mut ready: Vec<_> =
+            self.0.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
+        match poll(&mut ready, timeout) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(false),
+            Ok(_) => (),
+            Err(errno) => return Err(errno.into()),
+        }
+        self.0.iter().try_for_each(drain)?;
+        Ok(true)
+    }
+}
+
+fn socket(protocol: isize, group: u32) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind(&SocketAddr::new(0, 0))?;
+    socket.add_membership(group)?;
+    socket.set_non_blocking(true)?;
+    Ok(socket)
+}
+
+/// Takes off all that is there.
+fn drain(socket: &Socket) -> io::Result<()> {
+    loop {
+        match socket.recv_from_full() {
+            Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            // Messages that didn't fit into the socket's buffer: something changed, too.
+            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => (),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Which program stands before an interface: the form that fits, the one that is there if it will do, and another one where a
+//! driver has lost it.
+
+use nix::sys::signal::Signal;
+use ntpguard::{
+    bpf::{Guard, Mode, Object, Pins, Size},
+    compile::Hardening,
+    dialect::Dialect,
+    interface,
+};
+use ntpguard_tests::{
+    client::flood,
+    fixture::{compile, path},
+    following::dropped,
+    frame::{SERVER_V4 as SERVER, payload},
+    home::Home,
+    netns::{INTERFACE, Lab, Netns},
+};
+use serde_json::Value;
+use std::thread;
+
+const CONF: &str = "restrict default nomodify nopeer noquery\n";
+const ATTACKER: &str = "192.0.2.66";
+
+fn lab() -> Lab {
+    let lab = Lab::new().unwrap();
+    lab.address(ATTACKER).unwrap();
+    lab
+}
+
+/// The id and the name of the XDP program on an interface.
+fn program(host: &Netns, name: &str) -> Option<(u64, String)> {
+    let shown = host.run(&format!("ip -json -details link show dev {name}")).unwrap();
+    let links: Value = serde_json::from_str(&shown).unwrap();
+    let program = &links[0]["xdp"]["prog"];
+    Some((program["id"].as_u64()?, program["name"].as_str().unwrap_or_default().to_owned()))
+}
+
+fn leaked(lab: &Lab) -> u64 {
+    flood(&lab.outside, ATTACKER, SERVER, payload::MONLIST, 20).unwrap().answers
+}
+
+/// `ip -details` has no name of the program in all of its versions.
+fn name_of(host: &Netns, id: u64) -> String {
+    let shown = host.run(&format!("bpftool --json prog show id {id}")).unwrap();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    shown["name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_stack_gets_the_form_without_frags_and_a_driver_that_has_them_the_other() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    for (mode, name) in [("native", "ntpguard"), ("generic", "ntpguard_linear"), ("auto", "ntpguard_linear")]
+    {
+        home.attach_with(&format!("--xdp-mode {mode}")).unwrap();
+        let (id, _) = program(&lab.server, INTERFACE).unwrap();
+        assert_eq!(name_of(&lab.server, id), name, "{mode}, and auto keeps the mode that is there");
+        assert_eq!(leaked(&lab), 0, "{mode}");
+    }
+    assert_eq!(dropped(&home), 60, "all forms count in the same place");
+    // tun's row has no frags.
+    lab.server.run("ip tuntap add dev tap0 mode tap").unwrap();
+    home.run("detach --all").unwrap();
+    home.run(&format!(
+        "attach --interface tap0 --xdp-mode native --dialect ntpsec --config {}",
+        home.conf().display()
+    ))
+    .unwrap();
+    let (id, _) = program(&lab.server, "tap0").unwrap();
+    assert_eq!(name_of(&lab.server, id), "ntpguard_linear");
+}
+
+#[test]
+fn a_take_over_leaves_the_same_program_where_it_is() {
+    let lab = lab();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach().unwrap();
+    let first = program(&lab.server, INTERFACE);
+    let again = |line: &str| {
+        let said = home.attach_with(line).unwrap();
+        assert!(said.contains("taken over without a gap"), "{said}");
+        (program(&lab.server, INTERFACE), program(&lab.server, "ntp1"))
+    };
+    assert_eq!(again(""), (first.clone(), None));
+    // Another interface gets a program of its own, and both stay then, whoever of them is named.
+    let (one, other) = again("--interface ntp1");
+    assert_eq!(one, first);
+    assert!(other.is_some() && other != first);
+    assert_eq!(again("--interface ntp1"), (first.clone(), other.clone()));
+    assert_eq!(again(""), (first.clone(), other.clone()));
+    let guard = home.guarding().unwrap();
+    assert_eq!(
+        (program(&lab.server, INTERFACE), program(&lab.server, "ntp1")),
+        (first.clone(), other.clone())
+    );
+    assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
+    assert_eq!((leaked(&lab), dropped(&home)), (0, 20));
+
+    // Other maps take another program, with what was counted.
+    assert_ne!(again("--sources=1000").0, first);
+    assert_eq!((leaked(&lab), dropped(&home)), (0, 40));
+    // Nothing that is on no interface any more stays pinned.
+    home.run("detach --interface ntp1").unwrap();
+    home.attach_with("--sources=1000").unwrap();
+    let pinned = lab.server.run(&format!("find {} -name program*", home.bpffs().display())).unwrap();
+    assert_eq!(pinned.lines().count(), 1, "{pinned}");
+}
+
+/// What a driver that loses its program needs: veth doesn't lose it, but the update is the same.
+#[test]
+fn another_instance_is_put_there_with_one_right() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let pins = home.bpffs().join("two");
+    let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
+    for pinned in [false, true] {
+        lab.server.enter_with_mounts(|| {
+            let size = Size::new(1 << 12);
+            let mut guard = if pinned {
+                Guard::load_pinned(Object::Filter, size, Pins::open(&pins).unwrap()).unwrap()
+            } else {
+                Guard::load(Object::Filter, size).unwrap()
+            };
+            guard.install(&image).unwrap();
+            guard.attach(INTERFACE, Mode::Native).unwrap();
+            let found = interface::find(INTERFACE).unwrap();
+            guard.stand_by(std::slice::from_ref(&found), |_| true).unwrap();
+            guard.settle().unwrap();
+            let held = guard.held(&found).unwrap();
+            let there = || interface::find(INTERFACE).unwrap().xdp.unwrap().program;
+            let swap = || {
+                // Rights belong to threads.
+                thread::scope(|scope| {
+                    let confined = scope.spawn(|| {
+                        keep_cap_bpf();
+                        held.swap()
+                    });
+                    confined.join().unwrap().unwrap();
+                });
+                there()
+            };
+            let [first, second, third] = [there(), swap(), swap()];
+            assert_ne!(first, second);
+            assert_eq!(first, third, "there are two");
+            // With one instance there is nothing to swap it for.
+            assert_eq!(
+                guard.is_guarded(&interface::find(INTERFACE).unwrap()).unwrap(),
+                pinned.then_some(true)
+            );
+        });
+    }
+}
+
+/// Gives up all rights but CAP_BPF, for this thread.
+fn keep_cap_bpf() {
+    let kept = [caps::Capability::CAP_BPF].into_iter().collect();
+    caps::set(None, caps::CapSet::Effective, &kept).unwrap();
+    caps::set(None, caps::CapSet::Permitted, &kept).unwrap();
+}
