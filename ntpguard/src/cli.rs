@@ -91,6 +91,9 @@ pub enum Verb {
     Explain(Box<Explain>),
     /// Say what would have been dropped of a capture.
     Replay(Replay),
+    /// Put a card's features back when `run --ephemeral` has ended, which starts this itself.
+    #[command(hide = true)]
+    RestoreFeatures,
     /// Say whether this host is ready: its daemon, its kernel, its interfaces.
     Doctor(Doctor),
 }

@@ -7,7 +7,9 @@ mod in_force;
 
 pub use in_force::{Cause, InForce, Origin, Rule, rules};
 
-use crate::{cli::Guarding, kept, readers::Readers, resolve::Answers, ruling::Ruling};
+use crate::{
+    cli::Guarding, host::features::Altered, kept, readers::Readers, resolve::Answers, ruling::Ruling,
+};
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::seat;
 use serde::{Deserialize, Serialize};
@@ -34,6 +36,9 @@ pub struct State {
     pub namespace: Option<u64>,
     /// Which interfaces are counted at which [`seat`], gone ones too.
     pub seats: Seats,
+    /// What attaching has changed of network cards, by the indexes of their interfaces.
+    #[serde(default)]
+    pub cards: BTreeMap<u32, Card>,
     /// Why the last attempt at another policy failed; nothing if it didn't.
     pub failure: Option<Failure>,
     /// How many attempts at another policy there were.
@@ -51,6 +56,17 @@ pub type Seats = BTreeMap<u32, Vec<String>>;
 /// What is counted at a seat, in words.
 pub fn seated(seats: &Seats, seat: u32) -> String {
     seats.get(&seat).map_or_else(|| "another".to_owned(), |names| names.join("+"))
+}
+
+/// A network card with the filter before it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Card {
+    /// The name of its interface.
+    pub name: String,
+    /// The index of the interface that is guarded: the same, or that of the bond that it is a member of.
+    pub guarded: u32,
+    /// Its features before and after.
+    pub altered: Altered,
 }
 
 /// An attempt that failed.
@@ -91,6 +107,7 @@ impl State {
             names: Answers::new(),
             namespace: None,
             seats: Seats::new(),
+            cards: BTreeMap::new(),
             failure: None,
             attempts: 0,
             run: None,

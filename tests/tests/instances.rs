@@ -1,5 +1,5 @@
-//! Which program stands before an interface: the form that fits, the one that is there if it will do, and another one where a
-//! driver has lost it.
+//! Which program stands before an interface: the form that fits, the one that is there if it will do, another one where a
+//! driver has lost it, and none after a detachment; and that the card is as it was then.
 
 use nix::sys::signal::Signal;
 use ntpguard::{
@@ -11,13 +11,14 @@ use ntpguard::{
 use ntpguard_tests::{
     client::flood,
     fixture::{compile, path},
-    following::dropped,
+    following::{dropped, wait_for},
     frame::{SERVER_V4 as SERVER, payload},
+    guard::{Guarding, command},
     home::Home,
     netns::{INTERFACE, Lab, Netns},
 };
 use serde_json::Value;
-use std::thread;
+use std::{process::Stdio, thread};
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
 const ATTACKER: &str = "192.0.2.66";
@@ -158,4 +159,112 @@ fn keep_cap_bpf() {
     let kept = [caps::Capability::CAP_BPF].into_iter().collect();
     caps::set(None, caps::CapSet::Effective, &kept).unwrap();
     caps::set(None, caps::CapSet::Permitted, &kept).unwrap();
+}
+
+#[test]
+fn a_program_that_stays_is_told() {
+    let lab = lab();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let elsewhere = home.bpffs().join("elsewhere");
+    for (line, and_then) in
+        [(format!("detach --interface {INTERFACE}"), "attached anew"), ("detach --all".to_owned(), "")]
+    {
+        home.attach().unwrap();
+        let (id, _) = program(&lab.server, INTERFACE).unwrap();
+        // To look at it from outside, somebody's pin is no other than a driver that doesn't let go.
+        lab.server.run(&format!("bpftool prog pin id {id} {}", elsewhere.display())).unwrap();
+        let output = home.output(&line).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("(id {id}) is still loaded")) && said.contains("(veth)"), "{said}");
+        assert_eq!(program(&lab.server, INTERFACE), None);
+        lab.server.run(&format!("rm {}", elsewhere.display())).unwrap();
+        if !and_then.is_empty() {
+            assert!(home.attach().unwrap().contains("guarding"), "{and_then}");
+            home.run(&line).unwrap();
+            let shown = lab.server.run(&format!("bpftool prog show id {id}"));
+            assert!(shown.is_err(), "{shown:?}");
+        }
+    }
+    // What other interfaces run, and what other instances are loaded, is no fault.
+    home.attach_with("--interface ntp1 --xdp-mode native").unwrap();
+    home.attach_with("--sources=1000").unwrap();
+    home.run(&format!("detach --interface {INTERFACE}")).unwrap();
+    home.run("detach --interface ntp1").unwrap();
+    home.attach().unwrap();
+    assert_eq!(leaked(&lab), 0);
+    home.run("detach --all").unwrap();
+}
+
+/// A macvlan's LRO can be wanted, whatever its lower device does, and generic XDP wants it no longer.
+fn lab_with_lro() -> Lab {
+    let lab = lab();
+    lab.second_wire("ntp1").unwrap();
+    lab.server.run("ip link add mac0 link ntp1 type macvlan").unwrap();
+    lab.server.run("ip link set mac0 up").unwrap();
+    want_lro(&lab, true);
+    assert!(wants_lro(&lab));
+    lab
+}
+
+fn want_lro(lab: &Lab, on: bool) {
+    // It fails, since nothing is turned on by it.
+    let _ = lab.server.run(&format!("ethtool -K mac0 lro {}", if on { "on" } else { "off" }));
+}
+
+fn wants_lro(lab: &Lab) -> bool {
+    let shown = lab.server.run("ethtool --json -k mac0").unwrap();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    shown[0]["large-receive-offload"]["requested"].as_bool().unwrap()
+}
+
+#[test]
+fn features_that_attaching_turned_off_come_back() {
+    let lab = lab_with_lro();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let attach = || home.attach_with("--interface mac0 --xdp-mode generic").unwrap();
+    for line in ["detach --interface mac0", "detach --all"] {
+        attach();
+        assert!(!wants_lro(&lab));
+        attach();
+        home.run(line).unwrap();
+        assert!(wants_lro(&lab), "{line}, after a take-over");
+    }
+    // Somebody has wanted it since, and then no longer: that is no business of ours.
+    attach();
+    want_lro(&lab, true);
+    want_lro(&lab, false);
+    home.run("detach --interface mac0").unwrap();
+    assert!(wants_lro(&lab), "it is as attaching has left it, so it is put back");
+    want_lro(&lab, false);
+    attach();
+    home.run("detach --interface mac0").unwrap();
+    assert!(!wants_lro(&lab), "it was off before");
+    // State that an earlier version wrote has nothing of it.
+    want_lro(&lab, true);
+    attach();
+    let file = home.path().join("state/state.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(state.as_object_mut().unwrap().remove("cards").is_some());
+    std::fs::write(&file, state.to_string()).unwrap();
+    home.run("detach --all").unwrap();
+    assert!(!wants_lro(&lab));
+}
+
+#[test]
+fn features_come_back_however_an_ephemeral_guard_ends() {
+    let lab = lab_with_lro();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let options = ["--interface", "mac0", "--xdp-mode", "generic"];
+        let guard = Guarding::start(&lab.server, &home.conf(), &options).unwrap();
+        assert!(!wants_lro(&lab));
+        guard.end(signal).unwrap();
+        wait_for("LRO is wanted again", || wants_lro(&lab));
+        assert_eq!(program(&lab.server, "mac0"), None, "{signal}");
+    }
+    // By hand it does nothing.
+    let refused = command(&lab.server, &["restore-features"]).unwrap().stdin(Stdio::null()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }

@@ -92,6 +92,19 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> nix:
     call(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
+/// Whether a program of this id is loaded; `None` if this process may not know (that takes CAP_SYS_ADMIN).
+pub(super) fn is_loaded(id: u32) -> Option<bool> {
+    let mut attr = empty();
+    // The kernel tells the next one after that.
+    attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id.checked_sub(1)?;
+    match call(bpf_cmd::BPF_PROG_GET_NEXT_ID, &mut attr) {
+        // SAFETY: integers, which the kernel has filled in.
+        Ok(_) => Some(unsafe { attr.__bindgen_anon_6.next_id } == id),
+        Err(Errno::ENOENT) => Some(false),
+        Err(_) => None,
+    }
+}
+
 pub(super) fn empty() -> bpf_attr {
     // SAFETY: integers alone.
     unsafe { mem::zeroed() }

@@ -2,6 +2,7 @@
 
 use super::{
     attach::Mode,
+    call,
     hook::{Filter, Hook, How, New, is_taken},
     identity::Identity,
     pins::Pins,
@@ -234,6 +235,56 @@ pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
         Some(FdLink::from(pinned).info().ok()?.program_id())
     };
     Ok(pins.links()?.into_iter().filter_map(program).collect())
+}
+
+/// Gives up an interface. Returns the id of a program that stays loaded although nothing of ntpguard's holds it any more: the
+/// driver may go on running it, with nothing in the kernel's core that shows it. `None` where it is gone, where it guards other
+/// interfaces, or where this process may not know.
+///
+/// # Errors
+/// There is no hold, or it can't be removed.
+pub fn give_up(pins: &Pins, interface: &Interface) -> Result<Option<u32>> {
+    let there = look(pins, interface).ok().flatten();
+    pins.release(interface.index)?;
+    // The kernel's core takes away the others itself.
+    let Some((How::Native, program)) = there else { return Ok(None) };
+    if behind(pins)?.contains(&program) {
+        return Ok(None);
+    }
+    if let Some(place) = pins.current()? {
+        place.retire(program)?;
+    }
+    Ok(stays_loaded(program).then_some(program))
+}
+
+/// Gives up all interfaces, and removes everything. Returns the programs that stay loaded, as [`give_up`], with the
+/// interfaces where they were.
+///
+/// # Errors
+/// Something can't be removed.
+pub fn give_up_all(pins: &Pins) -> Result<Vec<(Interface, u32)>> {
+    let held = pins.links()?;
+    let guarded = interface::all()?.into_iter().filter(|interface| held.contains(&interface.index));
+    let native = guarded.filter_map(|interface| match look(pins, &interface) {
+        Ok(Some((How::Native, program))) => Some((interface, program)),
+        _ => None,
+    });
+    let mut native: Vec<_> = native.collect();
+    pins.clear()?;
+    native.retain(|(_, program)| stays_loaded(*program));
+    Ok(native)
+}
+
+/// Whether a program is still loaded when the kernel has had time to let go of it.
+fn stays_loaded(program: u32) -> bool {
+    let start = Instant::now();
+    while call::is_loaded(program) == Some(true) {
+        if start.elapsed() > PATIENCE {
+            return true;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 /// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.

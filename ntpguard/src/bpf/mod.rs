@@ -37,7 +37,7 @@ pub use attach::Mode;
 pub use events::Events;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
-pub use hold::{Attached, fit, look};
+pub use hold::{Attached, fit, give_up, give_up_all, look};
 pub use hook::{Hook, How};
 pub use load::{Object, Size};
 #[cfg(feature = "lab")]

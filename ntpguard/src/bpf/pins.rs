@@ -268,6 +268,25 @@ impl Place {
         others.map(|(path, _)| path).filter(|path| *path != main).try_for_each(|path| remove(&path))
     }
 
+    /// Takes a program out that is on no interface any more. What goes on marking the folder as whole is a map, so that nothing
+    /// of ntpguard's keeps the program loaded.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub(super) fn retire(&self, id: u32) -> Result<()> {
+        for (path, _) in self.programs().into_iter().filter(|(_, program)| program.id == id) {
+            if path == self.path(PROGRAM) {
+                replace(&self.beside(0), &path, |new| {
+                    let map = MapData::from_pin(self.path("SETTINGS"))?;
+                    Ok(map.pin(new)?)
+                })?;
+            } else {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where a program is pinned that isn't the first of its folder.
     fn beside(&self, id: u32) -> PathBuf {
         self.path(&format!("{PROGRAM}-{id}"))

@@ -16,6 +16,7 @@ mod names;
 mod reload;
 mod replay;
 mod report;
+mod restore;
 mod run;
 mod stats;
 mod status;
@@ -45,6 +46,7 @@ pub fn run(verb: Verb) -> Result<(), Fault> {
         Verb::Report(options) => report::run(&options),
         Verb::Explain(options) => explain::run(&options),
         Verb::Replay(options) => replay::run(&options),
+        Verb::RestoreFeatures => restore::run(),
         Verb::Check(options) => check::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
     }

@@ -3,7 +3,10 @@
 use crate::{
     bpf::Object,
     cli::Run,
-    cmd::{feed::Feed, guarded::Guarded, mend::Mender, metrics::Metrics, names::LookUps, watch::Watch},
+    cmd::{
+        feed::Feed, guarded::Guarded, mend::Mender, metrics::Metrics, names::LookUps, restore::Helper,
+        watch::Watch,
+    },
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
     home::Home,
@@ -58,6 +61,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
+    // It does its work when this process ends, in whatever way.
+    let _helper = if options.ephemeral { helper(&service)? } else { None };
     if !options.no_sandbox {
         confine(options, &service)?;
     }
@@ -168,6 +173,12 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Opti
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
     Ok((watch(service)?, LookUps::new(service.options().names_interval)))
+}
+
+/// A process that puts back what attaching has changed of the cards, if there is such.
+fn helper(service: &Service) -> Result<Option<Helper>, Fault> {
+    let is_altered = service.cards().values().any(|card| !card.altered.is_nothing());
+    is_altered.then(|| Helper::start(service.cards())).transpose().environment()
 }
 
 /// Gives up what isn't needed any more.

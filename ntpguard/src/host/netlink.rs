@@ -3,6 +3,7 @@
 //!
 //! The numbers are those of include/uapi/linux/{genetlink,netdev,ethtool_netlink}.h, which never change.
 
+use super::features;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NlasIterator};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 use std::io::{self, ErrorKind};
@@ -24,12 +25,16 @@ const DEV_XDP_FEATURES: u16 = 3;
 /// `ethtool`; a question has the interface in a header.
 const CHANNELS_GET: u8 = 17;
 const FEATURES_GET: u8 = 11;
+const FEATURES_SET: u8 = 12;
 const HEADER: u16 = 1;
 const HEADER_INDEX: u16 = 1;
+const FEATURES_CHANGEABLE: u16 = 2;
+const FEATURES_WANTED: u16 = 3;
 const FEATURES_ACTIVE: u16 = 4;
 const BITSET_BITS: u16 = 3;
 const BIT: u16 = 1;
 const BIT_NAME: u16 = 2;
+const BIT_VALUE: u16 = 3;
 const TX_MAX: u16 = 3;
 const COMBINED_MAX: u16 = 5;
 const TX_COUNT: u16 = 7;
@@ -81,12 +86,40 @@ pub(crate) fn features(index: u32) -> io::Result<Features> {
 pub(crate) fn offloads(index: u32) -> io::Result<Vec<String>> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
     let active = find(&answer, FEATURES_ACTIVE).ok_or(nothing())?;
-    let bits = find(active, BITSET_BITS).unwrap_or_default();
-    let names = attributes(bits).filter(|(kind, _)| *kind == BIT).filter_map(|(_, bit)| {
+    Ok(names(active, |_| true).collect())
+}
+
+/// All features of an interface: those that are wanted, those that are on, those that can be changed.
+pub(super) fn feature_sets(index: u32) -> io::Result<features::Features> {
+    let answer = ask("ethtool", FEATURES_GET, &header(index))?;
+    let set = |kind| find(&answer, kind).ok_or(nothing());
+    // Of those that can be changed all are listed, with a value or without (net/ethtool/features.c:features_fill_reply).
+    let has_value = |bit: &[u8]| find(bit, BIT_VALUE).is_some();
+    Ok(features::Features {
+        wanted: names(set(FEATURES_WANTED)?, |_| true).collect(),
+        active: names(set(FEATURES_ACTIVE)?, |_| true).collect(),
+        changeable: names(set(FEATURES_CHANGEABLE)?, has_value).collect(),
+    })
+}
+
+/// Says whether a feature of an interface is wanted. That the kernel takes it doesn't mean that it is on then.
+pub(super) fn set_feature(index: u32, name: &str, on: bool) -> io::Result<()> {
+    let mut bit = attribute(BIT_NAME, format!("{name}\0").as_bytes());
+    if on {
+        bit.extend(attribute(BIT_VALUE, &[]));
+    }
+    let bits = attribute(BITSET_BITS | NESTED, &attribute(BIT | NESTED, &bit));
+    let attributes = [header(index), attribute(FEATURES_WANTED | NESTED, &bits)].concat();
+    ask("ethtool", FEATURES_SET, &attributes).map(drop)
+}
+
+/// The names in a set of bits, of those bits that are asked for.
+fn names(set: &[u8], is_asked: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = String> {
+    let bits = attributes(find(set, BITSET_BITS).unwrap_or_default()).filter(|(kind, _)| *kind == BIT);
+    bits.filter(move |(_, bit)| is_asked(bit)).filter_map(|(_, bit)| {
         let name = find(bit, BIT_NAME)?;
         Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
-    });
-    Ok(names.collect())
+    })
 }
 
 /// How many queues an interface has to send by.

@@ -6,14 +6,18 @@ use crate::{
     cli::Guarding,
     fault::{Blame as _, Fault},
     home::{self, Home},
-    host::driver::Driver,
+    host::{
+        driver::Driver,
+        features::{Altered, Features},
+    },
     interface::{self, Interface},
     readers::Readers,
-    state::Seats,
+    state::{Card, Seats},
     trial,
     writer::{tell, warn},
 };
 use anyhow::{Result, ensure};
+use std::collections::BTreeMap;
 
 /// Makes sure that the interfaces can be guarded, before anything is changed for it.
 ///
@@ -159,7 +163,9 @@ impl Service {
         if self.state.options.replace {
             self.guard.evict(name)?;
         }
+        let before = self.features(name);
         let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
+        self.note_features(before);
         let all = interface::all()?;
         let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
         if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.taken_over) {
@@ -173,12 +179,45 @@ impl Service {
         Ok(attached)
     }
 
+    /// The features of an interface's cards, and whether it is guarded already.
+    fn features(&self, name: &str) -> (bool, Vec<(Interface, u32, Features)>) {
+        let all = interface::all().unwrap_or_default();
+        let Some(found) = all.iter().find(|interface| interface.name == name) else {
+            return (false, Vec::new());
+        };
+        let cards = interface::members(&all, found).chain([found]);
+        let known =
+            cards.filter_map(|card| Some((card.clone(), found.index, Features::of(card.index).ok()?)));
+        (matches!(self.guard.is_guarded(found), Ok(Some(true))), known.collect())
+    }
+
+    /// Keeps what attaching has changed of these cards, so that detaching can put it back.
+    fn note_features(&mut self, (is_guarded, cards): (bool, Vec<(Interface, u32, Features)>)) {
+        for (card, guarded, before) in cards {
+            let Ok(after) = Features::of(card.index) else { continue };
+            match self.state.cards.get_mut(&card.index).filter(|_| is_guarded) {
+                Some(known) => known.altered.again(&before, after),
+                // What was changed by an attachment that nobody has kept isn't known.
+                None if is_guarded => (),
+                None => {
+                    let altered = Altered::new(before, after);
+                    self.state.cards.insert(card.index, Card { name: card.name, guarded, altered });
+                }
+            }
+        }
+    }
+
     /// Puts the form of the program before a bond that fits its members as they are now.
     ///
     /// # Errors
     /// The kernel refuses, or that form isn't loaded.
     pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
         if interface.kind.as_deref() == Some("bond") { self.guard.choose_again(interface) } else { Ok(false) }
+    }
+
+    /// What attaching has changed of network cards.
+    pub fn cards(&self) -> &BTreeMap<u32, Card> {
+        &self.state.cards
     }
 
     /// Counts what comes in by the members of bonds, which may come and go, for the bonds.

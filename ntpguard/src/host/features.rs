@@ -1,0 +1,203 @@
+//! The features of a network card (`ethtool --show-features`), and which of them attaching a program has changed.
+//!
+//! Generic XDP turns off LRO and hardware GRO and leaves them off (net/core/dev.c:generic_xdp_install); some drivers turn off
+//! LRO themselves and don't turn it on again. What is kept here is enough to put that back, and nothing that somebody else
+//! has changed since.
+
+use super::netlink;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, io};
+
+/// The features of a card, by the names that ethtool has for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Features {
+    /// Those that somebody, or the driver's default, wants on.
+    pub wanted: BTreeSet<String>,
+    /// Those that are on.
+    pub active: BTreeSet<String>,
+    /// Those that can be turned on and off.
+    #[serde(skip)]
+    pub changeable: BTreeSet<String>,
+}
+
+/// How a feature is: wanted, and on.
+type Setting = (bool, bool);
+
+impl Features {
+    /// Those of an interface.
+    ///
+    /// # Errors
+    /// There is none of this index, or the kernel doesn't tell.
+    pub fn of(index: u32) -> io::Result<Self> {
+        netlink::feature_sets(index)
+    }
+
+    fn setting(&self, name: &str) -> Setting {
+        (self.wanted.contains(name), self.active.contains(name))
+    }
+
+    fn set(&mut self, name: &str, (wanted, active): Setting) {
+        for (set, on) in [(&mut self.wanted, wanted), (&mut self.active, active)] {
+            if on {
+                set.insert(name.to_owned());
+            } else {
+                set.remove(name);
+            }
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.wanted.union(&self.active)
+    }
+}
+
+/// A card's features before a program was attached, and after it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Altered {
+    before: Features,
+    after: Features,
+}
+
+/// A feature to be put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    name: String,
+    /// How it was.
+    on: bool,
+    /// It is wanted so already, and isn't so: the kernel looks at it only when what is wanted changes
+    /// (net/ethtool/features.c:ethnl_set_features), so it has to be turned the other way first.
+    around: bool,
+}
+
+impl Altered {
+    /// Of a card that had no program before.
+    pub const fn new(before: Features, after: Features) -> Self {
+        Self { before, after }
+    }
+
+    /// The program was attached in another way: what was changed between the two attachments, somebody else has changed.
+    pub fn again(&mut self, before: &Features, after: Features) {
+        let names: BTreeSet<_> = before.names().chain(self.after.names()).cloned().collect();
+        for name in names {
+            if before.setting(&name) != self.after.setting(&name) {
+                self.before.set(&name, before.setting(&name));
+            }
+        }
+        self.after = after;
+    }
+
+    /// Whether there is nothing to put back.
+    pub fn is_nothing(&self) -> bool {
+        self.before.wanted == self.after.wanted && self.before.active == self.after.active
+    }
+
+    /// What to put back of what attaching has changed and nobody has since.
+    fn steps(&self, now: &Features) -> Vec<Step> {
+        let names: BTreeSet<_> = self.before.names().chain(self.after.names()).collect();
+        let altered = names.into_iter().filter_map(|name| {
+            let (before, after) = (self.before.setting(name), self.after.setting(name));
+            if before == after || now.setting(name) != after || !now.changeable.contains(name) {
+                return None;
+            }
+            Some(Step { name: name.clone(), on: before.0, around: before.0 == after.0 })
+        });
+        altered.collect()
+    }
+
+    /// Puts back what attaching has changed, and returns the features that the kernel didn't take back, with its reason where
+    /// it gave one. Takes CAP_NET_ADMIN.
+    ///
+    /// # Errors
+    /// The interface is gone, or the kernel doesn't tell its features.
+    pub fn restore(&self, index: u32) -> io::Result<Vec<String>> {
+        let mut refused = Vec::new();
+        let steps = self.steps(&Features::of(index)?);
+        for Step { name, on, around } in &steps {
+            let set = |on| netlink::set_feature(index, name, on);
+            let done = if *around { set(!on).and_then(|()| set(*on)) } else { set(*on) };
+            if let Err(error) = done {
+                refused.push(format!("{name} ({error})"));
+            }
+        }
+        let now = Features::of(index)?;
+        let missed =
+            steps.iter().map(|step| &step.name).filter(|name| now.setting(name) != self.before.setting(name));
+        let unnamed = missed.filter(|name| !refused.iter().any(|refusal| refusal.starts_with(name.as_str())));
+        let unnamed: Vec<_> = unnamed.cloned().collect();
+        refused.extend(unnamed);
+        Ok(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(wanted: &[&str], active: &[&str]) -> Features {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let changeable = set(&["rx-lro", "rx-gro-hw", "rx-gro", "rx-checksum"]);
+        Features { wanted: set(wanted), active: set(active), changeable }
+    }
+
+    fn step(name: &str, on: bool, around: bool) -> Step {
+        Step { name: name.to_owned(), on, around }
+    }
+
+    #[test]
+    fn what_attaching_turned_off_is_turned_on_again() {
+        // Generic XDP: no longer wanted. vmxnet3: wanted as before, and off.
+        let generic = Altered::new(
+            features(&["rx-gro", "rx-gro-hw"], &["rx-gro", "rx-gro-hw"]),
+            features(&["rx-gro"], &["rx-gro"]),
+        );
+        assert_eq!(generic.steps(&generic.after_now()), [step("rx-gro-hw", true, false)]);
+        let vmxnet3 = Altered::new(features(&["rx-lro"], &["rx-lro"]), features(&["rx-lro"], &[]));
+        assert_eq!(vmxnet3.steps(&vmxnet3.after_now()), [step("rx-lro", true, true)]);
+        assert!(!vmxnet3.is_nothing());
+    }
+
+    #[test]
+    fn what_the_driver_or_somebody_else_has_changed_since_stays() {
+        let altered = Altered::new(features(&["rx-lro"], &["rx-lro"]), features(&["rx-lro"], &[]));
+        for (now, why) in [
+            (features(&["rx-lro"], &["rx-lro"]), "the driver has turned it on again"),
+            (features(&[], &[]), "somebody wants it off"),
+        ] {
+            assert_eq!(altered.steps(&now), [], "{why}");
+        }
+        let mut fixed = features(&["rx-lro"], &[]);
+        fixed.changeable.clear();
+        assert_eq!(altered.steps(&fixed), [], "it can't be changed");
+        let untouched = Altered::new(features(&["rx-gro"], &["rx-gro"]), features(&["rx-gro"], &["rx-gro"]));
+        assert!(untouched.is_nothing());
+        assert_eq!(untouched.steps(&features(&[], &[])), [], "attaching has changed nothing");
+    }
+
+    #[test]
+    fn a_second_attachment_goes_on_from_the_first() {
+        // Native turned off LRO; then somebody turned off checksums; then generic turned off hardware GRO, too.
+        let all = ["rx-lro", "rx-gro-hw", "rx-checksum"];
+        let mut altered = Altered::new(features(&all, &all), features(&all, &all[1..]));
+        let between = features(&all[..2], &["rx-gro-hw"]);
+        altered.again(&between, features(&["rx-lro"], &[]));
+        assert_eq!(
+            altered.steps(&altered.after_now()),
+            [step("rx-gro-hw", true, false), step("rx-lro", true, true)]
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let altered = Altered::new(features(&["rx-lro"], &["rx-lro"]), features(&[], &[]));
+        let text = serde_json::to_string(&altered).unwrap();
+        let read: Altered = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.steps(&features(&[], &[])), [step("rx-lro", true, false)]);
+    }
+
+    impl Altered {
+        /// As it was left, with what can be changed.
+        fn after_now(&self) -> Features {
+            Features { changeable: features(&[], &[]).changeable, ..self.after.clone() }
+        }
+    }
+}
