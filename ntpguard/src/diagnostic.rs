@@ -63,11 +63,13 @@ codes! {
     Cidr                Error   "cidr"                 "ntp.org's ntpd knows no ADDRESS/LENGTH: it takes it for a host name, and drops the line.";
     CidrHost            Error   "cidr-host"            "NTPsec cuts a length of 0, or one that is too long, off: the line speaks of one host only.";
     BadMask             Error   "bad-mask"             "A mask that is no address: the daemon drops the line.";
+    MaskSpelling        Warning "mask-spelling"        "4.2.6 gives a mask to getaddrinfo, which takes more than four decimal parts: other spellings of an address, where the last part fills the bytes that are left, and names of hosts, whose first address is the mask. The other daemons drop such a line.";
     FamilyMask          Error   "family-mask"          "After -4 or -6, only 4.2.8 takes a mask; the others stop before it, and give this one host full access.";
     OtherFamily         Error   "other-family"         "An address or mask of the other family than -4 or -6 or the address says.";
     Misplaced           Error   "misplaced"            "A word where the daemon doesn't take it, or one missing: it applies what stands before, if that makes sense, and drops the rest.";
     UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin with a keyword: the daemon drops it.";
     UnknownRestrict     Error   "unknown-restrict"     "A line that was meant to be a restrict line, and isn't: the daemon drops it.";
+    Simulate            Error   "simulate"             "A simulate block of ntp.org's ntpd: lines in it are no commands of their own, and after a mistake in it (for 4.2.6 all of it is one) commands no longer end with their lines, so that mostly all that follows is lost.";
     Epeer               Error   "epeer"                "4.2.8 stops at start-up when a restrict line says epeer.";
     IncludeLost         Warning "include-lost"         "An included file that isn't there, or nests too deep: the daemon goes on without it.";
     IncludeUnread       Error   "include-unread"       "An included file that ntpguard can't read, and the daemon may: no line is enforced, only hardening.";

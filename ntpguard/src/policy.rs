@@ -80,8 +80,11 @@ impl Builder<'_> {
                 }
             }
             Target::Address(address) => {
-                let net = restrict.mask.map_or(Net::host(*address), |mask| Net::new(*address, mask));
-                self.change(net, index, restrict, false);
+                let Some(masks) = self.masks(index, restrict) else { return };
+                for mask in &masks {
+                    let net = mask.map_or(Net::host(*address), |mask| Net::new(*address, mask));
+                    self.change(net, index, restrict, masks.len() > 1);
+                }
             }
             Target::Name(name) => self.name(name, index, restrict),
         }
@@ -93,6 +96,31 @@ impl Builder<'_> {
         if restrict.action != Action::Delete {
             self.source = Some(restrict.flags);
         }
+    }
+
+    /// The masks that a line may have; `None` if it has one that can't be resolved, and so no effect.
+    fn masks(&mut self, index: u32, restrict: &Restrict) -> Option<Vec<Option<IpAddr>>> {
+        let Some(name) = self.conf.mask_names.get(&index) else { return Some(vec![restrict.mask]) };
+        let place = self.conf.place(index);
+        let masks = match (self.resolver)(name) {
+            Ok(masks) => masks,
+            Err(error) => {
+                let message =
+                    format!("the mask `{name}` can't be resolved ({error}): the line has no effect");
+                self.diagnostics.push(Diagnostic::at(Code::UnresolvedName, place, message));
+                return None;
+            }
+        };
+        if masks.len() > 1 {
+            let message = format!(
+                "the mask `{name}` has {} addresses, and which one is the daemon's first can't be known: nothing is dropped \
+                 on account of this line",
+                masks.len()
+            );
+            let found = Diagnostic::at(Code::AmbiguousName, place, message);
+            self.diagnostics.push(found.help("write the mask as an address"));
+        }
+        Some(masks.into_iter().map(Some).collect())
     }
 
     /// 4.2.6 takes the first address of a name, 4.2.8 and NTPsec all. After a name, 4.2.8p18 knows no mask
@@ -112,9 +140,11 @@ impl Builder<'_> {
         let family = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
         let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
         let one = self.conf.daemon.dialect == Dialect::Ntp426;
-        let mask = restrict.mask.filter(|_| !self.conf.daemon.is_p18());
-        let doubtful = addresses.len() > 1 && (one || mask.is_some());
-        if doubtful {
+        let Some(masks) = self.masks(index, restrict) else { return };
+        let masks: Vec<_> = masks.into_iter().flatten().filter(|_| !self.conf.daemon.is_p18()).collect();
+        let ambiguous = addresses.len() > 1 && (one || !masks.is_empty());
+        let doubtful = ambiguous || masks.len() > 1;
+        if ambiguous {
             let message = format!(
                 "`{name}` has {} addresses, and which one is the daemon's first can't be known: nothing is dropped on \
                  account of this line",
@@ -124,10 +154,10 @@ impl Builder<'_> {
             self.diagnostics.push(found.help("write the addresses"));
         }
         for address in addresses {
-            if doubtful || mask.is_none() {
+            if ambiguous || masks.is_empty() {
                 self.change(Net::host(address), index, restrict, doubtful);
             }
-            if let Some(mask) = mask {
+            for &mask in &masks {
                 self.change(Net::new(address, mask), index, restrict, doubtful);
             }
         }

@@ -2,8 +2,10 @@
 
 use super::{
     ConfFile, File, Place,
+    commands::Commands,
     lexer::Word,
-    line::{self, Directive, Line},
+    line::{self, Directive},
+    simulate,
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
@@ -85,12 +87,14 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     ensure!(bytes.len() < u32::MAX as usize, "{} is longer than 4 GiB", path.display());
     conf.files.push(File { path: path.clone(), bytes: Vec::new() });
     let mut flow = Flow::On;
-    let mut start = 0;
-    for (number, text) in (1..).zip(bytes.split(|&b| b == b'\n')) {
-        let line = Line { file, number, start, text };
-        start += text.len() as u32 + 1;
-        match line::read(conf, &line) {
-            Directive::Done => (),
+    let mut commands = Commands::new(file, &bytes);
+    while let Some(line) = if conf.by_statement { commands.statement() } else { commands.line() } {
+        let directive = match line::read(conf, &line) {
+            Directive::Simulate(word) => simulate::skip(conf, &mut commands, &line, &word, level > 0),
+            other => other,
+        };
+        match directive {
+            Directive::Done | Directive::Simulate(_) => (),
             Directive::End => flow = Flow::End,
             Directive::LongWord { at: span, bytes } => bail!(
                 "{}: a word of {bytes} characters: {} refuses to start on one over {}; shorten it",

@@ -1,7 +1,8 @@
-//! Lines and words, as ntpd's scanner cuts them (ntp_scanner.c:yylex).
+//! Words, as ntpd's scanner cuts them (ntp_scanner.c:yylex).
 //!
-//! Contract: any bytes are accepted, nothing panics. A command ends with its line; `#` outside quotes begins a
-//! comment, even in mid-word; only `"` quotes, and a missing closing quote is forgiven at the line's end.
+//! Contract: any bytes are accepted, nothing panics. `#` outside quotes begins a comment, even in mid-word; only `"`
+//! quotes, and a missing closing quote is forgiven at the line's end. A command is mostly one line; where it has
+//! several (`commands.rs`), their ends are blanks.
 
 use super::{Span, keywords};
 use crate::dialect::Dialect;
@@ -22,6 +23,11 @@ impl Word<'_> {
     /// Whether this is the keyword: exact, case-sensitive, unquoted.
     pub(super) fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.text == keyword
+    }
+
+    /// Whether it ends a command: quotes with nothing but blanks in them (ntp_scanner.c:create_string_token).
+    pub(super) fn is_end(&self) -> bool {
+        self.quoted && self.text.bytes().all(is_space)
     }
 
     /// Whether the daemon's scanner takes it for a keyword.
@@ -87,58 +93,101 @@ pub(super) enum Foreign {
     Deleted,
 }
 
-/// Cuts one line into words; `number` is the line's, from 1. The characters `{ } ( ) , ; | =` are words of their own,
-/// except where a keyword demands strings.
-pub(super) fn words<'a>(
-    line: &'a [u8],
+/// The words of a command, one after the other. The characters `{ } ( ) , ; | =` are words of their own, except where
+/// a keyword demands strings.
+#[derive(Clone)]
+pub(super) struct Words<'a, 'd> {
+    text: &'a [u8],
+    at: usize,
+    /// The number of the line that `at` is in, and where in the text that line begins: before it, for a command that
+    /// doesn't begin with its line.
     number: usize,
+    line_start: isize,
     foreign: Foreign,
-    demands: &dyn Fn(&Word<'_>) -> Demand,
-) -> Vec<Word<'a>> {
-    // Few lines have more.
-    let mut words = Vec::with_capacity(8);
-    let mut demand = Demand::Nothing;
-    let mut at = 0;
-    while at < line.len() && line[at] != b'#' {
-        if is_space(line[at]) {
-            at += 1;
-            continue;
+    demand: Demand,
+    demands: &'d dyn Fn(&Word<'_>) -> Demand,
+}
+
+impl<'a, 'd> Words<'a, 'd> {
+    /// Cuts a text that begins in this line (from 1), after as many bytes of it as `column` says.
+    pub(super) fn new(
+        text: &'a [u8],
+        (number, column): (usize, usize),
+        foreign: Foreign,
+        demands: &'d dyn Fn(&Word<'_>) -> Demand,
+    ) -> Self {
+        let line_start = -(column as isize);
+        Self { text, at: 0, number, line_start, foreign, demand: Demand::Nothing, demands }
+    }
+
+    /// How much of the text has been read.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Skips blanks and comments.
+    fn skip(&mut self) {
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'#' => self.at += self.text[self.at..].iter().take_while(|byte| **byte != b'\n').count(),
+                b'\n' => {
+                    self.at += 1;
+                    (self.number, self.line_start) = (self.number + 1, self.at as isize);
+                }
+                _ if is_space(byte) => self.at += 1,
+                _ => break,
+            }
         }
-        let start = at;
-        let special = demand == Demand::Nothing && is_special(line[at]);
-        let goes_on = |&byte: &u8| byte != b'"' && !ends_word(byte, demand);
-        at += if special { 1 } else { line[at..].iter().take_while(|byte| goes_on(byte)).count() };
-        let mut bytes = Cow::Borrowed(&line[start..at]);
-        let quoted = !special && line.get(at) == Some(&b'"');
-        if quoted {
-            let rest = &line[at + 1..];
-            let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
-            bytes.to_mut().extend_from_slice(&rest[..length]);
-            // The closing quote ends the word.
-            at = (at + length + 2).min(line.len());
-        }
-        if foreign == Foreign::Deleted && !bytes.is_ascii() {
-            bytes.to_mut().retain(u8::is_ascii);
-        }
-        if quoted || !bytes.is_empty() {
-            let span = Span { line: number, column: start + 1, length: at - start };
+    }
+}
+
+impl<'a> Iterator for Words<'a, '_> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        loop {
+            self.skip();
+            let Self { text, at: start, demand, foreign, .. } = *self;
+            let first = *text.get(start)?;
+            let special = demand == Demand::Nothing && is_special(first);
+            let goes_on = |&byte: &u8| byte != b'"' && !ends_word(byte, demand);
+            let length =
+                if special { 1 } else { text[start..].iter().take_while(|byte| goes_on(byte)).count() };
+            let mut at = start + length;
+            let mut bytes = Cow::Borrowed(&text[start..at]);
+            let quoted = !special && text.get(at) == Some(&b'"');
+            if quoted {
+                let rest = &text[at + 1..];
+                let length = rest.iter().position(|b| b"\"\n".contains(b)).unwrap_or(rest.len());
+                bytes.to_mut().extend_from_slice(&rest[..length]);
+                // The closing quote ends the word; a line's end that does is still to come.
+                at += length + 1 + usize::from(rest.get(length) == Some(&b'"'));
+            }
+            self.at = at;
+            if foreign == Foreign::Deleted && !bytes.is_ascii() {
+                bytes.to_mut().retain(u8::is_ascii);
+            }
+            if !quoted && bytes.is_empty() {
+                continue;
+            }
+            let column = (start as isize - self.line_start) as usize + 1;
+            let span = Span { line: self.number, column, length: at - start };
             let length = bytes.len();
             let text = match bytes {
                 Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
                 Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
             };
             let word = Word { text, bytes: length, quoted, span };
-            demand = match (demand, demands(&word)) {
+            self.demand = match (demand, (self.demands)(&word)) {
                 (Demand::Strings, _) => Demand::Strings,
                 // `-4` and `-6` may stand between a keyword and its host.
                 (Demand::String, _) if word.is("-4") || word.is("-6") => Demand::String,
                 (Demand::String, _) => Demand::Nothing,
                 (Demand::Nothing, demand) => demand,
             };
-            words.push(word);
+            return Some(word);
         }
     }
-    words
 }
 
 fn ends_word(byte: u8, demand: Demand) -> bool {
@@ -151,7 +200,7 @@ fn is_special(byte: u8) -> bool {
 
 /// C's isspace().
 fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
 #[cfg(test)]
@@ -164,7 +213,7 @@ mod tests {
             "phone" => Demand::Strings,
             _ => Demand::Nothing,
         };
-        words(line, 1, foreign, &demands)
+        Words::new(line, (1, 0), foreign, &demands).collect()
     }
 
     fn texts(line: &[u8]) -> Vec<String> {

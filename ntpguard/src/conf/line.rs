@@ -1,8 +1,8 @@
-//! One line: which command it is, and what it says beyond `restrict`.
+//! One command: which one it is, and what it says beyond `restrict`.
 
 use super::{
     Association, ConfFile, Place, Span, keywords,
-    lexer::{Demand, Foreign, Word, words},
+    lexer::{Demand, Foreign, Word, Words},
     limits, restrict,
 };
 use crate::{
@@ -16,6 +16,8 @@ pub(super) enum Directive<'a> {
     Done,
     /// Read this file now.
     Include(Word<'a>),
+    /// `simulate`: what follows this word isn't read by lines.
+    Simulate(Word<'a>),
     /// `end`: read nothing more, here or in the including files.
     End,
     /// A word so long that the daemon refuses to start.
@@ -27,24 +29,53 @@ pub(super) enum Directive<'a> {
     },
 }
 
-/// One line, and where it stands.
+/// One command, mostly a line, and where it stands.
 pub(super) struct Line<'a> {
     pub(super) file: usize,
+    /// The number of the line that it begins in, from 1.
     pub(super) number: usize,
     /// Its first byte in the file.
     pub(super) start: u32,
+    /// How many bytes of that line stand before it.
+    pub(super) column: usize,
     pub(super) text: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// Its words, as the daemon cuts them.
     fn words(&self, Daemon { dialect, .. }: Daemon) -> Vec<Word<'a>> {
-        let foreign = if dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
         let demands = |word: &Word<'_>| match word.quoted {
             true => Demand::Nothing,
             false => keywords::demands(&word.text, dialect),
         };
-        words(self.text, self.number, foreign, &demands)
+        // Few commands have more.
+        let mut words = Vec::with_capacity(8);
+        words.extend(self.scan(dialect, &demands));
+        words
+    }
+
+    /// Its words, where keywords demand what `demands` says.
+    pub(super) fn scan<'d>(
+        &self,
+        dialect: Dialect,
+        demands: &'d dyn Fn(&Word<'_>) -> Demand,
+    ) -> Words<'a, 'd> {
+        let foreign = if dialect == Dialect::Ntp426 { Foreign::Kept } else { Foreign::Deleted };
+        Words::new(self.text, (self.number, self.column), foreign, demands)
+    }
+
+    /// The number of the line in which a word begins, and its first byte in the file.
+    pub(super) fn place_of(&self, word: &Word<'_>) -> (usize, u32) {
+        let Span { line, column, .. } = word.span;
+        let begins = |number: usize| {
+            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            ends.map(|(at, _)| at + 1).nth(number - 1).unwrap_or(0)
+        };
+        let within = match line - self.number {
+            0 => column - 1 - self.column,
+            further => begins(further) + column - 1,
+        };
+        (line, self.start + within as u32)
     }
 
     /// The place of a word.
@@ -56,17 +87,28 @@ impl<'a> Line<'a> {
 /// Reads one line into `conf`.
 pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
     let words = line.words(conf.daemon);
-    let Some(keyword) = words.first() else { return Directive::Done };
-    if let Some(long) = words.iter().find(|word| word.bytes > conf.daemon.max_word()) {
-        return Directive::LongWord { at: long.span, bytes: long.bytes };
+    if let Some(long) = too_long(words.iter(), conf.daemon) {
+        return long;
     }
+    for words in words.split(Word::is_end) {
+        match command(conf, line, words) {
+            Directive::Done => (),
+            other => return other,
+        }
+    }
+    Directive::Done
+}
+
+/// Reads one command, and what it can't be is lost.
+fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Directive<'a> {
+    let Some(keyword) = words.first() else { return Directive::Done };
     if !keyword.is_keyword(conf.daemon.dialect) {
         unknown(conf, line, keyword);
         return Directive::Done;
     }
     match &*keyword.text {
         "restrict" | "unrestrict" | "delrestrict" => {
-            restrict::parse(conf, line, &words);
+            restrict::parse(conf, line, words);
         }
         "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&words[1..]) {
             Some(host) => {
@@ -89,9 +131,9 @@ pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
                 place: line.at(keyword),
             });
         }
-        "enable" | "disable" => switch(conf, line, &words),
-        "discard" | "limit" => limits::parse(conf, line, &words),
-        "mru" => limits::parse_mru(conf, &words),
+        "enable" | "disable" => switch(conf, line, words),
+        "discard" | "limit" => limits::parse(conf, line, words),
+        "mru" => limits::parse_mru(conf, words),
         "trustedkey" => conf.trusts_keys |= words.len() > 1,
         "includefile" => match words.get(1) {
             Some(path) => return Directive::Include(path.clone()),
@@ -100,11 +142,24 @@ pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
                 conf.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
             }
         },
+        "simulate" => return Directive::Simulate(keyword.clone()),
         "end" => return Directive::End,
         // The rest of the language has no say in what passes.
         _ => (),
     }
     Directive::Done
+}
+
+/// The first word that is too long for the daemon.
+pub(super) fn too_long<'a, 'w>(
+    mut words: impl Iterator<Item = &'w Word<'a>>,
+    daemon: Daemon,
+) -> Option<Directive<'a>>
+where
+    'a: 'w,
+{
+    let long = words.find(|word| word.bytes > daemon.max_word())?;
+    Some(Directive::LongWord { at: long.span, bytes: long.bytes })
 }
 
 /// A line that doesn't begin with a keyword of this daemon.

@@ -5,6 +5,7 @@
 //! the first word it doesn't know, and starts), and each such line leaves a [`Diagnostic`]. What the daemon reads and
 //! ntpguard can't is marked [`ConfFile::blind`]: nothing may be dropped on account of the rest then.
 
+mod commands;
 mod edit;
 mod file;
 mod flags;
@@ -13,6 +14,7 @@ mod lexer;
 mod limits;
 mod line;
 mod restrict;
+mod simulate;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,12 @@ use crate::{
     dialect::{Daemon, Dialect},
     fingerprint::Fingerprint,
 };
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    path::PathBuf,
+};
 
 /// Where something stands in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
@@ -82,6 +89,8 @@ pub struct ConfFile {
     pub sought: Fingerprint,
     /// The `restrict` lines and those that undo them.
     pub restricts: Vec<Restrict>,
+    /// Masks that 4.2.6 looks up as names of hosts, by the place of their lines in [`ConfFile::restricts`].
+    pub mask_names: BTreeMap<u32, Box<str>>,
     /// The lines that set up associations.
     pub associations: Vec<Association>,
     /// `enable mode7`, of which only 4.2.8 knows.
@@ -101,15 +110,18 @@ pub struct ConfFile {
     pub diagnostics: Vec<Diagnostic>,
     /// Some lines that the daemon may read are not in here: nothing may be dropped on account of the others.
     pub blind: bool,
+    /// Commands end at `;` from here on, and not with their lines: a `simulate` block has begun and not ended.
+    by_statement: bool,
 }
 
 impl ConfFile {
     /// The names in its restrict lines.
     pub fn restricted(&self) -> impl Iterator<Item = &str> {
-        self.restricts.iter().filter_map(|restrict| match &restrict.target {
+        let targets = self.restricts.iter().filter_map(|restrict| match &restrict.target {
             Target::Name(name) => Some(&**name),
             _ => None,
-        })
+        });
+        targets.chain(self.mask_names.values().map(|name| &**name))
     }
 
     /// The names in its lines that are to be looked up, each once.
@@ -127,6 +139,7 @@ impl ConfFile {
             files: Vec::new(),
             sought: Fingerprint::default(),
             restricts: Vec::new(),
+            mask_names: BTreeMap::new(),
             associations: Vec::new(),
             mode7_on: false,
             mode7_off: false,
@@ -136,6 +149,7 @@ impl ConfFile {
             limiter: Limiter::default_of(daemon),
             diagnostics: Vec::new(),
             blind: false,
+            by_statement: false,
         }
     }
 

@@ -12,11 +12,11 @@ use super::{
     ConfFile, Flags,
     lexer::Word,
     line::Line,
-    target::{Family, Target, leading_number, literal, named, prefix_mask},
+    target::{Family, Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
-    dialect::Dialect::{Ntp428, NtpSec},
+    dialect::Dialect::{Ntp426, Ntp428, NtpSec},
 };
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ pub struct Restrict {
     pub target: Target,
     /// `-4` or `-6`; `None` is both for `default` and names.
     pub family: Option<Family>,
-    /// `mask MASK`, or of NTPsec's `/LENGTH`.
+    /// `mask MASK`, or of NTPsec's `/LENGTH`. One that 4.2.6 looks up by name is in [`ConfFile::mask_names`] instead.
     pub mask: Option<IpAddr>,
     /// The flags that take effect.
     pub flags: Flags,
@@ -73,8 +73,16 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     };
     let parsed = Parser { conf, line, rest, keyword, action }.head();
     if let Some((family, target, mask, flags)) = parsed {
-        let start = line.start + keyword.span.column as u32 - 1;
-        let (file, line) = (line.file as u32, line.number as u32);
+        let mask = match mask {
+            Some(Mask::Named(name)) => {
+                conf.mask_names.insert(conf.restricts.len() as u32, name);
+                None
+            }
+            Some(Mask::Is(mask)) => Some(mask),
+            None => None,
+        };
+        let (number, start) = line.place_of(keyword);
+        let (file, line) = (line.file as u32, number as u32);
         conf.restricts.push(Restrict { action, target, family, mask, flags, file, line, start });
     }
 }
@@ -88,7 +96,15 @@ struct Parser<'a> {
     action: Action,
 }
 
-type Head = (Option<Family>, Target, Option<IpAddr>, Flags);
+type Head = (Option<Family>, Target, Option<Mask>, Flags);
+
+/// What follows `mask`.
+enum Mask {
+    /// An address.
+    Is(IpAddr),
+    /// A host, whose first address 4.2.6 takes.
+    Named(Box<str>),
+}
 
 impl<'a> Parser<'a> {
     /// What the daemon applies; `None` if it drops the line.
@@ -110,7 +126,8 @@ impl<'a> Parser<'a> {
             let message = "whom? The line ends before an address, and the daemon drops it";
             return self.lost(Code::NoAddress, self.keyword, message.to_owned());
         };
-        let (target, mut mask) = self.target(who)?;
+        let (target, length) = self.target(who)?;
+        let mut mask = length.map(Mask::Is);
         if target == Target::Source && family.is_some() {
             let message = "no `source` follows `-4` or `-6`: the daemon drops the line".to_owned();
             return self.lost(Code::Misplaced, who, message);
@@ -229,9 +246,15 @@ impl<'a> Parser<'a> {
     }
 
     /// The address after `mask`.
-    fn mask(&mut self, word: &Word<'_>, target: &Target) -> Option<IpAddr> {
+    fn mask(&mut self, word: &Word<'_>, target: &Target) -> Option<Mask> {
         self.next();
         let written = self.next();
+        if self.conf.daemon.is(&[Ntp426])
+            && let Some(written) = written
+            && !self.is_token(written)
+        {
+            return Some(self.looked_up_mask(written, target));
+        }
         let mask = written.and_then(|word| literal(&word.text));
         if matches!(target, Target::Name(_))
             && self.conf.daemon.is_p18()
@@ -239,7 +262,7 @@ impl<'a> Parser<'a> {
             && !self.is_token(written)
         {
             // Any string will do: it isn't even looked at (ntp_config.c:config_access, Bug 3872).
-            return Some(mask.unwrap_or(IpAddr::from([255; 4])));
+            return Some(Mask::Is(mask.unwrap_or(IpAddr::from([255; 4]))));
         }
         let Some(mask) = mask else {
             let message = "no address follows `mask`: the daemon drops the line".to_owned();
@@ -255,14 +278,41 @@ impl<'a> Parser<'a> {
             self.tell(Code::BadMask, written.unwrap_or(word), message, Some(help));
             return None;
         };
-        match target {
-            Target::Address(address) if Family::of(*address) != Family::of(mask) => {
-                let message = "the mask is of the other family, and the daemon reads it as 0: the line speaks of \
-                               everyone of the address's family (a 4.2.8 with its debugging code aborts)";
-                self.tell(Code::OtherFamily, word, message.to_owned(), None);
-                Some(mask)
-            }
-            _ => Some(mask),
+        self.other_family(word, target, mask);
+        Some(Mask::Is(mask))
+    }
+
+    /// The mask as 4.2.6 finds it: any string is given to getaddrinfo(3), which takes the spellings of inet_aton(3) and
+    /// names of hosts (ntp_config.c:config_access, get_multiple_netnums).
+    fn looked_up_mask(&mut self, written: &Word<'_>, target: &Target) -> Mask {
+        let spelled = inet_aton(&written.text).map(IpAddr::V4);
+        let Some(mask) = literal(&written.text).or(spelled) else {
+            let message = format!(
+                "`{}` is no address: the daemon looks it up as the name of a host, and takes that host's first address for \
+                 the mask",
+                written.text
+            );
+            let help = "write the mask as an address, as in 255.255.255.0".to_owned();
+            self.tell(Code::MaskSpelling, written, message, Some(help));
+            return Mask::Named(written.text.as_ref().into());
+        };
+        if literal(&written.text).is_none() {
+            let message = format!("the daemon reads the mask `{}` as {mask}", written.text);
+            let help = format!("write `mask {mask}` if that is meant: other daemons drop this line");
+            self.tell(Code::MaskSpelling, written, message, Some(help));
+        }
+        self.other_family(written, target, mask);
+        Mask::Is(mask)
+    }
+
+    /// Says so if a mask is of the other family than the address.
+    fn other_family(&mut self, word: &Word<'_>, target: &Target, mask: IpAddr) {
+        if let Target::Address(address) = target
+            && Family::of(*address) != Family::of(mask)
+        {
+            let message = "the mask is of the other family, and the daemon reads it as 0: the line speaks of \
+                           everyone of the address's family (a 4.2.8 with its debugging code aborts)";
+            self.tell(Code::OtherFamily, word, message.to_owned(), None);
         }
     }
 

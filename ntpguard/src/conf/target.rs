@@ -1,6 +1,6 @@
 //! Whom a restrict line speaks of: addresses as the daemons read them, and their families.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +49,33 @@ pub(super) fn literal(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(IpAddr::V4).or(v6.map(IpAddr::V6))
 }
 
+/// An IPv4 address in any spelling of inet_aton(3), as getaddrinfo(3) takes it: one to four parts, each decimal, octal
+/// after `0` or hexadecimal after `0x`; the last one fills the bytes that are left. `255.255.255` is 255.255.0.255.
+pub(super) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = text.split('.').map(aton_part).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    let bytes_left = 4_u32.checked_sub(first.len() as u32).filter(|bytes| *bytes > 0)?;
+    let mut address = u64::from(*last);
+    if address >> (8 * bytes_left) != 0 || first.iter().any(|part| *part > 255) {
+        return None;
+    }
+    for (part, shift) in first.iter().zip([24, 16, 8]) {
+        address |= u64::from(*part) << shift;
+    }
+    u32::try_from(address).ok().map(Ipv4Addr::from)
+}
+
+/// A part as strtoul(3) reads it with base 0, without a sign.
+fn aton_part(text: &str) -> Option<u32> {
+    let hexadecimal = text.strip_prefix("0x").or(text.strip_prefix("0X"));
+    let (digits, radix) = match hexadecimal {
+        Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
+        None => (text, 10),
+    };
+    if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
+}
+
 /// As strtol(3) reads it: a sign, digits, and what follows is ignored; no digits are 0. Out of range is 0 too, since
 /// NTPsec takes both for a host (ntp_config.c:fix_node_cidr).
 pub(super) fn leading_number(text: &str) -> u8 {
@@ -65,5 +92,55 @@ pub(super) fn prefix_mask(address: IpAddr, length: u8) -> Option<IpAddr> {
             Some(IpAddr::V6((u128::MAX << (128 - length)).into()))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What glibc's inet_aton(3) and getaddrinfo(3) make of each, as measured.
+    #[test]
+    fn spellings_of_an_address() {
+        for (text, address) in [
+            ("0xffffff00", "255.255.255.0"),
+            ("0XFFFFFF00", "255.255.255.0"),
+            ("037777777400", "255.255.255.0"),
+            ("4294967040", "255.255.255.0"),
+            ("255.255.255", "255.255.0.255"),
+            ("255.0x255", "255.0.2.85"),
+            ("255.16776960", "255.255.255.0"),
+            ("0377.0377.0377.0", "255.255.255.0"),
+            ("0xff.0xff.0xff.0x0", "255.255.255.0"),
+            ("255.255.65280", "255.255.255.0"),
+            ("255.255.255.00", "255.255.255.0"),
+            ("0", "0.0.0.0"),
+        ] {
+            assert_eq!(inet_aton(text), Some(address.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "255.",
+            ".255",
+            "256.0.0.0",
+            "255.256.0",
+            "255.16777216",
+            "4294967296",
+            "1.2.3.4.5",
+            "08",
+            "0x",
+            "0xg",
+            "+1",
+            "-1",
+            "0x+1",
+            "0+1",
+            "1.2.3.256",
+            "255.255.255.O",
+            "1 ",
+            "fe80::",
+        ] {
+            assert_eq!(inet_aton(text), None, "{text}");
+        }
     }
 }

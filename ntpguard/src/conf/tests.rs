@@ -145,7 +145,24 @@ fn lines_that_the_daemons_read_differently() {
         ("delrestrict 192.0.2.7 ignore", [None, Some(""), None]),
         ("delrestrict -4 192.0.2.7", [None; 3]),
         ("delrestrict default", [None; 3]),
-        ("restrict host.example mask foo ignore", [None, Some("255.255.255.255 ignore"), None]),
+        // 4.2.6 looks the name up; the mask isn't here.
+        ("restrict host.example mask foo ignore", [Some("ignore"), Some("255.255.255.255 ignore"), None]),
+        // Masks as inet_aton(3) takes them, unless the scanner makes a number of them.
+        ("restrict 192.0.2.0 mask 0xffffff00 ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 0XFFFFFF00 ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 255.255.255 ignore", [Some("255.255.0.255 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 255.0xffff00 ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 0377.0377.0377.0 ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 037777777400 ignore", [None; 3]),
+        ("restrict 192.0.2.0 mask \"037777777400\" ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 4294967040 ignore", [None; 3]),
+        ("restrict 192.0.2.0 mask \"4294967040\" ignore", [Some("255.255.255.0 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask 255.255 ignore", [None; 3]),
+        ("restrict 192.0.2.0 mask \"255.255\" ignore", [Some("255.0.0.255 ignore"), None, None]),
+        ("restrict 192.0.2.0 mask default ignore", [None; 3]),
+        ("restrict 192.0.2.0 mask \"255.255.255.0\" ignore", [Some("255.255.255.0 ignore"); 3]),
+        ("restrict 2001:db8:: mask [ffff::] ignore", [Some("ffff:: ignore"); 3]),
+        ("restrict 2001:db8:: mask ffff::%lo ignore", [Some("ffff:: ignore"); 3]),
         ("restrict host.example mask 24 ignore", [None; 3]),
         ("restrict host.example mask", [None; 3]),
         ("restrict default ippeerlimit 1.5 ignore", [Some(""), None, Some("")]),
@@ -156,6 +173,27 @@ fn lines_that_the_daemons_read_differently() {
     assert_eq!(parse_as("restrict source", Ntp426).restricts[0].target, Target::Name("source".into()));
     let p17 = Daemon { dialect: Ntp428, ordering: crate::dialect::Ordering::P17 };
     assert!(super::parse(Path::new("x"), b"delrestrict 192.0.2.7", p17).unwrap().restricts.is_empty());
+}
+
+#[test]
+fn a_quoted_blank_ends_a_command_within_its_line() {
+    for dialect in [Ntp426, Ntp428, NtpSec] {
+        let conf = parse_as("\"\" restrict 192.0.2.7 ignore \" \" restrict 192.0.2.8", dialect);
+        let flags: Vec<_> = conf.restricts.iter().map(|restrict| restrict.flags.to_string()).collect();
+        assert_eq!(flags, ["ignore", ""], "{dialect}");
+    }
+}
+
+#[test]
+fn the_name_of_a_mask_is_looked_up_for_4_2_6_alone() {
+    let text = "restrict 192.0.2.0 ignore\nrestrict 192.0.2.0 mask 255.255.255.O ignore";
+    let conf = parse_as(text, Ntp426);
+    assert_eq!(conf.mask_names.get(&1).map(|name| &**name), Some("255.255.255.O"));
+    assert_eq!(conf.names(), ["255.255.255.O"]);
+    assert_eq!(conf.diagnostics[0].code, Code::MaskSpelling);
+    for dialect in [Ntp428, NtpSec] {
+        assert_eq!(parse_as(text, dialect).names(), [""; 0]);
+    }
 }
 
 #[test]
