@@ -14,13 +14,14 @@ use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
 use std::{collections::HashSet, fs, path::Path};
 
 /// The fixtures that have findings, one after the other.
-const FINDINGS: [&str; 6] = [
+const FINDINGS: [&str; 7] = [
     "findings/typos.conf",
     "findings/networks.conf",
     "findings/policy.conf",
     "findings/cut-off.conf",
     "findings/files.conf",
     "findings/gaps.conf",
+    "findings/ntp-org.conf",
 ];
 
 #[test]
