@@ -15,12 +15,15 @@
 //! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
 //! | `REASONS`  | per-CPU array              | [`seat`] × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
+//! | `SEEN`     | array, [`GATES`]           | [`gate`] → [`Seen`]                                  |
 //! | `SAMPLING` | array                      | which drops are told of: [`crate::sample`]           |
 //! | `EVENTS`   | ring buffer                | [`crate::sample::Sample`], and bytes of the frame    |
 
 mod limits;
+mod seen;
 
 pub use limits::Limits;
+pub use seen::{GATES, QUEUES, Seen, gate};
 
 use crate::{Reason, Source, Verdict};
 use core::iter::Sum;

@@ -17,27 +17,34 @@ use ntpguard_common::{
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
     let told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
-        Some(decision) => code::<F>(decision),
+        Some(decision) => code(frame, decision),
         None => judge(frame, linear),
     };
     match told {
         Some(code) => code,
         None if frame.len() > linear.len() => frame.judge_whole(),
         // Cut short: the stack discards it.
-        None => F::code(Action::Pass),
+        None => pass(frame),
     }
+}
+
+/// Lets a frame pass that has no NTP, or is cut short before it: seen, and no more. What is judged has its counters.
+#[inline(always)]
+pub(crate) fn pass<F: Frame>(frame: &F) -> u32 {
+    maps::see(frame.interface(), frame.queue());
+    F::code(Action::Pass)
 }
 
 /// Judges the frame, whatever its form, by what is at hand of it; `None` if a byte that matters lies beyond.
 #[inline(always)]
 pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
-    code::<F>(decide_then(at_hand, &Maps, Sequel { frame, at_hand }))
+    code(frame, decide_then(at_hand, &Maps, Sequel { frame, at_hand }))
 }
 
 #[inline(always)]
-fn code<F: Frame>(decision: Decision<u32>) -> Option<u32> {
+fn code<F: Frame>(frame: &F, decision: Decision<u32>) -> Option<u32> {
     match decision {
-        Decision::NotNtp => Some(F::code(Action::Pass)),
+        Decision::NotNtp => Some(pass(frame)),
         Decision::Truncated => None,
         Decision::Judged(code) => Some(code),
     }

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source,
-    abi::{Counter, Gap, Limits, Rule, SEATS, SLOTS, Settings, seat, stripe},
+    abi::{Counter, GATES, Gap, Limits, Rule, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
     ranges::{CHUNKS, Chunks, FAR, NEAR},
@@ -54,6 +54,11 @@ static KISSES: Array<Kisses, 1> = Array::new();
 
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { SEATS as usize * Reason::COUNT }> = PerCpuArray::new();
+
+/// Not a per-CPU array: its look-up is a call before Linux 6.10, and costs more than all the rest of what a frame without NTP
+/// takes.
+#[btf_map]
+static SEEN: Array<Seen, { GATES as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// The loader sets the size. Not a per-CPU array, which can't be mapped, and takes a system call for each counter.
 #[btf_map]
@@ -161,6 +166,14 @@ pub(crate) fn count(reason: Reason, hit: Option<u32>, interface: u32, bytes: u64
         add(counter(hit), bytes);
     }
     count
+}
+
+/// Counts a frame without NTP, by where it came in.
+#[inline(always)]
+pub(crate) fn see(interface: u32, queue: u32) {
+    if let Some(seen) = SEEN.get(gate(interface, queue)) {
+        seen.count();
+    }
 }
 
 /// Whether the `count`th drop for a reason is to be told of.

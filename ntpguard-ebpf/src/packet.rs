@@ -25,6 +25,9 @@ pub(crate) trait Frame: Packet {
     /// The index of the interface that it came in by.
     fn interface(&self) -> u32;
 
+    /// A number for the receive queue that it came in by: at XDP the driver's own, from 0.
+    fn queue(&self) -> u32;
+
     /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `offsets` is the word
     /// with those of the UDP payload and the IP header (`limit.rs`).
     fn kiss(&self, asked: Asked, offsets: u64) -> bool;

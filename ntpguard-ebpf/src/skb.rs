@@ -53,6 +53,13 @@ impl Frame for Skb {
         unsafe { (*self.skb).ifindex }
     }
 
+    #[inline(always)]
+    fn queue(&self) -> u32 {
+        // One more than the queue's number, or 0 (include/linux/skbuff.h:skb_record_rx_queue): as good for counting.
+        // SAFETY: as above.
+        unsafe { (*self.skb).queue_mapping }
+    }
+
     /// Here nothing can be sent back by the way it came: what has earned a kiss gets the daemon's.
     #[inline(always)]
     fn kiss(&self, _: Asked, _: u64) -> bool {
@@ -91,7 +98,7 @@ impl Frame for Skb {
 #[inline(never)]
 extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
     let frame = Skb { skb };
-    filter::judge(&frame, &frame).unwrap_or_else(|| Skb::code(Action::Pass))
+    filter::judge(&frame, &frame).unwrap_or_else(|| filter::pass(&frame))
 }
 
 /// [`Frame::tell`], as a function of its own.

@@ -64,6 +64,12 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
+    fn queue(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.ctx).rx_queue_index }
+    }
+
+    #[inline(always)]
     fn kiss(&self, asked: Asked, offsets: u64) -> bool {
         ntpguard_kiss(self.ctx, asked.0, offsets) != 0
     }
@@ -104,7 +110,7 @@ impl Frame for Buffers {
 #[inline(never)]
 extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
     let frame = Buffers { ctx };
-    filter::judge(&frame, &frame).unwrap_or(xdp_action::XDP_PASS)
+    filter::judge(&frame, &frame).unwrap_or_else(|| filter::pass(&frame))
 }
 
 /// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `offsets` has those of

@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod model;
 pub mod net;
 mod notify;
+pub mod observe;
 pub mod own;
 pub mod policy;
 pub mod readers;

@@ -200,5 +200,5 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         Ok(())
     });
     // One folder of maps, one program, one hold: nothing of 200 accidents is left.
-    assert_eq!(home.pins().unwrap(), 15);
+    assert_eq!(home.pins().unwrap(), 16);
 }

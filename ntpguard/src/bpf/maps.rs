@@ -33,7 +33,7 @@ use std::{
 };
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 14] = [
     "SETTINGS",
     "RULES",
     "RULES_FAR",
@@ -45,6 +45,7 @@ pub(super) const NAMES: [&str; 13] = [
     "KISSES",
     "SAMPLING",
     "EVENTS",
+    "SEEN",
     "REASONS",
     "HITS",
 ];
@@ -56,7 +57,7 @@ const TAKEN: u32 = 1;
 const TEST_RUNS: u64 = 1 << seat(1);
 
 /// What [`Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
-pub(super) const SHOWN: [&str; 5] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY"];
+pub(super) const SHOWN: [&str; 6] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
 
 /// The maps.
 pub struct Maps {
@@ -302,7 +303,7 @@ impl Maps {
     }
 
     /// A table as it is from now on; or as it was now, for those who may only read it.
-    fn table<T: Value>(&self, name: &str) -> Result<Table<T>> {
+    pub(super) fn table<T: Value>(&self, name: &str) -> Result<Table<T>> {
         let Some(place) = self.place.as_ref().filter(|_| self.looks) else {
             return Table::of(self.get(name)?);
         };

@@ -23,6 +23,7 @@ pub mod owner;
 mod pins;
 mod readonly;
 mod running;
+mod seen;
 #[cfg(feature = "lab")]
 mod spray;
 mod standby;
@@ -45,6 +46,7 @@ pub use loaded::{Loaded, memory_since, newest_map};
 pub use maps::Maps;
 pub use pins::{Pins, Place};
 pub use running::Running;
+pub use seen::Seen;
 #[cfg(feature = "lab")]
 pub use spray::{Sources, Spray, spread};
 pub use standby::{Held, losing};

@@ -38,6 +38,9 @@ unsafe impl Value for ntpguard_common::heavy::Heavy {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::shared::Count {}
 
+// SAFETY: words.
+unsafe impl Value for ntpguard_common::abi::Seen {}
+
 // SAFETY: a word.
 unsafe impl Value for ntpguard_common::shared::Shared {}
 

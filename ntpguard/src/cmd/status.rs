@@ -1,4 +1,4 @@
-//! `ntpguard status`: what is guarded, and by which policy.
+//! `ntpguard status`: what is guarded, whether the filter runs there, and by which policy.
 
 use crate::{
     bpf::{self, How, Maps, Pins},
@@ -6,6 +6,7 @@ use crate::{
     fault::{Blame as _, Fault},
     home,
     interface::{self, Interface},
+    observe::life::{self, Life, Proof},
     state::State,
     stats::Snapshot,
 };
@@ -14,19 +15,30 @@ use ntpguard_common::{Action, abi::Settings};
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
 
+/// How often it is looked again while others take the place of the maps.
+const ATTEMPTS: usize = 3;
+
 /// What there is to say.
 struct Report {
-    /// What is held; how it is guarded, if it is, and by which program.
-    interfaces: Vec<(Option<(How, u32)>, Interface)>,
+    interfaces: Vec<Held>,
     settings: Settings,
     counted: Snapshot,
     state: Option<State>,
 }
 
+/// An interface with a hold on it.
+struct Held {
+    interface: Interface,
+    /// How it is guarded, if it is, and by which program.
+    guarded: Option<(How, u32)>,
+    /// Whether the filter runs there.
+    proof: Proof,
+}
+
 /// Looks, and says it.
 ///
 /// # Errors
-/// Nothing is guarded, or this user may not look.
+/// Nothing is guarded, the filter doesn't run where it should, or this user may not look.
 pub(super) fn run(options: &Status) -> Result<(), Fault> {
     let report = look(options).environment()?;
     let Some(report) = report else {
@@ -39,31 +51,101 @@ pub(super) fn run(options: &Status) -> Result<(), Fault> {
         Format::Text => writeln!(io::stdout(), "{}", report.text()),
         Format::Json => writeln!(io::stdout(), "{}", report.json()),
     }
-    .environment()
+    .environment()?;
+    match report.trouble() {
+        Some(trouble) => Err(Fault::Environment(anyhow!(trouble))),
+        None => Ok(()),
+    }
 }
 
 fn look(options: &Status) -> Result<Option<Report>> {
     let pins = Pins::open(&options.places.pin_path)?;
-    let Some(place) = pins.current()? else { return Ok(None) };
-    let (maps, links) = (Maps::open(place)?, pins.links()?);
-    let held = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
-    let look = |interface| Ok((bpf::look(&pins, &interface)?, interface));
-    let interfaces = held.map(look).collect::<Result<_>>()?;
-    let state = State::load(&options.places.state_dir)?;
-    let counted = maps.counters(false)?;
-    Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }))
+    for _ in 0..ATTEMPTS {
+        let Some(place) = pins.current()? else { return Ok(None) };
+        let (maps, links) = (Maps::open(place.clone())?, pins.links()?);
+        let held = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
+        let look = |interface| Ok((bpf::look(&pins, &interface)?, interface));
+        let held: Vec<(Option<(How, u32)>, Interface)> = held.map(look).collect::<Result<_>>()?;
+        let is_native = |how: How| matches!(how, How::Native);
+        let watched: Vec<_> = held
+            .iter()
+            .filter_map(|(guarded, interface)| Some((interface, is_native((*guarded)?.0))))
+            .collect();
+        let mut proofs =
+            if watched.is_empty() { Vec::new() } else { life::watch(&maps, &watched)? }.into_iter();
+        // Whoever took over meanwhile counts elsewhere.
+        if proofs.as_slice().iter().any(|proof| proof.life == Life::NotRun)
+            && pins.current()?.as_ref() != Some(&place)
+        {
+            continue;
+        }
+        let interfaces = held
+            .into_iter()
+            .map(|(guarded, interface)| {
+                let proof = guarded.and_then(|_| proofs.next()).unwrap_or_else(|| Proof::absent(&interface));
+                Held { interface, guarded, proof }
+            })
+            .collect();
+        let state = State::load(&options.places.state_dir)?;
+        let counted = maps.counters(false)?;
+        return Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }));
+    }
+    Err(anyhow!("one ntpguard after the other takes over; try again"))
+}
+
+impl Held {
+    fn text(&self) -> String {
+        let Self { interface: Interface { name, .. }, guarded, proof } = self;
+        match (guarded, proof.life) {
+            (None, _) => format!("{name} isn't guarded, though it should be"),
+            (Some((how, program)), Life::NotRun) => {
+                format!("NOT GUARDING {name}: attached ({how}, program {program}), but {proof}")
+            }
+            (Some((how, program)), Life::Runs) => {
+                format!("guarding {name}, {how}, program {program}, {proof}")
+            }
+            (Some((how, program)), Life::Unknown) => {
+                format!("guarding {name}, {how}, program {program}, if it runs, which is {proof}")
+            }
+        }
+    }
+
+    fn json(&self, counted: &Snapshot) -> Value {
+        let Self { interface: Interface { name, index, .. }, guarded, proof } = self;
+        let [passed, dropped, answered] = totals(&counted.at(*index));
+        json!({ "passed": passed, "dropped": dropped, "answered": answered,
+            "interface": name, "index": index,
+            "hook": guarded.map(|(how, _)| how.hook().name()),
+            "mode": guarded.and_then(|(how, _)| how.mode()),
+            "program": guarded.map(|(_, program)| program),
+            "life": proof.life.name(), "received": proof.received, "seen": proof.seen })
+    }
 }
 
 impl Report {
-    fn text(&self) -> String {
-        let Self { interfaces, settings, counted, state } = self;
-        let mut lines: Vec<_> = interfaces
-            .iter()
-            .map(|(guarded, Interface { name, .. })| match guarded {
-                Some((how, program)) => format!("guarding {name}, {how}, program {program}"),
-                None => format!("{name} isn't guarded, though it should be"),
+    /// The process that looks after the filter.
+    fn process(&self) -> Option<i32> {
+        self.state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run))
+    }
+
+    /// Where the filter doesn't run, and what to do.
+    fn trouble(&self) -> Option<String> {
+        let silent = self.interfaces.iter().filter(|held| held.proof.life == Life::NotRun);
+        let words: Vec<_> = silent
+            .map(|Held { interface: Interface { name, .. }, guarded, .. }| {
+                let how = guarded.map(|(how, _)| how);
+                format!(
+                    "the filter doesn't run on {name}: {}",
+                    life::remedy(name, how, self.process().is_some())
+                )
             })
             .collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    fn text(&self) -> String {
+        let Self { interfaces, settings, counted, state } = self;
+        let mut lines: Vec<_> = interfaces.iter().map(Held::text).collect();
         if interfaces.is_empty() {
             lines.push("no interface is guarded".to_owned());
         }
@@ -78,14 +160,15 @@ impl Report {
         if let Some(failure) = state.as_ref().and_then(|state| state.failure.as_ref()) {
             lines.push(format!("the last attempt at another policy failed: {}", failure.message));
         }
-        lines.push(match state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run)) {
+        lines.push(match self.process() {
             Some(run) => format!("process {run} looks after it"),
             None => {
                 "no process looks after it: changes of ntp.conf and of this host's addresses aren't followed"
                     .to_owned()
             }
         });
-        for (_, Interface { name, index, .. }) in interfaces.iter().filter(|_| interfaces.len() > 1) {
+        let named = interfaces.iter().map(|held| &held.interface);
+        for Interface { name, index, .. } in named.filter(|_| interfaces.len() > 1) {
             let [passed, dropped, answered] = totals(&counted.at(*index));
             lines.push(format!(
                 "{name}: {passed} packets passed, {dropped} dropped, {answered} answered so far"
@@ -98,17 +181,7 @@ impl Report {
 
     fn json(&self) -> Value {
         let Self { interfaces, settings, counted, state } = self;
-        let interfaces: Vec<_> = interfaces
-            .iter()
-            .map(|(guarded, Interface { name, index, .. })| {
-                let [passed, dropped, answered] = totals(&counted.at(*index));
-                json!({ "passed": passed, "dropped": dropped, "answered": answered,
-                    "interface": name, "index": index,
-                    "hook": guarded.map(|(how, _)| how.hook().name()),
-                    "mode": guarded.and_then(|(how, _)| how.mode()),
-                    "program": guarded.map(|(_, program)| program) })
-            })
-            .collect();
+        let interfaces: Vec<_> = interfaces.iter().map(|held| held.json(counted)).collect();
         let known = state.as_ref().and_then(|state| state.known(settings.generation));
         let [passed, dropped, answered] = totals(counted);
         json!({
@@ -121,7 +194,7 @@ impl Report {
             },
             "monitor": settings.has(Settings::MONITOR),
             "failure": state.as_ref().and_then(|state| state.failure.as_ref()),
-            "process": state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run)),
+            "process": self.process(),
             "passed": passed,
             "dropped": dropped,
             "answered": answered,

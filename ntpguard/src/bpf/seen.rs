@@ -1,0 +1,79 @@
+//! What the filter has seen of an interface's frames, whatever became of them.
+
+use super::maps::Maps;
+use anyhow::Result;
+use ntpguard_common::abi::{self, QUEUES, gate, seat};
+use std::collections::BTreeMap;
+
+/// One reading: frames without NTP by interface and receive queue, and how many others were judged.
+///
+/// Interfaces whose indexes differ by a multiple of [`abi::SEATS`] are counted together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// By [`gate`].
+    gates: Vec<u64>,
+    /// By [`seat`].
+    judged: BTreeMap<u32, u64>,
+}
+
+impl Maps {
+    /// Reads it, for all interfaces.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn seen(&self) -> Result<Seen> {
+        let gates = self.table::<abi::Seen>("SEEN")?.values().iter().map(abi::Seen::frames).collect();
+        let reasons = self.counters(false)?.seats.into_iter();
+        let judged =
+            reasons.map(|(seat, of)| (seat, of.iter().map(|counter| counter.packets).sum())).collect();
+        Ok(Seen { gates, judged })
+    }
+}
+
+impl Seen {
+    /// How many frames of an interface, by its index, the filter has seen since an earlier reading of the same maps. In
+    /// generic mode and at tc this may be too low by a few, but it is 0 only if nothing was seen.
+    pub fn since(&self, earlier: &Self, interface: u32) -> u64 {
+        let of = |seen: &Self, at: u32| seen.gates.get(at as usize).copied().unwrap_or_default();
+        let first = gate(interface, 0);
+        let passed = (first..first + QUEUES).map(|at| match (of(earlier, at), of(self, at)) {
+            (then, now) if now >= then => now - then,
+            // Two CPUs have written to a counter at once.
+            _ => 1,
+        });
+        passed.sum::<u64>() + self.judged_since(earlier, interface)
+    }
+
+    /// How many of them were packets to port 123, or may have been.
+    fn judged_since(&self, earlier: &Self, interface: u32) -> u64 {
+        let of = |seen: &Self| seen.judged.get(&seat(interface)).copied().unwrap_or_default();
+        of(self).saturating_sub(of(earlier))
+    }
+}
+
+#[cfg(test)]
+impl Seen {
+    /// A reading with so many frames without NTP in the first queues of an interface, and so many others.
+    pub(crate) fn made_up(interface: u32, queues: &[u64], judged: u64) -> Self {
+        let mut gates = vec![0; abi::GATES as usize];
+        for (queue, frames) in (0..).zip(queues) {
+            gates[gate(interface, queue) as usize] = *frames;
+        }
+        Self { gates, judged: BTreeMap::from([(seat(interface), judged)]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_all_queues_and_of_all_kinds_are_seen() {
+        let then = Seen::made_up(7, &[5, 9], 3);
+        assert_eq!(then.since(&then, 7), 0);
+        assert_eq!(Seen::made_up(7, &[6, 11, 2], 4).since(&then, 7), 1 + 2 + 2 + 1);
+        assert_eq!(Seen::made_up(7, &[6, 11, 2], 4).since(&then, 8), 0, "another interface");
+        // A counter that went back has counted all the same.
+        assert_eq!(Seen::made_up(7, &[4, 9], 3).since(&then, 7), 1);
+    }
+}

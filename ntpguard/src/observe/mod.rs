@@ -1,0 +1,3 @@
+//! What happened: what the counters say of the filter and of what it meets.
+
+pub mod life;

@@ -1,0 +1,126 @@
+//! Proof of life: a filter that is shown as guarding is one that runs, whatever the kernel says is attached.
+
+use ntpguard_tests::{
+    client::{Wire, ask},
+    frame::{Frame, SERVER_V4 as SERVER, payload},
+    home::Home,
+    netns::{INTERFACE, Lab},
+    stranger,
+};
+use serde_json::Value;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+const CONF: &str = "restrict default nomodify noquery\nrestrict 127.0.0.1\n";
+
+/// What `status` comes to: its exit code, and what it says of the first interface.
+fn status(home: &Home<'_>) -> (i32, Value) {
+    let output = home.output("status --format json").unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (output.status.code().unwrap(), said["interfaces"][0].clone())
+}
+
+/// Sends monlist without a pause while something is done.
+fn with_traffic<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
+    with(lab, &Frame::from("192.0.2.2", 40_000).payload(payload::MONLIST), work)
+}
+
+/// Sends a frame again and again. As a frame, it needs no neighbour: a program that drops everything drops ARP, too.
+fn with<T>(lab: &Lab, frame: &Frame, work: impl FnOnce() -> T) -> T {
+    let (done, frame) = (AtomicBool::new(false), frame.build());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let wire = Wire::open(&lab.outside).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                (0..200).for_each(|_| wire.send(&frame).unwrap());
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let came = work();
+        done.store(true, Ordering::Relaxed);
+        came
+    })
+}
+
+#[test]
+fn what_runs_is_told_from_what_is_too_quiet() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach().unwrap();
+    let (code, quiet) = status(&home);
+    assert_eq!((code, quiet["life"].as_str()), (0, Some("unknown")), "{quiet}");
+    let start = Instant::now();
+    let (code, busy) = with_traffic(&lab, || status(&home));
+    assert_eq!((code, busy["life"].as_str()), (0, Some("runs")), "{busy}, after {:?}", start.elapsed());
+    assert!(busy["seen"].as_u64() >= Some(100), "{busy}");
+    let text = with_traffic(&lab, || home.output("status").unwrap());
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.starts_with(&format!("guarding {INTERFACE}, native XDP, program ")), "{text}");
+    assert!(text.lines().next().unwrap().contains(", runs: "), "{text}");
+}
+
+/// Frames that aren't NTP are what proves it on most hosts.
+#[test]
+fn other_traffic_proves_it_too() {
+    let lab = Lab::new().unwrap();
+    for hook in ["", "--xdp-mode generic", "--hook tc"] {
+        let home = Home::new(&lab.server, CONF).unwrap();
+        home.attach_with(hook).unwrap();
+        let dns = Frame::from("192.0.2.2", 53).to_port(40_000).payload(&payload::time(4, 4));
+        let (code, interface) = with(&lab, &dns, || status(&home));
+        assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{hook}: {interface}");
+        assert_eq!(interface["dropped"], 0);
+        home.run("detach --all").unwrap();
+    }
+}
+
+/// At tc, behind a program that drops everything: attached, and it sees nothing.
+#[test]
+fn a_filter_that_no_frame_reaches_is_not_run() {
+    let lab = Lab::new().unwrap();
+    stranger::settle(&lab).unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach_with("--hook tc").unwrap();
+    let (code, quiet) = status(&home);
+    assert_eq!((code, quiet["life"].as_str()), (0, Some("unknown")), "{quiet}");
+    let (code, interface) = with_traffic(&lab, || status(&home));
+    assert_eq!((code, interface["life"].as_str()), (2, Some("not run")), "{interface}");
+    assert_eq!(interface["seen"], 0);
+    let output = with_traffic(&lab, || home.output("status").unwrap());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(&format!("NOT GUARDING {INTERFACE}: attached (tc (tcx), program ")), "{text}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("the filter doesn't run on {INTERFACE}: ")), "{said}");
+
+    // Once it is gone, frames arrive.
+    lab.server.run(&format!("ip link set dev {INTERFACE} xdp off")).unwrap();
+    let (code, interface) = with_traffic(&lab, || status(&home));
+    assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
+}
+
+/// Somebody takes the program off, and leaves the pins.
+#[test]
+fn a_filter_that_was_taken_off_is_not_run() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach().unwrap();
+    assert_eq!(ask(&lab.outside, "192.0.2.2", SERVER, payload::MONLIST, 3).unwrap().answers, 0);
+    let links: Value = serde_json::from_str(&lab.server.run("bpftool -j link show").unwrap()).unwrap();
+    let program = status(&home).1["program"].clone();
+    let mut ours = links.as_array().unwrap().iter().filter(|link| link["prog_id"] == program);
+    let id = ours.next().unwrap_or_else(|| panic!("{links}"))["id"].as_u64().unwrap();
+    lab.server.run(&format!("bpftool link detach id {id}")).unwrap();
+    let (code, interface) = status(&home);
+    assert_eq!((code, interface["life"].as_str(), &interface["program"]), (2, Some("not run"), &Value::Null));
+    // What it says mends it.
+    let output = home.output("status").unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("ntpguard attach --interface {INTERFACE}")), "{said}");
+    home.attach().unwrap();
+    thread::sleep(Duration::from_millis(10));
+    let (code, interface) = with_traffic(&lab, || status(&home));
+    assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
+}
