@@ -267,6 +267,10 @@ pub struct Doctor {
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ntpguard")]
     pub pin_path: PathBuf,
 
+    /// Exit with 1 if there is a warning and no failure, as a gate for configuration management.
+    #[arg(long)]
+    pub deny_warnings: bool,
+
     /// For people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

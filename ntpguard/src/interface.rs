@@ -103,6 +103,11 @@ pub fn members<'a>(all: &'a [Interface], interface: &Interface) -> impl Iterator
     all.iter().filter(move |member| bond.is_some() && member.master == bond)
 }
 
+/// The interfaces that bring one its packets: a VLAN's lower device, the members of a bond, a bridge or a team.
+pub fn feeders<'a>(all: &'a [Interface], interface: &Interface) -> impl Iterator<Item = &'a Interface> {
+    all.iter().filter(move |lower| interface.is_fed_by(lower))
+}
+
 /// Two of the named interfaces of which one gets its packets from the other: those would be judged, counted and limited
 /// twice. In words; `None` if there are no such two.
 pub fn overlap(all: &[Interface], names: &[String]) -> Option<String> {

@@ -5,6 +5,7 @@
 
 mod attach;
 mod call;
+mod enforced;
 mod events;
 #[cfg(feature = "lab")]
 mod flood;
@@ -35,6 +36,7 @@ mod trace;
 mod trie;
 
 pub use attach::Mode;
+pub use enforced::Enforced;
 pub use events::Events;
 #[cfg(feature = "lab")]
 pub use flood::Flood;

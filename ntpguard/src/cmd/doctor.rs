@@ -15,7 +15,7 @@ use std::{
 /// Looks, and says it on standard output.
 ///
 /// # Errors
-/// Something is a failure.
+/// Something is a failure; or a warning, where these are denied.
 pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
     let findings = examine(Path::new("/"), &options.interface, &options.pin_path);
     let mut out = io::stdout();
@@ -24,10 +24,12 @@ pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
         Format::Json => writeln!(out, "{}", report(&findings)),
     }
     .environment()?;
+    let number = |n, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match (count(&findings, Status::Failure), count(&findings, Status::Warning)) {
-        (0, _) => Ok(()),
+        (0, 0) => Ok(()),
+        (0, _) if !options.deny_warnings => Ok(()),
+        (0, warnings) => Err(Fault::Configuration(anyhow!("{}", number(warnings, "warning")))),
         (failures, warnings) => {
-            let number = |n, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             let (failures, warnings) = (number(failures, "failure"), number(warnings, "warning"));
             Err(Fault::Environment(anyhow!("{failures}, {warnings}: this host isn't ready")))
         }

@@ -4,6 +4,7 @@ use super::{
     Check, Finding, boot,
     holder::{self, Holder, Holders, Socket},
     probe::{self, Answers},
+    shield::Shield,
 };
 use crate::reading;
 use std::path::Path;
@@ -13,8 +14,9 @@ const PORT: &str = "UDP port 123";
 /// What packages call the services of the daemons that ntpguard knows.
 const SERVICES: [&str; 3] = ["ntpsec", "ntp", "ntpd"];
 
-/// Reads below the root; but whatever that is, questions go to the daemon of this host.
-pub(super) fn examine(root: &Path) -> Vec<Finding> {
+/// Reads below the root; but whatever that is, questions go to the daemon of this host. What it answers is judged by what
+/// gets past the filter.
+pub(super) fn examine(root: &Path, shield: &Shield) -> Vec<Finding> {
     let sockets = match holder::sockets(root) {
         Ok(sockets) => sockets,
         Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
@@ -30,13 +32,15 @@ pub(super) fn examine(root: &Path) -> Vec<Finding> {
     };
     let mut findings = port(&sockets, &holders);
     if let (Some(release), []) = (&release, &holders.all[..]) {
-        findings.push(version(PORT, release));
+        findings.push(version(PORT, release, shield));
     }
     for holder in &holders.all {
-        findings.extend(about(root, holder, release.as_deref()));
+        findings.extend(about(root, holder, release.as_deref(), shield));
     }
     match answers {
-        Ok(Answers { asked, left_out, .. }) => findings.extend(probe::judge(&asked, left_out)),
+        Ok(Answers { asked, left_out, .. }) => {
+            findings.extend(probe::judge(&asked, left_out, shield));
+        }
         Err(error) => findings.push(Finding::unknown(Check::Readvar, "this host's addresses", &error)),
     }
     findings
@@ -79,7 +83,7 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
     holders.all.iter().map(held).collect()
 }
 
-fn about(root: &Path, holder: &Holder, answered: Option<&str>) -> Vec<Finding> {
+fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) -> Vec<Finding> {
     let subject = format!("process {}", holder.pid);
     let Some(release) = holder.release.as_deref() else {
         let message = format!(
@@ -95,11 +99,18 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>) -> Vec<Finding> {
         Some(service) => vec![service.clone()],
         None => SERVICES.map(str::to_owned).to_vec(),
     };
-    vec![version(&subject, release), config(root, holder), boot::judge(root, &names)]
+    vec![version(&subject, release, shield), config(root, holder), boot::judge(root, &names)]
 }
 
-fn version(subject: &str, release: &str) -> Finding {
+fn version(subject: &str, release: &str, shield: &Shield) -> Finding {
     if answers_monlist(release) {
+        if probe::is_monlist_dropped(shield) {
+            let message = format!(
+                "{release}: vulnerable to monlist (CVE-2013-5211), which ntpguard drops on {}",
+                shield.places()
+            );
+            return Finding::note(Check::Daemon, subject, message);
+        }
         let fix = "noquery on the lines `restrict default` of ntp.conf, or an upgrade; `ntpguard run` drops it meanwhile";
         return Finding::warning(
             Check::Daemon,
@@ -168,7 +179,7 @@ mod tests {
     fn said(root: &Path, answered: Option<&str>) -> Vec<(Status, String)> {
         let sockets = holder::sockets(root).unwrap();
         let holders = holder::holders(root, &sockets).unwrap();
-        let about = holders.all.iter().flat_map(|holder| about(root, holder, answered));
+        let about = holders.all.iter().flat_map(|holder| about(root, holder, answered, &Shield::default()));
         port(&sockets, &holders).into_iter().chain(about).map(|found| (found.status, found.message)).collect()
     }
 

@@ -12,6 +12,8 @@ mod kernel;
 mod native;
 mod probe;
 mod rights;
+mod running;
+mod shield;
 
 use std::{io, path::Path};
 
@@ -65,18 +67,19 @@ macro_rules! checks {
 
 checks! {
     Port      "port"      "Who holds UDP port 123. A failure if nobody does: there is nothing to guard.";
-    Daemon    "daemon"    "Which daemon that is, and its release. A warning if it is one that answers monlist as it is installed (before 4.2.7p26), or one that ntpguard doesn't know.";
+    Daemon    "daemon"    "Which daemon that is, and its release. A warning if it is one that answers monlist as it is installed (before 4.2.7p26) and no filter keeps that from outside sources, or one that ntpguard doesn't know.";
     Config    "config"    "Which ntp.conf the daemon was started with. A warning if ntpguard would read another one.";
     Boot      "boot"      "Whether the daemon starts at boot, by the links of systemd, of System V and of OpenRC. A warning if there is none.";
-    Monlist   "monlist"   "Whether the daemon answers monlist (mode 7, request 42), asked by this host on its own addresses. A failure if it does.";
-    Peers     "peers"     "Whether it answers a list of its peers (mode 7, request 0), asked in the same way. A warning if it does.";
-    Readvar   "readvar"   "Whether it answers readvar (mode 6), asked in the same way. A warning if it does.";
+    Monlist   "monlist"   "Whether the daemon answers monlist (mode 7, request 42) to outside sources: it is asked by this host on its own addresses, and what the filter makes of such a packet from outside is read from the policy in force. A failure if an answer would go out.";
+    Peers     "peers"     "Whether it answers a list of its peers (mode 7, request 0), in the same way. A warning if an answer would go out.";
+    Readvar   "readvar"   "Whether it answers readvar (mode 6), in the same way. A warning if an answer would go out.";
     Kernel    "kernel"    "The kernel's release. A failure before 6.1.";
     Btf       "btf"       "Whether the kernel describes its types (BTF). A warning if it doesn't.";
     Jit       "jit"       "Whether BPF programs are compiled, or interpreted. A warning if they are interpreted.";
     Tcx       "tcx"       "Whether tc programs can have links, which `--hook tc` needs (Linux 6.6 and later).";
     Lockdown  "lockdown"  "Whether kernel lockdown keeps BPF programs from what they need. A warning at `confidentiality`.";
     Rights    "rights"    "Whether this process has the capabilities that `ntpguard run` and `attach` need. A warning if not.";
+    Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
     Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by a list of drivers.";
@@ -148,8 +151,10 @@ impl Finding {
 
 /// Looks at everything: the daemon, the kernel, and the interfaces named, or those that are worth guarding.
 pub fn examine(root: &Path, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
-    let mut findings = daemon::examine(root);
+    let (running, shield) = running::examine(root, interfaces, pin_path);
+    let mut findings = daemon::examine(root, &shield);
     findings.extend(kernel::examine(root));
+    findings.extend(running);
     findings.push(rights::capabilities(root));
     findings.push(rights::bpffs(pin_path));
     findings.extend(attachment::examine(root, interfaces, pin_path));

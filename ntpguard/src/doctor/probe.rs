@@ -2,9 +2,13 @@
 //!
 //! Contract: no packet leaves this host. A socket is bound to the address that it asks, which fails unless it is this
 //! host's; and should the address go away in that very moment, the first router drops the packet (a TTL of 1). What a host
-//! sends to itself passes no card, so no filter there stands between: it is the daemon that is judged.
+//! sends to itself passes no card, so no filter there stands between: it is the daemon that answers. What an outside source
+//! would get is judged with the filter ([`Shield`]).
 
-use super::{Check, Finding};
+use super::{
+    Check, Finding,
+    shield::{Met, Shield},
+};
 use crate::{frame, own};
 use nix::sys::socket::{setsockopt, sockopt};
 use ntpguard_common::wire::ntp;
@@ -172,7 +176,23 @@ fn release(bytes: &[u8]) -> Option<String> {
 }
 
 /// What the answers come to, a finding for each question.
-pub(super) fn judge(asked: &[(IpAddr, [Answer; 3])], left_out: usize) -> Vec<Finding> {
+pub(super) fn judge(asked: &[(IpAddr, [Answer; 3])], left_out: usize, shield: &Shield) -> Vec<Finding> {
+    by(asked, left_out, &shield.places(), |payload, is_v6| shield.meets(payload, is_v6))
+}
+
+/// Whether monlist is dropped, whichever the family.
+pub(super) fn is_monlist_dropped(shield: &Shield) -> bool {
+    let monlist = Question::Monlist.packet();
+    [false, true].iter().all(|is_v6| shield.meets(&monlist, *is_v6) == Met::Dropped)
+}
+
+/// The same, by what a question of a family meets before the daemon, and on which interfaces.
+fn by(
+    asked: &[(IpAddr, [Answer; 3])],
+    left_out: usize,
+    places: &str,
+    meets: impl Fn(&[u8], bool) -> Met,
+) -> Vec<Finding> {
     const SUBJECT: &str = "this host's addresses";
     if asked.is_empty() {
         return vec![Finding::ok(
@@ -201,11 +221,40 @@ pub(super) fn judge(asked: &[(IpAddr, [Answer; 3])], left_out: usize) -> Vec<Fin
         }
         let longest = asked.iter().map(|(_, answers)| if let Answer::Told(bytes) = answers[at] { bytes } else { 0 }).max();
         let (longest, sent) = (longest.unwrap_or(0), question.packet().len());
-        let message = format!("answered on {}: {longest} bytes for {sent} in the first packet{rest}", told.join(", "));
-        let fix = "noquery on the lines `restrict default` of ntp.conf (`ntpguard check` names them), or `ntpguard run`";
-        match question {
-            Question::Monlist => Finding::failure(check, SUBJECT, message).fix(fix),
-            Question::Peers | Question::Readvar => Finding::warning(check, SUBJECT, message).fix(fix),
+        let size = format!("{longest} bytes for {sent} in the first packet");
+        let on = told.join(", ");
+        let alarm = |message: String| match question {
+            Question::Monlist => Finding::failure(check, SUBJECT, message),
+            Question::Peers | Question::Readvar => Finding::warning(check, SUBJECT, message),
+        };
+        // Only families in which it answers.
+        let families = [false, true].into_iter().filter(|is_v6| {
+            asked.iter().any(|(address, answers)| {
+                address.is_ipv6() == *is_v6 && matches!(answers[at], Answer::Told(_))
+            })
+        });
+        let met = families.map(|is_v6| meets(&question.packet(), is_v6)).max_by_key(|met| match met {
+            Met::Dropped => 0,
+            Met::Unknown(_) => 1,
+            Met::Passed(..) => 2,
+            Met::Nothing => 3,
+        });
+        match met {
+            Some(Met::Dropped) => {
+                let message = format!("the daemon would answer on {on} ({size}); ntpguard drops it before, on {places}{rest}");
+                Finding::ok(check, SUBJECT, message)
+            }
+            Some(Met::Unknown(why)) => {
+                let message = format!("the daemon would answer on {on} ({size}); can't tell whether ntpguard drops it: {why}{rest}");
+                Finding::note(check, SUBJECT, message).fix("sudo ntpguard doctor")
+            }
+            Some(Met::Passed(why, fix)) => {
+                alarm(format!("answered on {on}: {size}, and ntpguard lets it pass, since {why}{rest}")).fix(fix)
+            }
+            Some(Met::Nothing) | None => {
+                let fix = "noquery on the lines `restrict default` of ntp.conf (`ntpguard check` names them), or `ntpguard run`";
+                alarm(format!("answered on {on}: {size}{rest}")).fix(fix)
+            }
         }
     });
     judged.collect()
@@ -274,7 +323,7 @@ mod tests {
             (address("192.0.2.1"), [Told(440), Refused(3), Silence]),
             (address("2001:db8::1"), [Silence; 3]),
         ];
-        let findings = judge(&asked, 2);
+        let findings = by(&asked, 2, "", |_, _| Met::Nothing);
         let statuses: Vec<_> = findings.iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Failure, Status::Ok, Status::Ok]);
         assert_eq!(
@@ -283,8 +332,39 @@ mod tests {
         );
         assert!(findings[1].message.starts_with("answered with an error alone, on 192.0.2.1"));
         assert_eq!(
-            judge(&[(address("192.0.2.1"), [Silence, Silence, Told(400)])], 0)[2].status,
+            by(&[(address("192.0.2.1"), [Silence, Silence, Told(400)])], 0, "", |_, _| Met::Nothing)[2]
+                .status,
             Status::Warning
         );
+    }
+
+    #[test]
+    fn what_the_filter_drops_is_no_failure() {
+        use Answer::{Silence, Told};
+        let open = [Told(440), Silence, Told(364)];
+        let asked = [(address("192.0.2.1"), open), (address("2001:db8::1"), open)];
+        let statuses = |meets: fn(bool) -> Met| -> Vec<Status> {
+            let findings = by(&asked, 0, "eth0", |_, is_v6| meets(is_v6));
+            findings.iter().map(|finding| finding.status).collect()
+        };
+        assert_eq!(statuses(|_| Met::Dropped), [Status::Ok; 3]);
+        let dropped = &by(&asked, 0, "eth0", |_, _| Met::Dropped)[0].message;
+        assert_eq!(
+            dropped,
+            "the daemon would answer on 192.0.2.1, 2001:db8::1 (440 bytes for 8 in the first packet); ntpguard drops it before, on eth0"
+        );
+        let passed = || Met::Passed("eth1 isn't guarded".to_owned(), "see `running`".to_owned());
+        assert_eq!(statuses(|_| Met::Unknown(String::new())), [Status::Note, Status::Ok, Status::Note]);
+        let by_v6 = by(&asked, 0, "eth0", |_, is_v6| if is_v6 { passed() } else { Met::Dropped });
+        assert_eq!(
+            (by_v6[0].status, by_v6[2].status),
+            (Status::Failure, Status::Warning),
+            "one family is enough"
+        );
+        assert!(by_v6[0].message.ends_with("lets it pass, since eth1 isn't guarded"), "{by_v6:?}");
+        // A family in which the daemon is silent doesn't matter.
+        let v4 = [(address("192.0.2.1"), open)];
+        let only = by(&v4, 0, "eth0", |_, is_v6| if is_v6 { passed() } else { Met::Dropped });
+        assert_eq!(only[0].status, Status::Ok);
     }
 }

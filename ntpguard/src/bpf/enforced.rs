@@ -1,0 +1,103 @@
+//! The policy that is in force in the kernel, read back: what the program decides by, without running it.
+//!
+//! Contract: it only reads, so that nothing is counted. It takes the right to open a map by its id (CAP_SYS_ADMIN).
+
+use super::{pins::Place, readonly};
+use anyhow::{Context as _, Result};
+use aya::maps::MapData;
+use ntpguard_common::{
+    Lookup, Source,
+    abi::{Gap, Rule, Settings},
+    ranges::{self, CHUNKS, Chunks, FAR, NEAR},
+    wire::ntp,
+};
+use std::{cell::OnceCell, ptr::NonNull};
+
+/// The policy: a [`Lookup`], as the maps are one to the program.
+pub struct Enforced {
+    settings: Settings,
+    near: Box<[u32; NEAR]>,
+    far_chunks: MapData,
+    /// By their numbers; read when they are needed, since a policy may have hundreds of MiB of them.
+    far: Vec<OnceCell<Option<Box<[u32; FAR]>>>>,
+    gaps: Vec<Gap>,
+}
+
+impl Enforced {
+    /// Reads it from the maps that are pinned.
+    ///
+    /// # Errors
+    /// No policy is there, or this user may not look.
+    pub fn read(place: &Place) -> Result<Self> {
+        let settings = Settings::from_word(
+            *values::<u64>(&open(place, "SETTINGS")?, 0, 1)?.first().context("no settings")?,
+        );
+        let near = inner(&open(place, "RULES")?, settings.slot())?.context("no rules are in force")?;
+        let far_chunks = open(place, "RULES_FAR")?;
+        let far = (0..CHUNKS).map(|_| OnceCell::new()).collect();
+        let gaps = values::<[u32; 10]>(&open(place, "GAPS")?, 0, Gap::ALL)?;
+        let gaps = gaps.into_iter().map(Gap::from_words).collect();
+        Ok(Self { settings, near, far_chunks, far, gaps })
+    }
+
+    /// The first of the gaps before a rule that holds the source.
+    fn gap(&self, rule: Rule, slot: u32, source: &Source) -> Option<Rule> {
+        let words = Gap::words(source);
+        let before = (0..Gap::MAX).filter(|number| rule.gaps() >> number & 1 != 0);
+        let mut gaps =
+            before.filter_map(|number| self.gaps.get(Gap::place(slot, source.is_v6(), number) as usize));
+        gaps.find(|gap| gap.holds(words)).map(|gap| gap.rule)
+    }
+}
+
+impl Lookup for Enforced {
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
+        let is_ntp_port = port == ntp::PORT;
+        let found = match *source {
+            Source::V4(address) => ranges::of_v4(self, address, is_ntp_port),
+            Source::V6(halves) => ranges::of_v6(self, halves, is_ntp_port),
+        };
+        let rule = found.unwrap_or(Rule::NONE);
+        self.gap(rule, slot, source).unwrap_or(rule)
+    }
+}
+
+impl Chunks for Enforced {
+    fn near(&self) -> Option<&[u32; NEAR]> {
+        Some(&self.near)
+    }
+
+    fn far(&self, number: u32) -> Option<&[u32; FAR]> {
+        let read = || inner(&self.far_chunks, self.settings.slot() * CHUNKS + number).ok().flatten();
+        self.far.get(number as usize)?.get_or_init(read).as_deref()
+    }
+}
+
+fn open(place: &Place, name: &str) -> Result<MapData> {
+    readonly::open(&place.path(name))
+}
+
+/// A chunk of words, which lies in a map of its own; `None` if there is none at this place.
+fn inner<const WORDS: usize>(outer: &MapData, index: u32) -> Result<Option<Box<[u32; WORDS]>>> {
+    // Looked at from outside, an array of maps has their ids.
+    let Ok(ids) = values::<u32>(outer, index, 1) else { return Ok(None) };
+    let Some(id) = ids.first().filter(|id| **id != 0) else { return Ok(None) };
+    let map = MapData::from_id(*id).context("can't open a chunk of rules")?;
+    // 2 MiB are no place for the stack.
+    let mut words = vec![0_u32; WORDS];
+    // SAFETY: room for one value of as many words, of which any bits are some.
+    unsafe { readonly::copy(&map, 0, 1, NonNull::from(words.as_mut_slice()).cast::<[u32; WORDS]>())? };
+    Ok(Some(words.into_boxed_slice().try_into().map_err(|_| anyhow::anyhow!("a chunk has another length"))?))
+}
+
+/// Values of an array map.
+fn values<T: Default + Clone>(map: &MapData, first: u32, count: u32) -> Result<Vec<T>> {
+    let mut values = vec![T::default(); count as usize];
+    // SAFETY: room for as many, integers, of which any bits are some.
+    unsafe { readonly::copy(map, first, count, NonNull::from(values.as_mut_slice()).cast::<T>())? };
+    Ok(values)
+}
