@@ -64,10 +64,17 @@ enum Message {
 /// A thread that writes lines.
 pub(crate) struct Writer {
     messages: SyncSender<Message>,
+    /// How long somebody waits for the thread at most: [`PATIENCE`], unless a test needs another time.
+    patience: Duration,
 }
 
 impl Writer {
-    pub(crate) fn to(mut out: impl Write + Send + 'static) -> Self {
+    pub(crate) fn to(out: impl Write + Send + 'static) -> Self {
+        Self::patient(out, PATIENCE)
+    }
+
+    /// As [`Writer::to`], with another patience.
+    pub(crate) fn patient(mut out: impl Write + Send + 'static, patience: Duration) -> Self {
         let (messages, pending) = sync_channel(PENDING);
         thread::spawn(move || {
             // What it writes to is open, and nothing else is its business.
@@ -75,7 +82,7 @@ impl Writer {
             // The end of this thread hangs up on everyone who still has something to say or waits for an answer.
             let _: io::Result<()> = write(&mut out, &pending);
         });
-        Self { messages }
+        Self { messages, patience }
     }
 
     /// A line that may be lost: when the reader is too far behind, or gone. Whether it isn't yet.
@@ -91,16 +98,16 @@ impl Writer {
     /// Waits until everything is written; whether it was.
     pub(crate) fn flush(&self) -> bool {
         let (waiting, written) = sync_channel(1);
-        self.wait(Message::Flush(waiting)) && written.recv_timeout(PATIENCE).is_ok()
+        self.wait(Message::Flush(waiting)) && written.recv_timeout(self.patience).is_ok()
     }
 
-    /// Hands a message over as soon as there is room for it, within [`PATIENCE`].
+    /// Hands a message over as soon as there is room for it, within the writer's patience.
     fn wait(&self, mut message: Message) -> bool {
         let start = Instant::now();
         loop {
             match self.messages.try_send(message) {
                 Ok(()) => return true,
-                Err(TrySendError::Full(back)) if start.elapsed() < PATIENCE => message = back,
+                Err(TrySendError::Full(back)) if start.elapsed() < self.patience => message = back,
                 Err(_) => return false,
             }
             thread::sleep(Duration::from_millis(5));
@@ -129,16 +136,27 @@ fn write(out: &mut impl Write, pending: &Receiver<Message>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Condvar, Mutex};
 
-    /// Takes lines as slowly as it is told to.
+    /// A busy machine may be slow, and no test is the better for giving up on it.
+    const FOR_EVER: Duration = Duration::from_secs(600);
+
+    /// Takes no line before the gate is open, and keeps those that it takes.
     #[derive(Clone, Default)]
-    struct Slow(Arc<Mutex<Vec<u8>>>, Duration);
+    struct Gated(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
 
-    impl Write for Slow {
+    impl Gated {
+        fn open(&self) {
+            self.0.0.lock().unwrap().0 = true;
+            self.0.1.notify_all();
+        }
+    }
+
+    impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            thread::sleep(self.1);
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            let (state, opened) = &*self.0;
+            let mut state = opened.wait_while(state.lock().unwrap(), |(open, _)| !*open).unwrap();
+            state.1.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -149,16 +167,19 @@ mod tests {
 
     #[test]
     fn what_is_insisted_on_gets_past_a_full_queue() {
-        let slow = Slow(Arc::default(), Duration::from_millis(2));
-        let writer = Writer::to(slow.clone());
-        (0..10 * PENDING).for_each(|_| {
-            writer.offer("offered".to_owned());
+        let gated = Gated::default();
+        let writer = Writer::patient(gated.clone(), FOR_EVER);
+        let taken = (0..10 * PENDING).filter(|_| writer.offer("offered".to_owned())).count();
+        // One more if the thread holds a line already.
+        assert!(taken == PENDING || taken == PENDING + 1, "the rest was lost, and nobody waited: {taken}");
+        thread::scope(|scope| {
+            scope.spawn(|| writer.insist("insisted".to_owned()));
+            gated.open();
         });
-        writer.insist("insisted".to_owned());
         assert!(writer.flush());
-        let written = String::from_utf8(slow.0.lock().unwrap().clone()).unwrap();
+        let written = String::from_utf8(gated.0.0.lock().unwrap().1.clone()).unwrap();
         assert!(written.ends_with("insisted\n"));
-        assert!(written.lines().count() < 5 * PENDING, "the rest was lost, and nobody waited");
+        assert_eq!(written.lines().count(), taken + 1);
     }
 
     #[test]
@@ -166,7 +187,6 @@ mod tests {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                thread::sleep(Duration::from_millis(20)); // so that the flush is queued behind the line
                 Err(io::ErrorKind::BrokenPipe.into())
             }
 
@@ -174,7 +194,8 @@ mod tests {
                 Ok(())
             }
         }
-        let writer = Writer::to(Closed);
+        // Whether the flush is queued before the pipe is found closed, or comes too late.
+        let writer = Writer::patient(Closed, FOR_EVER);
         writer.insist("totals".to_owned());
         assert!(!writer.flush());
     }
@@ -198,7 +219,7 @@ mod tests {
             }
         }
         let disk = Disk::default();
-        let writer = Writer::to(disk.clone());
+        let writer = Writer::patient(disk.clone(), FOR_EVER);
         writer.insist("lost".to_owned());
         assert!(!writer.flush());
         writer.insist("kept".to_owned());
@@ -208,13 +229,12 @@ mod tests {
 
     #[test]
     fn a_stalled_reader_is_waited_for_no_longer_than_patience() {
-        let writer = Writer::to(Slow(Arc::default(), Duration::from_secs(3600)));
-        (0..10 * PENDING).for_each(|_| {
-            writer.offer("offered".to_owned());
-        });
-        let start = Instant::now();
+        let stalled = Gated::default();
+        let writer = Writer::patient(stalled.clone(), Duration::from_millis(20));
+        while writer.offer("offered".to_owned()) {}
+        // That they come back at all is what is tested: the gate is never opened before.
         writer.insist("insisted".to_owned());
         assert!(!writer.flush());
-        assert!(start.elapsed() < 3 * PATIENCE);
+        stalled.open();
     }
 }

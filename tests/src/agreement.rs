@@ -39,13 +39,24 @@ pub struct Agreement {
     pub differing: usize,
 }
 
-/// Compares on so many frames, and tells of those that differ.
+/// How many frames are compared: the environment's `FRAMES`, or `default`.
+pub fn frames(default: usize) -> usize {
+    usize::try_from(from_environment("FRAMES", default as u64)).expect("FRAMES fits into memory")
+}
+
+/// The number of an environment variable, so that the same test can be run longer, or with other frames.
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")))
+}
+
+/// Compares on so many frames, and tells of those that differ. The environment's `SEED` (not 0) chooses the frames.
 ///
 /// # Panics
 /// No right to load a program.
 pub fn agreement(object: Object, frames: usize) -> Agreement {
     let seeds: Vec<Vec<u8>> = cases().into_iter().map(|case| case.frame).collect();
-    let mut random = Random::new(0x6e74_7067_7561_7264);
+    let mut random = Random::new(from_environment("SEED", 0x6e74_7067_7561_7264));
     let policies: Vec<_> = FIXTURES
         .iter()
         .flat_map(|fixture| DIALECTS.map(|dialect| (fixture, dialect)))

@@ -1,17 +1,18 @@
 //! Random and mutated frames: host and kernel agree on action and counter, and both survive.
+//!
+//! `FRAMES=2000000 SEED=987654321 cargo test -p ntpguard-tests --test agreement` compares more, and other ones.
 
 use ntpguard::bpf::Object;
-use ntpguard_tests::agreement::{Agreement, agreement};
-
-const FRAMES: usize = 100_000;
+use ntpguard_tests::agreement::{Agreement, agreement, frames};
 
 #[test]
-fn host_and_kernel_agree_on_100_000_frames() {
-    let Agreement { judged, dropped, kisses, plain, differing, .. } = agreement(Object::Filter, FRAMES);
+fn host_and_kernel_agree() {
+    let frames = frames(100_000);
+    let Agreement { judged, dropped, kisses, plain, differing, .. } = agreement(Object::Filter, frames);
     println!(
-        "{FRAMES} frames: {judged} to port 123, {dropped} dropped, {kisses} kissed; host and kernel differ on {differing}"
+        "{frames} frames: {judged} to port 123, {dropped} dropped, {kisses} kissed; host and kernel differ on {differing}"
     );
     assert_eq!(differing, 0);
     // Had the mutations lost the way to port 123, agreement would be worth nothing.
-    assert!(judged > FRAMES / 4 && dropped > FRAMES / 8 && kisses > 10 && plain > FRAMES / 4);
+    assert!(judged > frames / 4 && dropped > frames / 8 && kisses > 10 && plain > frames / 4);
 }
