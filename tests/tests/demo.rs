@@ -41,7 +41,7 @@ fn ctrl_c_and_kill_leave_nothing_behind() {
         let start = Instant::now();
         while children() > 0 || programs() > before {
             assert!(
-                start.elapsed() < Duration::from_secs(5),
+                start.elapsed() < Duration::from_secs(60),
                 "{} processes, {} programs left after {signal} at {moment:?}",
                 children(),
                 programs() - before

@@ -13,7 +13,7 @@ use ntpguard_tests::{
     tmux::Tmux,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, thread::sleep, time::Duration};
+use std::collections::BTreeMap;
 
 const CONF: &str = "\
 restrict default nomodify nopeer noquery
@@ -104,13 +104,16 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("{} packets in {seconds:.1} s", order.len());
-    // Until every event is told, and everything is read once more.
-    sleep(Duration::from_secs(6));
 
-    // stats --format json.
-    let output = home.output("stats --rules --sources 10 --format json").unwrap();
-    let stats: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // stats --format json, as soon as every event is told.
     let packets = |counter: &Value| counter["packets"].as_u64().unwrap();
+    let mut stats = Value::Null;
+    wait_for("every event is told", || {
+        let output = home.output("stats --rules --sources 10 --format json").unwrap();
+        stats = serde_json::from_slice(&output.stdout).unwrap();
+        packets(&stats["dropped"]) + packets(&stats["passed"]) == ALL * 1000
+            && packets(&stats["dropped_sources"]) == packets(&stats["dropped"])
+    });
     let by_reason = true_totals(|reason, _| Some(reason));
     for (reason, total) in &by_reason {
         assert_eq!(packets(&stats["reasons"][reason]), *total, "{reason}: {stats}");
@@ -150,14 +153,19 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     truth.iter().for_each(|source| has(&text, &["dropped", source]));
 
     // Metrics.
-    let scraped = get(&lab.server, ADDRESS, "/metrics", "").unwrap().body;
-    for (reason, total) in &by_reason {
+    let samples = by_reason.iter().map(|(reason, total)| {
         let action = if *reason == "time" { "pass" } else { "drop" };
-        let sample = format!(
+        format!(
             "ntpguard_packets_total{{interface=\"{INTERFACE}\",reason=\"{reason}\",action=\"{action}\"}} {total}"
-        );
-        assert!(scraped.lines().any(|line| line == sample), "{sample} in\n{scraped}");
-    }
+        )
+    });
+    let samples: Vec<_> = samples.collect();
+    let mut scraped = String::new();
+    // What is scraped is a copy, made every few seconds.
+    wait_for("all reasons in a scrape", || {
+        scraped = get(&lab.server, ADDRESS, "/metrics", "").unwrap().body;
+        samples.iter().all(|sample| scraped.lines().any(|line| line == sample))
+    });
     for (line, total) in &by_line {
         let of = format!("line=\"{line}\"");
         let sum: u64 = scraped
