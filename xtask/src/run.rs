@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// The workspace's folder.
@@ -28,6 +29,28 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("can't run {}", shown(command)))?;
     if !status.success() {
         bail!("{} failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs it with its output on the terminal, and shows each line of it to `look`, too.
+pub(crate) fn watch(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
+    let name = shown(command);
+    // One pipe for both, so that the lines keep their order.
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().with_context(|| format!("can't run {name}"))?;
+    // The command holds the writing ends of the pipe, and their end is the output's.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        look(&line);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{name} failed: {status}");
     }
     Ok(())
 }
