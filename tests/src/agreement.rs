@@ -132,11 +132,15 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
     found
 }
 
-/// When the kernel judged a frame: its source's account tells, if it has one.
+/// When the kernel's limiter judged a frame: its source's account tells, if it has one. A frame on which the limiter has no
+/// say leaves the account, and so its time, as an earlier one did: the model's clock would go back, and forget.
 fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
-    let Decision::Judged(Verdict { datagram: Some(datagram), .. }) = decide(frame, image) else {
+    let Decision::Judged(Verdict { datagram: Some(datagram), asked, .. }) = decide(frame, image) else {
         return None;
     };
+    if !asked.is_something() {
+        return None;
+    }
     let key = model.key(&datagram.source(frame)?);
     let set = &table[Set::number(key, table.len() as u32) as usize];
     set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
