@@ -8,6 +8,9 @@ use crate::{Packet, Reason, abi::Settings, wire::ntp::TIME_HEADER_LEN};
 /// ntp.org's ntpd takes up to so many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
 const MAX_MAC_LEN: usize = 24;
 
+/// Shorter packets NTPsec discards before it counts them (ntp_proto.c:is_packet_not_low_rot).
+const NTPSEC_SHORTEST: usize = 12;
+
 /// Extension fields that are followed. Behind more, a packet passes: Autokey (RFC 5906) has three at most.
 pub const MAX_EXTENSION_FIELDS: usize = 8;
 
@@ -67,6 +70,38 @@ pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) ->
     if taken { None } else { Some(Reason::Mode) }
 }
 
+/// Whether the daemon's limiter has counted a packet, of a source that may send its like, when the daemon discards it for its
+/// form: its trailer, its MAC or a query's header.
+///
+/// NTPsec counts whatever has a length, a version and a mode that it knows (ntp_proto.c:receive: is_packet_not_low_rot, then
+/// ntp_monitor, then parse_packet or process_control). ntp.org's limiter comes last; of what is discarded after it, 4.2.8 has
+/// crypto-NAKs ([`Trailer::Nak`]).
+#[inline(always)]
+pub const fn is_counted(settings: Settings, first_byte: u8, length: usize) -> bool {
+    let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
+    if settings.has(Settings::NTPSEC) {
+        length >= NTPSEC_SHORTEST && matches!(version, 1..=4) && matches!(mode, 1 | 3 | 4 | 6)
+    } else {
+        settings.has(Settings::NTP_428) && version != 0 && is_nak(mode, length.wrapping_sub(TIME_HEADER_LEN))
+    }
+}
+
+/// Whether a trailer of so many bytes is a crypto-NAK to 4.2.8, in a packet outside of an association
+/// (ntp_proto.c:valid_NAK).
+#[inline(always)]
+const fn is_nak(mode: u8, rest: usize) -> bool {
+    rest == 4 && matches!(mode, 0 | 3 | 5)
+}
+
+/// Whether NTPsec takes it for one of symmetric mode 1: of version 1, a bare header is a client's
+/// (ntp_proto.c:receive).
+#[inline(always)]
+pub const fn is_symmetric(settings: Settings, first_byte: u8, length: usize) -> bool {
+    settings.has(Settings::NTPSEC)
+        && first_byte & 7 == 1
+        && !(first_byte >> 3 & 7 == 1 && length == TIME_HEADER_LEN)
+}
+
 /// What follows a time packet's header; `None` when a byte that matters lies past those at hand. `length` is at least
 /// that of the header.
 #[inline(always)]
@@ -82,8 +117,8 @@ pub fn trailer<P: Packet + ?Sized>(
         Some(Trailer::Nothing)
     } else if settings.has(Settings::NTPSEC) {
         Some(ntpsec_trailer(first_byte >> 3 & 7, rest))
-    } else if rest == 4 && settings.has(Settings::NTP_428) && matches!(first_byte & 7, 0 | 3 | 5) {
-        // Outside of an association (ntp_proto.c:valid_NAK). 4.2.6 leaves it to the protocol machine.
+    } else if settings.has(Settings::NTP_428) && is_nak(first_byte & 7, rest) {
+        // 4.2.6 leaves it to the protocol machine.
         Some(Trailer::Nak)
     } else if length > receive_buffer(settings) {
         // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.

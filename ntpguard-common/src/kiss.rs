@@ -154,18 +154,9 @@ impl Time {
     #[inline(always)]
     fn kiss(&mut self, settings: Settings, limits: &Limits) {
         let (version, mode) = (self.first & 0x38, self.first & 7);
-        let mode = match mode {
-            0 | 3 => 4,
-            // NTPsec reads a bare version 1 packet as a client's (ntp_proto.c:receive).
-            _ if settings.has(Settings::NTPSEC) => {
-                if version == 1 << 3 {
-                    4
-                } else {
-                    2
-                }
-            }
-            _ => 1,
-        };
+        // NTPsec reads a bare packet of version 1 as a client's (ntp_proto.c:receive); other ones of its mode 1 get none here.
+        let answers_client = matches!(mode, 0 | 3) || settings.has(Settings::NTPSEC);
+        let mode = if answers_client { 4 } else { 1 };
         self.first = 3 << 6 | version | mode;
         self.stratum = 0;
         if u32::from(self.poll) < limits.poll {

@@ -6,6 +6,7 @@ use crate::{
     Reason, Source,
     abi::{Limits, Rule, Settings},
     ceiling::{Admission, Ceiling, Kisses},
+    form,
     heavy::Heavy,
     limiter::{self, Outcome},
     sources::Set,
@@ -30,50 +31,63 @@ pub trait Books {
     fn kisses(&self) -> Option<&Kisses>;
 }
 
-/// What a packet that would pass is, as far as limits go: [`Settings`] and [`Rule`] flags, and its first byte. One
-/// word, which is 0 if limits have no say.
+/// A packet as far as limits go: [`Settings`], what its rule says, its first byte, and why it passes or is dropped. One word,
+/// which is 0 if limits have no say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked(pub u64);
+
+/// A bit for each reason, by its index.
+const fn bits(reasons: &[Reason]) -> u64 {
+    let (mut bits, mut place) = (0, 0);
+    while place < reasons.len() {
+        bits |= 1 << reasons[place].index();
+        place += 1;
+    }
+    bits
+}
 
 impl Asked {
     /// Limits have no say.
     pub const NOTHING: Self = Self(0);
     /// The packet's first byte. The settings lie below; their slot has room.
     const FIRST: u32 = 40;
-    /// The daemon's limiter has a say.
+    /// The line says `limited`, and its limits are enforced.
     const LIMITED: u64 = 1 << 48;
-    /// The ceiling has.
-    const BOUNDED: u64 = 1 << 49;
     /// The line says `kod`, too.
-    const KOD: u64 = 1 << 50;
-    /// It is a query.
-    const QUERY: u64 = 1 << 51;
+    const KOD: u64 = 1 << 49;
+    /// The index of the reason.
+    const REASON: u32 = 56;
 
-    /// Asks about a packet from a rule's source that would pass for a reason.
+    /// What a limiter may have a say on: what passes, and what some daemon discards when its limiter has counted it
+    /// ([`form::is_counted`]).
+    const HEARD: u64 = bits(&[
+        Reason::Time,
+        Reason::Query,
+        Reason::Malformed,
+        Reason::Notrust,
+        Reason::Mac,
+        Reason::Mode6,
+        Reason::BadQuery,
+    ]);
+
+    /// What tells the account of a source's packets of NTPsec's mode 1 from that of its others.
+    const SYMMETRIC_KEY: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    /// Asks about a packet from a rule's source that passes or is dropped for a reason. Which of them limits are for is found
+    /// out where it costs nobody else.
     #[inline(always)]
     pub(crate) fn of(settings: Settings, rule: Rule, reason: Reason, first: u8) -> Self {
-        if !(settings.has(Settings::CEILING) || rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER)) {
-            return Self::NOTHING;
-        }
-        let time = matches!(reason, Reason::Time);
-        // NTPsec's limiter counts mode 6, too (ntp_proto.c:receive).
-        let control = matches!(reason, Reason::Query)
-            && settings.has(Settings::NTPSEC)
-            && Mode::of(first) == Mode::Control;
-        let limited = rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER) && (time || control);
-        // Requests alone: what the daemon's own servers answer isn't asked to queue.
-        let bounded = settings.has(Settings::CEILING) && time && matches!(first & 7, 0 | 1 | 3);
-        if !limited && !bounded {
+        let limited = rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER);
+        if !(limited || settings.has(Settings::CEILING)) || Self::HEARD >> reason.index() & 1 == 0 {
             return Self::NOTHING;
         }
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
         Self(
             Settings { generation: settings.slot(), ..settings }.to_word()
                 | u64::from(first) << Self::FIRST
+                | u64::from(reason.index()) << Self::REASON
                 | bit(limited, Self::LIMITED)
-                | bit(bounded, Self::BOUNDED)
-                | bit(!rule.has(Rule::NO_KISS), Self::KOD)
-                | bit(control, Self::QUERY),
+                | bit(!rule.has(Rule::NO_KISS), Self::KOD),
         )
     }
 
@@ -81,6 +95,29 @@ impl Asked {
     #[inline(always)]
     pub const fn is_something(self) -> bool {
         self.0 != 0
+    }
+
+    /// Whether it is only charged: what it is dropped for stays the reason.
+    #[inline(always)]
+    pub const fn only_counts(self) -> bool {
+        !self.is(Reason::Time) && !self.is(Reason::Query)
+    }
+
+    #[inline(always)]
+    const fn is(self, reason: Reason) -> bool {
+        self.0 >> Self::REASON == reason.index() as u64
+    }
+
+    /// Under which key its source is remembered; `length` is its payload's.
+    ///
+    /// NTPsec 1.2.2 discards mode 1 before its limiter, 1.2.5 counts it (ntp_proto.c:is_packet_not_low_rot), and nobody
+    /// tells which one it is. With an account of their own these packets are never held against the source's others, which
+    /// 1.2.2 would answer; and what is refused of them is over the limit of 1.2.5, too.
+    #[inline(always)]
+    pub fn key(self, limits: &Limits, source: &Source, length: usize) -> u64 {
+        let key = limits.key(source);
+        let apart = form::is_symmetric(self.settings(), self.first(), length) && key != Self::SYMMETRIC_KEY;
+        if apart { key ^ Self::SYMMETRIC_KEY } else { key }
     }
 
     /// What was in force.
@@ -94,23 +131,35 @@ impl Asked {
         self.0 & bit != 0
     }
 
-    /// The association mode.
+    /// The packet's first byte.
     #[inline(always)]
-    const fn mode(self) -> u8 {
-        (self.0 >> Self::FIRST) as u8 & 7
+    const fn first(self) -> u8 {
+        (self.0 >> Self::FIRST) as u8
     }
 }
 
-/// What becomes of a packet under limits: why it passes, is dropped or answered. `length` is its payload's.
+/// What becomes of a packet under limits: why it passes, is dropped or answered. One that [only counts](Asked::only_counts)
+/// stays dropped for what it was, whatever is returned. `length` is its payload's.
 #[inline(always)]
 pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) -> Reason {
-    let (limited, bounded, kod) =
-        (asked.has(Asked::LIMITED), asked.has(Asked::BOUNDED), asked.has(Asked::KOD));
-    let settings = asked.settings();
-    let passes = if asked.has(Asked::QUERY) { Reason::Query } else { Reason::Time };
+    let (settings, first) = (asked.settings(), asked.first());
+    let passes = if asked.is(Reason::Query) { Reason::Query } else { Reason::Time };
+    let kod = asked.has(Asked::KOD);
+    let limited = asked.has(Asked::LIMITED)
+        && match passes {
+            _ if asked.only_counts() => form::is_counted(settings, first, length),
+            // NTPsec's limiter counts mode 6, too (ntp_proto.c:receive).
+            Reason::Query => settings.has(Settings::NTPSEC) && Mode::of(first) == Mode::Control,
+            _ => true,
+        };
+    // Requests alone: what the daemon's own servers answer isn't asked to queue.
+    let bounded = settings.has(Settings::CEILING) && asked.is(Reason::Time) && matches!(first & 7, 0 | 1 | 3);
+    if !limited && !bounded {
+        return passes;
+    }
     let Some(limits) = books.limits(settings.slot()) else { return passes };
     let now = books.now();
-    let key = limits.key(source);
+    let key = asked.key(limits, source, length);
     let Some(set) = books.set(key) else { return passes };
     let place = set.find(key);
 
@@ -130,7 +179,7 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
     }
     let Some(place) = place else {
         let tracked = set.take(key, settings, limits, now, calm);
-        return if tracked || !limited { passes } else { Reason::Untracked };
+        return if tracked || !limited || asked.only_counts() { passes } else { Reason::Untracked };
     };
     let account = place.account();
     let (outcome, mut next) = if limited {
@@ -139,9 +188,12 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
         (Outcome::Serve, limiter::Account { time: now, ..account })
     };
     // In a crowd nobody is got to know: each of its packets may be made up.
-    let learnt = account.known || calm && calmly(account.pause(now));
+    let learnt = account.known || calm && calmly(account.pause(now)) && !asked.only_counts();
     next.known = learnt && matches!(outcome, Outcome::Serve);
     place.update(next);
+    if asked.only_counts() {
+        return passes;
+    }
 
     let reason = match outcome {
         Outcome::Serve => return passes,
@@ -162,11 +214,15 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
 /// Why a packet is dropped or answered that the daemon would refuse with a kiss, or why it passes all the same.
 #[inline(always)]
 fn kiss(asked: Asked, passes: Reason, length: usize, spend: impl FnOnce() -> bool) -> Reason {
-    let (settings, mode) = (asked.settings(), asked.mode());
+    let (settings, first) = (asked.settings(), asked.first());
+    let mode = first & 7;
     if !asked.has(Asked::KOD) {
         Reason::Limited
-    } else if settings.has(Settings::NTPSEC) && matches!(mode, 4 | 6) {
-        // Within the allowance for kisses NTPsec takes answers and queries as if nothing were (ntp_proto.c:receive).
+    } else if settings.has(Settings::NTPSEC) && matches!(mode, 4 | 6)
+        || form::is_symmetric(settings, first, length)
+    {
+        // Within the allowance for kisses NTPsec takes answers and queries as if nothing were (ntp_proto.c:receive). To
+        // mode 1 it sends one or is silent, by its release: that is its own to do.
         passes
     } else if matches!(mode, 4 | 5) {
         Reason::Limited

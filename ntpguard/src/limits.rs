@@ -140,7 +140,8 @@ pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: Seed) -> a
             let level = |packets: f64| (packets * f64::from(ONE)).min(f64::from(Account::MAX_LEVEL));
             let refused = level(average * burst * rounding * dating).ceil() as u32 + 1;
             let kissed = level((average + kod) * burst) as u32;
-            abi::Limits { refused, kissed, poll: 3, decay: decay(burst, hz), ..common }
+            // Its shortest poll is 0 (ntp.h:NTP_MINPOLL), so a request's poll stays as it is.
+            abi::Limits { refused, kissed, poll: 0, decay: decay(burst, hz), ..common }
         }
     }
 }

@@ -12,7 +12,7 @@ use ntpguard_common::{
     hash::Seed,
     heavy::{CANDIDATES, Heavy},
     kiss::{self, Sums},
-    limit,
+    limit::{self, Asked},
     sources::Set,
 };
 use std::{cell::Cell, time::Duration};
@@ -54,9 +54,9 @@ impl Model {
         self
     }
 
-    /// Under which key it remembers a source.
-    pub fn key(&self, source: &Source) -> u64 {
-        self.limits.key(source)
+    /// Under which key it remembers the source of a packet with a payload of this length.
+    pub fn key(&self, asked: Asked, source: &Source, length: usize) -> u64 {
+        asked.key(&self.limits, source, length)
     }
 
     /// Judges a frame now.
@@ -70,7 +70,7 @@ impl Model {
         let Some(source) = datagram.source(frame) else { return decision };
         let reason = limit::limit(asked, &source, datagram.length, self);
         let daemons = reason == Reason::Kod && self.kiss(frame, verdict).is_none();
-        Decision::Judged(if daemons { verdict } else { Verdict { reason, ..verdict } })
+        Decision::Judged(if daemons || asked.only_counts() { verdict } else { Verdict { reason, ..verdict } })
     }
 
     /// The kiss that answers a frame; `None` if only the daemon can give it.

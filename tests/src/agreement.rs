@@ -141,7 +141,7 @@ fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Optio
     if !asked.is_something() {
         return None;
     }
-    let key = model.key(&datagram.source(frame)?);
+    let key = model.key(asked, &datagram.source(frame)?, datagram.length);
     let set = &table[Set::number(key, table.len() as u32) as usize];
     set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
 }

@@ -87,7 +87,7 @@ pub struct Probe {
 pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<bool>> {
     /// So few at a time that no buffer runs over.
     const AT_ONCE: usize = 64;
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const PATIENCE: Duration = Duration::from_millis(300);
     netns.enter(|| {
         let mut answered = vec![false; probes.len()];
         let mut left: Vec<usize> = (0..probes.len()).collect();

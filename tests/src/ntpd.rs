@@ -74,7 +74,7 @@ impl<'a> Ntpd<'a> {
         let start = Instant::now();
         let mut answer = self.ntpq("rv 0 stratum");
         while !answer.as_ref().is_ok_and(|answer| answer.contains("stratum=5")) {
-            if start.elapsed() > Duration::from_secs(15) {
+            if start.elapsed() > Duration::from_secs(60) {
                 return Err(self.failure(answer));
             }
             thread::sleep(Duration::from_millis(100));

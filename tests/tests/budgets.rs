@@ -24,21 +24,22 @@ use std::{
     path::Path,
 };
 
-/// The verifier gives up at a million; kernels and compilers differ by some percent. Without the second version of the
-/// instruction set (`ntpguard/build.rs`) the filter has 103,696 bytes, and 58,618 as machine code.
+/// The verifier gives up at a million. Kernels and compilers differ by some percent, so a bound is what was measured (rustc
+/// 1.95 and its nightly, Linux 6.18) and 5 % more.
 #[test]
 fn the_program_is_no_larger_than_it_was() {
-    for (object, bound) in [
-        (Object::Filter, Figures { verified: 179_000, translated: 107_500, jitted: 61_600 }),
-        (Object::Tc, Figures { verified: 179_000, translated: 101_100, jitted: 58_000 }),
+    for (object, measured) in [
+        (Object::Filter, Figures { verified: 169_856, translated: 104_440, jitted: 60_024 }),
+        (Object::Tc, Figures { verified: 163_886, translated: 97_848, jitted: 56_421 }),
     ] {
         let Figures { verified, translated, jitted } =
             Guard::load(object, Size::new(1)).unwrap().figures().unwrap();
         println!("{object:?}: {verified} instructions walked, {translated} bytes, {jitted} as machine code");
-        assert!(verified <= bound.verified, "{object:?}: {verified} instructions walked");
-        assert!(translated <= bound.translated, "{object:?}: {translated} bytes");
+        let fits = |figure: u32, measured: u32| figure <= measured + measured / 20;
+        assert!(fits(verified, measured.verified), "{object:?}: {verified} instructions walked");
+        assert!(fits(translated, measured.translated), "{object:?}: {translated} bytes");
         if cfg!(target_arch = "x86_64") {
-            assert!(jitted <= bound.jitted, "{object:?}: {jitted} bytes of machine code");
+            assert!(fits(jitted, measured.jitted), "{object:?}: {jitted} bytes of machine code");
         }
     }
 }

@@ -6,7 +6,7 @@ use ntpguard::{
     limits::Clock,
     model::Model,
 };
-use ntpguard_common::{Action, Decision, Reason, Source, sources::Set};
+use ntpguard_common::{Action, Decision, Reason, Source, limit::Asked, sources::Set};
 use ntpguard_tests::{fixture::compile, frame::Frame};
 use std::{fs, net::Ipv4Addr};
 
@@ -80,7 +80,9 @@ fn a_kiss_byte_by_byte() {
         assert_eq!(sum(ip), 0xffff);
         assert_eq!(udp[..6], [0, 123, 0x9c, 0x40, 0, 56]);
         assert!(udp_is_right(udp, &ip[12..20]));
-        assert_eq!(time, answer(0xe4, 3), "{dialect}");
+        // ntp.org's shortest poll is 3, NTPsec's 0: the request's 2 stays.
+        let poll = if dialect == Dialect::NtpSec { 2 } else { 3 };
+        assert_eq!(time, answer(0xe4, poll), "{dialect}");
 
         let frame = Frame::from("2001:db8::7", 123).payload(&request()).build();
         let kiss = after(&image, &frame, others).1.unwrap();
@@ -88,7 +90,7 @@ fn a_kiss_byte_by_byte() {
         assert_eq!([&kiss[22..38], &kiss[38..54]], [&frame[38..54], &frame[22..38]]);
         assert_eq!(kiss[54..60], [0, 123, 0, 123, 0, 56]);
         assert!(udp_is_right(&kiss[54..], &kiss[22..54]));
-        assert_eq!(kiss[62..], answer(0xe4, 3));
+        assert_eq!(kiss[62..], answer(0xe4, poll));
     }
 }
 
@@ -105,10 +107,13 @@ fn poll_and_mode_are_the_daemons() {
     assert_eq!(kissed(KOD, Ntp428, 1, &long), (Reason::Kod, Some((0xe4, 17))));
     let slow = &format!("{KOD}discard average 6\n");
     assert_eq!(kissed(slow, Ntp428, 1, &request()), (Reason::Kod, Some((0xe4, 6))));
-    // Mode 1 is answered in mode 1, by NTPsec in mode 2, and in version 1 in mode 4.
+    // Mode 1 is answered in mode 1, by NTPsec in version 1 in mode 4; else NTPsec sends the kiss itself, if it does.
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x21)), (Reason::Kod, Some((0xe1, 3))));
-    assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x21)), (Reason::Kod, Some((0xe2, 3))));
-    assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x09)), (Reason::Kod, Some((0xcc, 3))));
+    assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x21)), (Reason::Time, None));
+    assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x09)), (Reason::Kod, Some((0xcc, 2))));
+    let unset = [&[0x23, 0, 0], &request()[3..]].concat();
+    assert_eq!(kissed(KOD, NtpSec, 24, &unset), (Reason::Kod, Some((0xe4, 0))), "a poll of 0 stays");
+    assert_eq!(kissed(KOD, Ntp428, 1, &unset), (Reason::Kod, Some((0xe4, 3))));
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x08)), (Reason::Kod, Some((0xcc, 3))));
     // Answers and broadcasts get none; NTPsec takes the former within its allowance for kisses.
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x24)), (Reason::Limited, None));
@@ -165,7 +170,7 @@ fn made_up_sources_churn_nobody_who_is_heard_again() {
         verdict.reason
     };
     let is_tracked = |address: u32| {
-        let key = model.key(&Source::V4(address));
+        let key = model.key(Asked::NOTHING, &Source::V4(address), 48);
         let set = &model.sets()[Set::number(key, model.sets().len() as u32) as usize];
         set.accounts().any(|(holder, _)| holder == key)
     };
