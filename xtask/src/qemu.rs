@@ -37,8 +37,9 @@ pub(crate) fn find() -> Result<Qemu> {
 /// Whether the one that would be used has Intel's igb, which came with QEMU 8.
 fn has_igb() -> bool {
     find().is_ok_and(|qemu| {
-        output(Command::new(qemu.program).args(["-device", "help"]))
-            .is_ok_and(|list| list.contains("\"igb\""))
+        // The exit code is 0 in either case.
+        output(Command::new(qemu.program).args(["-device", "igb,help"]))
+            .is_ok_and(|list| list.contains("igb options:"))
     })
 }
 

@@ -5,9 +5,12 @@
 pub mod agent;
 pub mod card;
 pub mod course;
+mod judge;
 pub mod machine;
 pub mod outside;
 pub mod page;
+mod probe;
+mod says;
 pub mod verdict;
 
 use self::{
@@ -23,7 +26,7 @@ use std::time::Instant;
 /// Takes a card through its course on a kernel.
 ///
 /// # Errors
-/// The machinery failed: no guest, or one that isn't answered even without ntpguard. Whatever ntpguard does is a step.
+/// There is no QEMU that runs. All else is a step, also a guest that doesn't come up, or that isn't reached without ntpguard.
 pub fn run(boot: &Boot, card: Card) -> Result<Run> {
     println!("\n{} on Linux {}:", card.name(), boot.kernel);
     let start = Instant::now();
@@ -41,17 +44,22 @@ pub fn run(boot: &Boot, card: Card) -> Result<Run> {
         run.steps.push(Step { name: "boot", verdict: Verdict::NotRun, note });
         return Ok(run);
     }
-    let outside = Outside::new(card)?;
-    let mut machine = Machine::start(boot, card, &outside.netns)?;
-    run.boot = start.elapsed();
-    let mut course = Course::new(&mut machine, &outside, card)?;
-    let done = course.run();
-    (run.mode, run.steps) = (course.mode.take(), std::mem::take(&mut course.steps));
-    if let Err(error) = done {
+    if let Err(error) = take(boot, card, start, &mut run) {
         println!("    {error:#}");
         run.steps.push(Step { name: "end", verdict: Verdict::Wrong, note: format!("{error:#}") });
     }
     run.took = start.elapsed();
     println!("    {:.1} s, of which the boot took {:.1} s", run.took.as_secs_f32(), run.boot.as_secs_f32());
     Ok(run)
+}
+
+/// Boots, and takes the whole course; what was seen until an error is in `run`.
+fn take(boot: &Boot, card: Card, start: Instant, run: &mut Run) -> Result<()> {
+    let outside = Outside::new(card)?;
+    let mut machine = Machine::start(boot, card, &outside.netns)?;
+    run.boot = start.elapsed();
+    let mut course = Course::new(&mut machine, &outside, card)?;
+    let done = course.run();
+    (run.mode, run.steps) = (course.mode.take(), std::mem::take(&mut course.steps));
+    done
 }

@@ -1,0 +1,113 @@
+//! What a step came to, by what was answered outside and by what ntpguard said inside.
+
+use super::{
+    course::Course,
+    outside::{Count, Flow, Request},
+    probe::Probe,
+    verdict::Verdict,
+};
+use anyhow::Result;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A source of the network that is limited.
+const LIMITED: &str = "198.51.100.7";
+
+impl Course<'_> {
+    pub(super) fn judge_prediction(&mut self, predicted: &str) -> Result<()> {
+        let mode = self.mode.clone().unwrap_or_default();
+        let right = !mode.is_empty() && predicted.starts_with(&mode);
+        let verdict = if right { Verdict::Held } else { Verdict::Wrong };
+        self.note("prediction", verdict, format!("doctor: {predicted}; attached: {mode}"));
+        Ok(())
+    }
+
+    /// A kiss comes from the filter alone: the responder never sends one.
+    pub(super) fn kiss(&mut self) -> Result<()> {
+        // The first is served, and one of the others earns the kiss, whatever the length of a second here.
+        const REQUESTS: usize = 4;
+        let ports = self.outside.send(Request::Time, LIMITED, REQUESTS)?;
+        let kissed = || self.outside.count(&ports).kisses > 0;
+        let start = Instant::now();
+        while !kissed() && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let Count { served, kisses, .. } = self.outside.count(&ports);
+        let verdict = match () {
+            () if kisses > 0 && served < REQUESTS => Verdict::Held,
+            () if self.says_not_running()?.is_some() => Verdict::Said,
+            () => Verdict::Wrong,
+        };
+        self.note("kiss", verdict, format!("{served} of {REQUESTS} requests served, {kisses} kisses"));
+        Ok(())
+    }
+
+    pub(super) fn judge(&mut self, name: &'static str, probe: Probe, flow: Flow, before: &str) -> Result<()> {
+        let Probe { queries, time } = probe;
+        let mut note = format!(
+            "{before}{}/{} queries, {}/{} time answered",
+            queries.served, queries.sent, time.served, time.sent
+        );
+        if flow.queries > 0 {
+            note += &format!(
+                "; meanwhile {}/{} queries, {}/{} time, silent for {} ms",
+                flow.leaked,
+                flow.queries,
+                flow.served,
+                flow.time,
+                flow.silence.as_millis()
+            );
+        }
+        // What leaked before it began to leak no more was judged by the step before.
+        let leaked = queries.served > 0 || flow.leaked > 0 && !self.leaking;
+        self.leaking = queries.served > 0;
+        let verdict = if leaked {
+            match self.says_not_running()? {
+                Some(said) => {
+                    note += &format!("; {said}");
+                    Verdict::Said
+                }
+                None => Verdict::Leaked,
+            }
+        } else if self.loses(time) {
+            Verdict::Lost
+        } else {
+            Verdict::Held
+        };
+        self.note(name, verdict, note);
+        Ok(())
+    }
+
+    /// Long frames go through as before, or ntpguard says why they don't.
+    pub(super) fn long_frames(&mut self, name: &'static str) -> Result<()> {
+        if !self.long {
+            self.note(name, Verdict::NotRun, "the driver refuses this MTU while it has a program");
+            return Ok(());
+        }
+        let Count { sent, served, .. } = self.long()?;
+        let mut note = format!("{served}/{sent} long frames answered");
+        let verdict = if served >= self.at_9000[1].served {
+            Verdict::Held
+        } else {
+            let said = self.machine.script(&format!(
+                "tail -n 5 /tmp/run.err; ntpguard doctor --interface {}; ntpguard status",
+                self.card.guarded()
+            ))?;
+            match said
+                .text
+                .lines()
+                .find(|line| line.contains("MTU") && line.contains("9000") && line.contains("lost"))
+            {
+                Some(line) => {
+                    note += &format!("; {}", line.trim());
+                    Verdict::Said
+                }
+                None => Verdict::Lost,
+            }
+        };
+        self.note(name, verdict, note);
+        Ok(())
+    }
+}

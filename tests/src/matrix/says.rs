@@ -1,0 +1,58 @@
+//! What the guest says about itself: ntpguard's own words, and what its interfaces are like.
+
+use super::course::Course;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+impl Course<'_> {
+    /// What `doctor` says about how this card will be guarded.
+    pub(super) fn predict(&mut self) -> Result<String> {
+        let on = self.card.guarded();
+        let said = self.machine.script(&format!("ntpguard doctor --interface {on} --format json"))?.text;
+        let report = json(&said).context("doctor wrote no JSON")?;
+        let checks = report["checks"].as_array().context("no checks")?;
+        let mode = checks.iter().find(|check| check["check"] == "mode" && check["subject"] == on);
+        Ok(mode.and_then(|mode| mode["message"].as_str()).unwrap_or_default().to_owned())
+    }
+
+    /// The mode that `status` shows for the guarded interface, if it shows one.
+    pub(super) fn status(&mut self) -> Option<String> {
+        let said = self.machine.script("ntpguard status --format json").ok()?;
+        let report = json(&said.text)?;
+        Some(report["interfaces"].get(0)?["mode"].as_str()?.to_owned())
+    }
+
+    /// What ntpguard says while it is asked under traffic, if it says that the filter doesn't run, or didn't for a while.
+    pub(super) fn says_not_running(&mut self) -> Result<Option<String>> {
+        let stream = self.outside.stream();
+        let said = self.machine.script("ntpguard status; tail -n 3 /tmp/run.err 2>/dev/null")?.text;
+        stream.end();
+        let told = said.lines().find(|line| {
+            ["doesn't run", "not run", "isn't guarded", "didn't run"].iter().any(|words| line.contains(words))
+        });
+        Ok(told.map(|line| line.trim().to_owned()))
+    }
+
+    /// Features, MTUs and XDP programs of the guest's interfaces.
+    pub(super) fn look(&mut self) -> Result<String> {
+        let each = |name: &str| {
+            format!(
+                "echo interface {name}\nethtool -k {name} | sed 's/^/{name} /'\n\
+                 echo {name} mtu $(cat /sys/class/net/{name}/mtu)\n\
+                 ip -details link show dev {name} | grep -o 'xdp.*' | sed 's/^/{name} /'; true\n"
+            )
+        };
+        let all: String = self.card.interfaces().into_iter().map(each).collect();
+        self.machine.run(&all)
+    }
+}
+
+/// The JSON object in an output, with what was said before and after it.
+fn json(text: &str) -> Option<Value> {
+    text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object))
+}
+
+/// The last line that says something.
+pub(super) fn line(text: &str) -> String {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
