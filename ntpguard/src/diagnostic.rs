@@ -57,19 +57,25 @@ macro_rules! codes {
 codes! {
     UnknownFlag         Error   "unknown-flag"         "A word that is no flag, or one in upper case or quotes: the daemon applies the line with the flags before it, and drops the rest. Without any, that is full access.";
     ForeignFlag         Error   "foreign-flag"         "A flag of another daemon: this one applies the line with the flags before it, and drops the rest.";
+    NoneFlag            Note    "none-flag"            "none ends a line: the daemon takes the flags before it, and there was nothing behind it to lose.";
     NoAddress           Error   "no-address"           "A restrict line that ends before an address: the daemon drops it.";
     NumberAddress       Error   "number-address"       "An address of fewer than four parts is a number to the daemon, which drops the line.";
-    KeywordAddress      Error   "keyword-address"      "A keyword in place of an address: the daemon drops the line.";
+    KeywordAddress      Error   "keyword-address"      "A keyword, or a character that is a word of its own, in place of an address: the daemon drops the line.";
     Cidr                Error   "cidr"                 "ntp.org's ntpd knows no ADDRESS/LENGTH: it takes it for a host name, and drops the line.";
     CidrHost            Error   "cidr-host"            "NTPsec cuts a length of 0, or one that is too long, off: the line speaks of one host only.";
     BadMask             Error   "bad-mask"             "A mask that is no address: the daemon drops the line.";
     MaskSpelling        Warning "mask-spelling"        "4.2.6 gives a mask to getaddrinfo, which takes more than four decimal parts: other spellings of an address, where the last part fills the bytes that are left, and names of hosts, whose first address is the mask. The other daemons drop such a line.";
+    WildcardMask        Error   "wildcard-mask"        "A wildcard, as routers have it, in place of a mask: the daemon compares the last bits of an address and not the first.";
+    ZeroAddress         Error   "zero-address"         "0.0.0.0 or :: without a mask is one address, from which no packet comes, and not everyone.";
+    NameMask            Warning "name-mask"            "A mask after a name: the daemon applies it to the first of the name's addresses, or to none.";
     FamilyMask          Error   "family-mask"          "After -4 or -6, only 4.2.8 takes a mask; the others stop before it, and give this one host full access.";
     OtherFamily         Error   "other-family"         "An address or mask of the other family than -4 or -6 or the address says.";
     Misplaced           Error   "misplaced"            "A word where the daemon doesn't take it, or one missing: it applies what stands before, if that makes sense, and drops the rest.";
     UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin with a keyword: the daemon drops it.";
     UnknownRestrict     Error   "unknown-restrict"     "A line that was meant to be a restrict line, and isn't: the daemon drops it.";
     Simulate            Error   "simulate"             "A simulate block of ntp.org's ntpd: lines in it are no commands of their own, and after a mistake in it (for 4.2.6 all of it is one) commands no longer end with their lines, so that mostly all that follows is lost.";
+    Template            Error   "unrendered-template"  "A placeholder of a template stands where a value was meant to be: the daemon reads its characters as they are.";
+    WrongFile           Error   "wrong-file"           "The file is another program's configuration, such as chrony's, OpenNTPD's or ntpd-rs': ntpguard doesn't read those.";
     Epeer               Error   "epeer"                "4.2.8 stops at start-up when a restrict line says epeer.";
     IncludeLost         Warning "include-lost"         "An included file that isn't there, or nests too deep: the daemon goes on without it.";
     IncludeUnread       Error   "include-unread"       "An included file that ntpguard can't read, and the daemon may: no line is enforced, only hardening.";
@@ -79,10 +85,14 @@ codes! {
     TooManyGaps         Warning "too-many-gaps"        "More masks with gaps than ntpguard enforces: nothing that they may open is dropped.";
     Merged              Warning "merged"               "A line for a network that has one already: the flags of both apply, and none is ever taken back.";
     UnreachableNtpport  Error   "unreachable-ntpport"  "From 4.2.8p18 on, an ntpport line after one without (the built-in default is one) is never reached.";
-    KodWithoutLimited   Warning "kod-without-limited"  "kod does nothing without limited.";
-    MonitorWithLimited  Warning "monitor-with-limited" "limited keeps the monitor list on, in spite of disable monitor.";
+    KodWithoutLimited   Note    "kod-without-limited"  "kod does nothing without limited: those who ask too often are served all the same.";
+    MonitorWithLimited  Note    "monitor-with-limited" "limited keeps the monitor list on, in spite of disable monitor.";
     NomodifyWithoutAuth Warning "nomodify-without-auth" "With disable auth, mode 7 needs no key and doesn't heed nomodify: whoever may query may configure.";
     ServerCutOff        Error   "server-cut-off"       "A restrict line drops the answers of one of the file's own servers.";
+    NameBehindIgnore    Warning "name-behind-ignore"   "A server is known by a name whose addresses can't be known beforehand, and the default drops the answers of whoever no other line names.";
+    PoolNopeer          Warning "pool-nopeer"          "4.2.8 takes no server from a pool whose addresses are restricted by nopeer, unless restrict source lifts it.";
+    NotrustClients      Warning "notrust-clients"      "notrust asks clients for a MAC: without a trusted key none of them gets time.";
+    MssntpClients       Warning "mssntp-clients"       "Up to NTPsec 1.2.2, ordinary clients whose line says mssntp get no answer.";
     OneFamily           Warning "one-family"           "A restrict line for the default of one family only: the other stays as it is built in.";
     QueriesOpen         Warning "queries-open"         "The daemon answers queries from everywhere.";
     MonlistOpen         Error   "monlist-open"         "The daemon answers monlist from everywhere: up to 100 packets for one.";
@@ -90,6 +100,26 @@ codes! {
     SourceTemplate      Note    "source-template"      "restrict source may open any address to an association: ntpguard drops only what such an entry would drop too.";
     LimitedPasses       Note    "limited-passes"       "limited and kod are left to the daemon: `discard` or `limit` asks for more than ntpguard can do, or `disable monitor` may end it.";
     FlakePasses         Note    "flake-passes"         "flake is left to the daemon.";
+}
+
+impl Code {
+    /// Whether it says that a restrict line, or a part of it, was lost: what others find may follow from that.
+    pub const fn loses_restrict(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownFlag
+                | Self::ForeignFlag
+                | Self::NoAddress
+                | Self::NumberAddress
+                | Self::KeywordAddress
+                | Self::Cidr
+                | Self::CidrHost
+                | Self::BadMask
+                | Self::BadAddress
+                | Self::UnknownRestrict
+                | Self::Template
+        )
+    }
 }
 
 /// The table of codes, as docs/diagnostics.md has it.

@@ -12,6 +12,7 @@ use crate::{
 };
 use std::{io, net::IpAddr, sync::Arc};
 
+pub mod audit;
 mod changes;
 mod entries;
 
@@ -151,7 +152,7 @@ impl Builder<'_> {
                 addresses.len()
             );
             let found = Diagnostic::at(Code::AmbiguousName, self.conf.place(index), message);
-            self.diagnostics.push(found.help("write the addresses"));
+            self.diagnostics.push(found.help("write the addresses, if they stay as they are"));
         }
         for address in addresses {
             if ambiguous || masks.is_empty() {
@@ -177,12 +178,15 @@ fn unresolved(name: &str) -> (Code, &'static str) {
         "any" | "all" | "*" | "Default" | "DEFAULT" => (Code::BadAddress, "did you mean `default`?"),
         "default" => (Code::BadAddress, "write `default` without quotes"),
         "source" => (Code::BadAddress, "4.2.8 and NTPsec know `restrict source`; leave the line away here"),
+        "anyone" | "anybody" | "everyone" | "everybody" | "world" | "any/any" => {
+            (Code::BadAddress, "did you mean `default`?")
+        }
         _ if name.chars().all(numeric) && name.contains(['.', ':']) => {
             (Code::BadAddress, "write an address: four numbers up to 255, or a whole IPv6 address")
         }
         _ => (
             Code::UnresolvedName,
-            "if that is right for now, behind `restrict default ignore` write addresses",
+            "see to its spelling, and to DNS when the daemon starts: that is when it looks the name up",
         ),
     }
 }

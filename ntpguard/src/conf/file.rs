@@ -3,6 +3,7 @@
 use super::{
     ConfFile, File, Place,
     commands::Commands,
+    foreign,
     lexer::Word,
     line::{self, Directive},
     simulate,
@@ -110,6 +111,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
             break;
         }
     }
+    foreign::check(conf, file, &bytes);
     conf.files[file].bytes = bytes;
     Ok(flow)
 }

@@ -30,6 +30,11 @@ impl Word<'_> {
         self.quoted && self.text.bytes().all(is_space)
     }
 
+    /// Whether it is one of the characters that are words of their own.
+    pub(super) fn is_special(&self) -> bool {
+        !self.quoted && matches!(self.text.as_bytes(), [byte] if is_special(*byte))
+    }
+
     /// Whether the daemon's scanner takes it for a keyword.
     pub(super) fn is_keyword(&self, dialect: Dialect) -> bool {
         !self.quoted && keywords::dialects(&self.text).contains(&dialect)

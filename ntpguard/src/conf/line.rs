@@ -3,12 +3,17 @@
 use super::{
     Association, ConfFile, Place, Span, keywords,
     lexer::{Demand, Foreign, Word, Words},
-    limits, restrict,
+    limits,
+    ntp::template,
+    restrict,
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
 };
+
+/// The options of an association by which its packets are authenticated.
+const AUTHENTICATED: [&str; 3] = ["autokey", "key", "nts"];
 
 /// What a line asks the reader of files to do.
 pub(super) enum Directive<'a> {
@@ -90,6 +95,7 @@ pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
     if let Some(long) = too_long(words.iter(), conf.daemon) {
         return long;
     }
+    template::check(conf, line);
     for words in words.split(Word::is_end) {
         match command(conf, line, words) {
             Directive::Done => (),
@@ -116,6 +122,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
                 conf.associations.push(Association {
                     keyword: keyword.text.to_string(),
                     host: Some(host.text.to_string()),
+                    authenticated: words.iter().any(|word| AUTHENTICATED.iter().any(|key| word.is(key))),
                     place,
                 });
             }
@@ -128,6 +135,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
             conf.associations.push(Association {
                 keyword: keyword.text.to_string(),
                 host: None,
+                authenticated: false,
                 place: line.at(keyword),
             });
         }

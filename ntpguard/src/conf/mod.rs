@@ -9,10 +9,12 @@ mod commands;
 mod edit;
 mod file;
 mod flags;
+mod foreign;
 mod keywords;
 mod lexer;
 mod limits;
 mod line;
+mod ntp;
 mod restrict;
 mod simulate;
 mod target;
@@ -74,6 +76,8 @@ pub struct Association {
     pub keyword: String,
     /// The host, as written; `None` for lines that have none (`broadcastclient`).
     pub host: Option<String>,
+    /// Its packets carry a MAC or NTS: the line says `key`, `autokey` or `nts`.
+    pub authenticated: bool,
     /// Where it stands.
     pub place: Place,
 }

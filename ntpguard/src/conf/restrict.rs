@@ -12,6 +12,7 @@ use super::{
     ConfFile, Flags,
     lexer::Word,
     line::Line,
+    ntp::hints,
     target::{Family, Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
@@ -154,10 +155,15 @@ impl<'a> Parser<'a> {
                 self.tell(Code::FamilyMask, word, message, Some("leave the `-4` or `-6` away".to_owned()));
                 return Some((family, target, mask, Flags::NONE));
             }
+            let written = self.rest.get(1);
             let given = self.mask(word, &target)?;
+            if let Some(written) = written {
+                self.hint_at_mask(written, &target, &given);
+            }
             // A prefix length stands above a mask.
             mask = mask.or(Some(given));
         }
+        self.hint_at_zero(who, &target, mask.as_ref());
         // `delrestrict` has no flags: what follows is lost, and the entry goes all the same.
         let flags = if self.action == Action::Delete { Flags::NONE } else { self.flags(&target)? };
         Some((family, target, mask, flags))
@@ -197,9 +203,11 @@ impl<'a> Parser<'a> {
             return Some((Target::Default, None));
         } else if keyword && word.is("source") {
             return Some((Target::Source, None));
-        } else if keyword {
-            let message = format!("`{}` is a keyword: the daemon drops the line", word.text);
-            return self.lost(Code::KeywordAddress, word, message);
+        } else if keyword || word.is_special() {
+            let what = if keyword { "a keyword" } else { "no address" };
+            let message = format!("`{}` is {what}: the daemon drops the line", word.text);
+            self.tell(Code::KeywordAddress, word, message, hints::instead_of(&word.text));
+            return None;
         } else if self.is_number(word) {
             let message = format!("the daemon takes `{}` for a number, and drops the line", word.text);
             self.tell(
@@ -226,6 +234,43 @@ impl<'a> Parser<'a> {
                 None
             }
             _ => Some((named(&word.text), None)),
+        }
+    }
+
+    /// A mask that is read as written, and hardly meant so.
+    fn hint_at_mask(&mut self, word: &Word<'_>, target: &Target, mask: &Mask) {
+        let &Mask::Is(mask) = mask else { return };
+        match target {
+            Target::Address(address) => {
+                if let Some(meant) = hints::wildcard(*address, mask) {
+                    let message = format!(
+                        "`{}` is a wildcard and no mask: the line speaks of all addresses that end as {address} does",
+                        word.text
+                    );
+                    self.tell(Code::WildcardMask, word, message, Some(format!("write `mask {meant}`")));
+                }
+            }
+            Target::Name(name) => {
+                if let Some(message) = hints::mask_of_name(name, mask, self.conf.daemon) {
+                    let help = Some("leave `mask` away: a name stands for single addresses".to_owned());
+                    self.tell(Code::NameMask, word, message, help);
+                }
+            }
+            Target::Default | Target::Source => (),
+        }
+    }
+
+    /// An address that is none without a mask.
+    fn hint_at_zero(&mut self, word: &Word<'_>, target: &Target, mask: Option<&Mask>) {
+        if let Target::Address(address) = target
+            && address.is_unspecified()
+            && mask.is_none()
+            // A length of 0 has been told of.
+            && !word.text.contains('/')
+        {
+            let message =
+                format!("without a mask the line speaks of {address} alone, from which no packet comes");
+            self.tell(Code::ZeroAddress, word, message, Some(EVERYONE.to_owned()));
         }
     }
 
@@ -356,6 +401,10 @@ impl<'a> Parser<'a> {
     /// What a word that is no flag costs.
     fn not_a_flag(&mut self, word: &Word<'_>, flags: Flags, target: &Target) {
         let daemon = self.conf.daemon;
+        if word.is("none") && self.rest.is_empty() {
+            let message = "`none` is no flag, and ends the line: nothing is lost by it".to_owned();
+            return self.tell(Code::NoneFlag, word, message, Some("leave it away".to_owned()));
+        }
         let applied = match (flags, target) {
             (Flags::NONE, Target::Default) => "without any flag".to_owned(),
             (Flags::NONE, _) => {
@@ -376,11 +425,11 @@ impl<'a> Parser<'a> {
             "mask" => Some("`mask` stands right behind the address".to_owned()),
             "netmask" => Some("did you mean `mask`?".to_owned()),
             "-4" | "-6" => Some(format!("`{}` stands before the address", word.text)),
-            "," => Some("flags are separated by spaces".to_owned()),
+            "," => Some(hints::after_comma(self.rest.first().map(|word| &*word.text))),
             ";" | "//" | "\\" => {
                 Some("a comment begins with `#`, and no line goes on in the next".to_owned())
             }
-            text => literal(text).map(|mask| format!("did you mean `mask {mask}`?")),
+            text => hints::second_address(text, target),
         };
         let message = format!("{what}: the daemon applies the line {applied}, and drops the rest");
         self.tell(code, word, message, meant.or(place));

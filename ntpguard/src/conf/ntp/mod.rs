@@ -1,0 +1,4 @@
+//! What an ntp.conf was probably meant to say, where it says something else.
+
+pub(super) mod hints;
+pub(super) mod template;
