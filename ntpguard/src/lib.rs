@@ -9,7 +9,6 @@
 //!
 //! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
 
-pub mod audit;
 pub mod baseline;
 pub mod bpf;
 pub mod capture;

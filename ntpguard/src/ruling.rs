@@ -1,8 +1,17 @@
 //! From the options of a guard to what is to be in force.
 
 use crate::{
-    audit, bpf::Hook, cli::Guarding, compile::Image, conf::ConfFile, diagnostic::Diagnostic, fault::Fault,
-    fingerprint::Fingerprint, interface, policy::Policy, reading, resolve::Names,
+    bpf::Hook,
+    cli::Guarding,
+    compile::Image,
+    conf::ConfFile,
+    diagnostic::{Code, Diagnostic},
+    fault::Fault,
+    fingerprint::Fingerprint,
+    interface,
+    policy::{Policy, audit},
+    reading,
+    resolve::Names,
 };
 use anyhow::anyhow;
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
@@ -40,7 +49,9 @@ impl Ruling {
         // What is said of the lines doesn't hang on this host's addresses.
         let policy = policy(&conf, names, &[]);
         let cut_off = audit::cut_off(&conf, &policy, &|name| names.addresses(name));
-        let certain = |diagnostic: &&Diagnostic| !options.yes && is_certain(&conf, diagnostic, &silent);
+        let certain = |diagnostic: &&Diagnostic| {
+            diagnostic.code == Code::ServerCutOff && !options.yes && is_certain(&conf, diagnostic, &silent)
+        };
         if let Some(diagnostic) = cut_off.iter().find(certain) {
             let words = warning(&conf, diagnostic);
             return Err(Fault::Configuration(anyhow!("{words}; or say --yes: the daemon drops them, too")));

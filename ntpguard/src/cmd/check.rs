@@ -1,12 +1,11 @@
 //! `ntpguard check`: what the daemon really does with an ntp.conf.
 
 use crate::{
-    audit,
     cli::{self, Format},
     diagnostic::Severity,
     export::report::Report,
     fault::{Blame as _, Fault},
-    policy::Policy,
+    policy::{Policy, audit},
     reading, resolve,
 };
 use anyhow::anyhow;

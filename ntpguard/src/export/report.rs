@@ -1,14 +1,13 @@
 //! What `ntpguard check` says: findings, the effective policy, and what it exposes.
 
 use crate::{
-    audit::answers_queries,
     conf::{Flags, Limiter, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
-    policy::{Entry, Line, Policy},
+    policy::{Entry, Line, Policy, audit::answers_queries},
     reading::Read,
 };
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _};
 
@@ -136,17 +135,16 @@ impl Report<'_> {
                 let snippet = Snippet::source(line).line_start(place.span.line).path(self.path(*place));
                 title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
             }
-            None => Group::with_title(title),
+            // It is about the file as a whole.
+            None => match self.read.conf.files.first() {
+                Some(file) => title.element(Origin::path(file.path.display().to_string())),
+                None => title.elements(std::iter::empty::<Element<'_>>()),
+            },
         };
-        let mut groups = Vec::new();
-        match help {
-            Some(help) if place.is_none() => {
-                groups.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
-            }
-            Some(help) => group = group.element(Level::HELP.message(help.as_str())),
-            None => (),
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(help.as_str()));
         }
-        groups.insert(0, group);
+        let groups = [group];
         let renderer = if io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&groups)
     }

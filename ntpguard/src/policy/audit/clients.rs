@@ -1,0 +1,58 @@
+//! Flags that keep clients from being served, and mostly weren't meant to.
+
+use super::Audit;
+use crate::{conf::Flags, diagnostic::Code};
+
+impl Audit<'_> {
+    pub(super) fn clients(&mut self) {
+        self.untrusted();
+        self.diverted();
+    }
+
+    /// `notrust` doesn't say that a host is no source of time, as it did before ntp 4.2: it asks for a MAC
+    /// (ntp_proto.c:receive).
+    fn untrusted(&mut self) {
+        // Keys may be in a file that can't be read.
+        if self.conf.blind {
+            return;
+        }
+        for entry in self.policy.entries.iter() {
+            let served = !entry.flags.has(Flags::IGNORE.with(Flags::NOSERVE));
+            if !entry.flags.has(Flags::NOTRUST) || !served || entry.own {
+                continue;
+            }
+            let message = if !self.conf.trusts_keys {
+                format!(
+                    "no client of {} gets time: `notrust` asks for a MAC, and without `trustedkey` none is right",
+                    entry.net
+                )
+            } else if entry.net.is_everything() {
+                format!("of {} only clients that send a MAC of a trusted key get time", entry.net)
+            } else {
+                continue;
+            };
+            let help = "leave `notrust` away, unless clients have keys: whom no `server` line names is no source of \
+                        time anyway";
+            self.tell(Code::NotrustClients, self.line_of(&entry, Flags::NOTRUST), message, Some(help));
+        }
+    }
+
+    /// NTPsec up to 1.2.2 hands requests from sources with `mssntp` to Samba, whether they are Microsoft's or not
+    /// (ntp_proto.c:handle_fastxmit).
+    fn diverted(&mut self) {
+        if !self.conf.daemon.is_ntpsec() {
+            return;
+        }
+        for entry in self.policy.entries.iter() {
+            let served = !entry.flags.has(Flags::IGNORE.with(Flags::NOSERVE));
+            if entry.flags.has(Flags::MSSNTP) && served && entry.net.is_everything() {
+                let message = format!(
+                    "NTPsec up to 1.2.2 answers no ordinary client of {}: `mssntp` hands all their requests to Samba",
+                    entry.net
+                );
+                let help = "say `mssntp` only for the networks of the domain's members, or take NTPsec 1.2.3 or later";
+                self.tell(Code::MssntpClients, self.line_of(&entry, Flags::MSSNTP), message, Some(help));
+            }
+        }
+    }
+}

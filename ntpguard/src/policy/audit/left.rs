@@ -1,0 +1,58 @@
+//! What ntpguard leaves to the daemon.
+
+use super::Audit;
+use crate::{
+    conf::{Family, Flags, Target},
+    diagnostic::Code,
+    limits,
+    net::Net,
+    policy::Entry,
+};
+use ntpguard_common::abi::Gap;
+
+impl Audit<'_> {
+    pub(super) fn left_to_the_daemon(&mut self) {
+        let why = if !limits::enforced(&self.conf.limiter) {
+            Some("its parameters are beyond what ntpguard can do")
+        } else if !self.conf.limits() {
+            Some("with `disable monitor` the daemon may not limit at all")
+        } else {
+            None
+        };
+        if let (Some(place), Some(why)) = (self.line_with(Flags::LIMITED), why) {
+            self.tell(
+                Code::LimitedPasses,
+                Some(place),
+                format!("`limited` is left to the daemon: {why}"),
+                None,
+            );
+        }
+        if let Some(place) = self.line_with(Flags::FLAKE) {
+            self.tell(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
+        }
+        if self.policy.source.is_some() {
+            let line = self.conf.restricts.iter().position(|line| line.target == Target::Source);
+            let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
+            self.tell(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
+        }
+        for family in [Family::V4, Family::V6] {
+            let gap = |entry: &Entry<'_>| entry.net.family() == family && entry.net.prefix().is_none();
+            let lost: Vec<Net> = self
+                .policy
+                .entries
+                .iter()
+                .filter(gap)
+                .skip(Gap::MAX as usize)
+                .map(|entry| entry.net)
+                .collect();
+            if let Some(first) = lost.first() {
+                let message = format!(
+                    "{} masks with gaps more than ntpguard holds ({}), from {first} on: what they drop passes, and what they open stays open",
+                    lost.len(),
+                    Gap::MAX
+                );
+                self.tell(Code::TooManyGaps, None, message, Some("write networks whose masks have no gaps"));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What is wrong with a policy as a whole: lines that are read as written, and don't do what was meant.
+
+mod clients;
+mod entries;
+mod left;
+mod queries;
+mod servers;
+
+use super::{Entry, Line, Policy, Resolver};
+use crate::{
+    compile::Hardening,
+    conf::{ConfFile, Flags, Place},
+    diagnostic::{Code, Diagnostic},
+};
+
+/// Everything there is to say about a configuration. Causes come before effects: first what was found when the lines
+/// were read and resolved, then what is wrong with the whole; each in the order of the lines, and last what no line
+/// is to blame for.
+pub fn audit(
+    conf: &ConfFile,
+    policy: &Policy,
+    hardening: Hardening,
+    resolver: Resolver<'_>,
+) -> Vec<Diagnostic> {
+    let lines = in_order([&conf.diagnostics[..], &policy.diagnostics].concat());
+    let found = Vec::new();
+    let mut audit = Audit { conf, policy, found };
+    audit.merged();
+    audit.unreachable();
+    audit.limited();
+    audit.switches();
+    audit.families();
+    audit.servers(resolver);
+    audit.clients();
+    audit.queries(hardening);
+    audit.left_to_the_daemon();
+    // Of a line that is a template, or of another program's file, the rest follows from that.
+    let hidden = |found: &Diagnostic| {
+        let in_file = |cause: &&Diagnostic| match (cause.code, cause.place, found.place) {
+            (Code::WrongFile, ..) => true,
+            (Code::Template, Some(cause), Some(place)) => {
+                (cause.file, cause.span.line) == (place.file, place.span.line)
+            }
+            _ => false,
+        };
+        !matches!(found.code, Code::WrongFile | Code::Template)
+            && conf.diagnostics.iter().any(|cause| in_file(&cause))
+    };
+    let mut found = [lines, in_order(audit.found)].concat();
+    found.retain(|diagnostic| !hidden(diagnostic));
+    found
+}
+
+/// By line; of one line in the order given, and each kind of finding once.
+fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let line = |place: Option<Place>| place.map(|place| (place.file, place.span.line));
+    found.sort_by_key(|diagnostic| (diagnostic.place.is_none(), line(diagnostic.place)));
+    // A line for both families is found twice.
+    found.dedup_by(|a, b| a.place.is_some() && (a.place, a.code) == (b.place, b.code));
+    found
+}
+
+/// The file's own servers whose answers the daemon drops, or may drop.
+pub fn cut_off(conf: &ConfFile, policy: &Policy, resolver: Resolver<'_>) -> Vec<Diagnostic> {
+    let mut audit = Audit { conf, policy, found: Vec::new() };
+    audit.servers(resolver);
+    in_order(audit.found)
+}
+
+/// Whether the daemon answers queries from an entry's sources.
+pub fn answers_queries(entry: &Entry<'_>) -> bool {
+    !entry.own && !entry.flags.has(Flags::IGNORE.with(Flags::NOQUERY))
+}
+
+struct Audit<'a> {
+    conf: &'a ConfFile,
+    policy: &'a Policy,
+    found: Vec<Diagnostic>,
+}
+
+impl Audit<'_> {
+    fn tell(&mut self, code: Code, place: Option<Place>, message: impl Into<String>, help: Option<&str>) {
+        let help = help.map(str::to_owned);
+        self.found.push(Diagnostic { code, place, message: message.into(), help });
+    }
+
+    fn place(&self, line: &Line) -> Place {
+        self.conf.place(line.restrict)
+    }
+
+    fn first_line(&self, entry: &Entry<'_>) -> Option<Place> {
+        entry.lines.first().map(|line| self.place(line))
+    }
+
+    /// The first line of an entry that sets one of these flags.
+    fn line_of(&self, entry: &Entry<'_>, flags: Flags) -> Option<Place> {
+        entry.lines.iter().find(|line| line.flags.has(flags)).map(|line| self.place(line))
+    }
+
+    /// `path:line:column` of what sets one of these flags in an entry.
+    fn origin(&self, entry: &Entry<'_>, flags: Flags) -> String {
+        let place = self.line_of(entry, flags).or_else(|| self.first_line(entry));
+        place.map_or_else(|| "built in".to_owned(), |place| self.conf.show(place).to_string())
+    }
+
+    /// The first line that sets a flag which is still set, among all entries.
+    fn line_with(&self, flag: Flags) -> Option<Place> {
+        let lines =
+            self.policy.entries.iter().filter(|entry| entry.flags.has(flag)).flat_map(|entry| entry.lines);
+        lines.filter(|line| line.flags.has(flag)).map(|line| self.place(line)).min()
+    }
+}
