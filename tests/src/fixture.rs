@@ -67,9 +67,14 @@ pub fn compile(file: Option<&Path>, dialect: Dialect, hardening: Hardening) -> R
 /// Every other name.
 pub fn names(name: &str) -> io::Result<Vec<IpAddr>> {
     match name {
-        "ntp1.example.net" => Ok(["203.0.113.123", "2001:db8:113::123"]
-            .map(|address| address.parse().expect("an address"))
-            .to_vec()),
+        "ntp1.example.net" => Ok(addresses(&["203.0.113.123", "2001:db8:113::123"])),
+        // As a pool, or one name of several servers, has it.
+        "ntp2.example.net" => Ok(addresses(&["203.0.113.1", "203.0.113.2"])),
+        "0.pool.example.net" => Ok(addresses(&["198.51.100.1", "198.51.100.2", "2001:db8:51::1"])),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such name in the fixtures")),
     }
+}
+
+fn addresses(written: &[&str]) -> Vec<IpAddr> {
+    written.iter().map(|address| address.parse().expect("an address")).collect()
 }

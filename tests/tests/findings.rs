@@ -1,20 +1,19 @@
 //! What `ntpguard check` says of every fixture, in every dialect, held as snapshots; and the table of codes.
 
 use ntpguard::{
-    audit::audit,
     compile::Hardening,
     conf,
     diagnostic::{Code, table},
     dialect::Daemon,
     export::report::Report,
-    policy::Policy,
+    policy::{Policy, audit::audit},
     reading::Read,
 };
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
 use std::{collections::HashSet, fs, path::Path};
 
 /// The fixtures that have findings, one after the other.
-const FINDINGS: [&str; 7] = [
+const FINDINGS: [&str; 13] = [
     "findings/typos.conf",
     "findings/networks.conf",
     "findings/policy.conf",
@@ -22,6 +21,12 @@ const FINDINGS: [&str; 7] = [
     "findings/files.conf",
     "findings/gaps.conf",
     "findings/ntp-org.conf",
+    "findings/hints.conf",
+    "findings/servers.conf",
+    "findings/template.conf",
+    "findings/clients.conf",
+    "findings/unrendered.conf",
+    "findings/chrony.conf",
 ];
 
 #[test]
