@@ -53,17 +53,23 @@ where
     by_headers(wire::locate(packet), packet, packet, policy, then)
 }
 
-/// The same of a frame in which several datagrams may lie, one behind the other ([`wire::segments`]); `size` is the length in
-/// bytes of each, 0 if there is one.
+/// The same of a frame of which more is known than its bytes say: where its network header is, if it isn't an Ethernet frame;
+/// and `of_several`, which of several datagrams, one behind the other, is the one to be judged ([`wire::segments`]).
 #[inline(always)]
-pub fn decide_segments<P, L, C>(packet: &P, size: usize, policy: &L, then: C) -> Decision<C::Outcome>
+pub fn decide_known<P, L, C>(
+    packet: &P,
+    network: Option<wire::Network>,
+    of_several: impl FnOnce(Datagram) -> Located,
+    policy: &L,
+    then: C,
+) -> Decision<C::Outcome>
 where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
     C: Consequence,
 {
-    let located = match wire::locate(packet) {
-        Located::Datagram(datagram) => wire::segments::representative(packet, datagram, size),
+    let located = match wire::locate_from(packet, network) {
+        Located::Datagram(datagram) => of_several(datagram),
         other => other,
     };
     by_headers(located, packet, packet, policy, then)

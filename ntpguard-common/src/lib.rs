@@ -33,7 +33,7 @@ pub mod sources;
 pub mod verdict;
 pub mod wire;
 
-pub use decide::{Lookup, decide, decide_plain, decide_segments, decide_then};
+pub use decide::{Lookup, decide, decide_known, decide_plain, decide_then};
 pub use limit::Books;
 pub use packet::Packet;
 pub use reason::{Action, Reason};

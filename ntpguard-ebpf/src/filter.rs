@@ -9,14 +9,14 @@ use crate::{
 use ntpguard_common::{
     Action, Consequence, Decision, Packet, Reason, Verdict,
     abi::{Settings, hit},
-    decide_plain, decide_then,
+    decide_known, decide_plain, decide_then,
 };
 
 /// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
 #[inline(always)]
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
-    let told = match decide_plain(linear, &Maps, Sequel { frame, at_hand: linear }) {
+    let told = match decide_plain(linear, &Maps, Sequel::<_, _, false> { frame, at_hand: linear }) {
         Some(decision) => code(frame, decision),
         None => judge(frame, linear),
     };
@@ -30,15 +30,24 @@ pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
 
 /// Lets a frame pass that has no NTP, or is cut short before it: seen, and no more. What is judged has its counters.
 #[inline(always)]
-pub(crate) fn pass<F: Frame>(frame: &F) -> u32 {
+fn pass<F: Frame>(frame: &F) -> u32 {
     maps::see(frame.interface(), frame.queue());
     F::code(Action::Pass)
 }
 
 /// Judges the frame, whatever its form, by what is at hand of it; `None` if a byte that matters lies beyond.
 #[inline(always)]
-pub(crate) fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
-    code(frame, decide_then(at_hand, &Maps, Sequel { frame, at_hand }))
+fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
+    code(frame, decide_then(at_hand, &Maps, Sequel::<_, _, false> { frame, at_hand }))
+}
+
+/// Judges the frame by all of it, and by what its hook knows beside: [`Frame::judge_whole`].
+#[inline(always)]
+pub(crate) fn whole<F: Frame>(frame: &F) -> u32 {
+    let then = Sequel::<_, _, true> { frame, at_hand: frame };
+    let of_several = |datagram| frame.of_several(datagram);
+    let decision = decide_known(frame, frame.network(), of_several, &Maps, then);
+    code(frame, decision).unwrap_or_else(|| pass(frame))
 }
 
 #[inline(always)]
@@ -50,17 +59,21 @@ fn code<F: Frame>(frame: &F, decision: Decision<u32>) -> Option<u32> {
     }
 }
 
-/// What comes after a verdict: limits, counters, events.
-struct Sequel<'a, F, P> {
+/// What comes after a verdict: limits, counters, events. IS_WHOLE: it is a verdict by all that there is, all datagrams of several
+/// included.
+struct Sequel<'a, F, P, const IS_WHOLE: bool> {
     frame: &'a F,
     at_hand: &'a P,
 }
 
-impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
+impl<F: Frame, P: Packet, const IS_WHOLE: bool> Consequence for Sequel<'_, F, P, IS_WHOLE> {
     type Outcome = u32;
 
     #[inline(always)]
     fn of(self, settings: Settings, verdict: Verdict) -> u32 {
+        if self.goes_on() {
+            return self.frame.judge_whole();
+        }
         let verdict = limit::limit(self.frame, self.at_hand, verdict);
         match verdict {
             // As a flood of requests ends.
@@ -73,21 +86,36 @@ impl<F: Frame, P: Packet> Consequence for Sequel<'_, F, P> {
 
     #[inline(always)]
     fn of_time(self, settings: Settings, verdict: Verdict) -> u32 {
+        if self.goes_on() {
+            return self.frame.judge_whole();
+        }
         self.end(settings, verdict, Action::Pass, None)
     }
 
     #[inline(always)]
     fn of_drop(self, settings: Settings, verdict: Verdict) -> u32 {
+        if self.goes_on() {
+            return self.frame.judge_whole();
+        }
         self.end(settings, verdict, Action::Drop, None)
     }
 
     #[inline(always)]
     fn of_hit(self, settings: Settings, verdict: Verdict) -> u32 {
+        if self.goes_on() {
+            return self.frame.judge_whole();
+        }
         self.end(settings, verdict, Action::Drop, hit(verdict))
     }
 }
 
-impl<F: Frame, P: Packet> Sequel<'_, F, P> {
+impl<F: Frame, P: Packet, const IS_WHOLE: bool> Sequel<'_, F, P, IS_WHOLE> {
+    /// Whether other datagrams follow in the same frame, which have a say: nothing has been counted or charged so far.
+    #[inline(always)]
+    fn goes_on(&self) -> bool {
+        !IS_WHOLE && self.frame.is_several()
+    }
+
     /// Counts a verdict, and the rule's flag that caused it, and tells of it.
     #[inline(always)]
     fn end(self, settings: Settings, verdict: Verdict, action: Action, hit: Option<u32>) -> u32 {

@@ -12,6 +12,7 @@ use ntpguard_common::{
     Action, Packet, Verdict,
     limit::Asked,
     packet::{PacketMut, Wire},
+    wire::{Datagram, Located, Network},
 };
 
 /// A frame, as its hook hands it over. As a [`Packet`] it is all of the frame, which costs a call for each access.
@@ -45,7 +46,25 @@ pub(crate) trait Frame: Packet {
     #[inline(always)]
     fn trace(&self, _: Verdict) {}
 
-    /// Judges it by all of its buffers ([`crate::filter::judge`]), in a function of its own: seldom needed, and the verifier
+    /// Where its network header is, if it isn't an Ethernet frame.
+    #[inline(always)]
+    fn network(&self) -> Option<Network> {
+        None
+    }
+
+    /// Whether several datagrams share its headers (`wire::segments`).
+    #[inline(always)]
+    fn is_several(&self) -> bool {
+        false
+    }
+
+    /// The one to be judged of several datagrams that share its headers, or the one that there is.
+    #[inline(always)]
+    fn of_several(&self, datagram: Datagram) -> Located {
+        Located::Datagram(datagram)
+    }
+
+    /// Judges it by all of its buffers ([`crate::filter::whole`]), in a function of its own: seldom needed, and the verifier
     /// needn't walk it again behind every path that leads to it.
     fn judge_whole(&self) -> u32;
 
@@ -54,7 +73,7 @@ pub(crate) trait Frame: Packet {
 }
 
 /// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
-/// ntpguard follows ends far below (62 + 8 × 2048 bytes).
+/// ntpguard follows ends far below (104 + 8 × 2048 bytes).
 const MAX_OFFSET: usize = 0x7fff;
 
 /// The first buffer.
@@ -133,7 +152,8 @@ pub(crate) unsafe fn copied<T: Wire>(
     offset: usize,
     copy: impl FnOnce(u32, *mut c_void, u32) -> c_long,
 ) -> Option<Copied<T>> {
-    if offset > MAX_OFFSET {
+    // No frame is as long: several datagrams in one have 64 KiB.
+    if offset > 4 * MAX_OFFSET {
         return None;
     }
     let mut value = MaybeUninit::<Copied<T>>::uninit();

@@ -1,5 +1,9 @@
-//! A frame as tc has it: a socket buffer, with the Ethernet header before it. The outer VLAN tag may lie beside the bytes
+//! A frame as tc has it: a socket buffer, with the link's header before it. On Ethernet the outer VLAN tag may lie beside the bytes
 //! (the driver, or the kernel before tc, has taken it out): the frame then is an untagged one, and is read as such.
+//!
+//! Other links have no header (a tun device, PPP, WireGuard), or what a tunnel has taken off still lies there (GRE). No field says
+//! which it is, and bytes could lie, so the kernel is asked how far it is to the network header, but only about frames that can't
+//! be told from bare IP: the others begin with another nibble than a version's, or with a header that is longer than the frame.
 
 use crate::{
     filter,
@@ -7,13 +11,18 @@ use crate::{
     sample::{self, Words},
 };
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_hdr_start_off::BPF_HDR_START_NET},
     cty::{c_long, c_void},
-    helpers::bpf_skb_load_bytes,
+    helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative},
     programs::TcContext,
 };
-use core::ops::Deref;
-use ntpguard_common::{Action, Packet, limit::Asked, packet::Wire};
+use core::{hint::cold_path, ops::Deref};
+use ntpguard_common::{
+    Action, Packet,
+    limit::Asked,
+    packet::Wire,
+    wire::{Datagram, Located, Network, segments::representative},
+};
 
 /// All of the socket buffer, its pages included.
 pub(crate) struct Skb {
@@ -25,7 +34,76 @@ impl Skb {
     pub(crate) fn of(ctx: &TcContext) -> Self {
         Self { skb: ctx.skb.skb }
     }
+
+    /// Whether it may begin with an IP header, as far as its first bytes tell. On a link without a header all do; of Ethernet
+    /// frames those whose destination looks like the beginning of one.
+    #[inline(always)]
+    pub(crate) fn may_be_bare(&self) -> bool {
+        let Some([first, _, a, b, c, d]) = self.linear().load::<[u8; 6]>(0).map(|bytes| *bytes) else {
+            return true;
+        };
+        // Version 4 or 6.
+        if first & 0xd0 != 0x40 {
+            return false;
+        }
+        cold_path();
+        let length = if first & 0x20 == 0 {
+            u64::from(u16::from_be_bytes([a, b]))
+        } else {
+            IPV6_HEADER + u64::from(u16::from_be_bytes([c, d]))
+        };
+        length <= self.len()
+    }
+
+    /// The length in bytes of each of several datagrams that share the frame's headers; 0 if there is one. Of a datagram that is to
+    /// be fragmented (UFO, from a guest) that of a fragment: such a long one is no packet of NTP.
+    #[inline(always)]
+    fn segment(&self) -> usize {
+        // SAFETY: the context that the kernel handed to the program.
+        unsafe { (*self.skb).gso_size as usize }
+    }
+
+    /// How many bytes lie before the network header; [`BEFORE`] at most.
+    #[inline(always)]
+    fn to_network_header(&self) -> usize {
+        let (all, mut at_hand) = (self.len(), self.linear().len());
+        if at_hand < BEFORE && at_hand < all {
+            // Where that fails, the stack fails as well.
+            let _ = TcContext::new(self.skb).pull_data(if all < BEFORE { all } else { BEFORE } as u32);
+            at_hand = self.linear().len();
+        }
+        // The number of those before it is found bit by bit. Without a branch: the verifier would walk all that follows for
+        // each number.
+        let mut before = 0;
+        let mut bit = BEFORE / 2;
+        while bit > 0 {
+            before += bit * self.is_beyond(at_hand, before + bit - 1);
+            bit /= 2;
+        }
+        before as usize
+    }
+
+    /// 1 if more than so many bytes lie before the network header, else 0. The kernel counts from the network header up to the
+    /// end of what is at hand: the last byte is there if it is counted from a place that isn't behind that header.
+    #[inline(always)]
+    fn is_beyond(&self, at_hand: u64, before: u64) -> u64 {
+        let last = at_hand.saturating_sub(before + 1) as u32;
+        let mut byte = 0_u8;
+        // SAFETY: the context that the kernel handed to the program, and room for one byte.
+        let status = unsafe {
+            bpf_skb_load_bytes_relative(self.skb.cast(), last, (&raw mut byte).cast(), 1, BPF_HDR_START_NET)
+        };
+        // Negative if it isn't there.
+        (status as u64) >> 63
+    }
 }
+
+/// Length in bytes of an Ethernet header, a tag beside the bytes not counted.
+const ETHERNET_HEADER: usize = 14;
+/// Length in bytes of IPv6's header, which its own length field leaves out (RFC 8200 §3).
+const IPV6_HEADER: u64 = 40;
+/// More than any link has before the network header, in bytes; a power of two.
+const BEFORE: u64 = 64;
 
 impl Packet for Skb {
     #[inline(always)]
@@ -78,6 +156,39 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
+    fn network(&self) -> Option<Network> {
+        if !self.may_be_bare() {
+            return None;
+        }
+        let offset = self.to_network_header();
+        // SAFETY: the context that the kernel handed to the program.
+        let ether_type = unsafe { (*self.skb).protocol } as u16;
+        (offset != ETHERNET_HEADER).then_some(Network { ether_type, offset })
+    }
+
+    #[inline(always)]
+    fn is_several(&self) -> bool {
+        self.segment() != 0
+    }
+
+    #[inline(always)]
+    fn of_several(&self, datagram: Datagram) -> Located {
+        let Datagram { payload, length, .. } = datagram;
+        if !self.is_several() {
+            return Located::Datagram(datagram);
+        }
+        match ntpguard_several(self.skb, payload as u64, length as u64) {
+            TRUNCATED => Located::Truncated,
+            TOO_MANY => Located::TooManySegments,
+            found => Located::Datagram(Datagram {
+                payload: (found >> 32) as usize,
+                length: found as u32 as usize,
+                ..datagram
+            }),
+        }
+    }
+
+    #[inline(always)]
     fn judge_whole(&self) -> u32 {
         ntpguard_whole(self.skb)
     }
@@ -97,9 +208,28 @@ impl Frame for Skb {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
-    let frame = Skb { skb };
-    filter::judge(&frame, &frame).unwrap_or_else(|| filter::pass(&frame))
+    filter::whole(&Skb { skb })
 }
+
+/// [`Frame::of_several`] with numbers: the payload's offset and length, and back above 32 bits the offset of the one to be judged,
+/// below its length. A function of its own for the verifier, as the limiter is (`limit.rs`).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -> u64 {
+    let frame = Skb { skb };
+    let (payload, length) = (payload as u32 as usize, length as u32 as usize);
+    // Only the payload's place and length matter here.
+    let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
+    match representative(&frame, datagram, frame.segment()) {
+        Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
+        Located::TooManySegments => TOO_MANY,
+        _ => TRUNCATED,
+    }
+}
+
+// What [`ntpguard_several`] returns where there is none to be judged; no payload begins at a frame's start.
+const TRUNCATED: u64 = 0;
+const TOO_MANY: u64 = 1;
 
 /// [`Frame::tell`], as a function of its own.
 #[unsafe(no_mangle)]

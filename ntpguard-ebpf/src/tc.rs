@@ -13,11 +13,14 @@ mod sample;
 mod skb;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
+use packet::Frame as _;
 use skb::Skb;
 
 /// Stands in front of the stack.
 #[classifier]
 #[inline(always)]
 fn ntpguard(ctx: TcContext) -> i32 {
-    filter::run(&Skb::of(&ctx)) as i32
+    let frame = Skb::of(&ctx);
+    let code = if frame.may_be_bare() { frame.judge_whole() } else { filter::run(&frame) };
+    code as i32
 }

@@ -109,8 +109,7 @@ impl Frame for Buffers {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
-    let frame = Buffers { ctx };
-    filter::judge(&frame, &frame).unwrap_or_else(|| filter::pass(&frame))
+    filter::whole(&Buffers { ctx })
 }
 
 /// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `offsets` has those of

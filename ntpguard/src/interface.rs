@@ -24,6 +24,8 @@ pub struct Interface {
     pub name: String,
     /// Frames on it begin with an Ethernet header.
     pub ethernet: bool,
+    /// It has no header of its own, so that what comes in is bare IP: a tunnel, PPP, a tun device, WireGuard.
+    pub bare: bool,
     /// It is this host's loopback.
     pub loopback: bool,
     /// The longest packet, in bytes, without the Ethernet header.
@@ -222,6 +224,17 @@ impl From<LinkMessage> for Interface {
         let mut interface = Self {
             index: link.header.index,
             ethernet: kind == LinkLayerType::Ether,
+            bare: matches!(
+                kind,
+                LinkLayerType::None
+                    | LinkLayerType::Ppp
+                    | LinkLayerType::Rawip
+                    | LinkLayerType::Tunnel
+                    | LinkLayerType::Tunnel6
+                    | LinkLayerType::Sit
+                    | LinkLayerType::Ipgre
+                    | LinkLayerType::Ip6gre
+            ),
             loopback: kind == LinkLayerType::Loopback,
             up: link.header.flags.contains(LinkFlags::Up),
             ..Self::default()

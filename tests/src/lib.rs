@@ -24,4 +24,5 @@ pub mod random;
 pub mod stranger;
 pub mod tmux;
 pub mod train;
+pub mod tun;
 pub mod unit;

@@ -42,12 +42,13 @@ const _: () = assert!(EthHdr::LEN + MAX_VLAN_TAGS * VlanHdr::LEN + size_of::<Ses
 type Session = [u8; 8];
 
 /// The network header's type and place.
-pub(super) struct Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
     /// EtherType in network byte order. That of a tag where more tags follow than are followed; that of a PPPoE session
     /// where it carries a packet that isn't IP.
-    pub(super) ether_type: u16,
+    pub ether_type: u16,
     /// In bytes from the frame's start.
-    pub(super) offset: usize,
+    pub offset: usize,
 }
 
 #[inline(always)]

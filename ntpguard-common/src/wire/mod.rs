@@ -17,7 +17,7 @@ use crate::{packet::Packet, source::Source};
 use core::hint::cold_path;
 use network_types::{eth::EtherType, ip::IpProto};
 
-pub use ethernet::MAX_VLAN_TAGS;
+pub use ethernet::{MAX_VLAN_TAGS, Network};
 pub use ipv6::MAX_EXTENSION_HEADERS;
 pub use plain::{PlainV4, PlainV6};
 
@@ -91,10 +91,20 @@ struct Transport {
     end: usize,
 }
 
-/// Finds the datagram to port 123 in a frame, if it is one.
+/// Finds the datagram to port 123 in an Ethernet frame, if it is one.
 #[inline(always)]
 pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
-    let Some(network) = ethernet::network(packet) else { return Located::Truncated };
+    locate_from(packet, None)
+}
+
+/// The same in a frame whose network header's place is known already, as it is on a link without a header of its own.
+#[inline(always)]
+pub fn locate_from<P: Packet + ?Sized>(packet: &P, network: Option<Network>) -> Located {
+    let network = match network {
+        None => ethernet::network(packet),
+        known => known,
+    };
+    let Some(network) = network else { return Located::Truncated };
     let transport = if network.ether_type == EtherType::Ipv4 as u16 {
         ipv4::transport(packet, network.offset)
     } else if network.ether_type == EtherType::Ipv6 as u16 {

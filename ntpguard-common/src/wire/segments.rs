@@ -18,26 +18,36 @@ pub fn representative<P: Packet + ?Sized>(packet: &P, datagram: Datagram, size: 
         return Located::Datagram(datagram);
     }
     let end = payload + length;
-    let (mut at, mut control) = (payload, None);
+    // Where the first of mode 6 is; 0 if there is none. Kept without a branch: the verifier would walk on from each.
+    let (mut at, mut control) = (payload, 0);
     for _ in 0..MAX_SEGMENTS {
         if at >= end {
             break;
         }
-        let Some([first]) = packet.load::<[u8; 1]>(at).map(|first| *first) else {
+        let Some(first) = packet.load::<[u8; 1]>(at).map(|first| first[0]) else {
             return Located::Truncated;
         };
-        match Mode::of(first) {
-            Mode::Private => return Located::Datagram(segment(datagram, at, size)),
-            Mode::Control if control.is_none() => control = Some(at),
-            Mode::Control | Mode::Time => (),
+        if Mode::of(first) == Mode::Private {
+            return Located::Datagram(segment(datagram, at, size));
         }
+        let is_first = is_zero(u64::from(first & 7 ^ CONTROL)) & is_zero(control);
+        control |= at as u64 & 0_u64.wrapping_sub(is_first);
         at += size;
     }
-    match control {
-        Some(at) => Located::Datagram(segment(datagram, at, size)),
-        None if at < end => Located::TooManySegments,
-        None => Located::Datagram(segment(datagram, payload, size)),
+    match control as usize {
+        0 if at < end => Located::TooManySegments,
+        0 => Located::Datagram(segment(datagram, payload, size)),
+        control => Located::Datagram(segment(datagram, control, size)),
     }
+}
+
+/// Mode 6.
+const CONTROL: u8 = 6;
+
+/// 1 for 0, else 0, for numbers below 2^63; without a branch.
+#[inline(always)]
+const fn is_zero(number: u64) -> u64 {
+    number.wrapping_sub(1) >> 63
 }
 
 /// The segment that begins at an offset within the payload.

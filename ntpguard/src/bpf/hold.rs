@@ -47,7 +47,7 @@ pub(super) fn attach(
     mode: Mode,
     pins: Option<(&Pins, Vec<Identity>)>,
 ) -> Result<(Attached, Option<FdLink>)> {
-    let found = fit(interface)?;
+    let found = fit(interface, filter.hook())?;
     let Some((pins, pinned)) = pins else {
         let New { how, fallback, link } = filter.attach(&found, mode)?;
         return Ok((Attached { how, fallback, taken_over: false }, Some(link)));
@@ -66,19 +66,25 @@ pub(super) fn attach(
     Ok((Attached { how, fallback, taken_over: false }, None))
 }
 
-/// The interface of a name, if it is one that can be guarded.
+/// The interface of a name, if it is one that can be guarded at a hook.
 ///
 /// # Errors
 /// It isn't.
-pub fn fit(name: &str) -> Result<Interface> {
+pub fn fit(name: &str, hook: Hook) -> Result<Interface> {
     let found = interface::find(name)?;
     if found.loopback {
         bail!("{name} is this host's loopback: no packet from outside arrives there; name the network card");
     }
-    if !found.ethernet {
-        bail!("{name} is no Ethernet interface, and ntpguard reads Ethernet frames; name the network card");
+    match hook {
+        _ if found.ethernet => Ok(found),
+        Hook::Tc if found.bare => Ok(found),
+        Hook::Xdp if found.bare => bail!(
+            "{name} has no Ethernet frames but bare IP, which XDP isn't given as ntpguard reads it; `--hook tc` can guard it"
+        ),
+        _ => bail!(
+            "{name} has neither Ethernet frames nor bare IP, and ntpguard reads these alone; name the network card"
+        ),
     }
-    Ok(found)
 }
 
 /// Replaces the program behind every hold on other interfaces than those named, and removes holds that hold nothing.

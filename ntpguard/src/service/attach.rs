@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// One isn't there, or is none that can be.
 pub fn fit(options: &Guarding) -> Result<(), Fault> {
-    options.interface.iter().try_for_each(|name| bpf::fit(name).map(drop)).environment()
+    options.interface.iter().try_for_each(|name| bpf::fit(name, options.hook).map(drop)).environment()
 }
 
 /// The program to load for these options.
