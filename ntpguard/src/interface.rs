@@ -1,5 +1,6 @@
 //! The network interfaces, as the kernel shows them (rtnetlink(7)).
 
+use crate::host::netlink;
 use anyhow::{Context as _, Result, anyhow};
 use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -9,11 +10,47 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use std::path::Path;
+use std::{
+    error::Error,
+    fmt, io,
+    os::fd::{AsRawFd as _, BorrowedFd},
+    path::Path,
+};
 
 /// include/uapi/linux/if_link.h.
+const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+
+/// include/uapi/linux/netlink.h: the message that an error answers is left out, and attributes follow.
+const NLM_F_ACK_TLVS: u16 = 0x200;
+/// The kernel's words in them.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+/// The head of the message that an error answers.
+const HEADER_LEN: usize = 16;
+
+/// What the kernel answers where it refuses.
+#[derive(Debug)]
+struct Refused {
+    error: io::Error,
+    /// Why, in the kernel's words.
+    words: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.words {
+            Some(words) => write!(f, "{}: {words}", self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
 
 /// One interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,10 +67,14 @@ pub struct Interface {
     pub loopback: bool,
     /// The longest packet, in bytes, without the Ethernet header.
     pub mtu: u32,
+    /// The longest MTU that it can be given; `None` if the kernel doesn't tell.
+    pub max_mtu: Option<u32>,
     /// What kind of virtual interface it is: `veth`, `vlan`, `bond`; `None` for hardware.
     pub kind: Option<String>,
     /// The index of the one below it (of a VLAN, its parent).
     pub lower: Option<u32>,
+    /// That one is in another network namespace, where other interfaces have these numbers.
+    pub lower_is_elsewhere: bool,
     /// The index of the one that it belongs to (of a bond's member, the bond).
     pub master: Option<u32>,
     /// The XDP program on it.
@@ -67,6 +108,25 @@ impl Interface {
         link.header.index = self.index;
         link.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode)]));
         exchange(NLM_F_ACK, RouteNetlinkMessage::SetLink(link)).map(drop)
+    }
+
+    /// The kernel's own words for why a driver refuses a native program (NETLINK_EXT_ACK): a link's refusal has none before
+    /// Linux 6.6, and later only for tracers. The program is offered once more, by netlink, where no other is; should it be
+    /// taken this time, it is taken off at once. `None` if the kernel says nothing.
+    pub(crate) fn refusal(&self, program: BorrowedFd<'_>) -> Option<String> {
+        let mut link = LinkMessage::default();
+        link.header.index = self.index;
+        let flags = XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_DRV_MODE;
+        let program = LinkXdp::Fd(program.as_raw_fd());
+        link.attributes.push(LinkAttribute::Xdp(vec![program, LinkXdp::Flags(flags)]));
+        match exchange(NLM_F_ACK, RouteNetlinkMessage::SetLink(link)) {
+            Ok(_) => {
+                // Its failure is that of whoever attaches next, and told by then.
+                let _ = self.take_xdp_off(true);
+                None
+            }
+            Err(error) => error.downcast::<Refused>().ok().and_then(|refused| refused.words),
+        }
     }
 
     /// It lies on another one, whose number is [`Interface::lower`]. Others have such a number too: of a veth it is the
@@ -189,6 +249,8 @@ fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
     let mut header = NetlinkHeader::default();
     header.flags = flags | NLM_F_REQUEST;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
@@ -208,7 +270,14 @@ fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>
                 NetlinkPayload::Done(_) => return Ok(all),
                 // Without a code it is an acknowledgement.
                 NetlinkPayload::Error(ErrorMessage { code: None, .. }) => return Ok(all),
-                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
+                NetlinkPayload::Error(error) => {
+                    let told = message.header.flags & NLM_F_ACK_TLVS != 0;
+                    let attributes = error.header.get(HEADER_LEN..).filter(|_| told).unwrap_or_default();
+                    let words = netlink::find(attributes, NLMSGERR_ATTR_MSG);
+                    let words =
+                        words.map(|words| String::from_utf8_lossy(words).trim_end_matches('\0').to_owned());
+                    return Err(Refused { error: error.to_io(), words }.into());
+                }
                 _ => (),
             }
             // Messages begin at multiples of four bytes.
@@ -243,7 +312,9 @@ impl From<LinkMessage> for Interface {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::MaxMtu(mtu) => interface.max_mtu = (mtu > 0).then_some(mtu),
                 LinkAttribute::Link(index) => interface.lower = Some(index),
+                LinkAttribute::LinkNetNsId(_) => interface.lower_is_elsewhere = true,
                 LinkAttribute::Controller(index) => interface.master = Some(index),
                 LinkAttribute::LinkInfo(infos) => {
                     interface.kind = infos.into_iter().find_map(|info| match info {

@@ -1,6 +1,7 @@
 //! A guard, what it goes by, and what is known about it, while a process looks after them.
 
 mod attach;
+mod card;
 
 pub use attach::{fit, object};
 
@@ -22,7 +23,7 @@ use crate::{
     writer::{tell, warn},
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     path::absolute,
     time::{Duration, Instant},
@@ -45,6 +46,8 @@ pub struct Service {
     look: Fingerprint,
     /// The interfaces that were asked for; [`Guarding::interface`] has those, too, that were guarded before.
     named: Vec<String>,
+    /// The MTU that an interface of this index had at the last look.
+    mtus: HashMap<u32, u32>,
 }
 
 impl Service {
@@ -105,7 +108,19 @@ impl Service {
         (state.options, state.group) = (options, readers.group);
         let look = fingerprint.clone();
         let reloads = Reloads::new();
-        Ok(Self { home, guard, ruling, state, names, own, reloads, fingerprint, look, named })
+        Ok(Self {
+            home,
+            guard,
+            ruling,
+            state,
+            names,
+            own,
+            reloads,
+            fingerprint,
+            look,
+            named,
+            mtus: HashMap::new(),
+        })
     }
 
     /// The policy in force.

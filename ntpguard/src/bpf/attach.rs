@@ -6,11 +6,15 @@ use super::{
     hook::{How, New, errno},
     owner,
 };
-use crate::interface::{self, Interface};
-use anyhow::{Context as _, Result};
+use crate::{
+    host::driver::{self, Native, Obstacle, Setup},
+    interface::{self, Interface},
+};
+use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink, xdp::XdpLinkId};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
+use std::{os::fd::AsFd as _, path::Path};
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
@@ -41,30 +45,89 @@ impl Mode {
     }
 }
 
+/// What the kernel says where a driver has no native XDP at all (net/core/dev.c:dev_xdp_attach).
+const NO_NATIVE: &str = "Underlying driver does not support XDP in native mode";
+
+/// What native XDP comes to on an interface.
+fn foretell(interface: &Interface) -> (Setup, Native) {
+    // Without the others, a bond is judged without its members.
+    let all = interface::all().unwrap_or_default();
+    let setup = Setup::read(Path::new("/"), &all, interface);
+    let native = driver::predict(&setup);
+    (setup, native)
+}
+
+/// The mode that another one comes to on an interface: generic where the driver would take the program and never run it.
+pub(super) fn settled(interface: &Interface, mode: Mode) -> Mode {
+    match mode {
+        Mode::Auto if matches!(foretell(interface).1, Native::Ignored(_)) => Mode::Generic,
+        _ => mode,
+    }
+}
+
 /// Attaches to an interface, in the form that fits its driver and the mode.
-pub(super) fn attach(forms: &mut Forms<'_>, found: &Interface, mode: Mode) -> Result<New> {
-    let interface = found.name.as_str();
-    let driver = match mode {
+pub(super) fn attach(forms: &mut Forms<'_>, interface: &Interface, mode: Mode) -> Result<New> {
+    let name = &interface.name;
+    let fallback = match mode {
         Mode::Generic => None,
-        Mode::Auto | Mode::Native => {
-            let (_, program) = forms.take(Form::on(found, true))?;
-            match program.attach(interface, XdpMode::Driver) {
-                Ok(link) => {
-                    let link = held(program, link, interface)?;
-                    return Ok(New { how: How::Native, fallback: None, link });
-                }
-                Err(error) => Some(error),
-            }
+        Mode::Auto | Mode::Native => match attach_natively(forms, interface)? {
+            Ok(link) => return Ok(New { how: How::Native, fallback: None, link }),
+            Err(obstacle) if mode == Mode::Native => bail!("{}", refused(&obstacle)),
+            Err(obstacle) => Some(obstacle.why),
+        },
+    };
+    let (_, program) = forms.take(Form::on(interface, false))?;
+    let link = program.attach(name, XdpMode::Skb).map_err(|error| in_words(error, name))?;
+    Ok(New { how: How::Generic, fallback, link: held(program, link, name)? })
+}
+
+/// Attaches in the driver, or says what stands in the way; an error is one that stands in generic XDP's way, too.
+fn attach_natively(forms: &mut Forms<'_>, interface: &Interface) -> Result<Result<FdLink, Obstacle>> {
+    let (setup, native) = foretell(interface);
+    if let Native::Ignored(obstacle) = native {
+        return Ok(Err(obstacle));
+    }
+    let (_, program) = forms.take(Form::on(interface, true))?;
+    let error = match program.attach(&interface.name, XdpMode::Driver) {
+        Ok(link) => return held(program, link, &interface.name).map(Ok),
+        Err(error) if unsupported(&error) => error,
+        Err(error) => return Err(in_words(error, &interface.name)),
+    };
+    let said = program.fd().ok().and_then(|fd| interface.refusal(fd.as_fd()));
+    let errno = errno(&error).map_or("", Errno::desc);
+    Ok(Err(obstacle(&setup, &native, said.as_deref(), errno)))
+}
+
+/// Why the driver refused: what the kernel said, else what was foretold, else its number for it.
+fn obstacle(setup: &Setup, native: &Native, said: Option<&str>, errno: &str) -> Obstacle {
+    let name = &setup.name;
+    let foretold = native.obstacle();
+    let fix = foretold.and_then(|obstacle| obstacle.fix.clone());
+    let why = match (said, foretold) {
+        (Some(NO_NATIVE), _) => format!("the driver of {name} has no native XDP"),
+        (Some(said), _) => format!("the driver of {name} refuses native XDP: {said}"),
+        (None, Some(obstacle)) => obstacle.why.clone(),
+        (None, None) => {
+            let possible = setup.row().map(driver::Driver::hidden).unwrap_or_default();
+            let possible = if possible.is_empty() {
+                String::new()
+            } else {
+                format!("; it may be that {}", possible.join(", or "))
+            };
+            format!("the driver of {name} refuses native XDP as it is set up ({errno}{possible})")
         }
     };
-    let fallback = match driver {
-        Some(error) if mode == Mode::Auto && unsupported(&error) => Some(cause(&error, interface)),
-        Some(error) => return Err(in_words(error, interface)),
-        None => None,
-    };
-    let (_, program) = forms.take(Form::on(found, false))?;
-    let link = program.attach(interface, XdpMode::Skb).map_err(|error| in_words(error, interface))?;
-    Ok(New { how: How::Generic, fallback, link: held(program, link, interface)? })
+    Obstacle { why, fix }
+}
+
+/// A refusal where nothing but native XDP was wanted.
+fn refused(Obstacle { why, fix }: &Obstacle) -> String {
+    match fix {
+        Some(fix) => {
+            format!("{why}; native XDP needs: {fix}; `--xdp-mode generic` asks nothing of the driver")
+        }
+        None => format!("{why}; `--xdp-mode generic` asks nothing of the driver"),
+    }
 }
 
 fn held(program: &mut Xdp, link: XdpLinkId, interface: &str) -> Result<FdLink> {
@@ -74,33 +137,18 @@ fn held(program: &mut Xdp, link: XdpLinkId, interface: &str) -> Result<FdLink> {
 
 /// Whether the driver can't, or can't as the interface is set up: with jumbo frames or many queues.
 fn unsupported(error: &ProgramError) -> bool {
-    use Errno::{EINVAL, EMSGSIZE, ENOMEM, ENOSPC, EOPNOTSUPP, ERANGE};
-    matches!(errno(error), Some(EOPNOTSUPP | EINVAL | ERANGE | EMSGSIZE | ENOMEM | ENOSPC))
+    use Errno::{EINVAL, EMSGSIZE, ENODEV, ENOMEM, ENOSPC, ENOTCONN, EOPNOTSUPP, ERANGE};
+    matches!(
+        errno(error),
+        Some(EOPNOTSUPP | EINVAL | ERANGE | EMSGSIZE | ENOMEM | ENOSPC | ENOTCONN | ENODEV)
+    )
 }
 
-/// What is wrong, and what to do about it.
+/// What is wrong whatever the mode, and what to do about it.
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
-    let advice = match errno(&error) {
+    let words = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
-            "; stop its owner (see `bpftool net`), take it off with --replace, or stand behind it with `--hook tc`"
-                .to_owned()
-        }
-        Some(Errno::EPERM | Errno::EACCES) => "; run as root, or with CAP_NET_ADMIN".to_owned(),
-        _ if unsupported(&error) => format!(
-            "; `--xdp-mode generic` asks nothing of the driver, and a lower MTU or fewer queues may help native \
-             (`ip link set dev {interface} mtu …`, `ethtool --set-channels {interface} …`)"
-        ),
-        _ => String::new(),
-    };
-    let words = cause(&error, interface) + &advice;
-    anyhow::Error::new(error).context(words)
-}
-
-/// What is wrong.
-fn cause(error: &ProgramError, interface: &str) -> String {
-    match errno(error) {
-        Some(Errno::EBUSY | Errno::EEXIST) => {
-            match interface::find(interface).ok().and_then(|interface| interface.xdp) {
+            let taken = match interface::find(interface).ok().and_then(|interface| interface.xdp) {
                 Some(xdp) => {
                     let program = owner::shown(xdp.program);
                     format!("another XDP program holds {interface} ({program}), and only one can")
@@ -109,11 +157,50 @@ fn cause(error: &ProgramError, interface: &str) -> String {
                 None => format!(
                     "an interface that lies on {interface} has an XDP program, and only one of them can"
                 ),
-            }
+            };
+            taken
+                + "; stop its owner (see `bpftool net`), take it off with --replace, or stand behind it with `--hook tc`"
         }
-        Some(Errno::EOPNOTSUPP) => format!("the driver of {interface} has no native XDP"),
-        Some(Errno::EPERM | Errno::EACCES) => format!("not allowed to attach to {interface}"),
-        Some(errno) => format!("{interface} takes no XDP program as it is set up ({})", errno.desc()),
+        Some(Errno::EPERM | Errno::EACCES) => {
+            format!("not allowed to attach to {interface}; run as root, or with CAP_NET_ADMIN")
+        }
+        Some(errno) => format!("{interface} takes no XDP program ({})", errno.desc()),
         None => format!("can't attach to {interface}"),
+    };
+    anyhow::Error::new(error).context(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(driver: &str) -> Setup {
+        Setup { name: "eth0".to_owned(), driver: Some(driver.to_owned()), mtu: 1500, ..Setup::default() }
+    }
+
+    #[test]
+    fn the_kernels_reason_comes_before_what_was_foretold() {
+        let words =
+            |driver: &str, native: &Native, said| obstacle(&setup(driver), native, said, "Invalid argument");
+        let foretold =
+            Native::Refused(Obstacle { why: "the MTU is 9000".to_owned(), fix: Some("ip link".to_owned()) });
+        let said = words("igc", &foretold, Some("PF is in reset"));
+        assert_eq!(said.why, "the driver of eth0 refuses native XDP: PF is in reset");
+        assert_eq!(said.fix.as_deref(), Some("ip link"));
+        assert_eq!(words("igc", &foretold, None).why, "the MTU is 9000");
+        let silent = words("ixgbe", &Native::Runs, None).why;
+        assert!(silent.contains("(Invalid argument; it may be that DCB is on, or "), "{silent}");
+        assert!(!silent.contains("has no native XDP"), "{silent}");
+        assert_eq!(
+            words("e1000e", &Native::Unknown, Some(NO_NATIVE)).why,
+            "the driver of eth0 has no native XDP"
+        );
+    }
+
+    #[test]
+    fn advice_is_what_was_foretold_or_generic_xdp() {
+        let obstacle = |fix: Option<&str>| Obstacle { why: "why".to_owned(), fix: fix.map(str::to_owned) };
+        assert_eq!(refused(&obstacle(None)), "why; `--xdp-mode generic` asks nothing of the driver");
+        assert!(refused(&obstacle(Some("ethtool -L"))).contains("native XDP needs: ethtool -L;"));
     }
 }

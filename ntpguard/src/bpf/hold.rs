@@ -1,7 +1,7 @@
 //! Holds on interfaces: one that goes with the process, or one that is pinned, and then taken over by the next.
 
 use super::{
-    attach::Mode,
+    attach::{Mode, settled},
     call,
     hook::{Filter, Hook, How, New, is_taken},
     identity::Identity,
@@ -55,6 +55,8 @@ pub(super) fn attach(
     if is_others(&pins.link(found.index)?, filter.hook()) {
         return Ok((switch(filter, &found, mode, pins)?, None));
     }
+    // A native program that the driver never runs isn't taken over.
+    let mode = if filter.hook() == Hook::Xdp { settled(&found, mode) } else { mode };
     if let Some(how) = take_over(filter, &found, mode, (pins, &pinned))? {
         return Ok((Attached { how, fallback: None, taken_over: true }, None));
     }

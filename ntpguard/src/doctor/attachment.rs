@@ -3,10 +3,12 @@
 use super::{
     Check, Finding, Status,
     card::{self, Card},
-    native::{Native, driver, fits, mtu, offloads, queues},
+    native::{driver, effects, mtu, offloads, queues},
+    timestamps::timestamps,
 };
 use crate::{
     bpf::{How, owner},
+    host::driver::{Native, predict},
     interface,
 };
 use std::path::Path;
@@ -29,10 +31,10 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Fin
                     .fix("ntpguard doctor --interface IF"),
             ];
         }
-        return chosen.into_iter().flat_map(|card| judge(card, cpus)).collect();
+        return chosen.into_iter().flat_map(|card| judge(root, card, cpus)).collect();
     }
     let one = |name: &String| match cards.iter().find(|card| card.interface.name == *name) {
-        Some(card) => judge(card, cpus),
+        Some(card) => judge(root, card, cpus),
         None => {
             let all: Vec<_> = cards.iter().map(|card| card.interface.name.as_str()).collect();
             vec![Finding::failure(
@@ -50,21 +52,22 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Fin
     findings
 }
 
-fn judge(card: &Card, cpus: Option<u32>) -> Vec<Finding> {
+fn judge(root: &Path, card: &Card, cpus: Option<u32>) -> Vec<Finding> {
     let frames = frames(card);
     if frames.status == Status::Failure {
         return vec![frames];
     }
-    let native = Native::of(card);
-    let mut findings = vec![frames, driver(card, native)];
+    let native = predict(&card.setup);
+    let mut findings = vec![frames, driver(card, &native)];
     findings.extend(place(card));
     findings.push(program(card));
     findings.extend(tc(card));
-    findings.push(mtu(card));
-    let minded: Vec<_> = offloads(card).into_iter().chain(queues(card, cpus)).collect();
-    let doubtful = minded.iter().any(|finding| finding.status != Status::Ok);
-    findings.extend(minded);
-    findings.push(mode(card, native, doubtful));
+    findings.push(mtu(card, &native));
+    findings.extend(offloads(card, &native));
+    findings.extend(queues(card, cpus));
+    findings.extend(effects(card, &native));
+    findings.extend(timestamps(root, card));
+    findings.push(mode(card, &native));
     findings
 }
 
@@ -144,34 +147,42 @@ fn tc(card: &Card) -> Option<Finding> {
     Some(Finding::ok(Check::Tc, &card.interface.name, message))
 }
 
-/// What comes of all that; `doubtful` if there was something that some drivers mind.
-fn mode(card: &Card, native: Native, doubtful: bool) -> Finding {
+/// What comes of all that.
+fn mode(card: &Card, native: &Native) -> Finding {
     let name = &card.interface.name;
     if let Some((How::Tcx, program)) = card.guarded {
         return Finding::ok(Check::Mode, name, format!("at tc's ingress (program {program}), as it is now"));
     }
     if let Some(xdp) = card.interface.xdp {
-        if card.is_guarded_by_xdp() || is_ours(card) {
-            let mode = if xdp.native { "native" } else { "generic" };
-            return Finding::ok(Check::Mode, name, format!("{mode}, as it is now"));
+        if !(card.is_guarded_by_xdp() || is_ours(card)) {
+            let message = format!("refused: another program ({}) is on it", xdp.program);
+            return Finding::failure(Check::Mode, name, message).fix("see `owner`");
         }
-        let message = format!("refused: another program ({}) is on it", xdp.program);
-        return Finding::failure(Check::Mode, name, message).fix("see `owner`");
+        return match native {
+            Native::Ignored(obstacle) if xdp.native => {
+                let message = format!("native, and NOT RUN: {}", obstacle.why);
+                let fix = format!("ntpguard attach --interface {name} --xdp-mode generic");
+                Finding::failure(Check::Mode, name, message).fix(fix)
+            }
+            _ => {
+                let mode = if xdp.native { "native" } else { "generic" };
+                Finding::ok(Check::Mode, name, format!("{mode}, as it is now"))
+            }
+        };
     }
-    match (native, fits(card)) {
-        (Native::Told(false), _) => {
-            Finding::warning(Check::Mode, name, "generic: the driver has no native XDP").fix("see `driver`")
+    match native {
+        Native::Runs => Finding::ok(Check::Mode, name, "native"),
+        Native::Unknown => Finding::note(Check::Mode, name, "native if the driver takes it, else generic"),
+        Native::Absent(obstacle) => Finding::note(Check::Mode, name, format!("generic: {}", obstacle.why)),
+        Native::Refused(obstacle) | Native::Ignored(obstacle) => {
+            let message = format!("generic: {}", obstacle.why);
+            match &obstacle.fix {
+                Some(fix) => {
+                    Finding::warning(Check::Mode, name, message).fix(format!("for native XDP: {fix}"))
+                }
+                None => Finding::note(Check::Mode, name, message),
+            }
         }
-        (_, Some(false)) => {
-            Finding::warning(Check::Mode, name, "generic: frames are too long for native XDP")
-                .fix("see `mtu`")
-        }
-        (Native::Told(true), Some(true)) if doubtful => {
-            Finding::ok(Check::Mode, name, "native, unless the driver minds what is said above; else generic")
-        }
-        (Native::Told(true), Some(true)) => Finding::ok(Check::Mode, name, "native"),
-        (Native::Listed, Some(true)) => Finding::ok(Check::Mode, name, "native, by the list of drivers"),
-        _ => Finding::ok(Check::Mode, name, "native if the driver takes it, else generic"),
     }
 }
 
@@ -180,17 +191,24 @@ mod tests {
     use super::*;
     use crate::{
         doctor::native::tests::{card, with},
-        host::netlink::Features,
+        host::{driver::VirtioFeatures, netlink::Features},
         interface::Xdp,
     };
 
     fn found(card: &Card, check: Check) -> Finding {
-        judge(card, Some(4)).into_iter().find(|finding| finding.check == check).unwrap()
+        judge(Path::new("/nonexistent"), card, Some(4))
+            .into_iter()
+            .find(|finding| finding.check == check)
+            .unwrap()
     }
 
     #[test]
     fn a_card_as_it_should_be() {
-        assert!(judge(&card(), Some(4)).iter().all(|finding| finding.status == Status::Ok));
+        assert!(
+            judge(Path::new("/nonexistent"), &card(), Some(4))
+                .iter()
+                .all(|finding| finding.status == Status::Ok)
+        );
         assert_eq!(found(&card(), Check::Mode).message, "native");
     }
 
@@ -199,7 +217,7 @@ mod tests {
         let lo = with(|card| card.interface.loopback = true);
         let tunnel = with(|card| card.interface.ethernet = false);
         for card in [lo, tunnel] {
-            let findings = judge(&card, None);
+            let findings = judge(Path::new("/nonexistent"), &card, None);
             assert_eq!((findings.len(), findings[0].status), (1, Status::Failure));
         }
         assert_eq!(found(&with(|card| card.up = false), Check::Interface).status, Status::Warning);
@@ -207,18 +225,50 @@ mod tests {
 
     #[test]
     fn the_mode_is_foretold() {
-        let foretold = |change: fn(&mut Card)| found(&with(change), Check::Mode).message;
-        assert_eq!(
-            foretold(|card| card.features = Some(Features(0))),
-            "generic: the driver has no native XDP"
-        );
-        assert_eq!(foretold(|card| card.features = None), "native, by the list of drivers");
-        let unknown = |card: &mut Card| (card.features, card.driver) = (None, Some("e1000".to_owned()));
-        assert_eq!(foretold(unknown), "native if the driver takes it, else generic");
-        let jumbo =
-            |card: &mut Card| (card.features, card.interface.mtu) = (Some(Features(Features::BASIC)), 9000);
-        assert_eq!(foretold(jumbo), "generic: frames are too long for native XDP");
+        let foretold = |change: fn(&mut Card)| {
+            let mode = found(&with(change), Check::Mode);
+            (mode.status, mode.message, mode.fix)
+        };
+        let absent = "generic: the driver of eth0 has no native XDP".to_owned();
+        let none = foretold(|card| (card.setup.driver, card.setup.xdp) = (None, Some(Features(0))));
+        assert_eq!(none, (Status::Note, absent.clone(), None));
+        assert_eq!(foretold(|card| card.setup.xdp = None).1, "native", "by the table");
+        let old = |card: &mut Card| (card.setup.driver, card.setup.xdp) = (Some("e1000".to_owned()), None);
+        assert_eq!(foretold(old).1, absent);
+        let unknown =
+            |card: &mut Card| (card.setup.driver, card.setup.xdp) = (Some("eth_x".to_owned()), None);
+        assert_eq!(foretold(unknown).1, "native if the driver takes it, else generic");
         assert_eq!(found(&with(unknown), Check::Driver).status, Status::Warning);
+        let (status, message, fix) = foretold(|card| {
+            card.setup.driver = Some("vmxnet3".to_owned());
+            (card.setup.xdp, card.setup.mtu) = (Some(Features(Features::BASIC)), 9000);
+        });
+        assert!(status == Status::Warning && message.contains("the MTU is 9000"), "{message}");
+        assert_eq!(fix.as_deref(), Some("for native XDP: ip link set dev eth0 mtu 3494"));
+    }
+
+    #[test]
+    fn a_program_that_is_shown_and_not_run_is_a_failure() {
+        let big_packets = |card: &mut Card| {
+            card.setup.driver = Some("virtio_net".to_owned());
+            card.setup.virtio = VirtioFeatures::parse("0110000110100000").filter(|bits| !bits.has(15));
+        };
+        let mode = found(&with(big_packets), Check::Mode);
+        assert!(mode.status == Status::Warning && mode.message.starts_with("generic: "), "{mode:?}");
+        let mode = |native| {
+            let card = with(|card| {
+                big_packets(card);
+                card.interface.xdp = Some(Xdp { program: 31, native });
+                card.guarded = Some((if native { How::Native } else { How::Generic }, 31));
+            });
+            found(&card, Check::Mode)
+        };
+        assert!(
+            mode(true).status == Status::Failure && mode(true).message.contains("NOT RUN"),
+            "{:?}",
+            mode(true)
+        );
+        assert_eq!(mode(false).status, Status::Ok);
     }
 
     #[test]

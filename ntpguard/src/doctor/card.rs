@@ -3,10 +3,7 @@
 use super::probe::is_global;
 use crate::{
     bpf::{How, Pins, look, owner},
-    host::{
-        driver,
-        netlink::{self, Features, Queues},
-    },
+    host::driver::Setup,
     interface::{self, Interface},
 };
 use anyhow::Result;
@@ -20,12 +17,8 @@ pub(super) struct Card {
     pub(super) up: bool,
     /// It has an address by which others reach it.
     pub(super) global: bool,
-    /// The driver's name, of hardware.
-    pub(super) driver: Option<String>,
-    pub(super) features: Option<Features>,
-    /// The names of those that are on.
-    pub(super) offloads: Option<Vec<String>>,
-    pub(super) queues: Option<Queues>,
+    /// How it is set up, and its driver.
+    pub(super) setup: Setup,
     /// What there is to know about its place among others, and which other one is meant.
     pub(super) place: Option<(String, String)>,
     /// The name of its XDP program.
@@ -55,10 +48,7 @@ pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
     let cards = interfaces.iter().map(|interface| Card {
         up: up.contains(&interface.name),
         global: global.contains(&interface.name),
-        driver: driver::hardware(root, interface),
-        features: netlink::features(interface.index).ok(),
-        offloads: netlink::offloads(interface.index).ok(),
-        queues: netlink::queues(interface.index).ok(),
+        setup: Setup::read(root, &interfaces, interface),
         place: interface::advice(&interfaces, interface)
             .map(|advice| (advice, other(&interfaces, interface))),
         program: interface.xdp.and_then(|xdp| owner::name(xdp.program)),
@@ -72,17 +62,12 @@ pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
 impl Card {
     /// Whether it is worth guarding, if nobody says which.
     pub(super) fn is_worth_it(&self) -> bool {
-        self.interface.ethernet && (self.up && self.global || self.driver.is_some())
+        self.interface.ethernet && (self.up && self.global || self.setup.is_hardware)
     }
 
     /// Whether the XDP program on it is pinned where this ntpguard has its own.
     pub(super) fn is_guarded_by_xdp(&self) -> bool {
         matches!((self.guarded, self.interface.xdp), (Some((_, program)), Some(xdp)) if program == xdp.program)
-    }
-
-    /// Whether an offload is on.
-    pub(super) fn offloads(&self, name: &str) -> bool {
-        self.offloads.iter().flatten().any(|on| on == name)
     }
 }
 

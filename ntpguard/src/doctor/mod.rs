@@ -14,6 +14,7 @@ mod probe;
 mod rights;
 mod running;
 mod shield;
+mod timestamps;
 
 use std::{io, path::Path};
 
@@ -82,14 +83,16 @@ checks! {
     Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
-    Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by a list of drivers.";
+    Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by ntpguard's table of drivers (docs/drivers.md). A note if it has none, or loses programs.";
     Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a note, since the other may be the one to guard. A failure if both are named.";
     Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one, and `--hook tc` stands behind it.";
     Tc        "tc"        "Which programs are at its tc ingress, by tcx: they see what XDP passes. For those who may look, on Linux 6.6 and later.";
-    Mtu       "mtu"       "Whether frames fit into one buffer, or the driver gives XDP programs several. A warning if neither.";
-    Offloads  "offloads"  "Whether the card or the driver merges packets before XDP sees them (LRO, GRO_HW), which some drivers don't combine with native XDP. A warning if so.";
+    Mtu       "mtu"       "Whether the driver's native XDP takes frames this long. A warning if it guards natively and frames are lost or pass unfiltered.";
+    Offloads  "offloads"  "Whether the card or the driver merges packets before XDP sees them (LRO, GRO_HW), and whether this driver refuses native XDP then.";
     Queues    "queues"    "Whether each CPU can have a queue of its own to send kisses by (XDP_TX). A note if not.";
-    Mode      "mode"      "How it is guarded, or what `--hook xdp` and `--xdp-mode auto` will come to, by all of this: native, generic, or refused.";
+    Effects   "effects"   "What attaching will do to the card, where somebody would notice: a link reset, offloads turned off, its clock stepped. A note.";
+    Timestamps "timestamps" "Of cards that stamp what they receive: whether this driver keeps the stamps of packets that XDP passes, and whether anybody uses them. A warning if they are used and lost.";
+    Mode      "mode"      "How it is guarded, or what `--hook xdp` and `--xdp-mode auto` will come to, by all of this: native, generic and why, or refused. A warning if a command makes native XDP possible; a failure if a program is on it that the driver never runs.";
 }
 
 /// The table of checks, as docs/doctor.md has it.

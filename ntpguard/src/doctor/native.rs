@@ -1,144 +1,148 @@
-//! Whether XDP can run in an interface's driver, and what of the interface's settings some drivers mind.
+//! What native XDP comes to on an interface, and what of its settings matters for it: findings by
+//! [`crate::host::driver`]'s table and rules.
 
 use super::{Check, Finding, card::Card};
-use crate::host::netlink::Features;
+use crate::{
+    bpf::How,
+    host::{
+        driver::{self, Driver, Loss, Native},
+        netlink::Features,
+    },
+};
 
-/// The longest packet that fits into a page of 4,096 bytes beside XDP's headroom (256), the buffer's own end (320), an
-/// Ethernet header and two VLAN tags (22). Drivers that give programs one buffer refuse longer ones.
+/// The longest packet that any driver takes in one buffer of a page.
 const ONE_BUFFER: u32 = 3498;
 
-/// Drivers with native XDP in Linux 6.1, for kernels that don't tell (before 6.3): those with XDP_SETUP_PROG, by their
-/// names in /sys. One that isn't here may have it all the same.
-const NATIVE: &str = "bnxt_en ena fsl_dpaa2_eth fsl_enetc hv_netvsc i40e ice igb igc ixgbe ixgbevf mana mlx4_core mlx5_core \
-                      mvneta mvpp2 nfp nicvf qede sfc vif virtio_net";
-/// Kinds of virtual interfaces that have it there.
-const NATIVE_KINDS: &str = "bond tun veth";
-
-/// Whether the driver has native XDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Native {
-    /// The kernel says so, either way.
-    Told(bool),
-    /// It is in the list.
-    Listed,
-    /// Nobody says.
-    Unknown,
-}
-
-impl Native {
-    pub(super) fn of(card: &Card) -> Self {
-        if let Some(features) = card.features {
-            return Self::Told(features.has(Features::BASIC));
-        }
-        let named = |names: &str, name: &Option<String>| {
-            names.split(' ').any(|listed| name.as_deref() == Some(listed))
-        };
-        if named(NATIVE, &card.driver) || named(NATIVE_KINDS, &card.interface.kind) {
-            return Self::Listed;
-        }
-        Self::Unknown
-    }
-}
-
-pub(super) fn driver(card: &Card, native: Native) -> Finding {
+pub(super) fn driver(card: &Card, native: &Native) -> Finding {
     let name = &card.interface.name;
-    let driver = card
-        .driver
-        .as_ref()
-        .or(card.interface.kind.as_ref())
-        .map_or("its driver, whose name isn't seen here,", String::as_str);
+    let driver = card.setup.driver.as_deref().unwrap_or("its driver, whose name isn't seen here,");
+    let by_kernel = card.setup.xdp.map(|xdp| xdp.has(Features::BASIC));
     match native {
-        Native::Told(true) => {
-            Finding::ok(Check::Driver, name, format!("{driver} has native XDP, as the kernel tells"))
-        }
-        Native::Told(false) => {
-            let message = format!(
-                "{driver} has no native XDP as it is set up, as the kernel tells: generic XDP works, at a multiple of the cost"
-            );
-            Finding::warning(Check::Driver, name, message)
+        Native::Absent(_) => {
+            let message = format!("{driver} has no native XDP: generic XDP works, at a multiple of the cost");
+            Finding::note(Check::Driver, name, message)
                 .fix("another card, or another type of virtual one, if floods are to be met")
-        }
-        Native::Listed => {
-            Finding::ok(Check::Driver, name, format!("{driver} is in the list of drivers with native XDP"))
         }
         Native::Unknown => {
             let message = format!(
-                "can't tell whether {driver} has native XDP: this kernel doesn't say, and it isn't in ntpguard's list"
+                "can't tell whether {driver} has native XDP: this kernel doesn't say, and it isn't in ntpguard's table"
             );
             Finding::warning(Check::Driver, name, message)
                 .fix(format!("ntpguard attach --interface {name} tells, and `ntpguard detach` ends it"))
         }
+        Native::Refused(_) if by_kernel == Some(false) => {
+            let message = format!("{driver} has native XDP, but not as it is set up, as the kernel tells");
+            Finding::note(Check::Driver, name, message).fix("see `mode`")
+        }
+        _ => {
+            let whence =
+                if by_kernel.is_some() { "as the kernel tells" } else { "by ntpguard's table of drivers" };
+            let message = format!("{driver} has native XDP, {whence}");
+            match card.setup.row().and_then(losses) {
+                Some(losses) => Finding::note(Check::Driver, name, message + &losses),
+                None => Finding::ok(Check::Driver, name, message),
+            }
+        }
     }
 }
 
-/// Whether native XDP takes frames this long.
-pub(super) fn fits(card: &Card) -> Option<bool> {
-    if card.interface.mtu <= ONE_BUFFER {
-        return Some(true);
-    }
-    card.features.map(|features| features.has(Features::SEVERAL_BUFFERS))
+/// When it loses the program, if that is more often than at a resume.
+fn losses(row: &'static Driver) -> Option<String> {
+    let events: Vec<_> = row.losses.iter().map(|loss| loss.words()).collect();
+    row.losses.iter().any(|loss| *loss != Loss::Resume).then(|| {
+        format!(
+            ", and loses the program {}: `ntpguard run` puts it back, `attach` alone doesn't",
+            events.join(", ")
+        )
+    })
 }
 
-pub(super) fn mtu(card: &Card) -> Finding {
-    let (name, mtu) = (&card.interface.name, card.interface.mtu);
+pub(super) fn mtu(card: &Card, native: &Native) -> Finding {
+    let (name, mtu) = (&card.interface.name, card.setup.mtu);
+    let is_native = matches!(card.guarded, Some((How::Native, _)));
+    if let Some(words) = driver::mtu_lost(&card.setup).filter(|_| is_native) {
+        let fix = format!("ntpguard attach --interface {name} --xdp-mode generic, or a lower MTU");
+        return Finding::warning(Check::Mtu, name, words.replace('\n', " ")).fix(fix);
+    }
     if mtu <= ONE_BUFFER {
         return Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer"));
     }
-    let several = |words: &str| format!("{mtu}: a frame may be in several buffers, {words}");
-    let words = match fits(card) {
-        Some(true) => {
-            return Finding::ok(Check::Mtu, name, several("which the driver and the filter can"));
+    match native {
+        Native::Absent(_) | Native::Unknown => {
+            Finding::ok(Check::Mtu, name, format!("{mtu}: generic XDP takes frames of any length"))
         }
-        Some(false) => "which this driver's native XDP can't",
-        None => "and this kernel doesn't tell whether the driver's native XDP can do that",
-    };
-    Finding::warning(Check::Mtu, name, several(words)).fix(format!("ip link set dev {name} mtu 1500"))
+        Native::Refused(obstacle) if obstacle.why.starts_with("the MTU is ") => {
+            Finding::note(Check::Mtu, name, format!("{mtu}: too long for this driver's native XDP"))
+                .fix("see `mode`")
+        }
+        _ if card.setup.has_frags() => Finding::ok(
+            Check::Mtu,
+            name,
+            format!("{mtu}: a frame may be in several buffers, which the driver and the filter can"),
+        ),
+        _ => Finding::ok(Check::Mtu, name, format!("{mtu}: the driver's native XDP takes that")),
+    }
 }
 
-pub(super) fn offloads(card: &Card) -> Option<Finding> {
+/// What attaching will do to the card; nothing for one that is guarded, or on which nobody notices.
+pub(super) fn effects(card: &Card, native: &Native) -> Option<Finding> {
+    let lines = driver::beforehand(&card.setup);
+    let is_to_come = card.guarded.is_none() && *native == Native::Runs && !lines.is_empty();
+    is_to_come.then(|| {
+        Finding::note(Check::Effects, &card.interface.name, lines.join("; "))
+            .fix("attach when nobody needs the network, or --xdp-mode generic, or --hook tc")
+    })
+}
+
+pub(super) fn offloads(card: &Card, native: &Native) -> Option<Finding> {
     let name = &card.interface.name;
     // Who can't be asked is no worse for it: drivers that mind say so when they attach.
-    card.offloads.as_ref()?;
-    let on: Vec<_> = ["rx-lro", "rx-gro-hw"].into_iter().filter(|offload| card.offloads(offload)).collect();
+    let offloads = card.setup.offloads.as_ref()?;
+    let on: Vec<_> = ["rx-lro", "rx-gro-hw"].into_iter().filter(|offload| offloads.has(offload)).collect();
     if on.is_empty() {
         return Some(Finding::ok(Check::Offloads, name, "the card merges no packets"));
     }
-    let message = format!(
-        "the card merges packets ({}): some drivers refuse native XDP then, or turn it off themselves",
-        on.join(", ")
-    );
-    let settings: Vec<_> = on.iter().map(|offload| format!("{offload} off")).collect();
-    Some(
-        Finding::warning(Check::Offloads, name, message)
-            .fix(format!("ethtool -K {name} {}", settings.join(" "))),
-    )
+    let merges = format!("the card merges packets ({})", on.join(", "));
+    let minds = matches!(native, Native::Refused(obstacle) if obstacle.why.contains("merges packets"));
+    Some(if minds {
+        Finding::note(Check::Offloads, name, merges + ", which this driver's native XDP doesn't go with")
+            .fix("see `mode`")
+    } else {
+        Finding::ok(Check::Offloads, name, merges + "; that is turned off where XDP needs it")
+    })
 }
 
 /// Of hardware; others send in their own ways.
 pub(super) fn queues(card: &Card, cpus: Option<u32>) -> Option<Finding> {
     let name = &card.interface.name;
-    card.driver.as_ref()?;
-    let (queues, cpus) = (card.queues?, cpus?);
-    let (now, most) = (queues.now, queues.most);
+    let (queues, cpus) = (card.setup.queues.filter(|_| card.setup.is_hardware)?, cpus?);
+    let (now, most) = (queues.senders(), queues.most_senders());
     if now >= cpus {
         return Some(Finding::ok(Check::Queues, name, format!("{now} to send by, for {cpus} CPUs")));
     }
-    let message = format!(
-        "{now} to send by, for {cpus} CPUs: where drivers want one a CPU, kisses are slower, or native XDP is refused"
-    );
+    let message =
+        format!("{now} to send by, for {cpus} CPUs: kisses are slower where a CPU has none of its own");
     let finding = Finding::note(Check::Queues, name, message);
     Some(if most > now {
-        let kind = if queues.combined { "combined" } else { "tx" };
+        let kind = if queues.combined.1 > 0 { "combined" } else { "tx" };
         finding.fix(format!("ethtool -L {name} {kind} {}", most.min(cpus)))
     } else {
-        finding.fix("--kod daemon, so that none is sent; the card has no more queues")
+        finding
     })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{doctor::Status, host::netlink::Queues, interface::Interface};
+    use crate::{
+        doctor::Status,
+        host::{
+            driver::Setup,
+            netlink::{Offloads, Queues},
+            release::Release,
+        },
+        interface::Interface,
+    };
 
     pub(in crate::doctor) const ALL: Features = Features(Features::BASIC | Features::SEVERAL_BUFFERS);
 
@@ -154,10 +158,20 @@ pub(super) mod tests {
             },
             up: true,
             global: true,
-            driver: Some("ixgbe".to_owned()),
-            features: Some(ALL),
-            offloads: Some(vec!["rx-gro".to_owned()]),
-            queues: Some(Queues { now: 4, most: 8, combined: true }),
+            setup: Setup {
+                name: "eth0".to_owned(),
+                driver: Some("virtio_net".to_owned()),
+                is_hardware: true,
+                release: Release(6, 12),
+                mtu: 1500,
+                xdp: Some(ALL),
+                offloads: Some(Offloads {
+                    on: vec!["rx-gro".to_owned()],
+                    changeable: vec!["rx-gro".to_owned(), "rx-lro".to_owned()],
+                }),
+                queues: Some(Queues { combined: (4, 8), ..Queues::default() }),
+                ..Setup::default()
+            },
             ..Card::default()
         }
     }
@@ -170,27 +184,64 @@ pub(super) mod tests {
 
     #[test]
     fn jumbo_frames() {
-        let status =
-            |features| mtu(&with(|card| (card.features, card.interface.mtu) = (features, 9000))).status;
-        assert_eq!(status(Some(ALL)), Status::Ok);
-        assert_eq!(status(Some(Features(Features::BASIC))), Status::Warning);
-        assert_eq!(status(None), Status::Warning);
-        assert_eq!(mtu(&with(|card| card.interface.mtu = ONE_BUFFER)).status, Status::Ok);
+        let found = |driver: &str, xdp, how: Option<How>| {
+            let card = with(|card| {
+                card.setup.driver = Some(driver.to_owned());
+                (card.setup.xdp, card.setup.mtu) = (xdp, 9000);
+                card.guarded = how.map(|how| (how, 7));
+            });
+            mtu(&card, &driver::predict(&card.setup))
+        };
+        assert_eq!(found("mlx5_core", Some(ALL), None).status, Status::Ok);
+        let basic = Some(Features(Features::BASIC));
+        assert_eq!(found("mlx5_core", basic, None).status, Status::Note);
+        assert_eq!(found("e1000e", None, None).status, Status::Ok, "generic");
+        let vmxnet3 = found("vmxnet3", basic, Some(How::Native));
+        assert!(
+            vmxnet3.status == Status::Warning && vmxnet3.message.contains("go past the filter"),
+            "{vmxnet3:?}"
+        );
+        assert_eq!(found("vmxnet3", basic, Some(How::Generic)).status, Status::Note);
     }
 
     #[test]
-    fn offloads_and_queues() {
-        let on = ["rx-lro", "rx-gro-hw"].map(str::to_owned).to_vec();
-        let lro = super::offloads(&with(|card| card.offloads = Some(on))).unwrap();
-        assert_eq!(lro.fix.as_deref(), Some("ethtool -K eth0 rx-lro off rx-gro-hw off"));
-        let fix =
-            |queues: Queues| super::queues(&with(|card| card.queues = Some(queues)), Some(4)).unwrap().fix;
-        assert_eq!(
-            fix(Queues { now: 2, most: 8, combined: true }).as_deref(),
-            Some("ethtool -L eth0 combined 4")
-        );
-        assert_eq!(fix(Queues { now: 1, most: 2, combined: false }).as_deref(), Some("ethtool -L eth0 tx 2"));
-        assert!(fix(Queues { now: 1, most: 1, combined: true }).unwrap().starts_with("--kod daemon"));
-        assert_eq!(fix(Queues { now: 4, most: 4, combined: true }), None);
+    fn offloads_that_merge() {
+        let found = |driver: &str, on: &str| {
+            let card = with(|card| {
+                card.setup.driver = Some(driver.to_owned());
+                card.setup.offloads.as_mut().unwrap().on = vec![on.to_owned()];
+            });
+            super::offloads(&card, &driver::predict(&card.setup)).unwrap().status
+        };
+        assert_eq!(found("mlx5_core", "rx-lro"), Status::Note);
+        assert_eq!(found("virtio_net", "rx-gro-hw"), Status::Ok);
+        assert_eq!(found("mlx5_core", "rx-gro"), Status::Ok);
+    }
+
+    #[test]
+    fn few_queues_are_no_alarm() {
+        let found =
+            |queues: Queues| super::queues(&with(|card| card.setup.queues = Some(queues)), Some(4)).unwrap();
+        let combined = |combined| found(Queues { combined, ..Queues::default() });
+        assert_eq!(combined((2, 8)).fix.as_deref(), Some("ethtool -L eth0 combined 4"));
+        let tx = found(Queues { tx: (1, 2), ..Queues::default() });
+        assert_eq!((tx.status, tx.fix.as_deref()), (Status::Note, Some("ethtool -L eth0 tx 2")));
+        assert_eq!((combined((1, 1)).status, combined((1, 1)).fix), (Status::Note, None));
+        assert_eq!(combined((4, 4)).status, Status::Ok);
+    }
+
+    #[test]
+    fn effects_are_told_before_and_only_where_there_are_some() {
+        let found = |driver: &str, guarded| {
+            let card = with(|card| {
+                card.setup.driver = Some(driver.to_owned());
+                card.guarded = guarded;
+            });
+            effects(&card, &driver::predict(&card.setup))
+        };
+        let igb = found("igb", None).unwrap();
+        assert!(igb.message.contains("resets the link") && igb.message.contains("(PHC)"), "{igb:?}");
+        assert_eq!(found("igb", Some((How::Native, 7))), None, "it is done");
+        assert_eq!(found("virtio_net", None), None);
     }
 }

@@ -3,5 +3,7 @@
 pub mod driver;
 pub mod features;
 pub mod link_events;
-pub(crate) mod netlink;
+pub mod netlink;
 pub mod release;
+pub mod timestamping;
+mod xenstore;

@@ -31,14 +31,21 @@ const HEADER_INDEX: u16 = 1;
 const FEATURES_CHANGEABLE: u16 = 2;
 const FEATURES_WANTED: u16 = 3;
 const FEATURES_ACTIVE: u16 = 4;
+const FEATURES_FIXED: u16 = 5;
+const BITSET_IS_LIST: u16 = 1;
 const BITSET_BITS: u16 = 3;
 const BIT: u16 = 1;
 const BIT_NAME: u16 = 2;
 const BIT_VALUE: u16 = 3;
+const RX_MAX: u16 = 2;
 const TX_MAX: u16 = 3;
 const COMBINED_MAX: u16 = 5;
+const RX_COUNT: u16 = 6;
 const TX_COUNT: u16 = 7;
 const COMBINED_COUNT: u16 = 9;
+const TIMESTAMPS_GET: u8 = 25;
+const TIMESTAMPS_KINDS: u16 = 2;
+const TIMESTAMPS_CLOCK: u16 = 5;
 
 /// In an attribute's kind: there are attributes inside.
 const NESTED: u16 = 0x8000;
@@ -50,28 +57,62 @@ const DONE: u16 = 3;
 
 /// What a driver's XDP can (enum netdev_xdp_act).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Features(pub(crate) u64);
+pub struct Features(pub u64);
 
 impl Features {
     /// Programs run in the driver, and may pass, drop and send back.
-    pub(crate) const BASIC: u64 = 1;
+    pub const BASIC: u64 = 1;
     /// Programs get frames in several buffers.
-    pub(crate) const SEVERAL_BUFFERS: u64 = 1 << 5;
+    pub const SEVERAL_BUFFERS: u64 = 1 << 5;
 
-    pub(crate) fn has(self, feature: u64) -> bool {
+    /// Whether a feature is there.
+    pub fn has(self, feature: u64) -> bool {
         self.0 & feature != 0
     }
 }
 
-/// Queues to send by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queues {
-    /// How many there are.
-    pub(crate) now: u32,
-    /// How many there can be.
-    pub(crate) most: u32,
-    /// They are set together with those to receive by.
-    pub(crate) combined: bool,
+/// Queues, as `ethtool --show-channels` has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queues {
+    /// Those that receive alone, and how many there can be.
+    pub rx: (u32, u32),
+    /// Those that send alone, and how many there can be.
+    pub tx: (u32, u32),
+    /// Those that do both, and how many there can be.
+    pub combined: (u32, u32),
+}
+
+impl Queues {
+    /// How many there are to send by.
+    pub fn senders(&self) -> u32 {
+        self.combined.0 + self.tx.0
+    }
+
+    /// How many there can be to send by.
+    pub fn most_senders(&self) -> u32 {
+        self.combined.1.max(self.tx.1)
+    }
+}
+
+/// Offloads, by their names as `ethtool --show-features` has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Those that are on.
+    pub on: Vec<String>,
+    /// Those that can be turned on or off: the others are `[fixed]`.
+    pub changeable: Vec<String>,
+}
+
+impl Offloads {
+    /// Whether one is on.
+    pub fn has(&self, name: &str) -> bool {
+        self.on.iter().any(|on| on == name)
+    }
+
+    /// Whether one can be changed.
+    pub fn can_change(&self, name: &str) -> bool {
+        self.changeable.iter().any(|one| one == name)
+    }
 }
 
 /// What an interface's driver can do with XDP.
@@ -82,23 +123,24 @@ pub(crate) fn features(index: u32) -> io::Result<Features> {
         .ok_or(nothing())
 }
 
-/// The names of the offloads that are on, as `ethtool --show-features` has them.
-pub(crate) fn offloads(index: u32) -> io::Result<Vec<String>> {
+/// The offloads of an interface.
+pub(crate) fn offloads(index: u32) -> io::Result<Offloads> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
-    let active = find(&answer, FEATURES_ACTIVE).ok_or(nothing())?;
-    Ok(names(active, |_| true).collect())
+    let on = names(find(&answer, FEATURES_ACTIVE).ok_or(nothing())?);
+    let fixed: Vec<String> = find(&answer, FEATURES_FIXED).map(names).unwrap_or_default();
+    let mut changeable: Vec<String> = find(&answer, FEATURES_CHANGEABLE).map(names).unwrap_or_default();
+    changeable.retain(|name| !fixed.contains(name));
+    Ok(Offloads { on, changeable })
 }
 
 /// All features of an interface: those that are wanted, those that are on, those that can be changed.
 pub(super) fn feature_sets(index: u32) -> io::Result<features::Features> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
     let set = |kind| find(&answer, kind).ok_or(nothing());
-    // Of those that can be changed all are listed, with a value or without (net/ethtool/features.c:features_fill_reply).
-    let has_value = |bit: &[u8]| find(bit, BIT_VALUE).is_some();
     Ok(features::Features {
-        wanted: names(set(FEATURES_WANTED)?, |_| true).collect(),
-        active: names(set(FEATURES_ACTIVE)?, |_| true).collect(),
-        changeable: names(set(FEATURES_CHANGEABLE)?, has_value).collect(),
+        wanted: names(set(FEATURES_WANTED)?),
+        active: names(set(FEATURES_ACTIVE)?),
+        changeable: names(set(FEATURES_CHANGEABLE)?),
     })
 }
 
@@ -113,26 +155,25 @@ pub(super) fn set_feature(index: u32, name: &str, on: bool) -> io::Result<()> {
     ask("ethtool", FEATURES_SET, &attributes).map(drop)
 }
 
-/// The names in a set of bits, of those bits that are asked for.
-fn names(set: &[u8], is_asked: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = String> {
-    let bits = attributes(find(set, BITSET_BITS).unwrap_or_default()).filter(|(kind, _)| *kind == BIT);
-    bits.filter(move |(_, bit)| is_asked(bit)).filter_map(|(_, bit)| {
-        let name = find(bit, BIT_NAME)?;
+/// The names of the bits that are set: all that are named in a list, those with a value in a set with a mask.
+fn names<T: FromIterator<String>>(set: &[u8]) -> T {
+    let is_list = find(set, BITSET_IS_LIST).is_some();
+    let bits = find(set, BITSET_BITS).unwrap_or_default();
+    let names = attributes(bits).filter(|(kind, _)| *kind == BIT).filter_map(|(_, bit)| {
+        let name = find(bit, BIT_NAME).filter(|_| is_list || find(bit, BIT_VALUE).is_some())?;
         Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
-    })
+    });
+    names.collect()
 }
 
-/// How many queues an interface has to send by.
+/// The queues of an interface.
 pub(crate) fn queues(index: u32) -> io::Result<Queues> {
     let answer = ask("ethtool", CHANNELS_GET, &header(index))?;
-    let number = |kind| {
-        let value = find(&answer, kind).and_then(|value| value.try_into().ok());
-        value.map_or(0, u32::from_ne_bytes)
-    };
+    let number = |kind| number(&answer, kind).unwrap_or(0);
     Ok(Queues {
-        now: number(COMBINED_COUNT) + number(TX_COUNT),
-        most: number(COMBINED_MAX).max(number(TX_MAX)),
-        combined: number(COMBINED_MAX) > 0,
+        rx: (number(RX_COUNT), number(RX_MAX)),
+        tx: (number(TX_COUNT), number(TX_MAX)),
+        combined: (number(COMBINED_COUNT), number(COMBINED_MAX)),
     })
 }
 
@@ -146,6 +187,17 @@ pub(crate) fn group(family: &str, group: &str) -> io::Result<u32> {
         .find(|(_, one)| find(one, GROUP_NAME) == Some(wanted.as_bytes()))
         .and_then(|(_, one)| Some(u32::from_ne_bytes(find(one, GROUP_ID)?.try_into().ok()?)))
         .ok_or(nothing())
+}
+
+/// Whether a card can stamp what it receives, and the number of its clock, if it has one.
+pub(crate) fn timestamps(index: u32) -> io::Result<(bool, Option<u32>)> {
+    let answer = ask("ethtool", TIMESTAMPS_GET, &header(index))?;
+    let kinds: Vec<String> = find(&answer, TIMESTAMPS_KINDS).map(names).unwrap_or_default();
+    Ok((kinds.iter().any(|kind| kind == "hardware-receive"), number(&answer, TIMESTAMPS_CLOCK)))
+}
+
+fn number(answer: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_ne_bytes(find(answer, kind)?.try_into().ok()?))
 }
 
 fn header(index: u32) -> Vec<u8> {
@@ -224,7 +276,7 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(crate) fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
 }
 
@@ -247,7 +299,10 @@ mod tests {
     #[test]
     fn loopback_has_offloads_and_unknown_interfaces_have_none() {
         let on = offloads(1).unwrap();
-        assert!(on.iter().any(|name| name == "loopback"), "{on:?}");
+        assert!(
+            on.has("loopback") && !on.can_change("loopback") && on.can_change("tx-udp-segmentation"),
+            "{on:?}"
+        );
         assert!(offloads(u32::MAX).is_err());
         assert!(ask("nobody", 1, &[]).is_err());
         assert!(group("ethtool", "monitor").unwrap() > 0);

@@ -30,6 +30,13 @@ impl Release {
     }
 }
 
+impl Default for Release {
+    /// The oldest, which takes least for granted.
+    fn default() -> Self {
+        Self::OLDEST
+    }
+}
+
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)

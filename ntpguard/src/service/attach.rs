@@ -175,6 +175,7 @@ impl Service {
         if self.state.options.replace {
             self.guard.evict(name)?;
         }
+        self.tell_beforehand(&interface::all()?, name);
         let before = self.features(name);
         let attached = self.guard.attach(name, self.state.options.xdp_mode)?;
         self.note_features(before);
@@ -234,6 +235,7 @@ impl Service {
 
     /// Counts what comes in by the members of bonds, which may come and go, for the bonds.
     pub fn follow_members(&mut self, all: &[Interface]) {
+        self.follow_mtus(all);
         let interface = self.state.options.interface.clone();
         let guarded = all.iter().filter(|one| interface.contains(&one.name));
         for (bond, member) in

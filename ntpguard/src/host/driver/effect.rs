@@ -33,9 +33,9 @@ impl Stop {
         match self {
             Self::Nothing => None,
             Self::Paused => Some("pauses its queues for some milliseconds"),
-            Self::Rings => Some("rebuilds its rings: no packet passes for up to some hundred ms"),
+            Self::Rings => Some("rebuilds its rings: nothing passes for some 100 ms"),
             Self::Link => Some("resets the link: nothing passes for 1 to 5 s"),
-            Self::Down => Some("sets it down and up: static routes and IPv6 addresses are lost"),
+            Self::Down => Some("sets it down and up: static routes and IPv6 addresses go"),
         }
     }
 }
@@ -115,6 +115,24 @@ pub enum Timestamps {
     Unknown,
 }
 
+impl Timestamps {
+    /// In words that follow the driver's name.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::None => "makes no hardware receive timestamps",
+            Self::Kept | Self::KeptInHeadroom => "keeps the hardware receive timestamps of packets that pass",
+            Self::InFrontOfFrame => {
+                "puts hardware receive timestamps in front of frames, where XDP takes them for the frame"
+            }
+            Self::Lost => "may lose the hardware receive timestamps of packets that pass",
+            Self::Members => "leaves hardware receive timestamps to its members",
+            Self::Unknown => {
+                "isn't known to keep or to lose hardware receive timestamps of packets that pass"
+            }
+        }
+    }
+}
+
 /// What happens to the card's own clock (PHC) and to its timestamping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
@@ -133,7 +151,7 @@ impl Clock {
         match self {
             Self::Untouched => None,
             Self::Stepped => Some("sets the card's clock (PHC) to the system's time"),
-            Self::Replaced => Some("replaces the card's clock (/dev/ptp*) and turns hardware timestamps off"),
+            Self::Replaced => Some("replaces its clock (PHC) and turns hardware timestamps off"),
         }
     }
 }

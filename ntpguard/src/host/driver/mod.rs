@@ -14,13 +14,22 @@
 mod effect;
 mod embedded;
 mod intel;
+mod page;
+mod predict;
 mod refusal;
 mod server;
+mod setup;
 mod software;
+mod tell;
 mod virtual_card;
 
 pub use effect::{Also, Clock, Offload, Stop, Stops, Timestamps};
+pub use page::page;
+pub use predict::{Native, Obstacle, predict};
 pub use refusal::{Longer, Loss, Mtu, Never, Raised, Refusal};
+
+pub use setup::{Setup, VirtioFeatures};
+pub use tell::{beforehand, mtu_lost};
 
 use super::release::{ByRelease, Release};
 use crate::interface::Interface;
@@ -113,6 +122,11 @@ impl Driver {
             Mtu::Of { several, .. } if frags && self.has_frags(release) => several,
             Mtu::Of { single, .. } => Some(single),
         }
+    }
+
+    /// Why it may refuse that user space can't see beforehand, in words.
+    pub fn hidden(&self) -> Vec<&'static str> {
+        self.refusals.iter().filter(|refusal| !refusal.is_visible()).map(|refusal| refusal.words()).collect()
     }
 
     /// Whether it may lose a program while it stays attached, so that another instance of the program has to go in its

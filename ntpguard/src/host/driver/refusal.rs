@@ -92,6 +92,43 @@ pub enum Refusal {
     Hidden(&'static str),
 }
 
+impl Refusal {
+    /// In words, behind "it may be that".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::GuestOffloads => {
+                "the host merges packets and the guest can't turn that off (no CTRL_GUEST_OFFLOADS)"
+            }
+            Self::HeaderLayout => "the host wants the virtio header in a buffer of its own",
+            Self::Lro => "LRO is on (rx-lro)",
+            Self::Merging => "LRO or hardware GRO is on (rx-lro, rx-gro-hw)",
+            Self::TwiceChannels => "more than half of its channels are in use",
+            Self::EqualChannels => {
+                "it has other numbers of channels to receive and to send, or uses over half of those to send"
+            }
+            Self::SeparateChannels => "its channels aren't combined",
+            Self::Sriov => "SR-IOV is on",
+            Self::AnyPort => "another port of the controller has a longer MTU",
+            Self::TwoQueuesPerCpu => "it has fewer than two queues to send by for each possible CPU",
+            Self::PeerQueues => "it has fewer queues to receive by than its peer has to send by",
+            Self::PeerMtu => "its peer's MTU is too large",
+            Self::Member => "a member refuses, or has a program of its own",
+            Self::BondMode => {
+                "the bond's mode takes none (all but balance-rr, active-backup, balance-xor, 802.3ad)"
+            }
+            Self::Hidden(words) => words,
+        }
+    }
+
+    /// Whether user space can see it before it attaches.
+    pub const fn is_visible(self) -> bool {
+        !matches!(
+            self,
+            Self::AnyPort | Self::TwoQueuesPerCpu | Self::PeerQueues | Self::PeerMtu | Self::Hidden(_)
+        )
+    }
+}
+
 /// An event at which a driver loses the program while the core goes on showing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -126,6 +163,20 @@ impl Loss {
     }
 }
 
+impl Never {
+    /// In words, behind "it never runs the program if".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::BigPackets => {
+                "the host offers no mergeable buffers (MRG_RXBUF), but TSO or an MTU over 1,500"
+            }
+            Self::NoHeadroom => "the backend leaves no room in front of packets (no feature-xdp-headroom)",
+            Self::VirtualFunction => "packets come by a virtual function whose driver has no native XDP",
+            Self::TimestampsInFront => "hardware timestamps are on, which stand in front of the frame",
+        }
+    }
+}
+
 /// A way to take a program, and never run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {
@@ -138,6 +189,4 @@ pub enum Never {
     VirtualFunction,
     /// Hardware timestamps stand in front of the frame, and are taken for its beginning.
     TimestampsInFront,
-    /// A second card of this driver has no program: the filter's own card is judged, and the other one loses all it receives.
-    SecondCard,
 }

@@ -1,7 +1,7 @@
 //! Other vendors' cards for servers.
 
 use super::{
-    ByRelease, Clock, Driver, Longer, Mtu, Never, Offload, Raised, Refusal, Release, Stop, Stops, Timestamps,
+    ByRelease, Clock, Driver, Longer, Mtu, Offload, Raised, Refusal, Release, Stop, Stops, Timestamps,
 };
 
 pub(super) const ROWS: &[Driver] = &[
@@ -118,7 +118,6 @@ pub(super) const ROWS: &[Driver] = &[
         offloads: &[Offload { name: "rx-lro", returns: false }],
         timestamps: Timestamps::Kept,
         clock: Clock::Replaced,
-        never: &[Never::SecondCard],
         source: "ethernet/aquantia/atlantic/aq_main.c:aq_xdp_setup; aq_ring.c:aq_ring_rx_alloc, __aq_ring_xdp_clean; \
                  aq_ptp.c:aq_ptp_unregister",
         notes: &[

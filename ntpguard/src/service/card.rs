@@ -1,0 +1,41 @@
+//! What is said of a card: before it is attached to, and when its MTU doesn't go with native XDP.
+
+use super::Service;
+use crate::{
+    bpf::Hook,
+    host::driver::{self, Native, Setup},
+    interface::Interface,
+    writer::{tell, warn},
+};
+use std::path::Path;
+
+impl Service {
+    /// Says what attaching will do to a card, where somebody would notice. Of one that has a program nothing: replacing it
+    /// is another matter.
+    pub(super) fn tell_beforehand(&self, all: &[Interface], name: &str) {
+        let options = &self.state.options;
+        let found = all.iter().find(|interface| interface.name == name && interface.xdp.is_none());
+        let Some(found) = found.filter(|_| options.hook == Hook::Xdp && options.xdp_mode.may_be_native())
+        else {
+            return;
+        };
+        let setup = Setup::read(Path::new("/"), all, found);
+        if driver::predict(&setup) == Native::Runs {
+            driver::beforehand(&setup).iter().for_each(|line| tell(format_args!("{line}")));
+        }
+    }
+
+    /// Warns when a natively guarded interface has come to an MTU that its driver can't have then.
+    pub(super) fn follow_mtus(&mut self, all: &[Interface]) {
+        let guarded = all.iter().filter(|one| self.state.options.interface.contains(&one.name));
+        for interface in guarded.filter(|one| one.xdp.is_some_and(|xdp| xdp.native)) {
+            let before = self.mtus.insert(interface.index, interface.mtu);
+            if before == Some(interface.mtu) {
+                continue;
+            }
+            if let Some(words) = driver::mtu_lost(&Setup::read(Path::new("/"), all, interface)) {
+                warn(format_args!("{words}"));
+            }
+        }
+    }
+}
