@@ -71,7 +71,8 @@ codes! {
     FamilyMask          Error   "family-mask"          "After -4 or -6, only 4.2.8 takes a mask; the others stop before it, and give this one host full access.";
     OtherFamily         Error   "other-family"         "An address or mask of the other family than -4 or -6 or the address says.";
     Misplaced           Error   "misplaced"            "A word where the daemon doesn't take it, or one missing: it applies what stands before, if that makes sense, and drops the rest.";
-    UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin with a keyword: the daemon drops it.";
+    UnknownKeyword      Warning "unknown-keyword"      "A line that doesn't begin as any of the daemon's lines does: the daemon drops it.";
+    Syntax              Warning "syntax"               "A line other than restrict with a word that the daemon doesn't take there, or without one that it needs: the daemon drops a part of the line, or all of it.";
     UnknownRestrict     Error   "unknown-restrict"     "A line that was meant to be a restrict line, and isn't: the daemon drops it.";
     Simulate            Error   "simulate"             "A simulate block of ntp.org's ntpd: lines in it are no commands of their own, and after a mistake in it (for 4.2.6 all of it is one) commands no longer end with their lines, so that mostly all that follows is lost.";
     Template            Error   "unrendered-template"  "A placeholder of a template stands where a value was meant to be: the daemon reads its characters as they are.";

@@ -4,7 +4,7 @@ use super::{
     Association, ConfFile, Place, Span, keywords,
     lexer::{Demand, Foreign, Word, Words},
     limits,
-    ntp::template,
+    ntp::{grammar, template},
     restrict,
 };
 use crate::{
@@ -112,12 +112,13 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
         unknown(conf, line, keyword);
         return Directive::Done;
     }
+    grammar::check(conf, line, words);
     match &*keyword.text {
         "restrict" | "unrestrict" | "delrestrict" => {
             restrict::parse(conf, line, words);
         }
-        "server" | "pool" | "peer" | "broadcast" | "manycastclient" => match host(&words[1..]) {
-            Some(host) => {
+        "server" | "pool" | "peer" | "broadcast" | "manycastclient" => {
+            if let Some(host) = host(&words[1..]) {
                 let place = line.at(host);
                 conf.associations.push(Association {
                     keyword: keyword.text.to_string(),
@@ -126,11 +127,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
                     place,
                 });
             }
-            None => {
-                let message = format!("`{}` without a host: the daemon drops it", keyword.text);
-                conf.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
-            }
-        },
+        }
         "broadcastclient" | "multicastclient" | "manycastserver" => {
             conf.associations.push(Association {
                 keyword: keyword.text.to_string(),
