@@ -151,10 +151,12 @@ fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [R
     [any_port, ntp_port]
 }
 
-fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
+/// The flags of an entry that are enforced here. The rest is left to the daemon: what a `restrict source` may lift, whose
+/// flags are `source`, and all of it where lines are out of reach.
+pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile) -> Flags {
     let flags = entry.flags;
     let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
-    let drops = match source {
+    match source {
         _ if conf.blind => Flags::NONE,
         // An association's address may have the flags of `restrict source` instead; an entry for just that host
         // stands before it. NTPsec puts one only where the association would break (ntp_restrict.c:restrict_source).
@@ -162,7 +164,12 @@ fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardeni
             flags.expanded().shared(source.expanded())
         }
         _ => flags,
-    };
+    }
+}
+
+fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
+    let flags = entry.flags;
+    let drops = enforced(entry, source, conf);
     // A MAC is refused for want of a key; `mssntp`, of a template too, is a way around.
     let template = source.unwrap_or_default();
     let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !conf.blind;

@@ -22,7 +22,8 @@ pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
     // Own addresses are of no interest to a reader, and this may be another host than the daemon's.
     let policy = Policy::resolve(&read.conf, &resolver, &[]);
     let diagnostics = audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver);
-    let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
+    let hardening = options.hardened.hardening();
+    let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening };
     let mut out = io::stdout();
     match options.format {
         Format::Text => write!(out, "{}", report.text()),

@@ -1,9 +1,11 @@
 //! What `ntpguard check` says: findings, the effective policy, and what it exposes.
 
 use crate::{
+    compile::{self, Hardening, Queries},
     conf::{Flags, Limiter, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
+    limits,
     policy::{Entry, Line, Policy, audit::answers_queries},
     reading::Read,
 };
@@ -19,6 +21,8 @@ pub struct Report<'a> {
     pub policy: &'a Policy,
     /// What is to be said about it, in the order of the file.
     pub diagnostics: &'a [Diagnostic],
+    /// What is dropped beyond that.
+    pub hardening: Hardening,
 }
 
 /// Who is answered with what.
@@ -86,8 +90,9 @@ impl Report<'_> {
                 "net": entry.net.to_string(),
                 "ntpport": entry.ntpport,
                 "flags": entry.flags.to_string(),
-                "time": time(&entry),
+                "time": self.time(entry.flags),
                 "queries": answers_queries(&entry),
+                "enforced": { "time": self.time(self.enforced(&entry)), "queries": !self.refuses_queries(&entry) },
                 "lines": lines(&entry),
             })
         });
@@ -149,6 +154,36 @@ impl Report<'_> {
         renderer.render(&groups)
     }
 
+    /// The flags of an entry that ntpguard enforces.
+    fn enforced(&self, entry: &Entry<'_>) -> Flags {
+        let conf = &self.read.conf;
+        let flags = compile::enforced(entry, self.policy.source, conf);
+        let limits = conf.limits() && limits::enforced(&conf.limiter);
+        if limits { flags } else { flags.without(Flags::LIMITED) }
+    }
+
+    /// Whether ntpguard drops queries from an entry's sources.
+    fn refuses_queries(&self, entry: &Entry<'_>) -> bool {
+        let unlisted = self.hardening.queries == Queries::Listed && !entry.permits_queries();
+        unlisted || self.enforced(entry).has(Flags::IGNORE.with(Flags::NOQUERY))
+    }
+
+    /// Whether sources with these flags get time.
+    fn time(&self, flags: Flags) -> &'static str {
+        let conf = &self.read.conf;
+        // NTPsec refuses every MAC where it trusts no key, and `mssntp` is a way around.
+        let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !flags.has(Flags::MSSNTP);
+        if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) || (flags.has(Flags::NOTRUST) && keyless) {
+            "no"
+        } else if flags.has(Flags::NOTRUST) {
+            "with a MAC"
+        } else if flags.has(Flags::LIMITED) {
+            "limited"
+        } else {
+            "yes"
+        }
+    }
+
     /// The lines that an entry comes from, in short.
     fn origin(&self, entry: &Entry<'_>) -> String {
         let lines: Vec<_> = entry
@@ -169,8 +204,17 @@ impl Report<'_> {
     fn table(&self) -> String {
         let rows = self.policy.entries.iter().map(|entry| {
             let port = if entry.ntpport { " port 123" } else { "" };
-            let queries = if answers_queries(&entry) { "yes" } else { "no" };
-            [format!("{}{port}", entry.net), time(&entry).to_owned(), queries.to_owned(), self.origin(&entry)]
+            let time = self.time(entry.flags);
+            let time = match self.time(self.enforced(&entry)) {
+                enforced if enforced == time => time.to_owned(),
+                _ => format!("{time}, by the daemon"),
+            };
+            let queries = match (answers_queries(&entry), self.refuses_queries(&entry)) {
+                (true, _) => "yes",
+                (false, true) => "no",
+                (false, false) => "no, by the daemon",
+            };
+            [format!("{}{port}", entry.net), time, queries.to_owned(), self.origin(&entry)]
         });
         let head = ["source", "time", "queries", "from"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
@@ -205,20 +249,6 @@ fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
     let start = width(span.column - 1).min(text.len());
     let end = width(span.column - 1 + span.length).min(text.len());
     (text, start..end.max(start))
-}
-
-/// Whether an entry's sources get time.
-fn time(entry: &Entry<'_>) -> &'static str {
-    let flags = entry.flags;
-    if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) {
-        "no"
-    } else if flags.has(Flags::NOTRUST) {
-        "with a MAC"
-    } else if flags.has(Flags::LIMITED) {
-        "limited"
-    } else {
-        "yes"
-    }
 }
 
 /// What `limited` means, with the daemon's own names and units; `null` if that can't be told.
