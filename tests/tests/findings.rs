@@ -3,7 +3,7 @@
 use ntpguard::{
     compile::Hardening,
     conf,
-    diagnostic::{Code, table},
+    diagnostic::{Code, Severity, table},
     dialect::Daemon,
     export::report::Report,
     policy::{Policy, audit::audit},
@@ -13,7 +13,7 @@ use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
 use std::{collections::HashSet, fs, path::Path};
 
 /// The fixtures that have findings, one after the other.
-const FINDINGS: [&str; 13] = [
+const FINDINGS: [&str; 14] = [
     "findings/typos.conf",
     "findings/networks.conf",
     "findings/policy.conf",
@@ -27,6 +27,7 @@ const FINDINGS: [&str; 13] = [
     "findings/clients.conf",
     "findings/unrendered.conf",
     "findings/chrony.conf",
+    "findings/syntax.conf",
 ];
 
 #[test]
@@ -40,7 +41,8 @@ fn every_fixture_and_every_code() {
             let diagnostics = audit(&conf, &policy, Hardening::ALL, &names);
             seen.extend(diagnostics.iter().map(|diagnostic| diagnostic.code));
             let read = Read { path: Some(fixture.into()), conf, because: format!("read as {dialect} does") };
-            let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics };
+            let report =
+                Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening: Hardening::ALL };
             // Where this repository lies is no finding.
             let text = report.text().replace(&path("").display().to_string(), "");
             let name = format!("{}-{dialect}", fixture.replace(['/', '.'], "-"));
@@ -58,4 +60,36 @@ fn the_documentation_has_the_table() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
     let written = fs::read_to_string(document).unwrap();
     assert!(written.ends_with(&table()), "docs/diagnostics.md must end with:\n{}", table());
+}
+
+/// What the packages of distributions install, and their tools write: nothing is wrong with it, and nothing is said to be,
+/// but for what really is open.
+#[test]
+fn no_default_of_a_distribution_raises_an_alarm() {
+    let folder = path("distributions");
+    let mut read = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let dialect = DIALECTS.into_iter().find(|dialect| name.ends_with(&dialect.to_string())).unwrap();
+        // With names that resolve to addresses that others have tomorrow, and with none that do.
+        for resolves in [true, false] {
+            let resolver = |_: &str| match resolves {
+                true => names("0.pool.example.net"),
+                false => Err(std::io::Error::other("no DNS")),
+            };
+            let conf = conf::read(Some(&file), Daemon::new(dialect)).unwrap();
+            let policy = Policy::resolve(&conf, &resolver, &[]);
+            let found = audit(&conf, &policy, Hardening::ALL, &resolver);
+            let alarms = found.iter().filter(|found| found.code.severity() > Severity::Note);
+            // Files of that distribution, which this host hasn't.
+            let alarms = alarms.filter(|found| found.code != Code::IncludeLost);
+            let alarms: Vec<_> = alarms.map(|found| found.code.name()).collect();
+            // Its package leaves queries open indeed.
+            let right: &[&str] = if name.starts_with("openwrt") { &["queries-open"] } else { &[] };
+            assert_eq!(alarms, right, "{name}: {found:#?}");
+        }
+        read += 1;
+    }
+    assert!(read >= 12, "the fixtures are there");
 }
