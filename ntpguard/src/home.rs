@@ -1,20 +1,20 @@
 //! Where a filter stays between processes: its pins, what is known about it, and whose turn it is.
+//!
+//! The turn is a lock in the folder of the pins, and `ntpguard run` holds a second one, by which others recognise it: the state
+//! says so, too, but may have no room, or be gone.
 
 use crate::{
-    bpf::Pins,
+    bpf::{Pins, RUN, TURN},
     cli::{Guarding, Places},
+    host::lock::{Held, Lock},
     readers::Readers,
     state::State,
     trial::Trial,
 };
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-    sys::stat::{FileStat, fstat, major, minor, stat},
-};
+use anyhow::{Result, bail, ensure};
+use nix::sys::stat::stat;
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -31,7 +31,8 @@ pub struct Home {
     /// The pins.
     pub pins: Pins,
     folder: PathBuf,
-    _turn: Flock<File>,
+    _turn: Lock,
+    _run: Option<Lock>,
 }
 
 /// Somebody else's turn.
@@ -50,22 +51,29 @@ impl Home {
         let pins = Pins::open(&places.pin_path)?;
         let start = Instant::now();
         loop {
-            let root = open(&places.pin_path)?;
-            let stat = fstat(&root)?;
-            match Flock::lock(root, FlockArg::LockExclusiveNonblock) {
+            match Lock::take(&places.pin_path.join(TURN), Some(&places.pin_path))? {
                 Ok(turn) => {
-                    return Ok(Ok(Self { pins, folder: places.state_dir.clone(), _turn: turn }));
+                    return Ok(Ok(Self { pins, folder: places.state_dir.clone(), _turn: turn, _run: None }));
                 }
-                Err((_, Errno::EWOULDBLOCK)) => {
-                    let taken = Taken { pid: holder(&stat) };
-                    if looks_after(&places.state_dir, taken) || start.elapsed() > PATIENCE {
+                Err(Held { pid }) => {
+                    let taken = Taken { pid };
+                    if looks_after(places, taken) || start.elapsed() > PATIENCE {
                         return Ok(Err(taken));
                     }
                 }
-                Err((_, errno)) => bail!("can't lock {}: {}", places.pin_path.display(), errno.desc()),
             }
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Lets others see that this process is `ntpguard run`, and stays.
+    ///
+    /// # Errors
+    /// The folder of the pins can't be written.
+    pub fn stay(&mut self) -> Result<()> {
+        // While it is this process's turn, nobody else holds it.
+        self._run = Lock::take(&self.pins.root().join(RUN), None)?.ok();
+        Ok(())
     }
 
     /// As [`Home::enter`], for those that can't go on without.
@@ -153,28 +161,14 @@ pub fn namespace() -> Option<u64> {
     stat("/proc/self/ns/net").ok().map(|stat| stat.st_ino)
 }
 
-/// Whether it is the `ntpguard run` that the state speaks of.
-pub fn looks_after(folder: &Path, taken: Taken) -> bool {
-    let state = State::load(folder).ok().flatten();
-    taken.pid.is_some() && state.and_then(|state| state.run) == taken.pid
+/// Whether it is an `ntpguard run`: as its lock says, or, of an earlier version, the state.
+pub fn looks_after(places: &Places, taken: Taken) -> bool {
+    let of_state = || State::load(&places.state_dir).ok().flatten().and_then(|state| state.run);
+    let runs = Lock::holder(&places.pin_path.join(RUN)).or_else(of_state);
+    taken.pid.is_some() && runs == taken.pid
 }
 
 /// Whether a process is an ntpguard that lives.
 pub fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "ntpguard")
-}
-
-fn open(root: &Path) -> Result<File> {
-    File::open(root).with_context(|| format!("can't open {}", root.display()))
-}
-
-/// The process that has locked a file with flock(2): proc_locks(5).
-fn holder(file: &FileStat) -> Option<i32> {
-    let named = format!("{:02x}:{:02x}:{}", major(file.st_dev), minor(file.st_dev), file.st_ino);
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
-        (file == named).then(|| pid.parse().ok())?
-    })
 }

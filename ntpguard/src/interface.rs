@@ -9,7 +9,7 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use std::{
     error::Error,
     fmt, io,
@@ -248,7 +248,6 @@ fn ask() -> Result<Vec<Interface>> {
 fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
     let mut header = NetlinkHeader::default();

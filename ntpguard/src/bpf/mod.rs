@@ -46,7 +46,7 @@ pub use load::{Object, Size};
 #[cfg(feature = "lab")]
 pub use loaded::{Loaded, memory_since, newest_map};
 pub use maps::Maps;
-pub use pins::{Pins, Place};
+pub use pins::{EVENTS, Pins, Place, RUN, TURN};
 pub use running::Running;
 pub use seen::Seen;
 #[cfg(feature = "lab")]

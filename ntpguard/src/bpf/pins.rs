@@ -6,6 +6,7 @@
 //! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
 //! ROOT/v1-N/program       a program around them; pinned last: without it the folder is the rest of an accident
 //! ROOT/v1-N/program-ID    another program around them that is on an interface, or is to be put there
+//! ROOT/turn, run, events  locks (`host::lock`): whose turn it is, whether `ntpguard run` runs, who reads the ring of events
 //! ```
 //!
 //! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
@@ -26,6 +27,12 @@ use std::{
 
 /// The folder of holds on interfaces.
 const LINKS: &str = "links";
+/// The lock of the process whose turn it is.
+pub const TURN: &str = "turn";
+/// The lock of `ntpguard run`, as long as it runs.
+pub const RUN: &str = "run";
+/// The lock of the process that reads the ring of events.
+pub const EVENTS: &str = "events";
 /// In a folder of maps, the program.
 const PROGRAM: &str = "program";
 
@@ -202,7 +209,9 @@ impl Pins {
         self.links()?.into_iter().try_for_each(|index| self.release(index))?;
         self.retain(None)?;
         // What isn't empty has something of somebody else's.
-        let _ = fs::remove_dir(self.root.join(LINKS));
+        for folder in [LINKS, EVENTS, RUN, TURN] {
+            let _ = fs::remove_dir(self.root.join(folder));
+        }
         let _ = fs::remove_dir(&self.root);
         Ok(())
     }

@@ -47,7 +47,7 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
     let state = || {
         State::load(&places.state_dir).environment().map(|state| state.map(|state| (state.attempts, state)))
     };
-    let Some(pid) = taken.pid.filter(|_| looks_after(&places.state_dir, taken)) else {
+    let Some(pid) = taken.pid.filter(|_| looks_after(places, taken)) else {
         return Err(Fault::Environment(anyhow!(
             "another ntpguard is at work here: try again when it is done"
         )));

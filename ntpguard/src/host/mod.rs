@@ -1,8 +1,9 @@
-//! The operating system: the network cards and their drivers, and what the kernel says of them.
+//! The operating system: the network cards and their drivers, what the kernel says of them, and what a process may do here.
 
 pub mod driver;
 pub mod features;
 pub mod link_events;
+pub mod lock;
 pub mod netlink;
 pub mod release;
 pub mod timestamping;

@@ -5,7 +5,7 @@
 
 use super::features;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NlasIterator};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use netlink_sys::{Socket, protocols::NETLINK_GENERIC};
 use std::io::{self, ErrorKind};
 
 /// The family that knows the others: its number, its one question, and the attributes of that.
@@ -216,7 +216,6 @@ fn ask(family: &str, command: u8, attributes: &[u8]) -> io::Result<Vec<u8>> {
 fn open() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_GENERIC)?;
     socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     Ok(socket)
 }
 
