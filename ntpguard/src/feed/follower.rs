@@ -154,7 +154,7 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
         // Whoever was let in by the options stays so.
         let state = State::load(&places.state_dir).ok().flatten();
         let readers = Readers { group: state.and_then(|state| state.group) };
-        let hub = Hub::start(places, rate, &readers).context(
+        let hub = Hub::start(places, rate, &readers, &mut None).context(
             "no `ntpguard run` draws events, and this process can't: run as root, or start `ntpguard run`",
         )?;
         if let Some(hub) = hub {
@@ -194,8 +194,11 @@ impl Line {
     fn say(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        // A request has room in any socket's buffer.
-        self.stream.write_all(&line).context("can't ask")
+        // A request has room in any socket's buffer. One who has hung up already may have said why.
+        match self.stream.write_all(&line) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            said => said.context("can't ask"),
+        }
     }
 
     /// Whether something can be read, or comes within that time; also the end.
