@@ -5,7 +5,7 @@
 
 use crate::{
     cli::Places,
-    kept,
+    host, kept,
     readers::Readers,
     state::{self, InForce, Rule},
     stats::Snapshot,
@@ -127,7 +127,7 @@ impl Baseline {
     /// # Errors
     /// It is there, and can't be read.
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        match fs::read(path) {
+        match host::file::read(path, host::file::KEPT) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),

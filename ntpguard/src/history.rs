@@ -16,13 +16,13 @@ mod query;
 
 pub use query::Query;
 
-use crate::{event::Event, kept, readers::Readers, seen::Seen, sketch::Sketch};
+use crate::{event::Event, host, kept, readers::Readers, seen::Seen, sketch::Sketch};
 use anyhow::{Context as _, Result};
 use ntpguard_common::{Action, Reason};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs, io,
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -165,7 +165,7 @@ impl History {
     /// It is there, and can't be read.
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let path = file(folder);
-        let bytes = match fs::read(&path) {
+        let bytes = match host::file::read(&path, host::file::KEPT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),

@@ -7,6 +7,7 @@ use crate::{
     cli::{Cli, Places},
     conf::is_one_edit,
     fault::{Blame as _, Fault},
+    host,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{
@@ -15,7 +16,7 @@ use clap::{
 };
 use std::{
     ffi::OsString,
-    fs,
+    io,
     path::{Path, PathBuf},
 };
 use toml::{
@@ -27,6 +28,8 @@ use toml::{
 const FILE: &str = "/etc/ntpguard/ntpguard.toml";
 /// The option that says otherwise.
 const SETTINGS: &str = "settings";
+/// How large the file may be, in bytes: many times what all settings take.
+const MOST: u64 = 1 << 20;
 
 /// A command line.
 pub struct Arguments {
@@ -62,10 +65,20 @@ fn add(given: Vec<OsString>) -> Result<Arguments> {
         None if Path::new(FILE).exists() => FILE.into(),
         None => return none(given),
     };
-    let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let text = read(&path).with_context(|| format!("can't read {}", path.display()))?;
     let added = Settings { path: &path, text: &text, cli: &cli }.added_to(command, matches)?;
     let added_by = (!added.is_empty()).then_some(path);
     Ok(Arguments { all: given.into_iter().chain(added).collect(), added_by })
+}
+
+/// The text of a file.
+fn read(path: &Path) -> io::Result<String> {
+    // Which is how to say that there are none.
+    if path == Path::new("/dev/null") {
+        return Ok(String::new());
+    }
+    String::from_utf8(host::file::read(path, MOST)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// A file, and what it may say.
@@ -180,6 +193,7 @@ fn values(option: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use std::fs;
     use std::time::Duration;
 
     /// What a file and a command line come to.

@@ -8,7 +8,12 @@ mod in_force;
 pub use in_force::{Cause, InForce, Origin, Rule, rules};
 
 use crate::{
-    cli::Guarding, host::features::Altered, kept, readers::Readers, resolve::Answers, ruling::Ruling,
+    cli::Guarding,
+    host::{self, features::Altered},
+    kept,
+    readers::Readers,
+    resolve::Answers,
+    ruling::Ruling,
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::seat;
@@ -16,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    fs::File,
     io::BufReader,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -121,7 +125,7 @@ impl State {
     /// It can't be read, or isn't of this version. That it isn't there is none.
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let path = file(folder);
-        let file = match File::open(&path) {
+        let file = match host::file::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),

@@ -3,7 +3,7 @@
 //! A file beside the state, written by those verbs and read by whoever looks after the filter. It may name a moment at
 //! which the trial begins again by itself.
 
-use crate::{kept, readers::Readers};
+use crate::{host, kept, readers::Readers};
 use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Trial {
 
     /// What was said last. What can't be read wasn't said.
     pub fn load(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(file(folder)).ok()?).ok()
+        serde_json::from_slice(&host::file::read(&file(folder), host::file::KEPT).ok()?).ok()
     }
 
     /// Says it.

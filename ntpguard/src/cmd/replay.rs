@@ -6,6 +6,7 @@ use crate::{
     compile::Image,
     conf::ConfFile,
     fault::{Blame as _, Fault},
+    host::{self, file::Odd},
     policy::Policy,
     reading,
     replay::Tally,
@@ -19,7 +20,6 @@ use ntpguard_common::{
 };
 use serde_json::{Map, Value, json};
 use std::{
-    fs::File,
     io::{self, Read, Write as _},
     path::Path,
 };
@@ -48,7 +48,7 @@ pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
     bar.finish_and_clear();
     let told =
         Told { tally: &tally, skipped: reader.skipped(), image: &image, conf: &read.conf, top: options.top };
-    let mut out = io::stdout();
+    let mut out = options.format.stdout();
     match options.format {
         Format::Text => writeln!(out, "{}\n{}", read.because, told.text()),
         Format::Json => writeln!(out, "{}", told.json(outcome.as_ref().err())),
@@ -62,7 +62,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, ProgressBar)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), ProgressBar::hidden()));
     }
-    let file = File::open(path)?;
+    let file = host::file::open(path).map_err(piped)?;
     let length = file.metadata()?.len();
     let bar = if length < SHORT { ProgressBar::hidden() } else { ProgressBar::new(length) };
     let template = "{bar:40} {bytes} of {total_bytes}, {eta} left";
@@ -72,6 +72,16 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, ProgressBar)> {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         ),
     ))
+}
+
+/// Names the way that a pipe can be read.
+fn piped(error: io::Error) -> io::Error {
+    match Odd::of(&error) {
+        Some(odd @ Odd::Kind(_)) => {
+            io::Error::other(format!("{odd}; `ntpguard replay -` reads standard input"))
+        }
+        _ => error,
+    }
 }
 
 fn feed(

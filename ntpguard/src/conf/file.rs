@@ -11,8 +11,9 @@ use super::{
 use crate::{
     diagnostic::{Code, Diagnostic},
     dialect::Daemon,
+    host::file::{self, Odd},
 };
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::{
     fs,
     io::ErrorKind,
@@ -21,6 +22,11 @@ use std::{
 
 /// How deep `includefile` may nest (ntp_scanner.h:MAXINCLUDELEVEL); deeper ones are skipped with a word.
 const MAX_INCLUDE_LEVEL: usize = 5;
+
+/// How many bytes are read in all: a million lines with IPv6 addresses and masks, each as long as it gets, have 160 MB.
+pub(super) const MOST: u64 = 256 << 20;
+/// What a file counts as at least, however short: files may include others many times, and these others.
+const LEAST: u64 = 1 << 12;
 
 /// Whether reading goes on after a file.
 #[derive(PartialEq, Eq)]
@@ -49,7 +55,7 @@ impl ConfFile {
         // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
         let folder = folder_beside(path, self.daemon);
         [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| self.sought.look(path));
-        match fs::read(path) {
+        match file::read(path, MOST) {
             Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
             read => {
                 let bytes = read.with_context(|| format!("can't read {}", path.display()))?;
@@ -84,8 +90,14 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     if bytes.contains(&0) {
         bail!("{} is not a text file: it contains zero bytes", path.display());
     }
-    // Where a line begins is a u32, and so is the end.
-    ensure!(bytes.len() < u32::MAX as usize, "{} is longer than 4 GiB", path.display());
+    // Far less than 4 GiB: where a line begins is a u32, and so is the end.
+    conf.taken += (bytes.len() as u64).max(LEAST);
+    ensure!(
+        conf.taken <= MOST,
+        "{} and the files before it are larger than {} MiB together, and not read any further; does a file include itself?",
+        path.display(),
+        MOST >> 20
+    );
     conf.files.push(File { path: path.clone(), bytes: Vec::new() });
     let mut flow = Flow::On;
     let mut commands = Commands::new(file, &bytes);
@@ -149,8 +161,13 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
 /// Reads a file if it is there. If it isn't, the daemon goes on without it, too.
 fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) -> Result<Flow> {
     conf.sought.look(&path);
-    match fs::read(&path) {
+    match file::read(&path, MOST) {
         Ok(bytes) => return one(conf, path, bytes, level),
+        // What the daemon makes of it, and when it has done with it, nobody knows.
+        Err(error) if Odd::of(&error).is_some() => {
+            let from = place.map(|place| format!("{}: ", conf.show(place))).unwrap_or_default();
+            return Err(anyhow!(error).context(format!("{from}can't read {}", path.display())));
+        }
         Err(error)
             if matches!(
                 error.kind(),

@@ -116,6 +116,8 @@ pub struct ConfFile {
     pub blind: bool,
     /// Commands end at `;` from here on, and not with their lines: a `simulate` block has begun and not ended.
     by_statement: bool,
+    /// How much of [`file::MOST`] has been read.
+    taken: u64,
 }
 
 impl ConfFile {
@@ -154,6 +156,7 @@ impl ConfFile {
             diagnostics: Vec::new(),
             blind: false,
             by_statement: false,
+            taken: 0,
         }
     }
 

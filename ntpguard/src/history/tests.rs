@@ -1,4 +1,5 @@
 use super::*;
+use std::fs;
 
 /// A moment at which a bucket begins.
 const NOON: u64 = 1_700_000_100 - 1_700_000_100 % SPAN;

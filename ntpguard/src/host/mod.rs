@@ -2,6 +2,7 @@
 
 pub mod driver;
 pub mod features;
+pub mod file;
 pub mod link_events;
 pub mod lock;
 pub mod netlink;
