@@ -12,7 +12,7 @@ pub use events::{Capture, Drawing, Events};
 pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
-pub use packets::{Bytes, EngineChoice, Explain, Replay};
+pub use packets::{Bytes, EngineChoice, Explain, REPEATS, Replay};
 pub use report::Report;
 pub use stats::Stats;
 pub use top::Top;
@@ -22,6 +22,7 @@ use crate::{
     compile::{Harden, Hardening, Queries},
     dialect::{Dialect, Ordering},
     feed,
+    host::terminal::{Content, Shown},
 };
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};
@@ -284,6 +285,16 @@ pub enum Format {
     Text,
     /// For programs: one object a line.
     Json,
+}
+
+impl Format {
+    /// Standard output for what is written so.
+    pub(crate) fn stdout(self) -> Shown {
+        Shown::stdout(match self {
+            Self::Text => Content::Text,
+            Self::Json => Content::Json,
+        })
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -6,7 +6,7 @@
 //! Where standard error is the journal, each line begins with its priority (`<4>`, sd-daemon(3)). That needs no socket
 //! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`.
 
-use crate::writer::Writer;
+use crate::{host::terminal, writer::Writer};
 use nix::sys::stat::fstat;
 use std::{
     env,
@@ -108,9 +108,9 @@ impl Log {
 
     /// What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
     fn lines(&self, level: Level, text: &str) -> String {
-        let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        let text = terminal::shown(text);
         if !self.priorities {
-            return text;
+            return text.into_owned();
         }
         let priority = priority(level);
         text.lines().map(|line| format!("<{priority}>{line}")).collect::<Vec<_>>().join("\n")

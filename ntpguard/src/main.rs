@@ -19,12 +19,17 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // A closed terminal is no reason to fail with another code.
-            let _ = error.print();
+            if asked {
+                // A closed terminal is no reason to fail with another code.
+                let _ = error.print();
+            } else {
+                // Arguments may come from a file, and aren't for the terminal to obey.
+                complain(format_args!("{}", error.render().to_string().trim_end()));
+            }
             if let Some(file) = arguments.added_by.filter(|_| !asked) {
                 complain(format_args!("some of these options are from {}", file.display()));
-                told();
             }
+            told();
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(Fault::USAGE) };
         }
     };

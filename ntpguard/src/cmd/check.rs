@@ -24,10 +24,10 @@ pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
     let diagnostics = audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver);
     let hardening = options.hardened.hardening();
     let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening };
-    let mut out = io::stdout();
     match options.format {
-        Format::Text => write!(out, "{}", report.text()),
-        Format::Json => writeln!(out, "{}", report.json()),
+        // It has nothing of the files that a terminal would obey, and colours of its own.
+        Format::Text => write!(io::stdout(), "{}", report.text()),
+        Format::Json => writeln!(options.format.stdout(), "{}", report.json()),
     }
     .environment()?;
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));

@@ -7,10 +7,7 @@ use crate::{
 };
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io::Write as _, path::Path};
 
 /// Looks, and says it on standard output.
 ///
@@ -18,7 +15,7 @@ use std::{
 /// Something is a failure; or a warning, where these are denied.
 pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
     let findings = examine(Path::new("/"), &options.interface, &options.pin_path);
-    let mut out = io::stdout();
+    let mut out = options.format.stdout();
     match options.format {
         Format::Text => write!(out, "{}", text(&findings)),
         Format::Json => writeln!(out, "{}", report(&findings)),

@@ -12,7 +12,7 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use std::{
-    io::{self, Write as _},
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -67,7 +67,7 @@ fn follow(options: &Events) -> Result<()> {
 }
 
 fn show(options: &Events, event: &Event) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = options.format.stdout();
     writeln!(out, "{}", line(event, options.format))?;
     Ok(out.flush()?)
 }

@@ -13,7 +13,7 @@ use crate::{
     writer::warn,
 };
 use anyhow::{Context as _, Result};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 /// Shows it.
 ///
@@ -30,7 +30,7 @@ pub(super) fn run(options: &Report) -> Result<(), Fault> {
         Format::Text => abuse.text(),
         Format::Json => abuse.json(now).to_string(),
     };
-    until_closed(writeln!(io::stdout(), "{text}").map_err(Into::into)).environment()
+    until_closed(writeln!(options.format.stdout(), "{text}").map_err(Into::into)).environment()
 }
 
 /// What was dropped, up to now (seconds since 1970): as `ntpguard run` remembers it, or wrote it down last.

@@ -9,6 +9,7 @@ use crate::{
     export::{Tick, stats::Shown},
     fault::{Blame as _, Fault},
     feed::{Answer, Request, Sources, ask},
+    host::terminal,
     look::Look,
     state::{self, Seats},
     stats::Snapshot,
@@ -133,12 +134,13 @@ fn since(options: &Stats, look: &Look) -> Result<(Snapshot, Option<Baseline>)> {
 }
 
 fn write(options: &Stats, shown: &Shown<'_>, first: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = options.format.stdout();
     match options.format {
         Format::Json => writeln!(out, "{}", shown.json())?,
-        Format::Text if options.watch.is_some() && out.is_terminal() => {
+        Format::Text if options.watch.is_some() && io::stdout().is_terminal() => {
             // From the corner on, over what stands there, and nothing of it is left (ECMA-48, CUP, EL and ED).
-            let text = shown.text().replace('\n', "\x1b[K\n");
+            let mut out = io::stdout();
+            let text = terminal::shown(&shown.text()).replace('\n', "\x1b[K\n");
             write!(out, "\x1b[H{text}\x1b[K\n\x1b[J")?;
         }
         Format::Text => {

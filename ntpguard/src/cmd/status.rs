@@ -13,7 +13,7 @@ use crate::{
 use anyhow::{Result, anyhow};
 use ntpguard_common::{Action, abi::Settings};
 use serde_json::{Value, json};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 /// How often it is looked again while others take the place of the maps.
 const ATTEMPTS: usize = 3;
@@ -43,13 +43,14 @@ pub(super) fn run(options: &Status) -> Result<(), Fault> {
     let report = look(options).environment()?;
     let Some(report) = report else {
         if options.format == Format::Json {
-            writeln!(io::stdout(), "{}", json!({ "interfaces": [], "policy": null })).environment()?;
+            writeln!(options.format.stdout(), "{}", json!({ "interfaces": [], "policy": null }))
+                .environment()?;
         }
         return Err(Fault::Environment(anyhow!(home::NOTHING)));
     };
     match options.format {
-        Format::Text => writeln!(io::stdout(), "{}", report.text()),
-        Format::Json => writeln!(io::stdout(), "{}", report.json()),
+        Format::Text => writeln!(options.format.stdout(), "{}", report.text()),
+        Format::Json => writeln!(options.format.stdout(), "{}", report.json()),
     }
     .environment()?;
     match report.trouble() {

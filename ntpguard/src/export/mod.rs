@@ -94,7 +94,7 @@ pub struct Exporter {
 impl Exporter {
     /// To standard output.
     pub fn new(format: Format) -> Self {
-        Self { format, writer: Writer::to(std::io::stdout()) }
+        Self { format, writer: Writer::to(format.stdout()) }
     }
 
     /// Whether [`Exporter::tick`] shows the hits of rules, which are many to read.

@@ -5,6 +5,7 @@ use crate::{
     conf::{Flags, Limiter, Place, Span},
     diagnostic::{Diagnostic, Severity},
     dialect::Dialect,
+    host::terminal::{self, of_same_length},
     limits,
     policy::{Entry, Line, Policy, audit::answers_queries},
     reading::Read,
@@ -34,7 +35,7 @@ struct Exposure<'a> {
 impl Report<'_> {
     /// For people.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.read.because);
+        let mut text = format!("{}\n\n", terminal::shown(&self.read.because));
         let files = &self.read.conf.files;
         let lines: Vec<Vec<&[u8]>> =
             files.iter().map(|file| file.bytes.split(|&b| b == b'\n').collect()).collect();
@@ -122,18 +123,20 @@ impl Report<'_> {
     }
 
     fn path(&self, place: Place) -> String {
-        self.read.conf.files[place.file].path.display().to_string()
+        of_same_length(&self.read.conf.files[place.file].path.to_string_lossy()).into_owned()
     }
 
     /// A finding in the style of rustc, under the line it is about; `lines` are those of all files.
     fn rendered(&self, diagnostic: &Diagnostic, lines: &[Vec<&[u8]>]) -> String {
         let Diagnostic { code, place, message, help } = diagnostic;
+        // The renderer adds sequences of its own, so what it is given must have none.
+        let (message, help) = (of_same_length(message), help.as_deref().map(of_same_length));
         let level = match code.severity() {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let title = level.primary_title(message.as_str()).id(code.name());
+        let title = level.primary_title(&*message).id(code.name());
         let mut group = match place {
             Some(place) => {
                 let (line, span) = shown(lines[place.file][place.span.line - 1], place.span);
@@ -142,12 +145,14 @@ impl Report<'_> {
             }
             // It is about the file as a whole.
             None => match self.read.conf.files.first() {
-                Some(file) => title.element(Origin::path(file.path.display().to_string())),
+                Some(file) => {
+                    title.element(Origin::path(of_same_length(&file.path.to_string_lossy()).into_owned()))
+                }
                 None => title.elements(std::iter::empty::<Element<'_>>()),
             },
         };
-        if let Some(help) = help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        if let Some(help) = &help {
+            group = group.element(Level::HELP.message(&**help));
         }
         let groups = [group];
         let renderer = if io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
@@ -194,7 +199,7 @@ impl Report<'_> {
                 let path = &self.read.conf.files[place.file].path;
                 let name =
                     path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
-                format!("{name}:{}", place.span.line)
+                format!("{}:{}", terminal::shown(&name), place.span.line)
             })
             .collect();
         if lines.is_empty() { "built in".to_owned() } else { lines.join(", ") }
@@ -248,7 +253,7 @@ fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
     let text = String::from_utf8_lossy(line).trim_end().to_owned();
     let start = width(span.column - 1).min(text.len());
     let end = width(span.column - 1 + span.length).min(text.len());
-    (text, start..end.max(start))
+    (of_same_length(&text).into_owned(), start..end.max(start))
 }
 
 /// What `limited` means, with the daemon's own names and units; `null` if that can't be told.

@@ -7,5 +7,6 @@ pub mod link_events;
 pub mod lock;
 pub mod netlink;
 pub mod release;
+pub mod terminal;
 pub mod timestamping;
 mod xenstore;
