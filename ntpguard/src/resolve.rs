@@ -5,6 +5,7 @@ mod workers;
 
 pub use reverse::Reverse;
 pub use workers::look_up;
+pub(crate) use workers::stay;
 
 use std::{
     cell::RefCell,

@@ -2,19 +2,27 @@
 //!
 //! Loading takes CAP_PERFMON, and root has everything. From then on `ntpguard run` reads ntp.conf, which others write,
 //! and answers of DNS; so it gives up what it needs for neither. Rights belong to threads: the main thread gives up
-//! before it starts others, and those that were there before have given up everything ([`renounce`]).
+//! before it starts others, and those that were there before have given up everything ([`renounce`]). One thread is left that
+//! may have sockets: it starts those that look names up ([`crate::resolve::stay`]).
 
-use crate::{fault::Fault, fingerprint::Fingerprint};
+use crate::{
+    fault::Fault,
+    fingerprint::Fingerprint,
+    host::{
+        self,
+        seccomp::{self, Refused},
+        secrets,
+    },
+};
 use anyhow::{Context as _, Result};
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
+    ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
     path_beneath_rules,
 };
 use nix::errno::Errno;
 use std::{
     collections::BTreeSet,
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -34,18 +42,42 @@ const KNOWN: ABI = ABI::V5;
 /// What [`is_entered`] says.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Gives up all rights but [`KEPT`], and all files but those that may be read (where the configuration lies, and may come
-/// to lie) and the folders that may be written. Returns whether the kernel can do the latter (Landlock).
+/// Gives up all rights but [`KEPT`], all files but those that may be read (where the configuration lies, and may come to lie)
+/// and the folders that may be written, and the system calls that reach other services and processes. Returns what couldn't be
+/// given up, in whole sentences: not every kernel can do all of it.
 ///
 /// # Errors
-/// The kernel refuses.
-pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<bool> {
+/// The kernel refuses to take rights or files.
+pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<Vec<String>> {
+    let mut missing = Vec::new();
+    // The unit has covered them, and taken the right to do so here.
+    let covered = secrets::cover(configuration.paths());
+    if let (Err(error), Some(path)) = (covered, secrets::exposed()) {
+        missing.push(format!("ntpguard can still read {path}: {error:#}; its systemd unit prevents that"));
+    }
+    // Before sockets are given up.
+    crate::resolve::stay().context("can't start the thread that looks names up")?;
     keep(&KEPT).context("can't give up rights (capset)")?;
     let readable: Vec<PathBuf> =
         READ.iter().map(PathBuf::from).chain(folders(configuration.paths())).collect();
-    let enforced = confine(&readable, writable).context("can't give up files (landlock)")?;
+    if !confine(&readable, writable).context("can't give up files (landlock)")? {
+        missing.push(
+            "this kernel has no Landlock: what ntpguard may read and write isn't narrowed down".to_owned(),
+        );
+    }
+    if let Err(error) = seccomp::refuse(Refused::SocketsAndSignals) {
+        missing.push(format!("ntpguard could still talk to other services: {error:#}"));
+    }
     ENTERED.store(true, Ordering::Relaxed);
-    Ok(enforced)
+    Ok(missing)
+}
+
+/// Gives up what it doesn't take to look names up, for this thread: every right, and every file but those that the resolver
+/// reads. What the kernel refuses to take stays.
+pub(crate) fn look_up_alone() {
+    let _ = keep(&[]);
+    let _ = confine(&READ.map(PathBuf::from), &[]);
+    let _ = seccomp::refuse(Refused::Signals);
 }
 
 /// Whether this process has entered its sandbox.
@@ -53,11 +85,12 @@ pub fn is_entered() -> bool {
     ENTERED.load(Ordering::Relaxed)
 }
 
-/// Gives up every right and every file that isn't open, for this thread alone: it has all that it needs. What the kernel
-/// refuses to take stays.
+/// Gives up every right, and every file and socket that isn't open, for this thread alone: it has all that it needs. What the
+/// kernel refuses to take stays.
 pub fn renounce() {
     let _ = keep(&[]);
     let _ = confine(&[], &[]);
+    let _ = seccomp::refuse(Refused::SocketsAndSignals);
 }
 
 /// Keeps these of the rights that this thread has.
@@ -88,6 +121,7 @@ fn confine(readable: &[PathBuf], writable: &[&Path]) -> Result<bool> {
     // A path that isn't there can't be allowed.
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
+        .scope(Scope::AbstractUnixSocket | Scope::Signal)?
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(writable, write))?
@@ -121,7 +155,7 @@ pub fn blame(fault: Fault) -> Fault {
 
 /// A warning, if one of these files can't be read and the sandbox may be the reason.
 pub fn warning(files: &Fingerprint) -> Option<String> {
-    let denied = |file: &&Path| File::open(file).is_err_and(|error| is_denied(&error));
+    let denied = |file: &&Path| host::file::open(file).is_err_and(|error| is_denied(&error));
     let denied = files.paths().find(|file| is_entered() && denied(file))?;
     Some(format!("warning: {} can't be read; {HINT}", denied.display()))
 }

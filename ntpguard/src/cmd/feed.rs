@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Places, Run},
-    feed::{Hub, Losses},
+    feed::{Hub, Losses, Unbound},
     readers::Readers,
     service::Service,
     writer::{tell, warn},
@@ -12,16 +12,18 @@ use crate::{
 pub(super) struct Feed {
     /// What it needs; nothing where events aren't wanted, or can't be.
     wanted: Option<(Places, u32, Readers)>,
+    /// What it will listen with.
+    socket: Option<Unbound>,
     hub: Option<Hub>,
     said: bool,
 }
 
 impl Feed {
     /// Begins to draw them. A filter that goes with this process has no place where others could find it.
-    pub(super) fn new(options: &Run, service: &Service) -> Self {
+    pub(super) fn new(options: &Run, service: &Service, socket: Unbound) -> Self {
         let wanted = options.event_rate > 0 && service.stays();
         let wanted = wanted.then(|| (options.places.clone(), options.event_rate, service.readers()));
-        let mut feed = Self { wanted, hub: None, said: false };
+        let mut feed = Self { wanted, socket: Some(socket), hub: None, said: false };
         feed.begin();
         feed
     }
@@ -31,7 +33,7 @@ impl Feed {
         let Some((places, rate, readers)) = self.wanted.as_ref().filter(|_| self.hub.is_none()) else {
             return;
         };
-        match Hub::start(places, *rate, readers) {
+        match Hub::start(places, *rate, readers, &mut self.socket) {
             Ok(None) if self.said => (),
             Ok(None) => {
                 tell(format_args!("another ntpguard draws events; as soon as it ends, this one does"));

@@ -9,6 +9,7 @@ use crate::{
     },
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
+    feed::Unbound,
     home::Home,
     notify::Manager,
     own,
@@ -50,7 +51,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     // Before they are read, so that no change in between is missed.
     let mut changes = Some(own::Changes::listen().environment()?);
 
-    let home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
+    let mut home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
+    home.iter_mut().try_for_each(Home::stay).environment()?;
     // If its port is taken, nothing has changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
     home.iter().for_each(Home::begin);
@@ -63,19 +65,20 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     }
     // It does its work when this process ends, in whatever way.
     let _helper = if options.ephemeral { helper(&service)? } else { None };
+    // What it talks to is opened first.
+    let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
     if !options.no_sandbox {
         confine(options, &service)?;
     }
     let export = Exporter::new(options.format);
     attached.iter().for_each(|(interface, attached)| export.attached(interface, attached));
-    let mut manager = Manager::new();
     manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
     let mut guarded = Guarded::new(&service.options().interface);
     let mut mender = Mender::default();
     mender.renew(&mut service);
     let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
-    let mut feed = Feed::new(options, &service);
+    let mut feed = Feed::new(options, &service, socket);
 
     let start = Instant::now();
     let mut last = service.guard.maps.counters(false).environment()?;
@@ -190,11 +193,8 @@ fn helper(service: &Service) -> Result<Option<Helper>, Fault> {
 fn confine(options: &Run, service: &Service) -> Result<(), Fault> {
     let places = &options.places;
     let writable = if options.ephemeral { vec![] } else { vec![&*places.pin_path, &*places.state_dir] };
-    if !sandbox::enter(&service.ruling.conf.sought, &writable).environment()? {
-        warn(format_args!(
-            "this kernel has no Landlock: what ntpguard may read and write isn't narrowed down"
-        ));
-    }
+    let missing = sandbox::enter(&service.ruling.conf.sought, &writable).environment()?;
+    missing.iter().for_each(|missing| warn(format_args!("{missing}")));
     Ok(())
 }
 

@@ -4,23 +4,20 @@ use super::{
     clients::Clients,
     memory::Memory,
     pace::{ByReason, Pace, Shares, drops},
-    socket,
+    unbound::Unbound,
     words::Words,
 };
 use crate::{
-    bpf::{Events, Pins, Place},
+    bpf::{EVENTS, Events, Pins, Place},
     cli::Places,
     home::NOTHING,
+    host::lock::{Held, Lock},
     readers::Readers,
     sandbox,
     stats::Snapshot,
     writer::warn,
 };
 use anyhow::{Context as _, Result};
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
 use ntpguard_common::{
     Reason,
     sample::{NEVER, Sample},
@@ -28,8 +25,7 @@ use ntpguard_common::{
 use std::{
     array,
     collections::VecDeque,
-    fs::{self, File},
-    os::unix::net::UnixListener,
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,7 +44,7 @@ pub struct Hub {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     losses: Arc<Losses>,
-    _turn: Flock<File>,
+    _turn: Lock,
 }
 
 /// Drops that were drawn, and what became of them; since the maps were made.
@@ -63,27 +59,32 @@ pub struct Losses {
 }
 
 impl Hub {
-    /// Begins to draw, and to tell; `None` if another process does.
+    /// Begins to draw, and to tell; `None` if another process does. It listens with `socket`, which is taken then, or with one
+    /// that it makes, if this process still may.
     ///
     /// # Errors
     /// Nothing is guarded, or this user may not.
-    pub fn start(places: &Places, rate: u32, readers: &Readers) -> Result<Option<Self>> {
-        let path = places.state_dir.join("events.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("can't open {}", path.display()))?;
-        let turn = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(turn) => turn,
-            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((_, errno)) => return Err(errno).with_context(|| format!("can't lock {}", path.display())),
-        };
+    pub fn start(
+        places: &Places,
+        rate: u32,
+        readers: &Readers,
+        socket: &mut Option<Unbound>,
+    ) -> Result<Option<Self>> {
         let place = Pins::seen(&places.pin_path)?.context(NOTHING)?;
+        let former = places.state_dir.join("events.lock");
+        let turn = match Lock::take(&places.pin_path.join(EVENTS), Some(&former))? {
+            Ok(turn) => turn,
+            Err(Held { .. }) => return Ok(None),
+        };
         let events = Events::open(place.clone())?;
-        let path = socket(&places.state_dir);
+        let path = super::socket(&places.state_dir);
         // Of one that is dead: the lock is ours.
         let _ = fs::remove_file(&path);
-        let listener =
-            UnixListener::bind(&path).with_context(|| format!("can't listen at {}", path.display()))?;
-        listener.set_nonblocking(true)?;
+        let socket = match socket.take() {
+            Some(socket) => socket,
+            None => Unbound::new()?,
+        };
+        let listener = socket.listen(&path).with_context(|| format!("can't listen at {}", path.display()))?;
         readers.invite(&path)?;
         let (stop, losses) = (Arc::new(AtomicBool::new(false)), Arc::new(Losses::default()));
         let mut work = Work {
@@ -291,7 +292,7 @@ impl Work {
         }
         self.memory.save();
         // The next one makes its own.
-        let _ = fs::remove_file(socket(&self.places.state_dir));
+        let _ = fs::remove_file(super::socket(&self.places.state_dir));
     }
 }
 

@@ -12,10 +12,12 @@ mod follower;
 mod hub;
 mod memory;
 mod pace;
+mod unbound;
 mod words;
 
 pub use follower::{Follower, ask};
 pub use hub::{Hub, Losses};
+pub use unbound::Unbound;
 
 use crate::{event::Event, history::Summary, seen::Seen, sketch::Heavy};
 use serde::{Deserialize, Serialize};

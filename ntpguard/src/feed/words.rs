@@ -8,6 +8,7 @@ use crate::{
 };
 use nix::{
     net::if_::if_indextoname,
+    sys::time::TimeSpec,
     time::{ClockId, clock_gettime},
 };
 use ntpguard_common::{
@@ -56,9 +57,8 @@ impl Words {
 
     /// A tick has gone by: clocks are set, and interfaces get other names.
     pub(super) fn refresh(&mut self) {
-        let now =
-            |clock| clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec());
-        self.offset = now(ClockId::CLOCK_REALTIME) - now(ClockId::CLOCK_MONOTONIC);
+        let now = |clock| clock_gettime(clock).map_or(0, nanoseconds);
+        self.offset = now(ClockId::CLOCK_REALTIME).saturating_sub(now(ClockId::CLOCK_MONOTONIC));
         self.names.clear();
     }
 
@@ -123,6 +123,11 @@ impl Words {
         };
         self.names.entry(index).or_insert_with(name).clone()
     }
+}
+
+/// A clock that is set to anything is no reason to stop.
+fn nanoseconds(time: TimeSpec) -> i64 {
+    time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec())
 }
 
 /// Bytes in hexadecimal digits.

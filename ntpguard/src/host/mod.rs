@@ -7,6 +7,8 @@ pub mod link_events;
 pub mod lock;
 pub mod netlink;
 pub mod release;
+pub(crate) mod seccomp;
+pub(crate) mod secrets;
 pub mod terminal;
 pub mod timestamping;
 mod xenstore;

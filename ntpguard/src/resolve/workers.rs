@@ -6,7 +6,7 @@ use std::{
     io,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         mpsc::{Sender, channel},
     },
     thread,
@@ -20,9 +20,55 @@ const MOST: usize = 16;
 /// Looks names up, some at a time, and takes what there is after a time: a resolver whose servers are down makes each
 /// wait for half a minute. Those that come first are asked for first.
 pub fn look_up(names: Vec<String>, patience: Duration) -> Answers {
-    divide(names, patience, addresses, |task| {
-        thread::Builder::new().name("names".to_owned()).spawn(task).map(drop)
+    divide(names, patience, addresses, |task| match STARTER.get() {
+        Some(starter) => starter.start(task),
+        None => start(task),
     })
+}
+
+/// Leaves a thread that starts those who look names up from now on: this one is about to give up what that takes, and what it
+/// starts itself will have given it up, too.
+///
+/// # Errors
+/// There are no threads left.
+pub(crate) fn stay() -> io::Result<()> {
+    if STARTER.get().is_some() {
+        return Ok(());
+    }
+    let (starter, tasks) = channel::<(Task, Sender<io::Result<()>>)>();
+    let (tell, confined) = channel();
+    thread::Builder::new().name("starter".to_owned()).spawn(move || {
+        sandbox::look_up_alone();
+        drop(tell);
+        for (task, tell) in tasks {
+            // Whoever has asked waits for it.
+            let _ = tell.send(start(task));
+        }
+    })?;
+    // Hung up on when the thread has confined itself.
+    let _: Result<(), _> = confined.recv();
+    // Nobody else has been here meanwhile: it is the main thread that confines itself.
+    let _ = STARTER.set(Starter(starter));
+    Ok(())
+}
+
+/// What [`stay`] has left.
+static STARTER: OnceLock<Starter> = OnceLock::new();
+
+/// The way to that thread.
+struct Starter(Sender<(Task, Sender<io::Result<()>>)>);
+
+impl Starter {
+    fn start(&self, task: Task) -> io::Result<()> {
+        let (tell, told) = channel();
+        let gone = || io::Error::other("the thread that starts others has ended");
+        self.0.send((task, tell)).map_err(|_| gone())?;
+        told.recv().map_err(|_| gone())?
+    }
+}
+
+fn start(task: Task) -> io::Result<()> {
+    thread::Builder::new().name("names".to_owned()).spawn(task).map(drop)
 }
 
 /// What a worker does, and needs for it.
@@ -66,7 +112,7 @@ where
         let worker = worker.clone();
         spawn(Box::new(move || {
             // It goes on while the rest of the process gives up rights, and needs none. A name is looked up all the same.
-            let _ = sandbox::keep(&[]);
+            sandbox::look_up_alone();
             worker.work();
         }))
     };
