@@ -2,7 +2,10 @@
 
 use super::{Format, Hardened, Reading, duration};
 use clap::{ArgGroup, Args, ValueEnum};
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+/// How many times a packet may be sent, so that an answer takes a second and not an hour.
+pub const REPEATS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// The options of `explain`.
 #[derive(Args, Debug)]
@@ -53,7 +56,7 @@ pub struct Explain {
     pub running: bool,
 
     /// Send the packet so many times, and say what becomes of the last one: for `limited`.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub repeat: u32,
 
     /// The time between two of them.

@@ -8,7 +8,7 @@ use crate::{
     dialect::Daemon,
     engine::{Engine, Judged, Train},
     fault::{Blame as _, Fault},
-    frame,
+    frame, host,
     policy::Policy,
     reading, resolve,
 };
@@ -20,7 +20,6 @@ use ntpguard_common::{
 };
 use serde_json::{Value, json};
 use std::{
-    fs::File,
     io::{self, BufReader, Write as _},
     net::IpAddr,
     path::Path,
@@ -36,13 +35,14 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
         return running(options);
     }
     let own = reading::local_addresses(&options.local_address)?;
-    let mut engine = Engine::new(options.engine).environment()?;
+    let engine = || Engine::new(options.engine).environment();
     if let Some(path) = &options.vectors {
         let (daemon, _) = reading::daemon(None, &options.reading);
         let hardening = options.hardened.hardening();
-        let file =
-            File::open(path).with_context(|| format!("can't read {}", path.display())).configuration()?;
-        let answered = vectors(BufReader::new(file), &mut engine, daemon, hardening, &own);
+        let file = host::file::open(path)
+            .with_context(|| format!("can't read {}", path.display()))
+            .configuration()?;
+        let answered = vectors(BufReader::new(file), &mut engine()?, daemon, hardening, &own);
         return answered.with_context(|| path.display().to_string()).configuration();
     }
     let read = reading::read(options.config.as_deref(), &options.reading)?;
@@ -50,9 +50,10 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
     let frame = asked(options).configuration()?;
     let train = Train { count: options.repeat, every: options.every.unwrap_or_default() };
+    let mut engine = engine()?;
     let judged = engine.judge_train(&image, &frame, train).environment()?;
     let answer = Answer::new(judged, &frame, &image, &policy, &read.conf, &engine);
-    let mut out = io::stdout();
+    let mut out = options.format.stdout();
     match options.format {
         Format::Json => writeln!(out, "{}", answer.json()),
         Format::Text => writeln!(out, "{}\n{}", answer.text(), read.because),
@@ -73,7 +74,7 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
     // Traffic moves counters meanwhile; then it is one of several.
     let reason = if reasons.is_empty() { "not-ntp".to_owned() } else { reasons.join(" or ") };
     let engine = "running";
-    let mut out = io::stdout();
+    let mut out = options.format.stdout();
     match options.format {
         Format::Json => {
             let answer = json!({ "verdict": verdict, "reason": reason, "rule": null, "engine": engine });
@@ -112,7 +113,7 @@ fn vectors(
     hardening: Hardening,
     own: &[IpAddr],
 ) -> Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Format::Json.stdout());
     for (number, line) in (1..).zip(lines.lines()) {
         let line = line?;
         if line.trim().is_empty() {
@@ -162,7 +163,10 @@ fn repeat(repeat: &Value) -> Result<Option<Train>> {
     let count = repeat["count"].as_u64().and_then(|count| u32::try_from(count).ok());
     let every = repeat["interval_s"].as_f64().and_then(|every| Duration::try_from_secs_f64(every).ok());
     match (count, every) {
-        (Some(count), Some(every)) => Ok(Some(Train { count, every })),
+        (Some(count), Some(every)) if cli::REPEATS.contains(&count) => Ok(Some(Train { count, every })),
+        (Some(_), Some(_)) => {
+            bail!("`repeat` has a `count` from {} to {}", cli::REPEATS.start(), cli::REPEATS.end())
+        }
         _ => bail!("`repeat` is no object with `count` and `interval_s`"),
     }
 }
