@@ -110,6 +110,13 @@ pub struct Reading {
     /// found, or p18].
     #[arg(long, value_enum)]
     pub ordering: Option<Ordering>,
+
+    /// The daemon's own command line, after its name, which counts as configuration, too (servers, -t, -k, -A, -4, -6):
+    /// "-g -t 5 192.0.2.1" [default: that of the daemon that runs, or of the service that starts it].
+    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    // State that an earlier version wrote has none.
+    #[serde(default)]
+    pub daemon_args: Option<String>,
 }
 
 /// What is dropped beyond the daemon's own reading.

@@ -172,7 +172,7 @@ fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardeni
     let drops = enforced(entry, source, conf);
     // A MAC is refused for want of a key; `mssntp`, of a template too, is a way around.
     let template = source.unwrap_or_default();
-    let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !conf.blind;
+    let keyless = conf.daemon.is_ntpsec() && !conf.trusts_any_key() && !conf.blind;
     let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
     // `limited` comes before the crypto-NAK is looked at (ntp_proto.c:receive of 4.2.8).
     let kissed = |flags: Flags| flags.has(Flags::LIMITED) && flags.has(Flags::KOD);

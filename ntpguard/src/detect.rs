@@ -1,18 +1,17 @@
-//! Which daemon this host has, without running it: from its binary's bytes, and from where the file lies.
+//! Which daemon this host has, without running it: the one that holds UDP port 123 in this network namespace, the one that
+//! is installed, or the one whose file lies in such a place.
 
 use crate::{
-    dialect::{
-        Daemon,
-        Dialect::{Ntp426, Ntp428, NtpSec},
-        Ordering,
+    daemon::{
+        CommandLine,
+        holder::{self, Holder},
+        release::Program,
+        socket, unit,
     },
+    dialect::{Daemon, Dialect},
     sandbox,
 };
 use std::{
-    ffi::OsStr,
-    fs,
-    io::ErrorKind,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -22,147 +21,163 @@ const PLACES: [&str; 5] =
     ["/usr/sbin/ntpd", "/usr/local/sbin/ntpd", "/usr/bin/ntpd", "/usr/local/bin/ntpd", "/sbin/ntpd"];
 
 /// What was found, and how.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Detected {
-    /// The daemon.
-    pub daemon: Daemon,
+    /// The program.
+    pub program: Program,
     /// What speaks for it.
     pub because: String,
+    /// The words of its command line, and where they stand: of the running process, or where none runs of what starts it.
+    pub arguments: Option<(Vec<String>, String)>,
+    /// The configuration on a running daemon's command line, or the one that is built in.
+    pub config: Option<PathBuf>,
+    /// When a running daemon was started, in seconds since 1970.
+    pub since: Option<u64>,
+    /// Processes that hold the port, too, and are another daemon.
+    pub others: Vec<String>,
 }
 
-/// Finds the daemon: the one that runs, the one that is installed, or the one whose file lies in such a place. In its sandbox
-/// a process sees less of that than at its start, and goes on with what it found then: a reload mustn't be another
-/// daemon's reading of the file.
+impl Detected {
+    /// Its command line, if it is known.
+    pub fn command(&self, dialect: Dialect) -> CommandLine {
+        let (words, _) = self.arguments.as_ref().map_or((&[][..], ""), |(words, from)| (words, from));
+        CommandLine::parse(words, dialect)
+    }
+}
+
+/// Finds the daemon. In its sandbox a process sees less than at its start, and goes on with what it found then: a reload
+/// mustn't be another daemon's reading of the file.
 pub fn daemon(config: Option<&Path>) -> Option<Detected> {
     static BEFORE: Mutex<Option<Detected>> = Mutex::new(None);
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if before.is_none() || !sandbox::is_entered() {
-        *before = find_daemon(config);
+        *before = find(Path::new("/"), config);
+    } else if let (Some(before), Some(Detected { since, .. })) =
+        (&mut *before, running(Path::new("/"), config))
+    {
+        // When it was started is seen by all, and it may have been restarted since.
+        before.since = since;
     }
     before.clone()
 }
 
-fn find_daemon(config: Option<&Path>) -> Option<Detected> {
-    let installed = PLACES.iter().map(PathBuf::from);
-    let mut found = running().into_iter().chain(installed).filter_map(|binary| {
-        let daemon = in_binary(&trusted(&binary)?)?;
-        Some(Detected { daemon, because: binary.display().to_string() })
+fn find(root: &Path, config: Option<&Path>) -> Option<Detected> {
+    running(root, config).or_else(|| {
+        let mut found = installed(root).or_else(|| by_place(config?))?;
+        let started = unit::started(root);
+        found.arguments = started.map(|started| (started.arguments, started.from.display().to_string()));
+        Some(found)
+    })
+}
+
+/// The daemon that holds the port. An ntpd comes before others that hold it, too; of several the first one.
+fn running(root: &Path, config: Option<&Path>) -> Option<Detected> {
+    let sockets = socket::sockets(root).ok()?;
+    let mut holders = holder::holders(root, &sockets).ok()?.all;
+    for holder in
+        holders.iter_mut().filter(|holder| holder.program.is_none() && holder.name.starts_with("ntpd"))
+    {
+        // Its own program says nothing, and what is installed here, or where the file lies, may.
+        let likely = installed(root).or_else(|| by_place(config?));
+        holder.program = Some(likely.map_or(Program::Unseen, |found| found.program));
+    }
+    let readable = |holder: &&Holder| holder.program.as_ref().is_some_and(|found| found.daemon().is_some());
+    let chosen = holders.iter().find(readable).or(holders.iter().find(|holder| holder.program.is_some()))?;
+    let program = chosen.program.clone()?;
+    let differs = |holder: &&Holder| holder.program != chosen.program || holder.arguments != chosen.arguments;
+    let others = holders.iter().filter(|holder| holder.pid != chosen.pid).filter(differs);
+    let others = others.map(|holder| {
+        let what = holder.program.as_ref().map_or_else(|| holder.name.clone(), ToString::to_string);
+        format!("process {} ({what})", holder.pid)
     });
-    found.next().or_else(|| by_place(config?))
+    let named =
+        program.daemon().and_then(|daemon| CommandLine::parse(&chosen.arguments, daemon.dialect).config);
+    let file = chosen.file.as_ref().map_or_else(|| chosen.name.clone(), |file| file.display().to_string());
+    Some(Detected {
+        because: format!("process {}, {file}", chosen.pid),
+        arguments: Some((chosen.arguments.clone(), format!("process {}", chosen.pid))),
+        config: named.map(|path| chosen.path(&path)).or_else(|| chosen.built_in.clone()),
+        since: chosen.since,
+        others: others.collect(),
+        program,
+    })
+}
+
+fn installed(root: &Path) -> Option<Detected> {
+    PLACES.iter().find_map(|place| {
+        let path = root.join(place.trim_start_matches('/'));
+        let program = Program::in_binary(&holder::trusted(&path)?)?;
+        // Another daemon of this name that doesn't run says nothing.
+        program.daemon()?;
+        Some(plain(program, path.display().to_string()))
+    })
 }
 
 /// Packages of NTPsec put the file into a folder of that name.
 fn by_place(config: &Path) -> Option<Detected> {
     let ntpsec = config.components().any(|part| part.as_os_str() == "ntpsec");
-    ntpsec.then(|| Detected { daemon: Daemon::new(NtpSec), because: config.display().to_string() })
+    ntpsec.then(|| plain(Program::NtpSec, config.display().to_string()))
 }
 
-/// The binaries of processes called ntpd.
-fn running() -> Vec<PathBuf> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let ntpd = processes.flatten().filter(|process| {
-        fs::read_to_string(process.path().join("comm")).is_ok_and(|name| name.trim_end() == "ntpd")
-    });
-    ntpd.map(|process| binary(&process.path())).collect()
+fn plain(program: Program, because: String) -> Detected {
+    Detected { program, because, arguments: None, config: None, since: None, others: Vec::new() }
 }
 
-/// A process's binary: by its link, or where only root with all rights may follow that (CAP_SYS_PTRACE, which a service has
-/// not), by the path that it was started with. Whoever chooses that could as well start what is there.
-fn binary(process: &Path) -> PathBuf {
-    let link = process.join("exe");
-    let named = || {
-        let line = fs::read(process.join("cmdline")).ok()?;
-        let first = line.split(|byte| *byte == 0).next()?;
-        Some(PathBuf::from(OsStr::from_bytes(first))).filter(|path| path.is_absolute())
-    };
-    let is_denied = fs::metadata(&link).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-    named().filter(|_| is_denied).unwrap_or(link)
-}
-
-/// A binary that only root can have put there: whoever may call a process ntpd must not choose how the file is read.
-fn trusted(binary: &Path) -> Option<Vec<u8>> {
-    let metadata = fs::metadata(binary).ok()?;
-    let root_alone = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
-    if metadata.is_file() && root_alone { fs::read(binary).ok() } else { None }
-}
-
-/// The version string in a binary: `ntpd ntpsec-%s`, or `ntpd 4.2.8p15@1.3728-o …`.
-fn in_binary(bytes: &[u8]) -> Option<Daemon> {
-    if find(bytes, b"ntpsec-").is_some() {
-        return Some(Daemon::new(NtpSec));
-    }
-    let after = |prefix: &[u8]| find(bytes, prefix).map(|at| &bytes[at + prefix.len()..]);
-    if let Some(rest) = after(b"ntpd 4.2.8") {
-        // `p18@…`, or `@…` for the first release.
-        let digits = rest.iter().skip(1).map(|&b| char::from(b)).take_while(char::is_ascii_digit);
-        let patch: u32 = match rest.first() {
-            Some(b'p') => digits.collect::<String>().parse().unwrap_or(0),
-            _ => 0,
-        };
-        let ordering = if patch < 18 { Ordering::P17 } else { Ordering::P18 };
-        return Some(Daemon { dialect: Ntp428, ordering });
-    }
-    after(b"ntpd 4.2.6").map(|_| Daemon::new(Ntp426))
-}
-
-/// The release that a binary names, as its daemon would: `4.2.6p5`; of NTPsec `ntpsec` alone, whose number stands elsewhere.
-pub fn release(bytes: &[u8]) -> Option<String> {
-    if find(bytes, b"ntpsec-").is_some() {
-        return Some("ntpsec".to_owned());
-    }
-    let prefix = b"ntpd 4.";
-    let rest = &bytes[find(bytes, prefix)? + b"ntpd ".len()..];
-    let release = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.');
-    // So long is no release.
-    Some(release.take(32).map(|&b| char::from(b)).collect())
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+/// How a program that was found reads ntp.conf, and what speaks for it, with a word where that is a guess.
+pub fn reading(found: &Detected) -> Option<(Daemon, String)> {
+    let daemon = found.program.daemon()?;
+    let because = &found.because;
+    Some(match &found.program {
+        Program::NtpOrg(release) if !found.program.is_known() => {
+            let why = format!(
+                "a guess: {because} is ntpd {release}, which ntpguard doesn't know; --dialect chooses another reading"
+            );
+            (daemon, why)
+        }
+        Program::Unseen => {
+            let why = format!("a guess: the release of {because} can't be seen; --dialect says better");
+            (daemon, why)
+        }
+        _ => (daemon, because.clone()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn version_strings() {
-        let in_binary = |text: &str| in_binary(format!("\x7fELF{text}\0").as_bytes());
-        assert_eq!(in_binary("ntpd ntpsec-%s"), Some(Daemon::new(NtpSec)));
-        assert_eq!(in_binary("ntpd 4.2.6p5@1.2349-o"), Some(Daemon::new(Ntp426)));
-        assert_eq!(in_binary("ntpd 4.2.8p18@1.4062-o"), Some(Daemon::new(Ntp428)));
-        let old = Daemon { dialect: Ntp428, ordering: Ordering::P17 };
-        assert_eq!(in_binary("ntpd 4.2.8p15@1.3728-o"), Some(old));
-        assert_eq!(in_binary("ntpd 4.2.8@1.3265-o"), Some(old), "the first release");
-        assert_eq!(in_binary("openntpd"), None);
-    }
-
-    #[test]
-    fn releases() {
-        let release = |text: &str| release(format!("\x7fELF{text}\0").as_bytes());
-        assert_eq!(release("ntpd ntpsec-%s").as_deref(), Some("ntpsec"));
-        assert_eq!(release("ntpd 4.2.6p5@1.2349-o").as_deref(), Some("4.2.6p5"));
-        assert_eq!(release("ntpd 4.2.8@1.3265-o").as_deref(), Some("4.2.8"));
-        assert_eq!(release("ntpd %s"), None);
-        assert_eq!(release("openntpd"), None);
-    }
+    use crate::daemon::holder::tests::process;
 
     #[test]
     fn the_place_of_the_file() {
-        assert_eq!(by_place(Path::new("/etc/ntpsec/ntp.conf")).unwrap().daemon, Daemon::new(NtpSec));
+        assert_eq!(by_place(Path::new("/etc/ntpsec/ntp.conf")).unwrap().program, Program::NtpSec);
         assert!(by_place(Path::new("/etc/ntp.conf")).is_none());
     }
 
     #[test]
-    fn a_binary_that_others_can_write_is_not_believed() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let binary = tempfile::NamedTempFile::new().unwrap();
-        fs::write(binary.path(), "ntpd 4.2.6p5@1").unwrap();
-        let mode = |mode| fs::set_permissions(binary.path(), fs::Permissions::from_mode(mode)).unwrap();
-        mode(0o755);
-        assert_eq!(trusted(binary.path()).is_some(), nix::unistd::geteuid().is_root());
-        mode(0o775);
-        assert_eq!(trusted(binary.path()), None);
-        assert_eq!(trusted(Path::new("/nonexistent")), None);
+    fn the_one_that_holds_the_port_and_its_command_line() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 70, "chronyd", "/usr/sbin/chronyd", b"chronyd");
+        let found = find(root.path(), None).unwrap();
+        assert_eq!((found.program.clone(), reading(&found)), (Program::Foreign("chronyd"), None));
+        // An ntpd beside it is what is guarded, and the other is named.
+        process(root.path(), 77, "ntpd", "/usr/sbin/ntpd -t 5 -c ntp.conf 192.0.2.2", b"ntpd 4.2.7p9@1\0");
+        let found = find(root.path(), None).unwrap();
+        assert_eq!(found.others, ["process 70 (chronyd)"]);
+        assert_eq!(found.config.as_deref(), Some(Path::new("/var/lib/ntp.conf")));
+        let command = found.command(Dialect::Ntp428);
+        assert_eq!((command.servers, command.trusted_keys), (vec!["192.0.2.2".to_owned()], vec![5]));
+        let (_, why) = reading(&found).unwrap();
+        assert!(why.contains("4.2.7p9, which ntpguard doesn't know"), "{why}");
+    }
+
+    #[test]
+    fn where_none_runs_what_starts_it_counts() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(find(root.path(), Some(Path::new("/etc/ntp.conf"))).is_none());
+        std::fs::create_dir_all(root.path().join("etc/default")).unwrap();
+        std::fs::write(root.path().join("etc/default/ntpsec"), "NTPD_OPTS=\"-g 192.0.2.2\"\n").unwrap();
+        let found = find(root.path(), Some(Path::new("/etc/ntpsec/ntp.conf"))).unwrap();
+        assert_eq!(found.command(Dialect::NtpSec).servers, ["192.0.2.2"]);
+        assert!(found.arguments.unwrap().1.ends_with("etc/default/ntpsec"));
     }
 }

@@ -95,6 +95,7 @@ codes! {
     NotrustClients      Warning "notrust-clients"      "notrust asks clients for a MAC: without a trusted key none of them gets time.";
     MssntpClients       Warning "mssntp-clients"       "Up to NTPsec 1.2.2, ordinary clients whose line says mssntp get no answer.";
     OneFamily           Warning "one-family"           "A restrict line for the default of one family only: the other stays as it is built in.";
+    DaemonOlder         Warning "daemon-older"         "The running daemon was started before a file that it reads was changed: until it is restarted, it goes by the old one.";
     QueriesOpen         Warning "queries-open"         "The daemon answers queries from everywhere.";
     MonlistOpen         Error   "monlist-open"         "The daemon answers monlist from everywhere: up to 100 packets for one.";
     QueriesBlocked      Note    "queries-blocked"      "ntpguard's hardening drops queries that the daemon would answer.";

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod cmd;
 pub mod compile;
 pub mod conf;
+pub mod daemon;
 pub mod detect;
 pub mod diagnostic;
 pub mod dialect;

@@ -48,10 +48,8 @@ impl Policy {
             builder.apply(index as u32, restrict);
         }
         let Builder { changes, source, diagnostics, .. } = builder;
-        // Without keys and with authentication nobody sets up an association but the file.
-        let associations = !conf.associations.is_empty() || conf.auth_off.is_some() || conf.trusts_keys;
         let entries = Arc::new(changes::entries(changes, conf));
-        Self { entries, source: source.filter(|_| associations), diagnostics }
+        Self { entries, source: source.filter(|_| conf.may_associate()), diagnostics }
     }
 
     /// The entry that decides on a source, in the daemon's way: the first that matches.
@@ -138,9 +136,11 @@ impl Builder<'_> {
                 return;
             }
         };
-        let family = |address: &&IpAddr| restrict.family.is_none_or(|family| family == Family::of(**address));
-        let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
+        // `-4` and `-6` on 4.2.6's command line stand above a line's (ntp_config.c:get_multiple_netnums).
         let one = self.conf.daemon.dialect == Dialect::Ntp426;
+        let wanted = self.conf.command.family.filter(|_| one).or(restrict.family);
+        let family = |address: &&IpAddr| wanted.is_none_or(|family| family == Family::of(**address));
+        let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
         let Some(masks) = self.masks(index, restrict) else { return };
         let masks: Vec<_> = masks.into_iter().flatten().filter(|_| !self.conf.daemon.is_p18()).collect();
         let ambiguous = addresses.len() > 1 && (one || !masks.is_empty());

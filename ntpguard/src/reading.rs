@@ -3,20 +3,32 @@
 use crate::{
     cli,
     conf::{self, ConfFile},
-    detect,
+    daemon::CommandLine,
+    detect::{self, Detected},
+    diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
     fault::{Blame as _, Fault},
     fingerprint::Fingerprint,
     own,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use std::{
+    fs,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Where the packages of NTPsec and of ntp.org's ntpd put the file.
 pub(crate) const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
+/// Where other daemons have theirs.
+const FOREIGN_CONFIGS: [(&str, &str); 5] = [
+    ("/etc/chrony/chrony.conf", "chrony"),
+    ("/etc/chrony.conf", "chrony"),
+    ("/etc/ntpd-rs/ntp.toml", "ntpd-rs"),
+    ("/etc/openntpd/ntpd.conf", "OpenNTPD"),
+    ("/etc/ntpd.conf", "OpenNTPD"),
+];
 
 /// A configuration, and how it came to be read so.
 pub struct Read {
@@ -31,7 +43,7 @@ pub struct Read {
 /// Finds the file and the daemon, and reads.
 ///
 /// # Errors
-/// The file can't be read, or is one at which the daemon stops.
+/// The file can't be read, or is one at which the daemon stops; or there is neither a file nor an ntpd.
 pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault> {
     read_noting(config, reading, &mut Fingerprint::default())
 }
@@ -49,11 +61,19 @@ pub fn read_noting(
         // One that comes is read instead.
         DEFAULT_CONFIGS.iter().for_each(|path| sought.look(Path::new(path)));
     }
+    let found = detect::daemon(config);
+    if config.is_none() && reading.dialect.is_none() {
+        readable(found.as_ref()).configuration()?;
+    }
+    let of_daemon = || found.as_ref()?.config.clone().filter(|path| path.is_file());
     let path = match config {
         Some(path) => Some(path.to_owned()),
-        None => default_config().configuration()?,
+        None => match of_daemon() {
+            Some(path) => Some(path),
+            None => default_config().configuration()?,
+        },
     };
-    let (daemon, why) = daemon(path.as_deref(), reading);
+    let (daemon, why) = of(found.as_ref(), path.as_deref(), reading);
     let beside = || {
         DEFAULT_CONFIGS
             .map(PathBuf::from)
@@ -61,11 +81,19 @@ pub fn read_noting(
             .find(|path| conf::folder_beside(path, daemon).is_some())
     };
     let path = path.or_else(beside);
+    if path.is_none() && found.is_none() && reading.dialect.is_none() {
+        return Err(Fault::Configuration(nothing_to_guard()));
+    }
     let mut conf = ConfFile::new(daemon);
+    let (command, said_by) = command(found.as_ref(), daemon.dialect, reading);
+    conf.command = command;
     let outcome = conf.read(path.as_deref());
     sought.join(conf.sought);
     outcome.configuration()?;
     conf.sought = sought.clone();
+    if let Some(found) = found.as_ref().filter(|found| is_its_own(found, path.as_deref())) {
+        conf.diagnostics.extend(older(found, conf.files.iter().map(|file| &*file.path)));
+    }
     let file = match &path {
         Some(path) => path.display().to_string(),
         None => {
@@ -73,23 +101,131 @@ pub fn read_noting(
             format!("neither {sec} nor {org}, so from what is built in")
         }
     };
-    Ok(Read { path, conf, because: format!("policy from {file}, read as {daemon} does ({why})") })
+    let mut because = format!("policy from {file}, read as {daemon} does ({why})");
+    let words = conf.command.to_string();
+    if !words.is_empty() {
+        because += &format!("; the daemon's command line ({said_by}) says: {words}");
+    }
+    let others = found.map(|found| found.others).unwrap_or_default();
+    if !others.is_empty() {
+        because += &format!("; beside it {} holds UDP port 123, and isn't read", others.join(", "));
+    }
+    Ok(Read { path, conf, because })
 }
 
 /// The daemon, and what speaks for it.
 pub fn daemon(config: Option<&Path>, reading: &cli::Reading) -> (Daemon, String) {
-    let (mut daemon, why) = match reading.dialect {
-        Some(dialect) => (Daemon::new(dialect), "--dialect".to_owned()),
-        None => match detect::daemon(config) {
-            Some(found) => (found.daemon, found.because),
-            None => {
-                let why = "a guess: no ntpd runs or is installed here; --dialect says better";
-                (Daemon::new(Dialect::Ntp428), why.to_owned())
-            }
-        },
+    of(detect::daemon(config).as_ref(), config, reading)
+}
+
+fn of(found: Option<&Detected>, config: Option<&Path>, reading: &cli::Reading) -> (Daemon, String) {
+    let guess = |why: String| {
+        let ntpsec = config.is_some_and(|path| path.components().any(|part| part.as_os_str() == "ntpsec"));
+        let dialect = if ntpsec { Dialect::NtpSec } else { Dialect::Ntp428 };
+        (Daemon::new(dialect), format!("a guess: {why}; --dialect says better"))
+    };
+    let (mut daemon, why) = match (reading.dialect, found) {
+        (Some(dialect), _) => (Daemon::new(dialect), "--dialect".to_owned()),
+        (None, Some(found)) => detect::reading(found)
+            .unwrap_or_else(|| guess(format!("{} holds UDP port 123, and is no ntpd", found.program))),
+        (None, None) => guess("no ntpd runs or is installed here".to_owned()),
     };
     daemon.ordering = reading.ordering.unwrap_or(daemon.ordering);
     (daemon, why)
+}
+
+/// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.
+fn command(found: Option<&Detected>, dialect: Dialect, reading: &cli::Reading) -> (CommandLine, String) {
+    if let Some(given) = &reading.daemon_args {
+        return (CommandLine::parse(&CommandLine::split(given), dialect), "--daemon-args".to_owned());
+    }
+    let same = |found: &&Detected| found.program.daemon().is_some_and(|daemon| daemon.dialect == dialect);
+    let known = found.filter(same).map(|found| {
+        let from = found.arguments.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
+        (found.command(dialect), from)
+    });
+    known.unwrap_or_default()
+}
+
+/// Whether the one who holds the port reads an ntp.conf at all.
+fn readable(found: Option<&Detected>) -> anyhow::Result<()> {
+    let Some(found) = found.filter(|found| found.program.daemon().is_none()) else { return Ok(()) };
+    Err(anyhow!(
+        "{} holds UDP port 123 ({}), and ntpguard doesn't read its configuration yet: it can guard ntp.org's ntpd and \
+         NTPsec's; to read an ntp.conf all the same, name it (--config FILE; `ntpguard check FILE`)",
+        found.program,
+        found.because
+    ))
+}
+
+/// Neither an ntp.conf nor an ntpd.
+fn nothing_to_guard() -> anyhow::Error {
+    let [sec, org] = DEFAULT_CONFIGS;
+    let foreign = FOREIGN_CONFIGS.iter().find(|(path, _)| Path::new(path).exists());
+    let foreign = foreign
+        .map(|(path, name)| format!("; {path} is {name}'s configuration, which ntpguard doesn't read yet"));
+    anyhow!(
+        "there is neither {sec} nor {org}, and no ntpd runs or is installed here: there is nothing to guard{}; name the \
+         file, or with --dialect the daemon that runs without one",
+        foreign.unwrap_or_default()
+    )
+}
+
+/// Whether a running daemon reads this very file.
+fn is_its_own(found: &Detected, path: Option<&Path>) -> bool {
+    let Some(path) = path else { return false };
+    let same = |other: &Path| match (fs::canonicalize(path), fs::canonicalize(other)) {
+        (Ok(path), Ok(other)) => path == other,
+        _ => path == other,
+    };
+    match &found.config {
+        Some(config) => same(config),
+        None => DEFAULT_CONFIGS.iter().any(|default| same(Path::new(default))),
+    }
+}
+
+/// What is to be said if a daemon was started before these files were changed.
+fn older<'a>(found: &Detected, files: impl Iterator<Item = &'a Path>) -> Option<Diagnostic> {
+    let since = found.since?;
+    let (path, changed) = changed_since(since, files)?;
+    let ago = |seconds: u64| {
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+    };
+    let message = format!(
+        "the daemon ({}) was started at {}, and {} changed at {}: until it is restarted it goes by what it read then, and \
+         ntpguard by what is there now",
+        found.because,
+        ago(since),
+        path.display(),
+        ago(changed)
+    );
+    Some(Diagnostic {
+        code: Code::DaemonOlder,
+        place: None,
+        message,
+        help: Some("restart the daemon".to_owned()),
+    })
+}
+
+/// The first file that was changed after a time in seconds since 1970, and when. A start is known to a second.
+pub(crate) fn changed_since<'a>(
+    since: u64,
+    files: impl Iterator<Item = &'a Path>,
+) -> Option<(&'a Path, u64)> {
+    let changed = |path: &Path| -> Option<u64> {
+        let time: SystemTime = fs::metadata(path).ok()?.modified().ok()?;
+        Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    };
+    files.filter_map(|path| Some((path, changed(path)?))).find(|(_, changed)| *changed > since + 1)
+}
+
+/// The same in a sentence for `status`: whether the daemon that runs here was started before the files of the policy in
+/// force were changed.
+pub(crate) fn older_than(files: &[String]) -> Option<String> {
+    let found = detect::daemon(None)?;
+    let first = files.first().map(Path::new);
+    is_its_own(&found, first).then_some(())?;
+    Some(older(&found, files.iter().map(Path::new))?.message)
 }
 
 /// The addresses of the daemon's host: those given, or this host's.
@@ -108,4 +244,51 @@ fn default_config() -> anyhow::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::release::Program;
+
+    fn found(program: Program, since: Option<u64>) -> Detected {
+        let (because, arguments) = ("process 7, /usr/sbin/ntpd".to_owned(), None);
+        Detected { program, because, arguments, config: None, since, others: Vec::new() }
+    }
+
+    #[test]
+    fn a_daemon_that_is_older_than_its_file_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let at = |since| older(&found(Program::NtpSec, Some(since)), [file.path()].into_iter());
+        assert_eq!(at(now + 5), None);
+        let told = at(now - 600).unwrap();
+        assert!(told.message.contains("process 7") && told.code == Code::DaemonOlder, "{told:?}");
+        assert_eq!(older(&found(Program::NtpSec, None), [file.path()].into_iter()), None, "nobody knows");
+        let gone = [Path::new("/nonexistent")].into_iter();
+        assert_eq!(older(&found(Program::NtpSec, Some(0)), gone), None);
+    }
+
+    #[test]
+    fn a_daemon_without_an_ntp_conf_is_named() {
+        let chrony = found(Program::Foreign("chronyd"), None);
+        let words = readable(Some(&chrony)).unwrap_err().to_string();
+        assert!(words.starts_with("chronyd holds UDP port 123"), "{words}");
+        assert!(readable(Some(&found(Program::NtpSec, None))).is_ok() && readable(None).is_ok());
+        let reading = cli::Reading { dialect: None, ordering: None, daemon_args: None };
+        let (_, why) = of(Some(&chrony), None, &reading);
+        assert!(why.contains("a guess: chronyd holds"), "{why}");
+    }
+
+    #[test]
+    fn the_command_line_that_counts() {
+        let mut ntpsec = found(Program::NtpSec, None);
+        ntpsec.arguments = Some((vec!["192.0.2.2".to_owned()], "process 7".to_owned()));
+        let mut reading = cli::Reading { dialect: None, ordering: None, daemon_args: None };
+        let servers = |reading: &cli::Reading, dialect| command(Some(&ntpsec), dialect, reading).0.servers;
+        assert_eq!(servers(&reading, Dialect::NtpSec), ["192.0.2.2"]);
+        assert_eq!(servers(&reading, Dialect::Ntp428), [""; 0], "another daemon's");
+        reading.daemon_args = Some("-g '192.0.2.3'".to_owned());
+        assert_eq!(servers(&reading, Dialect::NtpSec), ["192.0.2.3"]);
+    }
 }

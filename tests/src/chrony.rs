@@ -35,11 +35,22 @@ impl Chronyd {
     /// # Errors
     /// It isn't unpacked.
     pub fn start(netns: &Netns, server: &str) -> Result<Self> {
+        Self::with(netns, &format!("server {server} minpoll -6 maxpoll -6\nport 0\nlog rawmeasurements\n"))
+    }
+
+    /// Starts one that serves time on port 123, and asks nobody.
+    ///
+    /// # Errors
+    /// It isn't unpacked.
+    pub fn serve(netns: &Netns) -> Result<Self> {
+        Self::with(netns, "allow\nlocal\n")
+    }
+
+    fn with(netns: &Netns, lines: &str) -> Result<Self> {
         let files = tempfile::tempdir()?;
         let folder = files.path().display();
         let conf = format!(
-            "server {server} minpoll -6 maxpoll -6\nport 0\ncmdport 0\nbindcmdaddress {folder}/socket\n\
-             pidfile {folder}/pid\nlogdir {folder}\nlog rawmeasurements\n"
+            "{lines}cmdport 0\nbindcmdaddress {folder}/socket\npidfile {folder}/pid\nlogdir {folder}\n"
         );
         let path = files.path().join("chrony.conf");
         fs::write(&path, conf)?;

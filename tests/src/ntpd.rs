@@ -38,9 +38,22 @@ impl<'a> Ntpd<'a> {
     /// # Errors
     /// It isn't installed, or doesn't come up.
     pub fn start(netns: &'a Netns, conf: &str) -> Result<Self> {
-        let mut daemon = Self::spawn(netns, conf)?;
+        Self::start_with(netns, conf, &[])
+    }
+
+    /// As [`Ntpd::start`], with more words on its command line.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(netns: &'a Netns, conf: &str, arguments: &[&str]) -> Result<Self> {
+        let mut daemon = Self::spawn(netns, conf, arguments)?;
         daemon.wait()?;
         Ok(daemon)
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Starts one on each host, and waits for all of them together.
@@ -49,17 +62,18 @@ impl<'a> Ntpd<'a> {
     /// As [`Ntpd::start`].
     pub fn start_all(hosts: impl IntoIterator<Item = &'a Netns>, conf: &str) -> Result<Vec<Self>> {
         let mut daemons =
-            hosts.into_iter().map(|host| Self::spawn(host, conf)).collect::<Result<Vec<_>>>()?;
+            hosts.into_iter().map(|host| Self::spawn(host, conf, &[])).collect::<Result<Vec<_>>>()?;
         daemons.iter_mut().try_for_each(Self::wait)?;
         Ok(daemons)
     }
 
-    fn spawn(netns: &'a Netns, conf: &str) -> Result<Self> {
+    fn spawn(netns: &'a Netns, conf: &str, arguments: &[&str]) -> Result<Self> {
         let mut file = in_memory("ntp.conf")?;
         file.write_all(format!("{LAB_LINES}{conf}").as_bytes())?;
         let log = in_memory("ntpd.log")?;
         let mut command = netns.command(installed("ntpsec/usr/sbin/ntpd")?);
         command.arg("-n").arg("-c").arg(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+        command.args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let no_clock = no_clock()?;
         // SAFETY: installs a ready filter by two system calls; nothing is allocated.

@@ -32,7 +32,8 @@ const FINDINGS: [&str; 14] = [
 
 #[test]
 fn every_fixture_and_every_code() {
-    let mut seen = HashSet::new();
+    // No file leads to it, but a process that runs (reading.rs has the test).
+    let mut seen = HashSet::from([Code::DaemonOlder]);
     for fixture in FIXTURES.into_iter().flatten().chain(FINDINGS) {
         for dialect in DIALECTS {
             let mut conf = conf::read(Some(&path(fixture)), Daemon::new(dialect)).unwrap();

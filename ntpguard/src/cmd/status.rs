@@ -7,6 +7,7 @@ use crate::{
     home,
     interface::{self, Interface},
     observe::life::{self, Life, Proof},
+    reading,
     state::State,
     stats::Snapshot,
 };
@@ -158,6 +159,9 @@ impl Report {
             Some(policy) => policy.to_string(),
             None => format!("policy {}: nobody knows from which file", settings.generation),
         });
+        if let Some(older) = known.and_then(|policy| reading::older_than(&policy.files)) {
+            lines.push(format!("warning: {older}"));
+        }
         if let Some(failure) = state.as_ref().and_then(|state| state.failure.as_ref()) {
             lines.push(format!("the last attempt at another policy failed: {}", failure.message));
         }

@@ -29,6 +29,7 @@ pub use restrict::{Action, Restrict};
 pub use target::{Family, Target};
 
 use crate::{
+    daemon::CommandLine,
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
     fingerprint::Fingerprint,
@@ -87,6 +88,8 @@ pub struct Association {
 pub struct ConfFile {
     /// The daemon that it was read for.
     pub daemon: Daemon,
+    /// That daemon's command line, which is configuration, too.
+    pub command: CommandLine,
     /// The files, the first one first. Empty when there is none: the daemon's built-in defaults.
     pub files: Vec<File>,
     /// Every file and folder that was looked for, whether it is there or not, as it was before it was read.
@@ -142,6 +145,7 @@ impl ConfFile {
     pub fn new(daemon: Daemon) -> Self {
         Self {
             daemon,
+            command: CommandLine::default(),
             files: Vec::new(),
             sought: Fingerprint::default(),
             restricts: Vec::new(),
@@ -158,6 +162,18 @@ impl ConfFile {
             by_statement: false,
             taken: 0,
         }
+    }
+
+    /// Whether any key is trusted, by a line or on the command line: without one, no MAC is ever right.
+    pub fn trusts_any_key(&self) -> bool {
+        self.trusts_keys || !self.command.trusted_keys.is_empty()
+    }
+
+    /// Whether associations may come to be: those of lines and of the command line, and where keys are trusted or none
+    /// is needed those that others set up.
+    pub fn may_associate(&self) -> bool {
+        let by_lines = !self.associations.is_empty() || self.auth_off.is_some() || self.trusts_keys;
+        by_lines || self.command.may_associate()
     }
 
     /// Whether the daemon takes mode 7: 4.2.6 always, 4.2.8 if told to, NTPsec never.

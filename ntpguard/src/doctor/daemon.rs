@@ -2,22 +2,29 @@
 
 use super::{
     Check, Finding, boot,
-    holder::{self, Holder, Holders, Socket},
     probe::{self, Answers},
     shield::Shield,
 };
-use crate::reading;
+use crate::{
+    conf::ConfFile,
+    daemon::{
+        CommandLine,
+        holder::{self, Holder, Holders},
+        release::{self, Program},
+        socket::{self, Socket},
+        unit::SERVICES,
+    },
+    reading,
+};
 use std::path::Path;
 
 /// Of whom findings about the port are.
 const PORT: &str = "UDP port 123";
-/// What packages call the services of the daemons that ntpguard knows.
-const SERVICES: [&str; 3] = ["ntpsec", "ntp", "ntpd"];
 
 /// Reads below the root; but whatever that is, questions go to the daemon of this host. What it answers is judged by what
 /// gets past the filter.
 pub(super) fn examine(root: &Path, shield: &Shield) -> Vec<Finding> {
-    let sockets = match holder::sockets(root) {
+    let sockets = match socket::sockets(root) {
         Ok(sockets) => sockets,
         Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
     };
@@ -77,7 +84,7 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
         return vec![finding.fix(fix)];
     }
     let held = |holder: &Holder| {
-        let program = holder.program.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default();
+        let program = holder.file.as_ref().map(|path| format!(", {}", path.display())).unwrap_or_default();
         Finding::ok(Check::Port, PORT, format!("process {} ({}{program}) on {on}", holder.pid, holder.name))
     };
     holders.all.iter().map(held).collect()
@@ -85,21 +92,69 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
 
 fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) -> Vec<Finding> {
     let subject = format!("process {}", holder.pid);
-    let Some(release) = holder.release.as_deref() else {
-        let message = format!(
-            "{} is no ntpd that ntpguard knows, and may read another file than ntp.conf",
-            holder.name
-        );
-        let fix = "ntpguard check FILE --dialect DAEMON, if it reads an ntp.conf";
-        return vec![Finding::warning(Check::Daemon, subject, message).fix(fix)];
+    let daemon = match &holder.program {
+        Some(program) => program.daemon().ok_or_else(|| {
+            let message = format!(
+                "{program}: ntpguard doesn't read its configuration yet, only ntp.conf of ntpd and NTPsec"
+            );
+            Finding::warning(Check::Daemon, &subject, message)
+                .fix("run ntp.org's ntpd or NTPsec on this host, or leave ntpguard away")
+        }),
+        None if holder.name.starts_with("ntpd") => {
+            let message = "an ntpd whose release isn't seen: its program can't be read, or others than root may write it";
+            Err(Finding::warning(Check::Daemon, &subject, message).fix("name its reading with --dialect"))
+        }
+        None => {
+            let message = format!(
+                "{} is no ntpd that ntpguard knows, and may read another file than ntp.conf",
+                holder.name
+            );
+            let fix = "ntpguard check FILE --dialect DAEMON, if it reads an ntp.conf";
+            Err(Finding::warning(Check::Daemon, &subject, message).fix(fix))
+        }
     };
+    let daemon = match daemon {
+        Ok(daemon) => daemon,
+        Err(finding) => return vec![finding],
+    };
+    let release = holder.program.as_ref().map(Program::to_string).unwrap_or_default();
     // NTPsec's binary doesn't have its number beside its name, but it tells those who may ask.
-    let release = answered.filter(|text| text.starts_with(release)).unwrap_or(release);
+    let release = answered.filter(|text| text.starts_with(&release)).unwrap_or(&release);
     let names = match &holder.service {
         Some(service) => vec![service.clone()],
         None => SERVICES.map(str::to_owned).to_vec(),
     };
-    vec![version(&subject, release, shield), config(root, holder), boot::judge(root, &names)]
+    let command = CommandLine::parse(&holder.arguments, daemon.dialect);
+    let mut findings = vec![version(&subject, release, shield), config(root, holder, &command)];
+    let words = command.to_string();
+    if !words.is_empty() {
+        findings.push(Finding::ok(Check::Config, &subject, format!("on its command line: {words}")));
+    }
+    findings.extend(older(root, holder, &command, daemon));
+    findings.push(boot::judge(root, &names));
+    findings
+}
+
+/// What is to be said if it was started before its file, or one that this includes, was changed.
+fn older(
+    root: &Path,
+    holder: &Holder,
+    command: &CommandLine,
+    daemon: crate::dialect::Daemon,
+) -> Option<Finding> {
+    let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
+    let path = root.join(path.strip_prefix("/").unwrap_or(&path));
+    let mut conf = ConfFile::new(daemon);
+    // What is wrong with it is for `check` to say.
+    let _ = conf.read(Some(&path));
+    let (changed, _) = reading::changed_since(holder.since?, conf.files.iter().map(|file| &*file.path))?;
+    let message = format!(
+        "started before {} was changed: it goes by the old one until it is restarted",
+        changed.display()
+    );
+    let service = holder.service.as_ref().map(|service| format!("systemctl restart {service}"));
+    let finding = Finding::warning(Check::Config, format!("process {}", holder.pid), message);
+    Some(finding.fix(service.unwrap_or_else(|| "restart it".to_owned())))
 }
 
 fn version(subject: &str, release: &str, shield: &Shield) -> Finding {
@@ -131,19 +186,14 @@ fn version(subject: &str, release: &str, shield: &Shield) -> Finding {
 
 /// Whether a release of ntp.org's has monlist, which 4.2.7p26 took away.
 fn answers_monlist(release: &str) -> bool {
-    let numbers = |text: &str| -> Option<[u32; 4]> {
-        let (numbers, patch) = text.split_once('p').unwrap_or((text, "0"));
-        let mut numbers = numbers.split('.').map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some([next()?, next()?, next()?, patch.parse().ok()?])
-    };
-    numbers(release).is_some_and(|release| release < [4, 2, 7, 26])
+    release::numbers(release).is_some_and(|release| release < [4, 2, 7, 26])
 }
 
 /// Which file, and whether ntpguard would read it, too.
-fn config(root: &Path, holder: &Holder) -> Finding {
+fn config(root: &Path, holder: &Holder, command: &CommandLine) -> Finding {
     let subject = format!("process {}", holder.pid);
-    let (path, how) = match (&holder.config, &holder.built_in) {
+    let named = command.config.as_ref().map(|path| holder.path(path));
+    let (path, how) = match (&named, &holder.built_in) {
         (Some(path), _) => (path, "-c on its command line"),
         (None, Some(path)) => (path, "built in, no -c on its command line"),
         (None, None) => {
@@ -152,32 +202,25 @@ fn config(root: &Path, holder: &Holder) -> Finding {
                 .fix("name its file with --config, if it has one");
         }
     };
-    let defaults = reading::DEFAULT_CONFIGS.iter().map(Path::new);
-    let ours = defaults.into_iter().find(|path| root.join(path.strip_prefix("/").unwrap_or(path)).exists());
     let shown = format!("{} ({how})", path.display());
     match holder::sees(root, holder.pid, path) {
         Err(error) => Finding::unknown(Check::Config, subject, &error),
         Ok(false) => Finding::warning(Check::Config, subject, format!("{shown}, which isn't there"))
             .fix("put it there, and restart the daemon"),
-        Ok(true) if ours == Some(path) => Finding::ok(Check::Config, subject, shown),
-        Ok(true) => {
-            let message = format!("{shown}, which ntpguard doesn't read by itself");
-            Finding::warning(Check::Config, subject, message)
-                .fix(format!("ntpguard run --config {}", path.display()))
-        }
+        Ok(true) => Finding::ok(Check::Config, subject, shown),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::{Status, holder::tests::process};
+    use crate::{daemon::holder::tests::process, doctor::Status};
     use std::fs;
 
     const OLD: &[u8] = b"\x7fELF\0ntpd 4.2.6p5@1.2349-o\0/etc/ntp.conf\0";
 
     fn said(root: &Path, answered: Option<&str>) -> Vec<(Status, String)> {
-        let sockets = holder::sockets(root).unwrap();
+        let sockets = socket::sockets(root).unwrap();
         let holders = holder::holders(root, &sockets).unwrap();
         let about = holders.all.iter().flat_map(|holder| about(root, holder, answered, &Shield::default()));
         port(&sockets, &holders).into_iter().chain(about).map(|found| (found.status, found.message)).collect()
@@ -211,13 +254,8 @@ mod tests {
         assert!(found[2].1.ends_with("which isn't there"), "{found:?}");
         fs::create_dir_all(root.path().join("run")).unwrap();
         fs::write(root.path().join("run/ntp.conf"), "").unwrap();
-        assert_eq!(
-            said(root.path(), None)[2],
-            (
-                Status::Warning,
-                "/run/ntp.conf (-c on its command line), which ntpguard doesn't read by itself".to_owned()
-            )
-        );
+        let named = "/run/ntp.conf (-c on its command line)".to_owned();
+        assert_eq!(said(root.path(), None)[2], (Status::Ok, named));
     }
 
     #[test]
@@ -226,12 +264,43 @@ mod tests {
         process(root.path(), 77, "chronyd", "chronyd", b"\x7fELF chronyd\0");
         let found = said(root.path(), None);
         assert_eq!((found.len(), found[1].0), (2, Status::Warning));
-        assert!(found[1].1.starts_with("chronyd is no ntpd"), "{found:?}");
+        assert!(found[1].1.starts_with("chronyd: ntpguard doesn't read its configuration yet"), "{found:?}");
+    }
+
+    #[test]
+    fn releases_that_are_not_known_are_ntpds() {
+        for release in ["4.2.4p8", "4.2.6p5-RCGO", "4.2.7p404", "4.3.91", "4.2.8p19"] {
+            let root = tempfile::tempdir().unwrap();
+            process(
+                root.path(),
+                77,
+                "ntpd",
+                "ntpd -g",
+                format!("\x7fELF\0ntpd {release}@1.2-o\0").as_bytes(),
+            );
+            let found = said(root.path(), None);
+            assert!(found[1].1.starts_with(release), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn its_command_line_and_its_age() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "ntpd -c /run/ntp.conf -t 5 192.0.2.2", b"ntpd ntpsec-%s\0");
+        fs::create_dir_all(root.path().join("run")).unwrap();
+        fs::write(root.path().join("run/ntp.conf"), "restrict default\n").unwrap();
+        let found = said(root.path(), None);
+        assert_eq!(found[3].1, "on its command line: servers 192.0.2.2, trusted keys 5");
+        // It was started in 1970, with the machine.
+        fs::write(root.path().join("proc/stat"), "btime 100\n").unwrap();
+        fs::write(root.path().join("proc/77/stat"), format!("77 (ntpd) S{} 7 0", " 0".repeat(18))).unwrap();
+        let found = said(root.path(), None);
+        assert!(found[4].1.contains("ntp.conf was changed: it goes by the old one"), "{found:?}");
     }
 
     #[test]
     fn releases_with_monlist() {
-        for release in ["4.2.6p5", "4.2.4p8", "4.2.7p25", "4.2.0", "4.1.2"] {
+        for release in ["4.2.6p5", "4.2.6p5-RCGO", "4.2.4p8", "4.2.7p25", "4.2.0", "4.1.2"] {
             assert!(answers_monlist(release), "{release}");
         }
         for release in ["4.2.7p26", "4.2.8", "4.2.8p15", "ntpsec-1.2.2", "ntpsec", "", "4.2"] {

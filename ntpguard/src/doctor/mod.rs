@@ -7,7 +7,6 @@ mod attachment;
 mod boot;
 mod card;
 mod daemon;
-mod holder;
 mod kernel;
 mod native;
 mod probe;
@@ -69,7 +68,7 @@ macro_rules! checks {
 checks! {
     Port      "port"      "Who holds UDP port 123. A failure if nobody does: there is nothing to guard.";
     Daemon    "daemon"    "Which daemon that is, and its release. A warning if it is one that answers monlist as it is installed (before 4.2.7p26) and no filter keeps that from outside sources, or one that ntpguard doesn't know.";
-    Config    "config"    "Which ntp.conf the daemon was started with. A warning if ntpguard would read another one.";
+    Config    "config"    "Which ntp.conf the daemon was started with, and what its command line says. A warning if that isn't there, or was changed after the daemon's start.";
     Boot      "boot"      "Whether the daemon starts at boot, by the links of systemd, of System V and of OpenRC. A warning if there is none.";
     Monlist   "monlist"   "Whether the daemon answers monlist (mode 7, request 42) to outside sources: it is asked by this host on its own addresses, and what the filter makes of such a packet from outside is read from the policy in force. A failure if an answer would go out.";
     Peers     "peers"     "Whether it answers a list of its peers (mode 7, request 0), in the same way. A warning if an answer would go out.";

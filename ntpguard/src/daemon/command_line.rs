@@ -1,0 +1,326 @@
+//! The daemon's command line, as far as it is configuration: servers, keys, authentication, families, the file.
+//!
+//! Contract: any words are accepted. Both daemons stop at the first word that is no option, and take it and all that
+//! follow for servers (ntp.org's cmd_args.c:getCmdOpts by AutoOpts; NTPsec's ntpd.c:parse_cmdline_opts by its own
+//! getopt). An unknown option stops the daemon, so what follows from one doesn't matter.
+
+use crate::{conf::Family, dialect::Dialect};
+use std::{fmt, path::PathBuf};
+
+/// Short options that take a value, whichever daemon knows them: the rest of their word, or the next one.
+const WITH_VALUE: &str = "cDfiIklpPrstuUw";
+
+/// Long options: their name, the short option that is the same (`\0` for none), and whether a value follows.
+type Long = (&'static str, char, bool);
+
+/// Those that all daemons have.
+const LONG: &[Long] = &[
+    ("ipv4", '4', false),
+    ("ipv6", '6', false),
+    ("configfile", 'c', true),
+    ("set-debug-level", 'D', true),
+    ("help", '\0', false),
+    ("interface", 'I', true),
+    ("jaildir", 'i', true),
+    ("keyfile", 'k', true),
+    ("logfile", 'l', true),
+    ("mdns", 'm', false),
+    ("nice", 'N', false),
+    ("nofork", 'n', false),
+    ("novirtualips", 'L', false),
+    ("panicgate", 'g', false),
+    ("pidfile", 'p', true),
+    ("priority", 'P', true),
+    ("quit", 'q', false),
+    ("slew", 'x', false),
+    ("statsdir", 's', true),
+    ("trustedkey", 't', true),
+    ("updateinterval", 'U', true),
+    ("user", 'u', true),
+    ("var", '\0', true),
+    ("dvar", '\0', true),
+    ("version", '\0', false),
+];
+
+/// Those of ntp.org's ntpd alone (ntpdbase-opts.def).
+const LONG_ORG: &[Long] = &[
+    ("authreq", 'a', false),
+    ("authnoreq", 'A', false),
+    ("bcastsync", 'b', false),
+    ("debug-level", 'd', false),
+    ("driftfile", 'f', true),
+    ("force_step_once", 'G', false),
+    ("load-opts", '\0', true),
+    ("modifymmtimer", 'M', false),
+    ("more-help", '\0', false),
+    ("pccfreq", '\0', true),
+    ("propagationdelay", 'r', true),
+    ("saveconfigquit", '\0', true),
+    ("usepcc", '\0', false),
+    ("wait-sync", 'w', true),
+];
+
+/// Those of NTPsec's alone, one misspelled (ntpd.c:longoptions).
+const LONG_SEC: &[Long] =
+    &[("assert", 'a', false), ("debug", 'd', false), ("driftile", 'f', true), ("dumpopts", 'R', false)];
+
+/// What a command line says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The servers that it names, as written.
+    pub servers: Vec<String>,
+    /// The keys that it trusts (`-t`).
+    pub trusted_keys: Vec<u32>,
+    /// The file of keys (`-k`).
+    pub keys: Option<PathBuf>,
+    /// Whether authentication is needed: ntp.org's `-a` and `-A`. ntp.conf has the last word.
+    pub auth: Option<bool>,
+    /// The one family that is used (`-4`, `-6`).
+    pub family: Option<Family>,
+    /// The interfaces or addresses that it listens on (`-I`).
+    pub interfaces: Vec<String>,
+    /// It doesn't listen on virtual interfaces (`-L`).
+    pub no_virtual: bool,
+    /// It takes broadcasts (ntp.org's `-b`).
+    pub broadcasts: bool,
+    /// The configuration file (`-c`), as written.
+    pub config: Option<PathBuf>,
+}
+
+impl CommandLine {
+    /// Reads the words after the program's name.
+    pub fn parse<W: AsRef<str>>(words: &[W], dialect: Dialect) -> Self {
+        let mut found = Self::default();
+        let mut words = words.iter().map(AsRef::as_ref);
+        while let Some(word) = words.next() {
+            if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
+                let (name, value) =
+                    long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+                let Some((_, letter, takes)) = known(name, dialect) else { continue };
+                let value = if takes { value.or_else(|| words.next()) } else { None };
+                found.option(letter, value, dialect);
+            } else if word == "--" {
+                found.servers.extend(words.by_ref().map(str::to_owned));
+            } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+                for (at, letter) in letters.char_indices() {
+                    if !WITH_VALUE.contains(letter) {
+                        found.option(letter, None, dialect);
+                        continue;
+                    }
+                    let rest = &letters[at + letter.len_utf8()..];
+                    let value = if rest.is_empty() { words.next() } else { Some(rest) };
+                    found.option(letter, value, dialect);
+                    break;
+                }
+            } else {
+                found.servers.push(word.to_owned());
+                found.servers.extend(words.by_ref().map(str::to_owned));
+            }
+        }
+        found
+    }
+
+    /// Reads a command line as a shell cuts it: blanks, quotes of both kinds, and a backslash before a character.
+    pub fn split(text: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut word: Option<String> = None;
+        let mut quote = None;
+        let mut characters = text.chars();
+        while let Some(c) = characters.next() {
+            match (c, quote) {
+                ('\\', None | Some('"')) => word.get_or_insert_default().extend(characters.next()),
+                (_, Some(open)) if c == open => quote = None,
+                ('"' | '\'', None) => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (_, None) if c.is_whitespace() => words.extend(word.take()),
+                _ => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    fn option(&mut self, letter: char, value: Option<&str>, dialect: Dialect) {
+        let org = dialect != Dialect::NtpSec;
+        match (letter, value.filter(|value| !value.is_empty())) {
+            // With both, ntp.org's takes `-4`, and NTPsec both families.
+            ('4', _) => self.family = Some(Family::V4),
+            ('6', _) => self.family = self.family.or(Some(Family::V6)),
+            ('a', _) if org => self.auth = Some(true),
+            ('A', _) if org => self.auth = self.auth.or(Some(false)),
+            ('b', _) if org => self.broadcasts = true,
+            ('c', Some(file)) => self.config = Some(file.into()),
+            ('I', Some(name)) => self.interfaces.push(name.to_owned()),
+            ('k', Some(file)) => self.keys = Some(file.into()),
+            ('L', _) => self.no_virtual = true,
+            // atol(3): leading digits.
+            ('t', Some(key)) => {
+                let digits = key.trim_start().trim_start_matches('+');
+                let digits = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
+                self.trusted_keys.extend(digits.parse::<u32>().ok().filter(|key| *key != 0));
+            }
+            _ => (),
+        }
+    }
+
+    /// Whether authentication is off before ntp.conf is read.
+    pub fn is_auth_off(&self) -> bool {
+        self.auth == Some(false)
+    }
+
+    /// Whether associations may come of it: servers, broadcasts, or keys by which others may set some up.
+    pub fn may_associate(&self) -> bool {
+        !self.servers.is_empty() || self.broadcasts || !self.trusted_keys.is_empty() || self.is_auth_off()
+    }
+}
+
+/// What of it is configuration, in words; nothing if none is.
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |words: &[String]| words.join(" ");
+        let keys: Vec<_> = self.trusted_keys.iter().map(ToString::to_string).collect();
+        let parts = [
+            (!self.servers.is_empty()).then(|| format!("servers {}", list(&self.servers))),
+            (!keys.is_empty()).then(|| format!("trusted keys {}", list(&keys))),
+            self.keys.as_ref().map(|file| format!("keys in {}", file.display())),
+            self.auth
+                .map(|on| (if on { "authentication needed" } else { "no authentication needed" }).to_owned()),
+            self.family.map(|family| match family {
+                Family::V4 => "IPv4 alone".to_owned(),
+                Family::V6 => "IPv6 alone".to_owned(),
+            }),
+            (!self.interfaces.is_empty()).then(|| format!("listens on {}", list(&self.interfaces))),
+            self.no_virtual.then(|| "no virtual interfaces".to_owned()),
+            self.broadcasts.then(|| "takes broadcasts".to_owned()),
+        ];
+        // What a terminal would obey is shown, not sent.
+        let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        f.write_str(&words.replace(char::is_control, "\u{fffd}"))
+    }
+}
+
+/// The long option that a name means: itself, or the only one that begins with it. AutoOpts takes upper case for lower
+/// case, and `_` for `-`.
+fn known(name: &str, dialect: Dialect) -> Option<Long> {
+    let own = if dialect == Dialect::NtpSec { LONG_SEC } else { LONG_ORG };
+    let plain = |name: &str| match dialect {
+        Dialect::NtpSec => name.to_owned(),
+        _ => name.to_ascii_lowercase().replace(['_', '^'], "-"),
+    };
+    let name = plain(name);
+    let all = || LONG.iter().chain(own).copied();
+    if let Some(exact) = all().find(|(known, ..)| plain(known) == name) {
+        return Some(exact);
+    }
+    let mut begin = all().filter(|(known, ..)| plain(known).starts_with(&name));
+    begin.next().filter(|_| begin.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Dialect::{Ntp426, Ntp428, NtpSec};
+
+    fn parse(line: &str, dialect: Dialect) -> CommandLine {
+        CommandLine::parse(&CommandLine::split(line), dialect)
+    }
+
+    #[test]
+    fn the_file_on_the_command_line() {
+        for line in [
+            "-c /a",
+            "-c/a",
+            "-g -c /a",
+            "-gc /a",
+            "-ngc/a",
+            "--configfile=/a",
+            "--configfile /a",
+            "--conf /a",
+            "-p /b -c /a",
+            "-c /b -c /a",
+            "-P 5 -c /a",
+        ] {
+            for dialect in [Ntp426, Ntp428, NtpSec] {
+                assert_eq!(parse(line, dialect).config, Some("/a".into()), "{line}");
+            }
+        }
+        for line in ["-g", "-p -c", "-fc", "-c", "--config", "c /a", "-", "-- -c /a", "192.0.2.1 -c /a"] {
+            assert_eq!(parse(line, Ntp428).config, None, "{line}");
+        }
+    }
+
+    #[test]
+    fn servers_are_what_follows_the_options() {
+        for (line, servers) in [
+            ("-n -c /a 192.0.2.2", &["192.0.2.2"][..]),
+            ("-n ntp.example.net -g", &["ntp.example.net", "-g"]),
+            ("-u ntp:ntp -- -x b", &["-x", "b"]),
+            ("-t5", &[]),
+            ("-t 5 a b", &["a", "b"]),
+            ("--user ntp -D 3 -dx a", &["a"]),
+            ("--nice a", &["a"]),
+            ("-I eth0 -L a", &["a"]),
+            ("-4 a", &["a"]),
+        ] {
+            for dialect in [Ntp426, Ntp428, NtpSec] {
+                assert_eq!(parse(line, dialect).servers, servers, "{line}");
+                assert_eq!(
+                    parse(line, dialect).may_associate(),
+                    !servers.is_empty() || line == "-t5",
+                    "{line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_and_authentication() {
+        for (line, keys) in [
+            ("-t 5 -t7", &[5, 7][..]),
+            ("--trustedkey=5x", &[5]),
+            ("-t 0", &[]),
+            ("-t x", &[]),
+            ("-gt9", &[9]),
+        ] {
+            assert_eq!(parse(line, NtpSec).trusted_keys, keys, "{line}");
+            assert_eq!(parse(line, Ntp428).trusted_keys, keys, "{line}");
+        }
+        for line in ["-A", "-nA4", "--authnoreq", "--AUTHNOREQ", "--authn"] {
+            for dialect in [Ntp426, Ntp428] {
+                assert!(parse(line, dialect).is_auth_off(), "{line}");
+            }
+            assert!(!parse(line, NtpSec).is_auth_off(), "no option of NTPsec's");
+        }
+        assert!(!parse("-A -a", Ntp428).is_auth_off() && !parse("-a -A", Ntp428).is_auth_off());
+        assert_eq!(parse("-k /keys", NtpSec).keys, Some("/keys".into()));
+        assert!(parse("-b", Ntp426).may_associate() && !parse("-g", Ntp426).may_associate());
+    }
+
+    #[test]
+    fn what_is_said_of_it() {
+        let line = "-4 -L -I eth0 -k /keys -t5 -t 6 -A ntp.example.net 192.0.2.1";
+        assert_eq!(
+            parse(line, Ntp428).to_string(),
+            "servers ntp.example.net 192.0.2.1, trusted keys 5 6, keys in /keys, no authentication needed, IPv4 alone, \
+             listens on eth0, no virtual interfaces"
+        );
+        assert_eq!(parse("-n -g -c /a -u ntp:ntp", Ntp428).to_string(), "");
+        let evil = CommandLine::parse(&["\u{1b}[2Jx"], NtpSec).to_string();
+        assert!(!evil.contains('\u{1b}'), "{evil:?}");
+    }
+
+    #[test]
+    fn words_as_a_shell_cuts_them() {
+        for (text, words) in [
+            ("-g -u  ntp:ntp", &["-g", "-u", "ntp:ntp"][..]),
+            ("-c '/a b' \"c d\"e", &["-c", "/a b", "c de"]),
+            ("a\\ b ''", &["a b", ""]),
+            ("\"unclosed x", &["unclosed x"]),
+            ("", &[]),
+        ] {
+            assert_eq!(CommandLine::split(text), words, "{text}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Which processes hold UDP port 123 in this network namespace.
+//!
+//! Contract: exact where /proc/PID/fd may be read. A service has not root's right to that (CAP_SYS_PTRACE); then it is the
+//! processes in the sockets' control groups that are daemons by their names and whose network namespace has the very
+//! socket. Nobody is named whom neither way leads to.
+
+use super::{
+    release::{self, Program},
+    socket::{self, Socket},
+};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirEntryExt as _, MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+/// No ntpd is nearly as large; a process may call itself one and be anything.
+const LARGEST_BINARY: u64 = 16 << 20;
+/// How deep the folders of control groups are looked through.
+const DEEPEST_GROUP: usize = 8;
+/// Hertz of the times in /proc/PID/stat, on every architecture (include/asm-generic/param.h: USER_HZ).
+const USER_HZ: u64 = 100;
+
+/// A process with such a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    /// What it is called.
+    pub(crate) name: String,
+    /// Its program's file: what runs, or where that can't be seen what it was started by.
+    pub(crate) file: Option<PathBuf>,
+    /// Which program it is, if it is one that ntpguard knows, and only root can have put it there.
+    pub(crate) program: Option<Program>,
+    /// The words after its name on its command line.
+    pub(crate) arguments: Vec<String>,
+    /// Its working folder, for relative paths.
+    folder: PathBuf,
+    /// The ntp.conf that its program has built in.
+    pub(crate) built_in: Option<PathBuf>,
+    /// The systemd service that it belongs to.
+    pub(crate) service: Option<String>,
+    /// When it was started, in seconds since 1970.
+    pub(crate) since: Option<u64>,
+}
+
+impl Holder {
+    /// A path on its command line, as it sees it.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// The processes, and whether some couldn't be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Holders {
+    pub(crate) all: Vec<Holder>,
+    pub(crate) hidden: bool,
+}
+
+/// The processes that have these sockets.
+///
+/// # Errors
+/// There is no /proc.
+pub(crate) fn holders(root: &Path, sockets: &[Socket]) -> io::Result<Holders> {
+    if sockets.is_empty() {
+        return Ok(Holders::default());
+    }
+    let groups: Vec<u64> = sockets.iter().filter_map(|socket| socket.cgroup).collect();
+    if let Some(members) = members(&root.join("sys/fs/cgroup"), &groups, DEEPEST_GROUP) {
+        let holders = among(root, sockets, members);
+        if !holders.all.is_empty() {
+            return Ok(holders);
+        }
+    }
+    // Its group isn't seen from here (another hierarchy or namespace), or the process has left it.
+    let processes = fs::read_dir(root.join("proc"))?.flatten();
+    Ok(among(root, sockets, processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())))
+}
+
+/// Those of some processes that have these sockets.
+fn among(root: &Path, sockets: &[Socket], processes: impl IntoIterator<Item = u32>) -> Holders {
+    let (mut all, mut hidden) = (Vec::new(), Vec::new());
+    for pid in processes {
+        match holds(&root.join("proc").join(pid.to_string()), sockets) {
+            Ok(true) => all.extend(holder(root, pid)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden.push(pid),
+            // A process may be gone before it is looked at.
+            Ok(false) | Err(_) => (),
+        }
+    }
+    if all.is_empty() {
+        all = likely(root, sockets, &hidden);
+    }
+    all.sort_by_key(|holder| holder.pid);
+    Holders { all, hidden: !hidden.is_empty() }
+}
+
+fn holds(process: &Path, sockets: &[Socket]) -> io::Result<bool> {
+    let links = fs::read_dir(process.join("fd"))?.flatten();
+    let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
+    let mut inodes = targets.filter_map(|target| {
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+    });
+    Ok(inodes.any(|inode| sockets.iter().any(|socket| socket.inode == inode)))
+}
+
+/// Of the processes whose sockets can't be seen those that are the daemon by all that can.
+fn likely(root: &Path, sockets: &[Socket], hidden: &[u32]) -> Vec<Holder> {
+    let of_network = |pid: &&u32| {
+        let seen = socket::tables(root, &format!("proc/{pid}/net")).unwrap_or_default();
+        seen.iter().any(|seen| sockets.iter().any(|socket| socket.inode == seen.inode))
+    };
+    let named = |pid: &&u32| {
+        let name = fs::read_to_string(root.join(format!("proc/{pid}/comm"))).unwrap_or_default();
+        name.starts_with("ntpd") || Program::named(name.trim_end()).is_some()
+    };
+    hidden.iter().filter(named).filter(of_network).filter_map(|pid| holder(root, *pid)).collect()
+}
+
+/// The processes in the control groups of these numbers; `None` if none of the groups is found.
+/// Of several hierarchies more than one may have a folder of that number, with the same processes.
+fn members(root: &Path, groups: &[u64], depth: usize) -> Option<BTreeSet<u32>> {
+    let mut found = None;
+    let is_wanted = fs::metadata(root).is_ok_and(|folder| groups.contains(&folder.ino()));
+    if is_wanted && let Ok(text) = fs::read_to_string(root.join("cgroup.procs")) {
+        let members = text.lines().filter_map(|line| line.parse::<u32>().ok());
+        found.get_or_insert_with(BTreeSet::new).extend(members);
+    }
+    for entry in fs::read_dir(root).into_iter().flatten().flatten().filter(|_| depth > 0) {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.ino() != 0;
+        if is_folder && let Some(more) = members(&entry.path(), groups, depth - 1) {
+            found.get_or_insert_with(BTreeSet::new).extend(more);
+        }
+    }
+    found
+}
+
+fn holder(root: &Path, pid: u32) -> Option<Holder> {
+    let process = root.join("proc").join(pid.to_string());
+    let text = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+    let line = fs::read(process.join("cmdline")).ok()?;
+    let mut words = line.split(|&b| b == 0);
+    let first = words.next().unwrap_or_default();
+    let mut arguments: Vec<_> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    // The last word ends with a zero, too.
+    arguments.pop();
+    let name = text("comm").trim_end().to_owned();
+    let file = binary(&process, OsStr::from_bytes(first));
+    // What tests make up belongs to whoever runs them.
+    let read = if root == Path::new("/") { trusted } else { contents };
+    let bytes = file.as_deref().and_then(read);
+    // Other programs may speak of ntpd's releases, as this one does.
+    let ntpd = bytes.filter(|_| name.starts_with("ntpd"));
+    Some(Holder {
+        pid,
+        program: Program::named(&name).or_else(|| ntpd.as_deref().and_then(Program::in_binary)),
+        built_in: ntpd.as_deref().and_then(release::built_in_config).map(Path::to_owned),
+        folder: fs::read_link(process.join("cwd")).unwrap_or_else(|_| PathBuf::from("/")),
+        file: fs::read_link(process.join("exe")).ok().or(file),
+        name,
+        arguments,
+        service: service(&text("cgroup")),
+        since: since(&text("stat"), &fs::read_to_string(root.join("proc/stat")).unwrap_or_default()),
+    })
+}
+
+/// A process's binary: by its link, or where only root with all rights may follow that (CAP_SYS_PTRACE, which a service has
+/// not), by the path that it was started with. Whoever chooses that could as well start what is there.
+fn binary(process: &Path, named: &OsStr) -> Option<PathBuf> {
+    let link = process.join("exe");
+    let is_denied = fs::metadata(&link).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if !is_denied {
+        return Some(link);
+    }
+    Some(PathBuf::from(named)).filter(|path| path.is_absolute())
+}
+
+/// The bytes of a binary that only root can have put there: whoever may call a process ntpd must not choose how the file is
+/// read.
+pub(crate) fn trusted(binary: &Path) -> Option<Vec<u8>> {
+    let metadata = fs::metadata(binary).ok()?;
+    let root_alone = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
+    if metadata.is_file() && root_alone { contents(binary) } else { None }
+}
+
+fn contents(binary: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(binary).ok()?.take(LARGEST_BINARY).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Whether its file, as the process itself sees it, is there; an error if this user may not look.
+pub(crate) fn sees(root: &Path, pid: u32, path: &Path) -> io::Result<bool> {
+    // Its own root: it may be in a chroot, or in a mount namespace.
+    let within = root.join("proc").join(pid.to_string()).join("root");
+    within.join(path.strip_prefix("/").unwrap_or(path)).try_exists()
+}
+
+/// When a process was started, in seconds since 1970: field 22 of its own line, in ticks since the machine's start
+/// (proc_pid_stat(5)), and that start.
+fn since(own: &str, machine: &str) -> Option<u64> {
+    // Its name may have blanks and brackets in it.
+    let (_, fields) = own.rsplit_once(") ")?;
+    let ticks: u64 = fields.split(' ').nth(22 - 3)?.parse().ok()?;
+    let boot: u64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(boot + ticks / USER_HZ)
+}
+
+/// The last part of its control group that is a service (cgroups(7)).
+fn service(cgroup: &str) -> Option<String> {
+    let path = cgroup.lines().find_map(|line| {
+        line.strip_prefix("0::").or(line.split_once("name=systemd:").map(|(_, path)| path))
+    })?;
+    Some(path.rsplit('/').find_map(|part| part.strip_suffix(".service"))?.to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::{net::Ipv4Addr, os::unix::fs::symlink};
+
+    /// Puts a process with a socket on port 123 into a made-up /proc.
+    pub(crate) fn process(root: &Path, pid: u32, name: &str, line: &str, binary: &[u8]) {
+        let process = root.join("proc").join(pid.to_string());
+        fs::create_dir_all(process.join("fd")).unwrap();
+        fs::create_dir_all(root.join("proc/net")).unwrap();
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+        let socket = "  1: 00000000:007B 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n";
+        let other = "  2: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0 0\n";
+        fs::write(root.join("proc/net/udp"), format!("{head}{socket}{other}")).unwrap();
+        symlink("socket:[4711]", process.join("fd/3")).unwrap();
+        symlink("/dev/null", process.join("fd/0")).unwrap();
+        fs::write(process.join("comm"), format!("{name}\n")).unwrap();
+        fs::write(process.join("cmdline"), line.replace(' ', "\0") + "\0").unwrap();
+        let file = root.join(format!("{name}-{pid}"));
+        fs::write(&file, binary).unwrap();
+        symlink(&file, process.join("exe")).unwrap();
+        symlink("/var/lib", process.join("cwd")).unwrap();
+        symlink(root, process.join("root")).unwrap();
+    }
+
+    #[test]
+    fn the_process_with_the_socket() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "/usr/sbin/ntpd -gc ntp.conf", b"\x7fELF ntpd 4.2.6p5@1.2349-o\0");
+        fs::create_dir_all(root.path().join("proc/78/fd")).unwrap();
+        fs::write(root.path().join("proc/77/cgroup"), "0::/system.slice/ntp.service\n").unwrap();
+        let sockets = socket::sockets(root.path()).unwrap();
+        let expected = Socket { address: Ipv4Addr::UNSPECIFIED.into(), inode: 4711, cgroup: None };
+        assert_eq!(sockets, [expected]);
+        let holders = holders(root.path(), &sockets).unwrap();
+        let [holder] = &holders.all[..] else { panic!("{holders:?}") };
+        assert_eq!((holder.pid, holder.name.as_str()), (77, "ntpd"));
+        assert_eq!(holder.program, Some(Program::NtpOrg("4.2.6p5".to_owned())));
+        assert_eq!(holder.arguments, ["-gc", "ntp.conf"]);
+        assert_eq!(holder.path(Path::new("ntp.conf")), Path::new("/var/lib/ntp.conf"));
+        assert_eq!(holder.service.as_deref(), Some("ntp"));
+    }
+
+    #[test]
+    fn a_group_that_is_found_narrows_the_processes_down() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("system.slice/ntp.service");
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("cgroup.procs"), "77\n78\n").unwrap();
+        fs::write(root.path().join("cgroup.procs"), "1\n").unwrap();
+        let number = fs::metadata(&group).unwrap().ino();
+        assert_eq!(members(root.path(), &[number], 8), Some(BTreeSet::from([77, 78])));
+        assert_eq!(members(root.path(), &[number], 1), None, "too deep");
+        assert_eq!(members(root.path(), &[], 8), None);
+    }
+
+    #[test]
+    fn when_a_process_was_started() {
+        let fields = "S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 200";
+        let stat = format!("77 (nt) pd) {fields} 18446744073709551615");
+        assert_eq!(since(&stat, "cpu 1\nbtime 1700000000\nprocesses 3\n"), Some(1_700_000_123));
+        assert_eq!(since("", "btime 1\n"), None);
+        assert_eq!(since(&stat, ""), None);
+    }
+
+    #[test]
+    fn a_binary_that_others_can_write_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let binary = tempfile::NamedTempFile::new().unwrap();
+        fs::write(binary.path(), "ntpd 4.2.6p5@1").unwrap();
+        let mode = |mode| fs::set_permissions(binary.path(), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o755);
+        assert_eq!(trusted(binary.path()).is_some(), nix::unistd::geteuid().is_root());
+        mode(0o775);
+        assert_eq!(trusted(binary.path()), None);
+        assert_eq!(trusted(Path::new("/nonexistent")), None);
+    }
+
+    #[test]
+    fn services() {
+        assert_eq!(service("0::/system.slice/ntpsec.service\n").as_deref(), Some("ntpsec"));
+        assert_eq!(service("1:name=systemd:/system.slice/ntpd.service\n").as_deref(), Some("ntpd"));
+        assert_eq!(service("0::/user.slice/session-1.scope\n"), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Which daemon this host runs: who holds UDP port 123, its release, its command line, and since when it runs.
+
+pub mod command_line;
+pub mod holder;
+pub mod release;
+pub mod socket;
+pub mod unit;
+
+pub use command_line::CommandLine;
