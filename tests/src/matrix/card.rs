@@ -134,7 +134,9 @@ impl Card {
     /// The lines of a shell that build the interfaces, once after the start.
     pub fn build(self) -> String {
         match self {
-            Self::Bond => "ip link add bond0 type bond mode active-backup miimon 100\n\
+            // The module brings one of its own with it.
+            Self::Bond => "ip link del bond0 2>/dev/null || true\n\
+                 ip link add bond0 type bond mode active-backup miimon 100\n\
                  for card in eth0 eth1; do ip link set $card master bond0; done\n"
                 .to_owned(),
             Self::Vlan | Self::VlanBelow => {

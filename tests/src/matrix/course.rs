@@ -33,6 +33,8 @@ pub struct Course<'a> {
     pub(super) long: bool,
     /// The last look saw queries answered.
     pub(super) leaking: bool,
+    /// How many lines `run` had written to standard error when the step began.
+    pub(super) heard: usize,
 }
 
 impl<'a> Course<'a> {
@@ -56,6 +58,7 @@ impl<'a> Course<'a> {
             at_9000: [Count::default(); 2],
             long: false,
             leaking: true,
+            heard: 0,
         };
         course.reachable().context("before ntpguard came")?;
         course.open().context("before ntpguard came")?;
@@ -129,6 +132,9 @@ impl<'a> Course<'a> {
 
     /// Starts `ntpguard run` or `attach` under traffic, and sees that nothing leaks from then on.
     fn start(&mut self, name: &'static str, verb: &str) -> Result<()> {
+        // What an earlier one wrote isn't about this.
+        self.machine.run("rm -f /tmp/run.err")?;
+        self.heard = 0;
         let stream = self.outside.stream();
         let options = format!(
             "--interface {} --dialect ntp-4.2.8 --config /etc/ntp.conf --kod xdp",
@@ -163,6 +169,7 @@ impl<'a> Course<'a> {
 
     /// Something happens to the card under traffic.
     fn event(&mut self, name: &'static str, script: &str) -> Result<()> {
+        self.hear()?;
         let stream = self.outside.stream();
         let outcome = self.machine.script(script)?;
         let reachable = self.reachable();

@@ -37,7 +37,7 @@ impl Course<'_> {
         let Count { served, kisses, .. } = self.outside.count(&ports);
         let verdict = match () {
             () if kisses > 0 && served < REQUESTS => Verdict::Held,
-            () if self.says_not_running()?.is_some() => Verdict::Said,
+            () if Self::not_running(&self.says()?).is_some() => Verdict::Said,
             () => Verdict::Wrong,
         };
         self.note("kiss", verdict, format!("{served} of {REQUESTS} requests served, {kisses} kisses"));
@@ -64,12 +64,16 @@ impl Course<'_> {
         let leaked = queries.served > 0 || flow.leaked > 0 && !self.leaking;
         self.leaking = queries.served > 0;
         let verdict = if leaked {
-            match self.says_not_running()? {
-                Some(said) => {
-                    note += &format!("; {said}");
+            let said = self.says()?;
+            match Self::not_running(&said) {
+                Some(line) => {
+                    note += &format!("; {line}");
                     Verdict::Said
                 }
-                None => Verdict::Leaked,
+                None => {
+                    note += &format!("; status: {}", said.lines().next().unwrap_or_default());
+                    Verdict::Leaked
+                }
             }
         } else if self.loses(time) {
             Verdict::Lost
@@ -91,15 +95,10 @@ impl Course<'_> {
         let verdict = if served >= self.at_9000[1].served {
             Verdict::Held
         } else {
-            let said = self.machine.script(&format!(
-                "tail -n 5 /tmp/run.err; ntpguard doctor --interface {}; ntpguard status",
-                self.card.guarded()
-            ))?;
-            match said
-                .text
-                .lines()
-                .find(|line| line.contains("MTU") && line.contains("9000") && line.contains("lost"))
-            {
+            let doctor = format!("ntpguard doctor --interface {}", self.card.guarded());
+            let said = self.says()? + &self.machine.script(&doctor)?.text;
+            let about = |line: &&str| line.contains("MTU") && line.contains("9000");
+            match Self::not_running(&said).or_else(|| said.lines().find(about)) {
                 Some(line) => {
                     note += &format!("; {}", line.trim());
                     Verdict::Said

@@ -22,15 +22,27 @@ impl Course<'_> {
         Some(report["interfaces"].get(0)?["mode"].as_str()?.to_owned())
     }
 
-    /// What ntpguard says while it is asked under traffic, if it says that the filter doesn't run, or didn't for a while.
-    pub(super) fn says_not_running(&mut self) -> Result<Option<String>> {
+    /// From here on, what `run` writes is about what comes now.
+    pub(super) fn hear(&mut self) -> Result<()> {
+        let lines = self.machine.script("cat /tmp/run.err 2>/dev/null | wc -l")?.text;
+        self.heard = lines.trim().parse().unwrap_or(0);
+        Ok(())
+    }
+
+    /// What ntpguard says under traffic: `status`, and what `run` has written since [`Course::hear`].
+    pub(super) fn says(&mut self) -> Result<String> {
         let stream = self.outside.stream();
-        let said = self.machine.script("ntpguard status; tail -n 3 /tmp/run.err 2>/dev/null")?.text;
+        let since = self.heard + 1;
+        let script = format!("ntpguard status; tail -n +{since} /tmp/run.err 2>/dev/null");
+        let said = self.machine.script(&script)?.text;
         stream.end();
-        let told = said.lines().find(|line| {
-            ["doesn't run", "not run", "isn't guarded", "didn't run"].iter().any(|words| line.contains(words))
-        });
-        Ok(told.map(|line| line.trim().to_owned()))
+        Ok(said)
+    }
+
+    /// The line among these that says that the filter doesn't run, or didn't for a while.
+    pub(super) fn not_running(said: &str) -> Option<&str> {
+        const WORDS: &[&str] = &["NOT GUARDING", "isn't guarded", "put back where", "doesn't take it back"];
+        said.lines().map(str::trim).find(|line| WORDS.iter().any(|words| line.contains(words)))
     }
 
     /// Features, MTUs and XDP programs of the guest's interfaces.
