@@ -30,9 +30,9 @@ impl Heavy {
         (key >> (64 - CANDIDATES.trailing_zeros())) as u32
     }
 
-    /// One more packet was refused.
+    /// One more packet of a source was refused, whose [`Source::halves`] are given.
     #[inline(always)]
-    pub fn count(&self, key: u64, source: &Source) {
+    pub fn count(&self, key: u64, [high, low]: [u64; 2]) {
         let packets = self.packets.get();
         if self.key.get() == key {
             self.packets.set(packets + 1);
@@ -41,7 +41,6 @@ impl Heavy {
         } else {
             self.packets.set(1);
             self.key.set(key);
-            let [high, low] = source.halves();
             self.high.set(high);
             self.low.set(low);
         }
@@ -71,11 +70,11 @@ mod tests {
         let heavy = Heavy::default();
         assert_eq!(heavy.read(), None);
         for turn in 0..300 {
-            if turn % 3 == 0 { heavy.count(7, &seldom) } else { heavy.count(5, &often) }
+            if turn % 3 == 0 { heavy.count(7, seldom.halves()) } else { heavy.count(5, often.halves()) }
         }
         assert_eq!(heavy.read().map(|(source, _)| source), Some(often));
         for _ in 0..200 {
-            heavy.count(7, &seldom);
+            heavy.count(7, seldom.halves());
         }
         assert_eq!(heavy.read().map(|(source, _)| source), Some(seldom));
     }

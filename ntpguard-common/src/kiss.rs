@@ -28,11 +28,11 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     sums: &S,
 ) -> bool {
     let headers = UdpHdr::LEN + if is_v6 { Ipv6Hdr::LEN } else { Ipv4Hdr::LEN };
-    let Some([a, b, c, d, e, f, g, h, i, j, k, l]) = frame.load::<[u8; 12]>(0).map(|macs| *macs) else {
+    let Some([to, .., from, _, _, _, _, _]) = frame.load::<[u8; 12]>(0).map(|macs| *macs) else {
         return false;
     };
     // IP options or extension headers stand in between; or it came to many, and isn't answered by one of them.
-    if network + headers != payload || (a | g) & 1 != 0 {
+    if network + headers != payload || (to | from) & 1 != 0 {
         return false;
     }
     let turned = if is_v6 {
@@ -41,6 +41,8 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
         frame.at::<OverV4>(network).is_some_and(|packet| packet.kiss(settings, limits, sums))
     };
     if turned && let Some(macs) = frame.at::<[u8; 12]>(0) {
+        // Read here, not before: in the kernel each byte would lie on the stack meanwhile, which is short.
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *macs;
         *macs = [g, h, i, j, k, l, a, b, c, d, e, f];
     }
     turned

@@ -160,6 +160,8 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
     let Some(limits) = books.limits(settings.slot()) else { return passes };
     let now = books.now();
     let key = asked.key(limits, source, length);
+    // In this form from here on: in the kernel it is what lies on the stack meanwhile, which is short.
+    let halves = source.halves();
     let Some(set) = books.set(key) else { return passes };
     let place = set.find(key);
 
@@ -206,7 +208,7 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
     if reason.index() != passes.index()
         && let Some(heavy) = books.heavy(key)
     {
-        heavy.count(key, source);
+        heavy.count(key, halves);
     }
     reason
 }

@@ -91,7 +91,7 @@ mod tests {
         let source = |host| Source::of_v4([192, 0, 2, host]);
         let address = |host| IpAddr::from([192, 0, 2, host]);
         let count = |place: usize, packets| {
-            (0..packets).for_each(|_| heavy[place].count(place as u64 + 1, &source(place as u8)));
+            (0..packets).for_each(|_| heavy[place].count(place as u64 + 1, source(place as u8).halves()));
         };
         let (mut reader, sets) = (Reader::default(), [Set::default(), Set::default()]);
         let mut top = || reader.read(&sets, &heavy, 0, 64_000).limited;
