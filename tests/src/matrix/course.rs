@@ -143,7 +143,7 @@ impl<'a> Course<'a> {
         let script = match verb {
             "run" => format!(
                 "ntpguard run {options} >/tmp/run.out 2>/tmp/run.err </dev/null &\necho $! >/tmp/run.pid\n\
-                 for i in $(seq 300); do grep ^guarding /tmp/run.out && exit 0\n\
+                 for i in $(seq 900); do grep ^guarding /tmp/run.out && exit 0\n\
                  kill -0 $! 2>/dev/null || break; sleep 0.1; done\ncat /tmp/run.out /tmp/run.err; exit 1"
             ),
             verb => format!("ntpguard {verb} {options} </dev/null"),
