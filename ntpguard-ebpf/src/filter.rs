@@ -74,7 +74,8 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Consequence for Sequel<'_, F, P,
         if self.goes_on() {
             return self.frame.judge_whole();
         }
-        let verdict = limit::limit(self.frame, self.at_hand, verdict);
+        // The stack is a reason, too: whole frame and kiss would take more than the 512 bytes that calls have together.
+        let verdict = limit::limit(self.frame, self.at_hand, verdict, !IS_WHOLE);
         match verdict {
             // As a flood of requests ends.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {

@@ -15,9 +15,10 @@ pub(crate) const IS_V6: u64 = 1 << 32;
 /// In the word of offsets that a kiss is given: that of the IP header, above [`IS_V6`] and the UDP payload's.
 pub(crate) const NETWORK_SHIFT: u32 = 40;
 
-/// The verdict under limits. If it is a kiss, the frame has become one.
+/// The verdict under limits. If it is a kiss, the frame has become one. `may_kiss`: the request lies in the first buffer, as it
+/// must to be turned into one.
 #[inline(always)]
-pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict) -> Verdict {
+pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict, may_kiss: bool) -> Verdict {
     let Verdict { asked, datagram: Some(datagram), .. } = verdict else { return verdict };
     if !asked.is_something() {
         return verdict;
@@ -26,7 +27,7 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict)
     let (is_v6, [high, low]) = (family(source.is_v6()), source.halves());
     let offsets = is_v6 | (datagram.network as u64) << NETWORK_SHIFT | datagram.payload as u64;
     let limited = ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff);
-    let kissed = limited == Reason::Kod.index() && frame.kiss(asked, offsets);
+    let kissed = may_kiss && limited == Reason::Kod.index() && frame.kiss(asked, offsets);
     let reason = if limited == Reason::Limited.index() {
         Reason::Limited
     } else if kissed {

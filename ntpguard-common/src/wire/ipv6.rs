@@ -38,13 +38,14 @@ pub(super) fn source<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<So
 
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Result<Transport, Located> {
-    let header = packet.load::<Ipv6Hdr>(network).ok_or(Located::Truncated)?;
-    if header.version() != 6 {
+    // Without the addresses, which would take up the stack where headers are copied.
+    let [first, _, _, _, high, low, mut next_header, _]: [u8; 8] =
+        *packet.load(network).ok_or(Located::Truncated)?;
+    if first >> 4 != 6 {
         return Err(Located::NotNtp);
     }
-    let mut next_header = header.next_hdr;
     let mut offset = network + Ipv6Hdr::LEN;
-    let end = match header.payload_len() {
+    let end = match u16::from_be_bytes([high, low]) {
         // "pkt_len may be zero if Jumbo payload option is present": ip6_rcv_core then takes the whole frame,
         // and doesn't ask whether the option is there.
         0 if next_header == HOP_BY_HOP => FRAME_END,
