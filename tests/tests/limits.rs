@@ -111,10 +111,11 @@ fn the_guard_limits_as_the_daemon_does() {
 fn a_real_client_knows_the_kiss() {
     let _alone = alone();
     let (lab, _far) = lab();
-    let daemon = Ntpd::start(&lab.server, CONF).unwrap();
-    let guard = start(&lab, CONF, &["--kod", "xdp"]);
-    // Over the limit of 5, under that for kisses of 7.5.
-    let before = send(&lab.outside, "192.0.2.2", SERVER_V4, 1000, 6).unwrap();
+    // A long memory: a minute and a half later this source is still over the limit of 1000, and under that for kisses of 1500.
+    let conf = CONF.replace("burst 5", "burst 1000");
+    let daemon = Ntpd::start(&lab.server, &conf).unwrap();
+    let guard = start(&lab, &conf, &["--kod", "xdp"]);
+    let before = send(&lab.outside, "192.0.2.2", SERVER_V4, 1000, 1100).unwrap();
     let received = || daemon.sysstat("packets received").unwrap();
     let counts = [received(), received()];
     let said = ntpdig(&lab.outside, SERVER_V4).unwrap();
