@@ -12,6 +12,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -33,6 +34,18 @@ pub(crate) enum Purpose {
     Test,
     /// Run guests with network cards of many kinds. Includes the tests.
     Matrix,
+    /// All of it.
+    Everything,
+}
+
+impl Purpose {
+    const fn measures(self) -> bool {
+        matches!(self, Self::Bench | Self::Everything)
+    }
+
+    const fn tests(self) -> bool {
+        matches!(self, Self::Test | Self::Matrix | Self::Everything)
+    }
 }
 
 /// Debian packages that the lab uses.
@@ -117,16 +130,14 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
 
 /// `cargo xtask setup`: everything for every purpose; with `check`, only a report.
 pub(crate) fn setup(check: bool) -> Result<()> {
-    let all = [Purpose::Matrix, Purpose::Bench];
     if check {
-        let mut missing: Vec<_> = all.into_iter().flat_map(missing).map(|need| need.what).collect();
-        missing.dedup();
-        missing.iter().for_each(|what| println!("missing: {what}"));
+        let missing = missing(Purpose::Everything);
+        missing.iter().for_each(|need| println!("missing: {}", need.what));
         if !missing.is_empty() {
             bail!("`cargo xtask setup` installs it");
         }
     }
-    all.into_iter().try_for_each(ensure)?;
+    ensure(Purpose::Everything)?;
     qemu::ensure();
     println!("everything is there");
     Ok(())
@@ -178,14 +189,10 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     if purpose == Purpose::Build {
         return needs;
     }
-    let testing = matches!(purpose, Purpose::Test | Purpose::Matrix);
-    let mut packages = LAB.to_vec();
-    match purpose {
-        Purpose::Bench => packages.extend(BENCH),
-        Purpose::Test | Purpose::Matrix => packages.extend(TESTS),
-        Purpose::Build | Purpose::Lab => (),
-    }
-    let absent = absent(&packages);
+    let more = [(purpose.measures(), BENCH), (purpose.tests(), TESTS)];
+    let more = more.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, packages)| packages);
+    let packages: BTreeSet<_> = LAB.iter().chain(more).copied().collect();
+    let absent = absent(&packages.into_iter().collect::<Vec<_>>());
     if !absent.is_empty() {
         need(
             format!("packages for tests, measuring and demo: {}", absent.join(" ")),
@@ -200,28 +207,28 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         );
     }
     let peers = lab().join("peers");
-    if purpose == Purpose::Bench && !peers.join("usr/sbin/xdp-filter").exists() {
+    if purpose.measures() && !peers.join("usr/sbin/xdp-filter").exists() {
         need(
             "xdp-filter, nftables and iptables, unpacked under target/lab".into(),
             Box::new(move || PEERS.iter().try_for_each(|package| unpack(package, &peers))),
         );
     }
     let chrony = lab().join("chrony");
-    if purpose == Purpose::Bench && !chrony.join("usr/sbin/chronyd").exists() {
+    if purpose.measures() && !chrony.join("usr/sbin/chronyd").exists() {
         need(
             "chronyd, a client, unpacked under target/lab".into(),
             Box::new(move || unpack("chrony", &chrony)),
         );
     }
     let ntpdig = lab().join("ntpdig");
-    if testing && !ntpdig.join("usr/bin/ntpdig").exists() {
+    if purpose.tests() && !ntpdig.join("usr/bin/ntpdig").exists() {
         need(
             "NTPsec's client, unpacked under target/lab".into(),
             Box::new(move || unpack("ntpsec-ntpdig", &ntpdig)),
         );
     }
     let systemd = lab().join("systemd");
-    if testing && !systemd.join("usr/bin/systemd-analyze").exists() {
+    if purpose.tests() && !systemd.join("usr/bin/systemd-analyze").exists() {
         need(
             "systemd-analyze, which judges the unit, unpacked under target/lab".into(),
             Box::new(move || {
@@ -231,14 +238,14 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         );
     }
     let prometheus = lab().join("prometheus");
-    if testing && !prometheus.join("usr/bin/prometheus").exists() {
+    if purpose.tests() && !prometheus.join("usr/bin/prometheus").exists() {
         need(
             "Prometheus and promtool, unpacked under target/lab".into(),
             Box::new(move || unpack("prometheus", &prometheus)),
         );
     }
     let kinds = match purpose {
-        Purpose::Matrix => &[Kind::Cloud, Kind::Generic][..],
+        Purpose::Matrix | Purpose::Everything => &[Kind::Cloud, Kind::Generic][..],
         Purpose::Test => &[Kind::Cloud],
         Purpose::Build | Purpose::Lab | Purpose::Bench => &[],
     };
