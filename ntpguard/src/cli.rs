@@ -167,7 +167,7 @@ pub struct Run {
     pub interval: Duration,
 
     /// Show the counters to Prometheus at http://ADDR:PORT/metrics: an address that only those reach who may see them.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub metrics: Option<SocketAddr>,
 
     /// Drops a second that are told of one by one at most (`ntpguard events`, `top`, `capture`, `report`); 0 for none.
@@ -305,22 +305,35 @@ impl Format {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u32 =
-        number.parse().map_err(|_| "a number and a unit, as in 500ms, 1s, 5m or 1h".to_owned())?;
+    let number: f64 =
+        number.parse().map_err(|_| "a number and a unit, as in 500ms, 1.5s, 5m or 1h".to_owned())?;
     let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" | "" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(60 * 60),
-        "d" => Duration::from_secs(24 * 60 * 60),
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 60.0 * 60.0,
+        "d" => 24.0 * 60.0 * 60.0,
         _ => return Err(format!("`{unit}` is no unit: ms, s, m, h or d")),
     };
-    match unit * number {
-        Duration::ZERO => Err("must be more than nothing".to_owned()),
-        duration => Ok(duration),
+    match Duration::try_from_secs_f64(unit * number) {
+        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("is longer than anybody waits".to_owned()),
     }
+}
+
+/// The longest time that can be given: what a number of 32 bits says in days.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 * 86_400);
+
+/// An address and a port to listen on; `localhost` is 127.0.0.1, and no other name is looked up.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let address = address.as_deref().unwrap_or(text);
+    address
+        .parse()
+        .map_err(|_| "an address and a port, as in 127.0.0.1:9123, [::1]:9123 or localhost:9123".to_owned())
 }
 
 #[cfg(test)]
@@ -333,13 +346,31 @@ mod tests {
     }
 
     #[test]
+    fn addresses_to_listen_on() {
+        for (text, address) in [
+            ("localhost:9123", "127.0.0.1:9123"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:9123", "[::1]:9123"),
+        ] {
+            assert_eq!(listen(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        for wrong in ["localhost", "localhost:", "localhost:99999", "9123", ":9123", "example.org:9123"] {
+            assert!(listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn durations() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(duration("36h"), Ok(Duration::from_secs(129_600)));
         assert_eq!(duration("4294967295d").unwrap().as_secs(), 4_294_967_295 * 86_400);
-        for wrong in ["", "s", "1w", "0s", "0d", "99999999999s"] {
+        assert_eq!(duration(".5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in
+            ["", "s", ".", "1.2.3s", "1w", "0s", ".0", "0d", "99999999999d", "-1s", "1e3s", "nan", "inf"]
+        {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

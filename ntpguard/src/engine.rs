@@ -31,6 +31,11 @@ pub struct Train {
     pub every: Duration,
 }
 
+impl Train {
+    /// A frame that comes once.
+    pub const ONE: Self = Self { count: 1, every: Duration::ZERO };
+}
+
 /// Who judges.
 pub enum Engine {
     /// The XDP program.

@@ -1,6 +1,6 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
-use super::{PROGRAM, TestRun, maps::seats, owner::is_ours, test_run::test_run};
+use super::{PROGRAM, Pins, TestRun, maps::seats, owner::is_ours, test_run::test_run};
 use crate::stats::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -20,11 +20,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Finds it.
+    /// Finds it; with `pins`, the one that is pinned there.
     ///
     /// # Errors
     /// There is none, there are several, or the kernel doesn't tell.
-    pub fn find() -> Result<Self> {
+    pub fn find(pins: Option<&Pins>) -> Result<Self> {
+        let place = pins.map(Pins::current).transpose()?.flatten();
+        let pinned = place.and_then(|place| place.info("REASONS")).map(|info| info.id());
         let mut found: Vec<ProgramInfo> = Vec::new();
         for program in loaded_programs() {
             // One that ends while it is looked at is none.
@@ -35,6 +37,9 @@ impl Running {
             let maps = info.map_ids()?.context("the kernel doesn't tell a program's maps")?;
             let reasons = maps.into_iter().filter_map(|id| MapInfo::from_id(id).ok()).find(counts_reasons);
             let reasons = reasons.context("the ntpguard that runs is of another version")?;
+            if pins.is_some() && pinned != Some(reasons.id()) {
+                continue;
+            }
             // Instances of one guard count in the same place; which of them is asked makes no difference.
             if !all.iter().any(|(_, other): &(_, MapInfo)| other.id() == reasons.id()) {
                 all.push((info, reasons));
@@ -43,10 +48,13 @@ impl Running {
         let (info, reasons) = match <[_; 1]>::try_from(all) {
             Ok([one]) => one,
             Err(none) if none.is_empty() => {
-                bail!("no ntpguard runs here: start `ntpguard run`, or name a --config")
+                bail!(
+                    "no ntpguard runs {}: start `ntpguard run`, or name a --config",
+                    if pins.is_some() { "there" } else { "here" }
+                )
             }
             Err(several) => {
-                bail!("{} ntpguards run here, and which one is meant can't be told", several.len())
+                bail!("{} ntpguards run here: --pin-path says which one is meant", several.len())
             }
         };
         let reasons = MapData::from_id(reasons.id())?;

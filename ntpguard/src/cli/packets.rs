@@ -55,6 +55,10 @@ pub struct Explain {
     #[arg(long, conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "repeat", "every"])]
     pub running: bool,
 
+    /// Where that one is pinned, if several run here.
+    #[arg(long, value_name = "DIR", requires = "running")]
+    pub pin_path: Option<PathBuf>,
+
     /// Send the packet so many times, and say what becomes of the last one: for `limited`.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub repeat: u32,

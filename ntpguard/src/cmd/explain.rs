@@ -1,7 +1,10 @@
 //! `ntpguard explain`: why would this packet pass or drop?
 
+mod sentence;
+
+use self::sentence::{Known, Packet, sentence};
 use crate::{
-    bpf::Running,
+    bpf::{Pins, Running},
     cli::{self, Format},
     compile::{Hardening, Image, ImageRule},
     conf::{self, ConfFile, Place},
@@ -15,7 +18,8 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
 use ntpguard_common::{
-    Action, Reason, decide,
+    Action, Reason, Source,
+    abi::Rule,
     wire::{self, Located},
 };
 use serde_json::{Value, json};
@@ -52,7 +56,8 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     let train = Train { count: options.repeat, every: options.every.unwrap_or_default() };
     let mut engine = engine()?;
     let judged = engine.judge_train(&image, &frame, train).environment()?;
-    let answer = Answer::new(judged, &frame, &image, &policy, &read.conf, &engine);
+    let asked = Asked { frame: &frame, train, policy: &policy, conf: &read.conf };
+    let answer = Answer::new(judged, &asked, &image, &engine);
     let mut out = options.format.stdout();
     match options.format {
         Format::Json => writeln!(out, "{}", answer.json()),
@@ -64,15 +69,30 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
 /// Asks the guard that runs. It knows no lines, only their rules.
 fn running(options: &cli::Explain) -> Result<(), Fault> {
     let frame = asked(options).configuration()?;
-    let running = Running::find().environment()?;
+    let pins = options.pin_path.as_deref().map(|path| {
+        Pins::find(path).with_context(|| format!("no ntpguard is pinned below {}", path.display()))
+    });
+    let running = Running::find(pins.transpose().environment()?.as_ref()).environment()?;
     let before = running.counters().environment()?;
     let run = running.test_run(&frame).environment()?;
     let counted = running.counters().environment()?.since(&before);
     let moved = |reason: &&Reason| counted.of(**reason).packets > 0 && reason.action() == run.action;
-    let reasons: Vec<_> = Reason::ALL.iter().filter(moved).map(|reason| reason.name()).collect();
+    let reasons: Vec<_> = Reason::ALL.iter().filter(moved).collect();
     let verdict = verdict(run.action);
-    // Traffic moves counters meanwhile; then it is one of several.
-    let reason = if reasons.is_empty() { "not-ntp".to_owned() } else { reasons.join(" or ") };
+    let names =
+        |reasons: &[&Reason]| reasons.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(" or ");
+    let (reason, said) = match reasons[..] {
+        [] => ("not-ntp".to_owned(), NOT_NTP.to_owned()),
+        [reason] => {
+            let (hardened, is_own) = (false, false);
+            let known = Known { hardened, takes_mode7: true, has_line: true, is_own };
+            (reason.name().to_owned(), sentence(*reason, Packet::of(&frame).as_ref(), &known))
+        }
+        _ => {
+            let said = "other packets came meanwhile, so it is one of these reasons: ask again";
+            (names(&reasons), said.to_owned())
+        }
+    };
     let engine = "running";
     let mut out = options.format.stdout();
     match options.format {
@@ -81,11 +101,17 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
             writeln!(out, "{answer}")
         }
         Format::Text => {
-            writeln!(out, "{verdict}, {reason}\n  asked the ntpguard that runs here, which knows no lines")
+            writeln!(
+                out,
+                "{verdict}, {reason}: {said}\n  asked the ntpguard that runs here, which knows no lines of ntp.conf"
+            )
         }
     }
     .environment()
 }
+
+/// What is said of a frame that ntpguard doesn't judge.
+const NOT_NTP: &str = "this is no whole UDP datagram to port 123, and nothing to judge";
 
 /// The frame that the options describe.
 fn asked(options: &cli::Explain) -> Result<Vec<u8>> {
@@ -144,11 +170,12 @@ fn vector(
     let policy = Policy::resolve(&conf, &unknown, own);
     let image = Image::compile(&policy, &conf, hardening);
     let frame = frame::build(source, port, &payload)?;
-    let judged = match repeat(&vector["repeat"])? {
-        Some(train) => Engine::Host.judge_train(&image, &frame, train)?,
-        None => engine.judge(&image, &frame)?,
+    let (train, judged) = match repeat(&vector["repeat"])? {
+        Some(train) => (train, Engine::Host.judge_train(&image, &frame, train)?),
+        None => (Train::ONE, engine.judge(&image, &frame)?),
     };
-    let mut answer = Answer::new(judged, &frame, &image, &policy, &conf, engine).json();
+    let asked = Asked { frame: &frame, train, policy: &policy, conf: &conf };
+    let mut answer = Answer::new(judged, &asked, &image, engine).json();
     if let Some(id) = vector.get("id") {
         answer["id"] = id.clone();
     }
@@ -171,39 +198,44 @@ fn repeat(repeat: &Value) -> Result<Option<Train>> {
     }
 }
 
+/// What was asked, and of which policy.
+struct Asked<'a, 'f> {
+    frame: &'f [u8],
+    train: Train,
+    policy: &'f Policy,
+    conf: &'a ConfFile,
+}
+
 /// A verdict with what is needed to tell it.
 struct Answer<'a> {
     judged: Judged,
+    packet: Option<Packet>,
     rule: Option<ImageRule<'a>>,
     conf: &'a ConfFile,
     /// Dropped, and by its own reading the daemon would have got it.
     hardened: bool,
+    /// The source can't be one on a wire: loopback, or this host's own.
+    is_own: bool,
     engine: &'static str,
 }
 
 impl<'a> Answer<'a> {
-    fn new(
-        judged: Judged,
-        frame: &[u8],
-        image: &'a Image,
-        policy: &Policy,
-        conf: &'a ConfFile,
-        engine: &Engine,
-    ) -> Self {
+    fn new(judged: Judged, asked: &Asked<'a, '_>, image: &'a Image, engine: &Engine) -> Self {
+        let Asked { frame, train, policy, conf } = *asked;
+        let sender = match wire::locate(frame) {
+            Located::Datagram(datagram) => datagram.source(frame).zip(datagram.source_port(frame)),
+            _ => None,
+        };
         // A counter names the rule of a drop; of what passed, or was dropped before any look-up, the host finds it.
         let rule = match judged.rule {
             Some(rule) => image.rules.get(rule),
-            None => match wire::locate(frame) {
-                Located::Datagram(datagram) => {
-                    let sender = datagram.source(frame).zip(datagram.source_port(frame));
-                    sender.and_then(|(source, port)| image.rule_of(&source, port))
-                }
-                _ => None,
-            },
+            None => sender.and_then(|(source, port)| image.rule_of(&source, port)),
         };
-        let bare = || Image::compile(policy, conf, Hardening::NONE);
-        let hardened = judged.action == Action::Drop && decide(frame, &bare()).action() == Action::Pass;
-        Self { judged, rule, conf, hardened, engine: engine.name() }
+        let is_own = sender.is_some_and(|(source, _)| is_own(&source, rule.as_ref()));
+        // The daemon's bare reading of the same packets, its rate limit included: what that drops isn't hardening.
+        let bare = || Engine::Host.judge_train(&Image::compile(policy, conf, Hardening::NONE), frame, train);
+        let hardened = judged.action == Action::Drop && bare().is_ok_and(|bare| bare.action == Action::Pass);
+        Self { judged, packet: Packet::of(frame), rule, conf, hardened, is_own, engine: engine.name() }
     }
 
     /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
@@ -237,9 +269,17 @@ impl<'a> Answer<'a> {
     }
 
     fn text(&self) -> String {
+        let known = Known {
+            hardened: self.hardened,
+            takes_mode7: self.conf.takes_mode7(),
+            has_line: self.line().is_some(),
+            is_own: self.is_own,
+        };
         let what = match self.judged.reason {
-            Some(reason) => format!("{}: {}", reason.name(), reason.summary()),
-            None => "no whole UDP datagram to port 123, and nothing to judge".to_owned(),
+            Some(reason) => {
+                format!("{}: {}", reason.name(), sentence(reason, self.packet.as_ref(), &known))
+            }
+            None => NOT_NTP.to_owned(),
         };
         let line = match (self.line(), self.rule) {
             (Some(line), _) => format!("\n  {}", self.conf.quote(line.restrict)),
@@ -255,6 +295,12 @@ impl<'a> Answer<'a> {
         };
         format!("{}, {what}{line}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
     }
+}
+
+/// Whether a source is loopback, or an address of the daemon's host, whatever line names it.
+fn is_own(source: &Source, rule: Option<&ImageRule<'_>>) -> bool {
+    let address = crate::net::address(source);
+    address.is_loopback() || rule.is_some_and(|rule| rule.rule.has(Rule::OWN))
 }
 
 /// The word for an action.
