@@ -4,6 +4,10 @@
 //! [`MAX_SOURCES`] of them, and past that the rare ones are forgotten, with [`Tally::forgotten`] as the bound of the
 //! error.
 
+mod directions;
+
+pub use directions::{Finder, Own, Way};
+
 use crate::{capture::Frame, compile::Image, net};
 use ntpguard_common::{
     Action, Decision, Reason, Verdict,
@@ -34,8 +38,12 @@ pub struct Sample {
 pub struct Tally {
     /// All frames.
     pub frames: u64,
-    /// Sent by this host, and never seen by XDP.
+    /// Sent by the host to others, and never seen by XDP.
     pub outgoing: u64,
+    /// Sent by the host to itself: no card sees them.
+    pub within: u64,
+    /// The host's own addresses, where the capture says of no frame which way it went.
+    own: Own,
     /// To port 123 perhaps, but the capture kept too little to tell.
     pub cut: u64,
     /// By [`Reason::index`].
@@ -50,11 +58,12 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing so far, with room for an image's rules.
-    pub fn new(image: &Image) -> Self {
+    pub fn new(image: &Image, own: Own) -> Self {
         let nothing = (Counter::default(), None);
         Self {
             reasons: vec![nothing; Reason::COUNT],
             hits: vec![Counter::default(); image.rules.len() * CAUSES.len()],
+            own,
             ..Self::default()
         }
     }
@@ -62,9 +71,16 @@ impl Tally {
     /// Judges a frame, and counts.
     pub fn count(&mut self, image: &Image, frame: &Frame<'_>) {
         self.frames += 1;
-        if frame.outgoing {
-            self.outgoing += 1;
-            return;
+        match self.own.way(frame.bytes) {
+            Way::Within => {
+                self.within += 1;
+                return;
+            }
+            way if frame.outgoing || way == Way::Out => {
+                self.outgoing += 1;
+                return;
+            }
+            _ => (),
         }
         let verdict = match decide(frame.bytes, image) {
             Decision::NotNtp => return,
@@ -169,7 +185,7 @@ mod tests {
     #[test]
     fn reasons_rules_and_sources() {
         let image = image();
-        let mut tally = Tally::new(&image);
+        let mut tally = Tally::new(&image, Own::default());
         for _ in 0..3 {
             count(&mut tally, &image, [192, 0, 2, 1].into(), 3);
         }

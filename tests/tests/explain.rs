@@ -2,7 +2,7 @@
 
 use ntpguard_tests::{
     frame::{
-        Frame,
+        Frame, SERVER_V4,
         payload::{MONLIST, READVAR, time},
     },
     guard::binary,
@@ -10,6 +10,7 @@ use ntpguard_tests::{
 use serde_json::Value;
 use std::{
     fs,
+    net::Ipv4Addr,
     path::PathBuf,
     process::{Command, Output},
     time::Instant,
@@ -85,6 +86,42 @@ fn a_verdict_with_its_reason_and_its_line() {
     let text = folder.run(&["explain", "--source", "192.0.2.1", "--mode", "3"]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("drop, ignore") && text.contains("ntp.conf:2:1: restrict 192.0.2.0"), "{text}");
+}
+
+/// What the daemon's own limiter refuses isn't hardening, whatever the switches for hardening say.
+#[test]
+fn the_daemons_own_limit_is_no_hardening() {
+    let folder = Folder::new();
+    fs::write(folder.path("ntp.conf"), "restrict default limited kod nomodify noquery\n").unwrap();
+    for hardening in [&[][..], &["--no-hardening"]] {
+        let train = ["--source", "203.0.113.9", "--mode", "3", "--every", "30ms", "--repeat"];
+        for (count, verdict) in [("2", "kod"), ("3", "drop")] {
+            let arguments = [&train[..], &[count], hardening].concat();
+            let answer = folder.explain(&arguments);
+            assert_eq!(
+                (&answer["verdict"], &answer["hardening"]),
+                (&verdict.into(), &false.into()),
+                "{count}"
+            );
+            let text = folder.run(&[&["explain"], &arguments[..]].concat()).stdout;
+            let text = String::from_utf8(text).unwrap();
+            assert!(!text.contains("hardening") && text.contains("rate limit"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_own_source_is_impossible_whatever_line_names_it() {
+    let folder = Folder::new();
+    fs::write(folder.path("ntp.conf"), "restrict default noquery\nrestrict 127.0.0.1\nrestrict 198.18.0.1\n")
+        .unwrap();
+    for source in ["127.0.0.1", "198.18.0.1"] {
+        for mode in ["6", "7"] {
+            let text = folder.run(&["explain", "--source", source, "--mode", mode]).stdout;
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.starts_with("drop, ") && text.contains("an impossible source on a wire"), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -176,6 +213,44 @@ fn a_capture_that_is_cut_off_is_an_error_and_what_came_before_is_told() {
     assert!(said.contains("cut.pcap") && said.contains(&last.to_string()), "{said}");
     fs::write(&capture, "no capture at all").unwrap();
     assert_eq!(folder.run(&["replay", capture.to_str().unwrap()]).status.code(), Some(1));
+}
+
+/// As `tcpdump -i eth0 port 123` writes it: nothing says which way a frame went.
+#[test]
+fn what_the_host_sent_itself_is_no_drop() {
+    let folder = Folder::new();
+    fs::write(folder.path("ntp.conf"), "restrict default ignore\nrestrict 198.51.100.0 mask 255.255.255.0\n")
+        .unwrap();
+    let mut frames = Vec::new();
+    let mut asked = |source: &str, payload: &[u8], answer: &[u8]| {
+        frames.push(Frame::from(source, 123).payload(payload).build());
+        if !answer.is_empty() {
+            let mut back = Frame::from(SERVER_V4, 123).payload(answer).build();
+            // Its destination: no checksum is looked at.
+            back[30..34].copy_from_slice(&source.parse::<Ipv4Addr>().unwrap().octets());
+            frames.push(back);
+        }
+    };
+    // Two servers of its own, a client, a flood.
+    (0..20).for_each(|_| asked("198.51.100.1", &time(4, 4), &time(3, 4)));
+    (0..20).for_each(|_| asked("198.51.100.2", &time(4, 4), &time(3, 4)));
+    (0..20).for_each(|_| asked("203.0.113.5", &time(3, 4), &time(4, 4)));
+    (0..50).for_each(|number| asked(&format!("192.0.2.{}", 100 + number), MONLIST, &[]));
+    let capture = folder.path("both.pcap");
+    fs::write(&capture, pcap(&frames)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(binary().unwrap());
+        command.args(["replay", capture.to_str().unwrap(), "--dialect", "ntp-4.2.6", "--config"]);
+        let output = command.arg(folder.path("ntp.conf")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let told: Value = serde_json::from_slice(&run(&["--format", "json"])).unwrap();
+    assert_eq!(told["local_addresses"], serde_json::json!([SERVER_V4]));
+    assert_eq!((&told["frames"], &told["outgoing"]), (&170.into(), &60.into()));
+    assert_eq!((&told["passed"]["packets"], &told["dropped"]["packets"]), (&40.into(), &70.into()));
+    let text = String::from_utf8(run(&[])).unwrap();
+    assert!(text.contains("60 sent by the host to others") && text.contains(SERVER_V4), "{text}");
 }
 
 #[test]

@@ -110,7 +110,8 @@ pub struct Replay {
     #[command(flatten)]
     pub hardened: Hardened,
 
-    /// An address of the daemon's host; may be given more than once [default: those of this host].
+    /// An address of the daemon's host; may be given more than once [default: those that the capture shows to answer, or
+    /// this host's].
     #[arg(long, value_name = "ADDR")]
     pub local_address: Vec<IpAddr>,
 

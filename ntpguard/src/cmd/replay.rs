@@ -1,7 +1,7 @@
 //! `ntpguard replay`: what would have been dropped of a capture.
 
 use crate::{
-    capture::{Error, Reader, Skipped},
+    capture::{Error, Frame, Reader, Skipped},
     cli::{self, Format},
     compile::Image,
     conf::ConfFile,
@@ -9,7 +9,7 @@ use crate::{
     host::{self, file::Odd},
     policy::Policy,
     reading,
-    replay::Tally,
+    replay::{Finder, Own, Tally},
     resolve,
 };
 use anyhow::Context as _;
@@ -21,11 +21,16 @@ use ntpguard_common::{
 use serde_json::{Map, Value, json};
 use std::{
     io::{self, Read, Write as _},
+    net::IpAddr,
     path::Path,
+    time::Duration,
 };
 
 /// Frames between two movements of the progress bar.
 const STEP: u64 = 1 << 16;
+
+/// Bytes of frames that are kept until it is known whose they are.
+const BEGINNING: usize = 32 << 20;
 
 /// Files below this are read before a bar could be seen.
 const SHORT: u64 = 64 << 20;
@@ -35,19 +40,29 @@ const SHORT: u64 = 64 << 20;
 /// # Errors
 /// The configuration or the capture can't be read. What came before a damaged place is told all the same.
 pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
-    let own = reading::local_addresses(&options.local_address)?;
     let read = reading::read(options.config.as_deref(), &options.reading)?;
-    let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
-    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
     let name = options.capture.display();
     let (input, bar) =
         open(&options.capture).with_context(|| format!("can't read {name}")).configuration()?;
-    let mut tally = Tally::new(&image);
     let mut reader = Reader::new(input).with_context(|| name.to_string()).configuration()?;
-    let outcome = feed(&mut reader, &mut tally, &image, &bar);
+    // The frames that it begins with tell whose capture it is, and only then can they be judged.
+    let (begun, outcome) = begin(&mut reader);
+    let own = own_addresses(&options.local_address, &begun)?;
+    let policy = Policy::resolve(&read.conf, &resolve::addresses, &own.addresses());
+    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
+    let mut tally = Tally::new(&image, own.clone());
+    begun.iter().for_each(|kept| tally.count(&image, &kept.frame()));
+    drop(begun);
+    let outcome = outcome.and_then(|()| feed(&mut reader, &mut tally, &image, &bar));
     bar.finish_and_clear();
-    let told =
-        Told { tally: &tally, skipped: reader.skipped(), image: &image, conf: &read.conf, top: options.top };
+    let told = Told {
+        tally: &tally,
+        own: own.addresses(),
+        skipped: reader.skipped(),
+        image: &image,
+        conf: &read.conf,
+        top: options.top,
+    };
     let mut out = options.format.stdout();
     match options.format {
         Format::Text => writeln!(out, "{}\n{}", read.because, told.text()),
@@ -84,6 +99,52 @@ fn piped(error: io::Error) -> io::Error {
     }
 }
 
+/// A frame of the beginning.
+struct Kept {
+    bytes: Vec<u8>,
+    length: u32,
+    time: Option<Duration>,
+    outgoing: bool,
+}
+
+impl Kept {
+    fn frame(&self) -> Frame<'_> {
+        let Self { bytes, length, time, outgoing } = self;
+        Frame { bytes, length: *length, time: *time, outgoing: *outgoing }
+    }
+}
+
+/// The frames that a capture begins with, up to [`BEGINNING`] bytes of them.
+fn begin(reader: &mut Reader<Box<dyn Read>>) -> (Vec<Kept>, Result<(), Error>) {
+    let (mut begun, mut bytes) = (Vec::new(), 0);
+    while bytes < BEGINNING {
+        match reader.next() {
+            Ok(Some(Frame { bytes: frame, length, time, outgoing })) => {
+                bytes += frame.len();
+                begun.push(Kept { bytes: frame.to_owned(), length, time, outgoing });
+            }
+            Ok(None) => break,
+            Err(error) => return (begun, Err(error)),
+        }
+    }
+    (begun, Ok(()))
+}
+
+/// The addresses of the host at which the capture was taken: those that are given, or that the frames tell; this host's if
+/// they tell none.
+fn own_addresses(given: &[IpAddr], begun: &[Kept]) -> Result<Own, Fault> {
+    if !given.is_empty() {
+        return Ok(Own::of(given.iter().copied()));
+    }
+    let mut finder = Finder::default();
+    begun.iter().for_each(|kept| finder.look(&kept.bytes));
+    let (found, here) = (finder.find(), reading::local_addresses(&[])?);
+    let addresses = found.addresses();
+    // Taken here, others of this host's addresses are own, too.
+    let is_elsewhere = !addresses.is_empty() && !addresses.iter().any(|address| here.contains(address));
+    Ok(if is_elsewhere { found } else { Own::of(here.into_iter().chain(addresses)) })
+}
+
 fn feed(
     reader: &mut Reader<Box<dyn Read>>,
     tally: &mut Tally,
@@ -102,6 +163,7 @@ fn feed(
 /// A tally, and what puts words to it.
 struct Told<'a> {
     tally: &'a Tally,
+    own: Vec<IpAddr>,
     skipped: &'a Skipped,
     image: &'a Image,
     conf: &'a ConfFile,
@@ -117,10 +179,18 @@ impl Told<'_> {
     }
 
     fn text(&self) -> String {
-        let Tally { frames, outgoing, cut, reasons, forgotten, .. } = self.tally;
+        let Tally { frames, outgoing, within, cut, reasons, forgotten, .. } = self.tally;
         let mut lines = vec![format!("{frames} frames")];
+        let own: Vec<_> = self.own.iter().map(ToString::to_string).collect();
+        if *outgoing + *within > 0 {
+            lines.push(format!(
+                "  the host's own addresses: {} (--local-address names others)",
+                own.join(", ")
+            ));
+        }
         let asides = [
-            (*outgoing, "sent by the host itself, and not judged"),
+            (*outgoing, "sent by the host to others, and not judged"),
+            (*within, "sent by the host to itself, which pass no card, and not judged"),
             (*cut, "of which the capture kept too little to judge"),
             (self.skipped.total(), "more of link types that ntpguard doesn't read"),
         ];
@@ -164,7 +234,7 @@ impl Told<'_> {
     }
 
     fn json(&self, error: Option<&Error>) -> Value {
-        let Tally { frames, outgoing, cut, reasons, forgotten, .. } = self.tally;
+        let Tally { frames, outgoing, within, cut, reasons, forgotten, .. } = self.tally;
         let counts = |counter: Counter| json!({ "packets": counter.packets, "bytes": counter.bytes });
         let reasons: Map<String, Value> = Reason::ALL
             .iter()
@@ -201,6 +271,8 @@ impl Told<'_> {
         json!({
             "frames": frames,
             "outgoing": outgoing,
+            "within": within,
+            "local_addresses": self.own.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "cut": cut,
             "skipped": self.skipped.total(),
             "passed": counts(self.tally.total(Action::Pass)),
