@@ -33,8 +33,12 @@ impl Folder {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.run_as("ntp-4.2.6", arguments)
+    }
+
+    fn run_as(&self, dialect: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary().unwrap());
-        command.args(arguments).args(["--dialect", "ntp-4.2.6", "--local-address", "198.18.0.1", "--config"]);
+        command.args(arguments).args(["--dialect", dialect, "--local-address", "198.18.0.1", "--config"]);
         command.arg(self.path("ntp.conf")).output().unwrap()
     }
 
@@ -96,14 +100,14 @@ fn the_daemons_own_limit_is_no_hardening() {
     for hardening in [&[][..], &["--no-hardening"]] {
         let train = ["--source", "203.0.113.9", "--mode", "3", "--every", "30ms", "--repeat"];
         for (count, verdict) in [("2", "kod"), ("3", "drop")] {
-            let arguments = [&train[..], &[count], hardening].concat();
-            let answer = folder.explain(&arguments);
-            assert_eq!(
-                (&answer["verdict"], &answer["hardening"]),
-                (&verdict.into(), &false.into()),
-                "{count}"
-            );
-            let text = folder.run(&[&["explain"], &arguments[..]].concat()).stdout;
+            let explain = |format| {
+                let asked = [&["explain"], &train[..], &[count], hardening, &["--format", format]].concat();
+                folder.run_as("ntp-4.2.8", &asked).stdout
+            };
+            let answer: Value = serde_json::from_slice(&explain("json")).unwrap();
+            let wanted = (&verdict.into(), &false.into());
+            assert_eq!((&answer["verdict"], &answer["hardening"]), wanted, "{count}");
+            let text = explain("text");
             let text = String::from_utf8(text).unwrap();
             assert!(!text.contains("hardening") && text.contains("rate limit"), "{text}");
         }

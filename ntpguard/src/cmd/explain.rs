@@ -18,8 +18,7 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
 use ntpguard_common::{
-    Action, Reason, Source,
-    abi::Rule,
+    Action, Reason,
     wire::{self, Located},
 };
 use serde_json::{Value, json};
@@ -56,7 +55,7 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     let train = Train { count: options.repeat, every: options.every.unwrap_or_default() };
     let mut engine = engine()?;
     let judged = engine.judge_train(&image, &frame, train).environment()?;
-    let asked = Asked { frame: &frame, train, policy: &policy, conf: &read.conf };
+    let asked = Asked { frame: &frame, train, policy: &policy, conf: &read.conf, own: &own };
     let answer = Answer::new(judged, &asked, &image, &engine);
     let mut out = options.format.stdout();
     match options.format {
@@ -174,7 +173,7 @@ fn vector(
         Some(train) => (train, Engine::Host.judge_train(&image, &frame, train)?),
         None => (Train::ONE, engine.judge(&image, &frame)?),
     };
-    let asked = Asked { frame: &frame, train, policy: &policy, conf: &conf };
+    let asked = Asked { frame: &frame, train, policy: &policy, conf: &conf, own };
     let mut answer = Answer::new(judged, &asked, &image, engine).json();
     if let Some(id) = vector.get("id") {
         answer["id"] = id.clone();
@@ -204,6 +203,8 @@ struct Asked<'a, 'f> {
     train: Train,
     policy: &'f Policy,
     conf: &'a ConfFile,
+    /// The addresses of the daemon's host.
+    own: &'f [IpAddr],
 }
 
 /// A verdict with what is needed to tell it.
@@ -221,7 +222,7 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(judged: Judged, asked: &Asked<'a, '_>, image: &'a Image, engine: &Engine) -> Self {
-        let Asked { frame, train, policy, conf } = *asked;
+        let Asked { frame, train, policy, conf, own } = *asked;
         let sender = match wire::locate(frame) {
             Located::Datagram(datagram) => datagram.source(frame).zip(datagram.source_port(frame)),
             _ => None,
@@ -231,7 +232,10 @@ impl<'a> Answer<'a> {
             Some(rule) => image.rules.get(rule),
             None => sender.and_then(|(source, port)| image.rule_of(&source, port)),
         };
-        let is_own = sender.is_some_and(|(source, _)| is_own(&source, rule.as_ref()));
+        let is_own = sender.is_some_and(|(source, _)| {
+            let source = crate::net::address(&source);
+            source.is_loopback() || own.contains(&source)
+        });
         // The daemon's bare reading of the same packets, its rate limit included: what that drops isn't hardening.
         let bare = || Engine::Host.judge_train(&Image::compile(policy, conf, Hardening::NONE), frame, train);
         let hardened = judged.action == Action::Drop && bare().is_ok_and(|bare| bare.action == Action::Pass);
@@ -295,12 +299,6 @@ impl<'a> Answer<'a> {
         };
         format!("{}, {what}{line}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
     }
-}
-
-/// Whether a source is loopback, or an address of the daemon's host, whatever line names it.
-fn is_own(source: &Source, rule: Option<&ImageRule<'_>>) -> bool {
-    let address = crate::net::address(source);
-    address.is_loopback() || rule.is_some_and(|rule| rule.rule.has(Rule::OWN))
 }
 
 /// The word for an action.

@@ -87,6 +87,9 @@ pub(super) fn sentence(reason: Reason, packet: Option<&Packet>, known: &Known) -
         Reason::Mode7 if !known.takes_mode7 => {
             format!("this daemon takes no mode 7, so this {kind} is for nobody")
         }
+        Reason::Mode6 | Reason::Mode7 if known.is_own && known.hardened => {
+            return format!("{}, whatever line names it, so this {kind} lets nobody in", impossible(*source));
+        }
         Reason::Mode6 | Reason::Mode7 if known.hardened => format!(
             "no line but `restrict default` lets {source} query, and with `--queries listed` that isn't enough for this {kind}"
         ),
