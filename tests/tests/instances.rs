@@ -154,6 +154,32 @@ fn another_instance_is_put_there_with_one_right() {
     }
 }
 
+/// What a driver needs that doesn't take its program back.
+#[test]
+fn the_stack_takes_over_from_the_driver_with_one_right() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let pins = home.bpffs().join("fallback");
+    let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
+    for pinned in [false, true] {
+        lab.server.enter_with_mounts(|| {
+            let size = Size::new(1 << 12);
+            let mut guard = if pinned {
+                Guard::load_pinned(Object::Linear, size, Pins::open(&pins).unwrap()).unwrap()
+            } else {
+                Guard::load(Object::Linear, size).unwrap()
+            };
+            guard.install(&image).unwrap();
+            guard.attach(INTERFACE, Mode::Native).unwrap();
+            guard.settle().unwrap();
+            assert!(interface::find(INTERFACE).unwrap().xdp.unwrap().native);
+            keep_cap_bpf();
+            guard.fall_back(INTERFACE).unwrap();
+            assert!(!interface::find(INTERFACE).unwrap().xdp.unwrap().native, "pinned: {pinned}");
+        });
+    }
+}
+
 /// Gives up all rights but CAP_BPF, for this thread.
 fn keep_cap_bpf() {
     let kept = [caps::Capability::CAP_BPF].into_iter().collect();

@@ -188,7 +188,7 @@ fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins:
 }
 
 /// Attaches as soon as the kernel has let go of the hold before, which it does a little after the pin is gone.
-fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: Mode) -> Result<New> {
+pub(super) fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: Mode) -> Result<New> {
     let start = Instant::now();
     loop {
         match filter.attach(interface, mode) {

@@ -140,6 +140,27 @@ impl Guard {
         Ok(attached)
     }
 
+    /// Attaches to an interface in the stack instead of its driver, which doesn't run the program.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn fall_back(&mut self, interface: &str) -> Result<()> {
+        let found = interface::find(interface)?;
+        let mut filter = filter(&mut self.ebpf)?;
+        match &self.pins {
+            Some(pins) => {
+                hold::attach(&mut filter, interface, Mode::Generic, Some((pins, Vec::new()))).map(drop)
+            }
+            None => {
+                // The kernel takes one mode at a time: without a pin the hold ends with its descriptor.
+                self.held.retain(|(other, _)| *other != found.index);
+                let link = hold::attach_soon(&mut filter, &found, Mode::Generic)?.link;
+                self.held.push((found.index, link));
+                Ok(())
+            }
+        }
+    }
+
     /// Says that frames may come in by an interface, by its index: a member of a bond, too, whose frames XDP judges for the
     /// bond.
     ///

@@ -6,7 +6,10 @@ use crate::{
     cli::Detach,
     fault::{Blame as _, Fault},
     home::{Home, Taken},
-    host::{driver, release::Release},
+    host::{
+        driver::{self, Loss},
+        release::Release,
+    },
     interface::{self, Interface},
     state::{Card, State},
     writer::{tell, warn},
@@ -36,7 +39,8 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     let mut state = State::load(&places.state_dir).ok().flatten();
     let is_here = home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state));
     if *all {
-        let left = bpf::give_up_all(&pins).environment()?;
+        let mut left = bpf::give_up_all(&pins).environment()?;
+        left.retain(|(interface, _)| !leaks(interface));
         // Of another network namespace's interfaces the numbers are others here.
         if is_here.is_ok() {
             put_back(home.as_ref().ok(), state.as_mut(), |_| true);
@@ -59,7 +63,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         put_back(home.as_ref().ok(), state.as_mut(), |card| card.guarded == found.index);
         match stays {
             // A process that looks after the filter has it loaded, too.
-            Some(program) if home.is_ok() => left.push((found, program)),
+            Some(program) if home.is_ok() && !leaks(&found) => left.push((found, program)),
             _ => tell(format_args!("{name} isn't guarded any more")),
         }
     }
@@ -80,6 +84,13 @@ fn put_back(home: Option<&Home>, state: Option<&mut State>, is_free: impl Fn(&Ca
 fn end(left: &[(Interface, u32)]) -> Result<(), Fault> {
     let words: Vec<_> = left.iter().map(|(interface, program)| stays(interface, *program)).collect();
     if words.is_empty() { Ok(()) } else { Err(Fault::Environment(anyhow!(words.join("\n")))) }
+}
+
+/// Whether a program of this driver stays loaded though nothing runs it: drivers that lose it while they rebuild their rings
+/// don't give their reference back (vmxnet3_drv.c:vmxnet3_rq_cleanup_all), so nothing frees it before the next boot.
+fn leaks(interface: &Interface) -> bool {
+    let losses = bpf::losing(interface).map_or(&[][..], |driver| driver.losses);
+    losses.iter().any(|loss| matches!(loss, Loss::LinkUp | Loss::Mtu | Loss::Rings | Loss::Reset))
 }
 
 /// What is wrong where a program stays, and what to do about it.

@@ -2,10 +2,11 @@
 //!
 //! Some drivers forget their program when the link goes up, its MTU or its rings change, or the machine resumes, and the
 //! kernel's core goes on showing it (`host::driver`, `Loss`). A thread of its own waits for such events, since a reload may
-//! keep the main thread busy for seconds.
+//! keep the main thread busy for seconds. Where the driver doesn't take the filter back, with an MTU over its limit, the main
+//! thread is told, which can attach it in the stack instead.
 
 use crate::{
-    bpf::Held,
+    bpf::{Held, Mode},
     host::{
         driver::{Driver, Loss},
         link_events::LinkEvents,
@@ -18,10 +19,12 @@ use crate::{
 use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use std::{
+    mem,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 /// How often is looked without any event: for what no event tells of, and for the count of what came in.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,7 +39,15 @@ const TRIES: usize = 4;
 #[derive(Default)]
 pub(super) struct Mender {
     watched: Arc<Mutex<Vec<Watched>>>,
+    refused: Arc<Refused>,
     runs: bool,
+}
+
+/// Interfaces whose driver didn't take the filter back, and why, until the main thread has seen to them.
+#[derive(Default)]
+struct Refused {
+    names: Mutex<Vec<(String, String)>>,
+    more: Notify,
 }
 
 /// An interface whose driver may lose the filter.
@@ -49,6 +60,8 @@ struct Watched {
     received: u64,
     /// It couldn't be put back, and that was said.
     refused: bool,
+    /// If it can't be, the filter may be attached in the stack instead.
+    may_be_generic: bool,
 }
 
 /// What changes when a driver loses its program: it is set down and up, it gets another MTU, or it takes the carrier away
@@ -68,6 +81,7 @@ impl Shape {
 impl Mender {
     /// Looks after all interfaces that are guarded now and whose driver may lose the filter, and after no others.
     pub(super) fn renew(&mut self, service: &mut Service) {
+        let may_be_generic = service.options().xdp_mode == Mode::Auto;
         let watched = match service.losable() {
             Ok(losable) => losable.into_iter().map(|(interface, driver, held)| Watched {
                 driver,
@@ -75,6 +89,7 @@ impl Mender {
                 seen: Shape::of(&interface),
                 received: interface.received,
                 refused: false,
+                may_be_generic,
             }),
             Err(error) => {
                 return warn(format_args!("if a driver loses the filter, nothing puts it back: {error:#}"));
@@ -84,9 +99,9 @@ impl Mender {
         let is_empty = self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if !self.runs && !is_empty {
             self.runs = true;
-            let watched = Arc::clone(&self.watched);
+            let (watched, refused) = (Arc::clone(&self.watched), Arc::clone(&self.refused));
             let spawned = thread::Builder::new().name("mend".to_owned()).spawn(move || {
-                if let Err(error) = mend(&watched) {
+                if let Err(error) = mend(&watched, &refused) {
                     warn(format_args!(
                         "if a driver loses the filter, nothing puts it back any more: {error:#}"
                     ));
@@ -99,8 +114,32 @@ impl Mender {
     }
 }
 
+impl Mender {
+    /// Waits for an interface whose driver doesn't take the filter back.
+    pub(super) async fn refused(&self) {
+        self.refused.more.notified().await;
+    }
+
+    /// Attaches the filter in the stack where the driver doesn't take it back.
+    pub(super) fn fall_back(&self, service: &mut Service) {
+        let names = mem::take(&mut *self.refused.names.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, reason) in names {
+            match service.fall_back(&name) {
+                Ok(()) => warn(format_args!(
+                    "{name}: the filter didn't run: its driver lost it and doesn't take it back ({reason}); now it runs in the \
+                     stack, as generic XDP"
+                )),
+                Err(error) => warn(format_args!(
+                    "{name}: the filter doesn't run: its driver lost it and doesn't take it back ({reason}), and it can't be \
+                     attached in the stack either: {error:#}"
+                )),
+            }
+        }
+    }
+}
+
 /// The thread.
-fn mend(watched: &Mutex<Vec<Watched>>) -> Result<()> {
+fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
     // Where the main thread keeps its rights (--no-sandbox), this one needs no more than the one.
     let _ = sandbox::keep(&sandbox::KEPT);
     let events = LinkEvents::listen()?;
@@ -112,11 +151,19 @@ fn mend(watched: &Mutex<Vec<Watched>>) -> Result<()> {
         let resumed = now > slept + ASLEEP;
         slept = now;
         let all = interface::all()?;
-        for watched in watched.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            if let Some(found) = all.iter().find(|interface| interface.index == watched.held.index) {
-                watched.look(found, resumed, start);
-            }
-        }
+        // What is handed over isn't watched any more: its hold is open here, too, and must be closed to end it.
+        watched.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|watched| {
+            let found = all.iter().find(|interface| interface.index == watched.held.index);
+            let Some((found, error)) =
+                found.and_then(|found| Some((found, watched.look(found, resumed, start)?)))
+            else {
+                return true;
+            };
+            let mut names = refused.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.push((found.name.clone(), format!("{error:#}")));
+            refused.more.notify_one();
+            false
+        });
     }
 }
 
@@ -128,16 +175,17 @@ fn asleep() -> Duration {
 
 impl Watched {
     /// Puts the filter back if something has happened at which the driver may have lost it. While the interface is down there
-    /// is nothing to guard, and some drivers would lose it again.
-    fn look(&mut self, found: &Interface, resumed: bool, start: Instant) {
+    /// is nothing to guard, and some drivers would lose it again. Returns why it wasn't taken back, if it may be attached in
+    /// the stack then.
+    fn look(&mut self, found: &Interface, resumed: bool, start: Instant) -> Option<anyhow::Error> {
         let changed =
             Shape::of(found) != self.seen && self.driver.losses.iter().any(|loss| *loss != Loss::Resume);
         if !changed && !resumed {
             self.received = found.received;
-            return;
+            return None;
         }
         if !found.up {
-            return;
+            return None;
         }
         let name = &found.name;
         match self.put_back(found) {
@@ -150,18 +198,22 @@ impl Watched {
                     None => "what wasn't judged isn't known".to_owned(),
                 };
                 let driver = self.driver.names.first().copied().unwrap_or_default();
-                warn(format_args!("{name}: put back where {driver} loses it, in {took} ms; {passed}"));
+                warn(format_args!(
+                    "{name}: the filter didn't run ({driver} loses it), put back in {took} ms; {passed}"
+                ));
                 self.received = found.received;
             }
+            Err(error) if self.may_be_generic => return Some(error),
             Err(_) if self.refused => (),
             Err(error) => {
                 self.refused = true;
                 warn(format_args!(
-                    "{name}: its driver has lost the filter and doesn't take it back (tried again): {error:#}; \
-                     `ntpguard attach --interface {name} --xdp-mode generic` asks nothing of the driver"
+                    "{name}: the filter doesn't run: its driver has lost it and doesn't take it back (tried again): \
+                     {error:#}; `--xdp-mode auto` attaches it in the stack then"
                 ));
             }
         }
+        None
     }
 
     /// Puts another instance there, until nothing more has changed since the last one was put there.

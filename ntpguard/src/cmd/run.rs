@@ -121,6 +121,11 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 }
                 continue;
             }
+            () = mender.refused() => {
+                mender.fall_back(&mut service);
+                mender.renew(&mut service);
+                continue;
+            }
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             _ = hung_up.recv() => {

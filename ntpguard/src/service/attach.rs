@@ -116,6 +116,18 @@ impl Service {
         Ok(losable)
     }
 
+    /// Attaches in the stack, where the driver doesn't run the filter.
+    ///
+    /// # Errors
+    /// The kernel refuses; what is there stays, or the error says that nothing does.
+    pub fn fall_back(&mut self, name: &str) -> Result<()> {
+        let before = self.features(name);
+        let done = self.guard.fall_back(name);
+        self.note_features(before);
+        self.keep();
+        done
+    }
+
     /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
     ///
     /// # Errors
