@@ -421,3 +421,42 @@ fn exit_codes_are_a_gate() {
     let _stranger = stranger::settle(&lab).unwrap();
     assert_eq!((code(&[]).0, code(&["--deny-warnings"]).0), (2, 2));
 }
+
+/// What is as it should be alarms nobody: an interface on a guarded one, and a container engine's bridge.
+#[test]
+fn an_ordinary_host_is_quiet() {
+    let lab = Lab::new().unwrap();
+    let open = format!("unrestrict default noquery limited\n{LOCAL}");
+    let _daemon = Ntpd::start(&lab.server, &open).unwrap();
+    let home = Home::new(&lab.server, &format!("restrict default noquery\n{LOCAL}")).unwrap();
+    for line in [
+        &format!("ip link add up0 link {INTERFACE} type macvlan"),
+        "ip address add 198.51.100.1/24 dev up0",
+        "ip link set up0 up",
+        "ip link add docker0 type bridge",
+        "ip address add 172.17.0.1/16 dev docker0",
+        "ip link add guest0 type veth peer name guest1",
+        "ip link set guest0 up master docker0",
+        "ip link set docker0 up",
+    ] {
+        lab.server.run(line).unwrap();
+    }
+    home.attach().unwrap();
+    let visit = Visit::pay(&lab.server, &[&home.places()[0]]);
+    let alarms: Vec<_> = visit.report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|found| ["warning", "failure"].contains(&found["status"].as_str().unwrap()))
+        // The lab's daemon has a file of its own, and starts at no boot; its namespace doesn't show whether programs are compiled.
+        .filter(|found| !["config", "boot", "jit"].contains(&found["check"].as_str().unwrap()))
+        .collect();
+    assert!(alarms.is_empty(), "{alarms:#?}");
+    assert_eq!((visit.of("readvar").0, visit.code), ("ok", 0));
+    let subjects: Vec<_> =
+        visit.all("running").iter().map(|found| found["subject"].as_str().unwrap()).collect();
+    assert!(
+        subjects.contains(&INTERFACE) && subjects.contains(&"docker0") && !subjects.contains(&"up0"),
+        "{subjects:?}"
+    );
+}

@@ -79,7 +79,7 @@ checks! {
     Tcx       "tcx"       "Whether tc programs can have links, which `--hook tc` needs (Linux 6.6 and later).";
     Lockdown  "lockdown"  "Whether kernel lockdown keeps BPF programs from what they need. A warning at `confidentiality`.";
     Rights    "rights"    "Whether this process has the capabilities that `ntpguard run` and `attach` need. A warning if not.";
-    Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note.";
+    Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note; so is one that leads to guests and containers of this host alone.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
     Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by ntpguard's table of drivers (docs/drivers.md). A note if it has none, or loses programs.";

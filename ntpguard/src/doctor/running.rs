@@ -51,8 +51,11 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> (Vec<Fi
                 .fix(life::remedy(name, None, false))
             }
             _ if is_bare && !is_covered(&all, &guarded, &card.interface, all.len()) => {
-                shield.bare.push(name.clone());
-                bare(name, !proofs.is_empty())
+                let outside = leads_outside(&all, &card.interface);
+                if outside {
+                    shield.bare.push(name.clone());
+                }
+                bare(name, outside, !proofs.is_empty())
             }
             _ => continue,
         };
@@ -89,7 +92,11 @@ fn judge(name: &str, how: How, proof: &Proof) -> Finding {
 }
 
 /// An interface by which others reach this host and which no filter covers; `elsewhere` if there is one on another.
-fn bare(name: &str, elsewhere: bool) -> Finding {
+fn bare(name: &str, outside: bool, elsewhere: bool) -> Finding {
+    if !outside {
+        let message = "isn't guarded: guests and containers of this host reach the daemon unfiltered by it, nobody else";
+        return Finding::note(Check::Running, name, message);
+    }
     if elsewhere {
         let message = "isn't guarded: what comes in by it reaches the daemon unfiltered";
         return Finding::warning(Check::Running, name, message).fix(format!(
@@ -97,6 +104,17 @@ fn bare(name: &str, elsewhere: bool) -> Finding {
         ));
     }
     Finding::note(Check::Running, name, "isn't guarded yet").fix(format!("ntpguard run --interface {name}"))
+}
+
+/// Whether others than guests and containers of this host may reach it by an interface: not by a bridge that has no other
+/// ports than theirs, as container engines make one.
+fn leads_outside(all: &[Interface], interface: &Interface) -> bool {
+    let is_guests = |port: &Interface| matches!(port.kind.as_deref(), Some("veth" | "tun"));
+    match interface.kind.as_deref() {
+        Some("dummy") => false,
+        Some("bridge") => interface::feeders(all, interface).any(|port| !is_guests(port)),
+        _ => true,
+    }
 }
 
 /// Whether what comes in by an interface has passed a filter: its own, its bond's, or that of those which bring it its
@@ -152,6 +170,12 @@ mod tests {
         assert_eq!(covered(&[2, 3]), [2, 3, 4, 5]);
         assert_eq!(covered(&[6]), [6, 8], "a bridge; the other end of a veth is no lower device");
         assert_eq!(covered(&[5]), [5]);
+        let outside = |index: usize| leads_outside(&all, &all[index]);
+        assert!(outside(0) && outside(2) && outside(6), "a card, a bond, a bridge with a card");
+        let inside = [one(7, Some("tun"), None, Some(8)), one(8, Some("bridge"), None, None)];
+        assert!(
+            !leads_outside(&inside, &inside[1]) && !leads_outside(&[], &one(1, Some("dummy"), None, None))
+        );
     }
 
     #[test]
@@ -165,6 +189,10 @@ mod tests {
         let lost = of(Life::NotRun);
         assert_eq!(lost.status, Status::Failure);
         assert_eq!(lost.fix.as_deref(), Some("ntpguard attach --interface eth0 --xdp-mode generic"));
-        assert_eq!((bare("eth1", false).status, bare("eth1", true).status), (Status::Note, Status::Warning));
+        let of = |(outside, elsewhere)| bare("eth1", outside, elsewhere).status;
+        assert_eq!(
+            [(true, false), (true, true), (false, true)].map(of),
+            [Status::Note, Status::Warning, Status::Note]
+        );
     }
 }
