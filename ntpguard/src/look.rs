@@ -9,6 +9,7 @@ use crate::{
     conf::MEMORY,
     home,
     limits::Clock,
+    observe::life::Reading,
     state::{InForce, State},
     stats::Snapshot,
     tracked::{self, Reader, Tracked},
@@ -83,6 +84,11 @@ impl Look {
         let same = maps.settings()?.generation == settings.generation;
         let identity = maps.identity()?;
         Ok((same || !patient).then_some(Self { maps, identity, settings, counted, state, unknown, taken }))
+    }
+
+    /// What came in and what the filter saw of it, now.
+    pub(crate) fn reading(&self) -> Result<Reading> {
+        Reading::take(&self.maps)
     }
 
     /// What was counted without hits, which have no rates: another policy has others.

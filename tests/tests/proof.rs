@@ -1,10 +1,13 @@
 //! Proof of life: a filter that is shown as guarding is one that runs, whatever the kernel says is attached.
 
+use nix::sys::signal::Signal;
 use ntpguard_tests::{
     client::{Wire, ask},
+    following::wait_for,
     frame::{Frame, SERVER_V4 as SERVER, payload},
     home::Home,
     netns::{INTERFACE, Lab},
+    prometheus::get,
     stranger,
 };
 use serde_json::Value;
@@ -14,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+const METRICS: &str = "127.0.0.1:9123";
 const CONF: &str = "restrict default nomodify noquery\nrestrict 127.0.0.1\n";
 
 /// What `status` comes to: its exit code, and what it says of the first interface.
@@ -123,4 +127,29 @@ fn a_filter_that_was_taken_off_is_not_run() {
     thread::sleep(Duration::from_millis(10));
     let (code, interface) = with_traffic(&lab, || status(&home));
     assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
+}
+
+/// `run` says it once with what to do, and its metrics say it, too.
+#[test]
+fn a_running_process_says_so_too() {
+    let lab = Lab::new().unwrap();
+    stranger::settle(&lab).unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let guard = home.guarding_with(&["--hook", "tc", "--metrics", METRICS]).unwrap();
+    let shows = |value: &str| {
+        let line = format!("ntpguard_interface_guarded{{interface=\"{INTERFACE}\"}} {value}");
+        wait_for(&line, || {
+            get(&lab.server, METRICS, "/metrics", "").is_ok_and(|got| got.body.contains(&line))
+        });
+    };
+    shows("NaN");
+    with_traffic(&lab, || shows("0.0"));
+    lab.server.run(&format!("ip link set dev {INTERFACE} xdp off")).unwrap();
+    with_traffic(&lab, || shows("1.0"));
+    let said = guard.end(Signal::SIGTERM).unwrap().errors;
+    let lost = format!("the filter doesn't run on {INTERFACE}, though it is attached there:");
+    assert_eq!(said.matches(&lost).count(), 1, "{said}");
+    assert!(said.contains("  try: look which program before it takes the frames"), "{said}");
+    assert!(said.contains(&format!("the filter runs on {INTERFACE} again")), "{said}");
+    assert!(said.lines().filter(|line| line.contains("filter")).all(|line| line.len() <= 120), "{said}");
 }

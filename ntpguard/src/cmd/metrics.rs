@@ -1,10 +1,11 @@
 //! `ntpguard run --metrics`: what it publishes at each interval.
 
-use super::{guarded::Guarded, names::LookUps, watch::Watch};
+use super::{guarded::Guarded, life::Lives, names::LookUps, watch::Watch};
 use crate::{
     fault::{Blame as _, Fault},
     feed::Losses,
     metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
+    observe::life::Life,
     ruling::Ruling,
     service::Service,
     stats::Snapshot,
@@ -60,6 +61,7 @@ impl Metrics {
         watch: Option<&Watch>,
         look_ups: &LookUps,
         guarded: &Guarded,
+        lives: &Lives,
         losses: Option<&Losses>,
     ) {
         let Some(published) = self.published.as_ref().map(|(published, _)| published.clone()) else { return };
@@ -75,7 +77,13 @@ impl Metrics {
         published.put(Reading {
             interfaces: interfaces(&snapshot, service.seats()),
             lines,
-            guarded: guarded.each().collect(),
+            guarded: guarded
+                .each()
+                .map(|(name, attached)| {
+                    let life = if attached { lives.of(&name) } else { Life::NotRun };
+                    (name, life)
+                })
+                .collect(),
             tracked: tracked.map(|tracked| [tracked.sources, tracked.places, tracked.known]),
             generation: service.generation(),
             rules: image.rules.len(),

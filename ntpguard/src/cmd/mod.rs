@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod feed;
 mod guarded;
+mod life;
 mod mend;
 mod metrics;
 mod names;

@@ -4,8 +4,8 @@ use crate::{
     bpf::Object,
     cli::Run,
     cmd::{
-        feed::Feed, guarded::Guarded, mend::Mender, metrics::Metrics, names::LookUps, restore::Helper,
-        watch::Watch,
+        feed::Feed, guarded::Guarded, life::Lives, mend::Mender, metrics::Metrics, names::LookUps,
+        restore::Helper, watch::Watch,
     },
     export::{Exporter, Tick},
     fault::{Blame as _, Fault},
@@ -76,6 +76,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut guarded = Guarded::new(&service.options().interface);
     let mut mender = Mender::default();
     mender.renew(&mut service);
+    let mut lives = Lives::default();
     let mut look_ups = LookUps::new(service.options().names_interval);
     let mut watch = watch(&service)?;
     let mut feed = Feed::new(options, &service, socket);
@@ -95,6 +96,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 if guarded.follow(&mut service, &export) {
                     mender.renew(&mut service);
                 }
+                let attached = guarded.each().filter(|(_, attached)| *attached);
+                lives.follow(&mut service, attached.map(|(name, _)| name));
                 service.follow_trial();
                 feed.begin();
                 if service.is_outdated() {
@@ -103,7 +106,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 continue;
             }
             () = metrics.due() => {
-                metrics.publish(&service, watch.as_ref(), &look_ups, &guarded, feed.losses());
+                metrics.publish(&service, watch.as_ref(), &look_ups, &guarded, &lives, feed.losses());
                 continue;
             }
             answers = look_ups.answers(|| service.names()) => {

@@ -4,10 +4,12 @@
 //! whatever these wait for; nothing here waits for longer than [`PAUSE`].
 
 use crate::{
+    bpf::{Hook, Pins},
     cli::{self, Places},
     fault::{Blame as _, Fault},
     feed::{Follower, RATE, Request},
     look::Look,
+    observe::life::{Life, Pulse},
     resolve::Reverse,
     top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
 };
@@ -44,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Nothing is guarded, this user may not look, or there is no terminal.
 pub(super) fn run(options: &cli::Top) -> Result<(), Fault> {
     // Before the terminal is taken over: what is wrong from the start is said in plain lines.
-    let first = look(&options.places).environment()?;
+    let first = look(&options.places, &mut Pulse::default()).environment()?;
     let ended = ending().environment()?;
     let theme = Theme::of(|name| std::env::var(name).ok(), options.ascii);
     let mut screen = Screen::take(theme).environment()?;
@@ -106,8 +108,29 @@ fn show(
     }
 }
 
-fn look(places: &Places) -> Result<Sample> {
-    Sample::of(&Look::take(places)?)
+/// A reading, with where the filter isn't run.
+fn look(places: &Places, pulse: &mut Pulse) -> Result<Sample> {
+    let look = Look::take(places)?;
+    let silent = silent(&look, places, pulse)?;
+    Ok(Sample { silent, ..Sample::of(&look)? })
+}
+
+/// Interfaces that hold the filter, and don't run it. Who may not list the holds sees XDP programs alone.
+fn silent(look: &Look, places: &Places, pulse: &mut Pulse) -> Result<Vec<String>> {
+    let Some(state) = &look.state else { return Ok(Vec::new()) };
+    let reading = Arc::new(look.reading()?);
+    let links = Pins::find(&places.pin_path).and_then(|pins| pins.links().ok());
+    let mut silent = Vec::new();
+    for interface in state.options.interface.iter().filter_map(|name| reading.interface(name)) {
+        let is_held =
+            links.as_ref().map_or(interface.xdp.is_some(), |links| links.contains(&interface.index));
+        let native = state.options.hook == Hook::Xdp && interface.xdp.is_some_and(|xdp| xdp.native);
+        let proof = pulse.look(&reading, interface, native);
+        if is_held && proof.life == Life::NotRun {
+            silent.push(format!("{} {proof}", interface.name));
+        }
+    }
+    Ok(silent)
 }
 
 /// Readings from now on, one at a time: whoever is late gets the next one later.
@@ -115,9 +138,10 @@ fn readings(options: &cli::Top) -> Result<Receiver<Input>> {
     let (tell, told) = sync_channel(1);
     let (places, interval) = (options.places.clone(), options.interval);
     let read = move || {
+        let mut pulse = Pulse::default();
         loop {
             thread::sleep(interval);
-            let input = match look(&places) {
+            let input = match look(&places, &mut pulse) {
                 Ok(sample) => Input::Sample(Box::new(sample)),
                 Err(error) => Input::Trouble(format!("{error:#}")),
             };

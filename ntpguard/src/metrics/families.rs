@@ -3,6 +3,7 @@
 //! A row's name goes without what its kind and its unit add to it (`_bytes`, `_total`).
 
 use super::{Hit, Reading};
+use crate::observe::life::Life;
 use ntpguard_common::{Action, Reason, abi::Counter};
 use prometheus_client::{metrics::MetricType, registry::Unit};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,7 +56,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "ntpguard_interface_guarded",
         Gauge(guarded),
         &["interface"],
-        "1 if the filter is on the interface, 0 while the interface is gone or can't be attached to",
+        "1 if the filter runs on the interface, as what the interface received and the filter saw shows; 0 if the filter saw none of a hundred frames or more, and while the interface is gone or can't be attached to; NaN while too few frames come in to tell",
     ),
     family(
         "ntpguard_tracked_sources",
@@ -183,7 +184,12 @@ fn lines(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
 }
 
 fn guarded(reading: &Reading) -> Samples<f64> {
-    reading.guarded.iter().map(|(name, guarded)| (vec![name.clone()], f64::from(*guarded))).collect()
+    let value = |life: &Life| match life {
+        Life::Runs => 1.0,
+        Life::NotRun => 0.0,
+        Life::Unknown => f64::NAN,
+    };
+    reading.guarded.iter().map(|(name, life)| (vec![name.clone()], value(life))).collect()
 }
 
 fn tracked(reading: &Reading, which: usize) -> Samples<f64> {

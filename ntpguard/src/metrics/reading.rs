@@ -2,6 +2,7 @@
 
 use super::Hit;
 use crate::{
+    observe::life::Life,
     state::{Seats, seated},
     stats::Snapshot,
 };
@@ -15,8 +16,8 @@ pub struct Reading {
     pub interfaces: BTreeMap<String, Vec<Counter>>,
     /// The lines with most hits, and the rest.
     pub lines: Vec<Hit>,
-    /// Each interface that is to be guarded, and whether it is.
-    pub guarded: Vec<(String, bool)>,
+    /// Each interface that is to be guarded, and whether the filter runs there.
+    pub guarded: Vec<(String, Life)>,
     /// Sources remembered, places for them, and those known to `--max-rate`; nothing where nobody is limited.
     pub tracked: Option<[usize; 3]>,
     /// The policy's number.

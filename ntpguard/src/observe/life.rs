@@ -125,6 +125,11 @@ impl Reading {
         Ok(Self { identity, seen: [before, maps.seen()?], interfaces, taken: Instant::now() })
     }
 
+    /// The interface of a name, as it was then.
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| interface.name == name)
+    }
+
     /// Whether the filter ran on an interface since an earlier reading; `native` if it is attached there in native mode.
     pub fn since(&self, earlier: &Self, interface: &Interface, native: bool) -> Proof {
         let proofs = sites(&self.interfaces, interface, native).into_iter().map(|site| {
@@ -195,7 +200,7 @@ pub fn remedy(interface: &str, how: Option<How>, process: bool) -> String {
         Some(How::Native) => again(" --xdp-mode generic"),
         Some(How::Generic) => again(" --hook tc"),
         Some(How::Tcx) => format!(
-            "look which program at tc's ingress ends the chain before it: ntpguard doctor --interface {interface}"
+            "look which program before it takes the frames, at XDP or at tc: ntpguard doctor --interface {interface}"
         ),
     }
 }

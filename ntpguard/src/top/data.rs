@@ -278,6 +278,7 @@ pub(crate) mod tests {
             everybody: Some(everybody),
             unknown: None,
             trial: false,
+            silent: Vec::new(),
             interfaces: vec!["eth0".to_owned()],
             run: Some(7),
             identity: 5,

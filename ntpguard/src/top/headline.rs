@@ -50,6 +50,12 @@ impl Headline {
         if of_reason(Reason::NoPolicy).is_some_and(|rate| rate > 0.0) {
             return Self::new(Level::Open, "NOT PROTECTED: no policy is in force, and everything passes");
         }
+        if let Some(proof) = sample.silent.first() {
+            let mut headline = Self::new(Level::Open, format!("NOT FILTERED: {}", clean(proof)));
+            headline.lines[1] =
+                "attached, but the driver doesn't run it; `ntpguard status` says what to do".to_owned();
+            return headline;
+        }
         let passed = data.rate(|sample| sample.total(Action::Pass).packets);
         let Some(refused) = data.rate(crate::top::Sample::refused) else {
             let first = format!("{} packets refused so far; rates in a moment", grouped(sample.refused()));
@@ -173,6 +179,16 @@ mod tests {
         assert!(first(&data(&[(Reason::Mode7, 3)])).starts_with("no attack, a few strays: dropping 3.0/s"));
         let open = Headline::of(&data(&[(Reason::NoPolicy, 12)]));
         assert_eq!(open.level, Level::Open);
+        let mut lost = data(&[]);
+        let last = sample(lost.sample().unwrap().taken, 1, &[]);
+        let silent = vec!["eth0 not run: 300 frames came in by eth0, and the filter saw none".to_owned()];
+        lost.read(crate::top::Sample { silent, ..last });
+        assert!(
+            first(&lost).starts_with("NOT FILTERED: eth0 not run: 300 frames came in"),
+            "{}",
+            first(&lost)
+        );
+        assert_eq!(Headline::of(&lost).level, Level::Open);
         let mut trial = data(&[]);
         let last = sample(trial.sample().unwrap().taken, 1, &[(Reason::Mode7, 2000)]);
         trial.read(crate::top::Sample { trial: true, ..last });

@@ -44,6 +44,8 @@ pub struct Sample {
     pub unknown: Option<String>,
     /// Everything passes: a trial.
     pub trial: bool,
+    /// Where the filter is attached and isn't run, and how that is known.
+    pub silent: Vec<String>,
     /// What is guarded.
     pub interfaces: Vec<String>,
     /// The `ntpguard run` that looks after the filter.
@@ -96,6 +98,7 @@ impl Sample {
             everybody: policy.and_then(everybody),
             unknown: look.unknown.clone(),
             trial: look.settings.has(Settings::MONITOR),
+            silent: Vec::new(),
             interfaces: look.counted.seats.keys().map(|seat| seated(tick.seats, *seat)).collect(),
             run: look.state.as_ref().and_then(|state: &State| state.run),
             identity: look.identity,

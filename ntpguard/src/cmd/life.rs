@@ -1,0 +1,104 @@
+//! `run`: whether the filter runs where it is attached, again and again.
+
+use crate::{
+    bpf::{Hook, How},
+    interface::Interface,
+    observe::life::{self, Life, Proof, Pulse, Reading},
+    service::Service,
+    writer::{tell, warn},
+};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long between two readings.
+const PACE: Duration = Duration::from_secs(5);
+/// After what was said once, how long until it is said again.
+const AGAIN: Duration = Duration::from_secs(3600);
+
+/// What is known about each interface.
+#[derive(Default)]
+pub(super) struct Lives {
+    pulse: Pulse,
+    found: BTreeMap<String, Proof>,
+    /// Where the filter doesn't run, and what was said of it.
+    said: BTreeMap<String, Said>,
+    last: Option<Instant>,
+}
+
+/// What was done about an interface where the filter doesn't run, and said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Another instance was put there.
+    PutBack,
+    /// What to do; and when.
+    Advised(Instant),
+}
+
+impl Lives {
+    /// Takes a reading, if it is time, mends what it can, and says what has changed. These interfaces are guarded; the others
+    /// aren't there.
+    pub(super) fn follow(&mut self, service: &mut Service, guarded: impl Iterator<Item = String>) {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.duration_since(last) < PACE) {
+            return;
+        }
+        self.last = Some(now);
+        // Counters that can't be read are told of where they are written.
+        let Ok(reading) = Reading::take(&service.guard.maps).map(Arc::new) else { return };
+        let hook = service.options().hook;
+        self.found.clear();
+        for name in guarded {
+            let Some(interface) = reading.interface(&name) else { continue };
+            let how = how(hook, interface);
+            let proof = self.pulse.look(&reading, interface, how == How::Native);
+            match proof.life {
+                Life::NotRun => self.lost(service, interface, how, &proof, now),
+                Life::Runs if self.said.remove(&name).is_some() => {
+                    tell(format_args!("the filter runs on {name} again"));
+                }
+                _ => (),
+            }
+            self.found.insert(name, proof);
+        }
+    }
+
+    /// What is known about one.
+    pub(super) fn of(&self, name: &str) -> Life {
+        self.found.get(name).map_or(Life::Unknown, |proof| proof.life)
+    }
+
+    /// Puts another instance where the filter doesn't run, and says what to do if that didn't help.
+    fn lost(&mut self, service: &mut Service, interface: &Interface, how: How, proof: &Proof, now: Instant) {
+        let name = &interface.name;
+        let said = self.said.get(name).copied();
+        if matches!(said, Some(Said::Advised(said)) if now.duration_since(said) < AGAIN) {
+            return;
+        }
+        warn(format_args!("the filter doesn't run on {name}, though it is attached there:"));
+        warn(format_args!("  {} frames came in by {}, and it saw none", proof.received, proof.interface));
+        let said = if said.is_none() && how == How::Native && service.put_back(interface).is_ok() {
+            warn(format_args!("  another instance of it is there now"));
+            Said::PutBack
+        } else {
+            warn(format_args!("  try: {}", life::remedy(name, Some(how), true)));
+            Said::Advised(now)
+        };
+        if !matches!(said, Said::Advised(_)) {
+            // What is there now has proved nothing yet.
+            self.pulse.forget(interface.index);
+        }
+        self.said.insert(name.clone(), said);
+    }
+}
+
+/// How the filter is attached there now.
+fn how(hook: Hook, interface: &Interface) -> How {
+    match (hook, interface.xdp) {
+        (Hook::Tc, _) => How::Tcx,
+        (Hook::Xdp, Some(xdp)) if xdp.native => How::Native,
+        (Hook::Xdp, _) => How::Generic,
+    }
+}
