@@ -1,7 +1,7 @@
 //! How an interface can be guarded: natively, generically or not at all, and what would be better.
 
 use super::{
-    Check, Finding, Status,
+    Check, Finding, Status, around,
     card::{self, Card},
     native::{driver, effects, mtu, offloads, queues},
     timestamps::timestamps,
@@ -21,6 +21,12 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Fin
             return vec![Finding::warning(Check::Interface, "interfaces", format!("can't tell: {error:#}"))];
         }
     };
+    let mut findings = of_cards(root, names, &cards);
+    findings.extend(around::examine(root, &cards));
+    findings
+}
+
+fn of_cards(root: &Path, names: &[String], cards: &[Card]) -> Vec<Finding> {
     let cpus = card::cpus(root);
     if names.is_empty() {
         let chosen: Vec<_> = cards.iter().filter(|card| card.is_worth_it()).collect();
@@ -57,6 +63,10 @@ fn judge(root: &Path, card: &Card, cpus: Option<u32>) -> Vec<Finding> {
     if frames.status == Status::Failure {
         return vec![frames];
     }
+    if card.interface.bare {
+        // XDP has no part in it.
+        return [frames].into_iter().chain(tc(card)).collect();
+    }
     let native = predict(&card.setup);
     let mut findings = vec![frames, driver(card, &native)];
     findings.extend(place(card));
@@ -68,6 +78,7 @@ fn judge(root: &Path, card: &Card, cpus: Option<u32>) -> Vec<Finding> {
     findings.extend(effects(card, &native));
     findings.extend(timestamps(root, card));
     findings.push(mode(card, &native));
+    findings.extend(around::several(card));
     findings
 }
 
@@ -80,8 +91,13 @@ fn frames(card: &Card) -> Finding {
     if card.interface.loopback {
         return refused("is this host's loopback: no packet from outside arrives there");
     }
+    if card.interface.bare {
+        let message = "has no Ethernet frames but bare IP: `--hook tc` can guard it, and XDP can't";
+        return Finding::note(Check::Interface, name, message)
+            .fix(format!("ntpguard run --hook tc --interface {name}"));
+    }
     if !card.interface.ethernet {
-        return refused("has no Ethernet frames, which is what ntpguard reads");
+        return refused("has neither Ethernet frames nor bare IP, and ntpguard reads these alone");
     }
     match (card.up, card.global) {
         (true, true) => {

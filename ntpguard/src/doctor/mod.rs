@@ -3,6 +3,7 @@
 //! Contract: nothing is changed, and nothing leaves this host. Whatever can't be read, a finding says so, and the rest is
 //! told all the same. What lies in files is read below a `root`, which is `/` but for tests.
 
+mod around;
 mod attachment;
 mod boot;
 mod card;
@@ -81,7 +82,7 @@ checks! {
     Rights    "rights"    "Whether this process has the capabilities that `ntpguard run` and `attach` need. A warning if not.";
     Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note; so is one that leads to guests and containers of this host alone.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
-    Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded.";
+    Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded; a note if it has bare IP, which `--hook tc` alone judges.";
     Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by ntpguard's table of drivers (docs/drivers.md). A note if it has none, or loses programs.";
     Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a note, since the other may be the one to guard. A failure if both are named.";
     Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one, and `--hook tc` stands behind it.";
@@ -92,6 +93,7 @@ checks! {
     Effects   "effects"   "What attaching will do to the card, where somebody would notice: a link reset, offloads turned off, its clock stepped. A note.";
     Timestamps "timestamps" "Of cards that stamp what they receive: whether this driver keeps the stamps of packets that XDP passes, and whether anybody uses them. A warning if they are used and lost.";
     Mode      "mode"      "How it is guarded, or what `--hook xdp` and `--xdp-mode auto` will come to, by all of this: native, generic and why, or refused. A warning if a command makes native XDP possible; a failure if a program is on it that the driver never runs.";
+    Around    "around"    "Ways past the filter on the card: tunnels that end on this host, rules that redirect ports, and in generic mode several datagrams in one frame. Notes, each with what closes it.";
 }
 
 /// The table of checks, as docs/doctor.md has it.
