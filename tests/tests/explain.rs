@@ -128,6 +128,31 @@ fn an_own_source_is_impossible_whatever_line_names_it() {
     }
 }
 
+/// `restrict source` may lift `ignore` for any address, so it isn't enforced here: the line alone said that it is.
+#[test]
+fn what_is_left_to_the_daemon_is_told() {
+    let folder = Folder::new();
+    let template = "restrict default ignore\nrestrict source nomodify noquery\npool 0.pool.example\n";
+    let explain = |port, dialect| {
+        let arguments = ["--engine", "host", "--source", "203.0.113.9", "--mode", "3", "--source-port", port];
+        let mut command = Command::new(binary().unwrap());
+        command.args(["explain", "--local-address", "198.18.0.1", "--dialect", dialect]).args(arguments);
+        command.arg("--config").arg(folder.path("ntp.conf"));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    fs::write(folder.path("ntp.conf"), template).unwrap();
+    for dialect in ["ntp-4.2.8", "ntpsec"] {
+        let words = explain("40000", dialect);
+        assert!(words.starts_with("pass") && words.contains("the daemon drops it (ignore)"), "{words}");
+    }
+    // What 4.2.6 has instead is enforced.
+    let instead = "restrict default ignore\nrestrict default ntpport nomodify notrap nopeer noquery\n";
+    fs::write(folder.path("ntp.conf"), instead).unwrap();
+    let words = explain("40000", "ntp-4.2.6");
+    assert!(words.starts_with("drop") && !words.contains("the daemon drops it"), "{words}");
+    assert!(explain("123", "ntp-4.2.6").starts_with("pass"), "an answer, or someone who asks from there");
+}
+
 #[test]
 fn what_makes_no_packet_is_refused() {
     let folder = Folder::new();

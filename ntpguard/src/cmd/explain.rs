@@ -217,6 +217,9 @@ struct Answer<'a> {
     hardened: bool,
     /// The source can't be one on a wire: loopback, or this host's own.
     is_own: bool,
+    /// It passes, and unless its source is one of the daemon's servers the daemon drops it for this reason: where
+    /// `restrict source` may lift a flag, that is left to the daemon.
+    left: Option<Reason>,
     engine: &'static str,
 }
 
@@ -237,9 +240,17 @@ impl<'a> Answer<'a> {
             source.is_loopback() || own.contains(&source)
         });
         // The daemon's bare reading of the same packets, its rate limit included: what that drops isn't hardening.
-        let bare = || Engine::Host.judge_train(&Image::compile(policy, conf, Hardening::NONE), frame, train);
-        let hardened = judged.action == Action::Drop && bare().is_ok_and(|bare| bare.action == Action::Pass);
-        Self { judged, packet: Packet::of(frame), rule, conf, hardened, is_own, engine: engine.name() }
+        let bare = |policy: &Policy| {
+            Engine::Host.judge_train(&Image::compile(policy, conf, Hardening::NONE), frame, train).ok()
+        };
+        let hardened =
+            judged.action == Action::Drop && bare(policy).is_some_and(|bare| bare.action == Action::Pass);
+        let left = (judged.action == Action::Pass && policy.source.is_some())
+            .then(|| bare(&Policy { source: None, ..policy.clone() }))
+            .flatten();
+        let left = left.filter(|bare| bare.action != Action::Pass).and_then(|bare| bare.reason);
+        let (packet, engine) = (Packet::of(frame), engine.name());
+        Self { judged, packet, rule, conf, hardened, is_own, left, engine }
     }
 
     /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
@@ -267,6 +278,7 @@ impl<'a> Answer<'a> {
             "reason": self.judged.reason.map_or("not-ntp", Reason::name),
             "rule": rule,
             "hardening": self.hardened,
+            "left_to_daemon": self.left.map(Reason::name),
             "net": self.rule.map(|rule| rule.net.to_string()),
             "engine": self.engine,
         })
@@ -297,7 +309,14 @@ impl<'a> Answer<'a> {
         } else {
             ""
         };
-        format!("{}, {what}{line}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
+        let left = self.left.map_or(String::new(), |reason| {
+            let reason = reason.name();
+            format!(
+                "\n  the daemon drops it ({reason}), unless its source is one of its servers: `restrict source` is for them, \
+                 and ntpguard can't tell who they are"
+            )
+        });
+        format!("{}, {what}{line}{left}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
     }
 }
 
