@@ -125,8 +125,8 @@ fn odd_files_are_refused_and_the_old_policy_stays() {
         refused(&mut verb(&format!("check --dialect ntp-4.2.8 {name}")));
         refused(&mut verb(&format!("explain --config {name} --source 192.0.2.7 --mode 3")));
         if kind != "holes" {
-            refused(&mut verb(&format!("replay {name}")));
-            refused(&mut verb(&format!("explain --vectors {name}")));
+            refused(&mut verb(&format!("replay --dialect ntpsec {name}")));
+            refused(&mut verb(&format!("explain --dialect ntpsec --vectors {name}")));
             refused(&mut verb(&format!("status --settings {name}")));
         }
         // What a directory is to the daemon that includes it is known: all in it, or nothing.
