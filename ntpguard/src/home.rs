@@ -5,7 +5,7 @@
 
 use crate::{
     bpf::{Pins, RUN, TURN},
-    cli::{Guarding, Places},
+    cli::Places,
     host::lock::{Held, Lock},
     readers::Readers,
     state::State,
@@ -100,9 +100,9 @@ impl Home {
         State::load(&self.folder)
     }
 
-    /// Whether it is a trial: what `ntpguard enforce` or `monitor` has said since the start, or else what the options say.
-    pub fn monitors(&self, options: &Guarding) -> bool {
-        Trial::load(&self.folder).map_or(options.monitor, |trial| trial.monitors())
+    /// Whether it is a trial, as `ntpguard enforce` or `monitor` has said since the start, if one has.
+    pub fn monitors(&self) -> Option<bool> {
+        Trial::load(&self.folder).map(|trial| trial.monitors())
     }
 
     /// Its folders: that of the pins, and that of what is known.
@@ -145,6 +145,32 @@ impl Home {
              `ntpguard detach --all` first"
         );
         Ok(())
+    }
+
+    /// Makes sure that the state is of no other filter, which would be robbed of it.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn is_own(&self, state: &State) -> Result<()> {
+        let Some(there) = &state.pins else { return Ok(()) };
+        let others = *there != self.place()
+            && Pins::find(there).is_some_and(|pins| {
+                // One that can't be looked at may well be there.
+                pins.links().map_or(true, |links| !links.is_empty())
+            });
+        ensure!(
+            !others,
+            "{} is the --state-dir of the filter at {}: name another one for the filter at {}",
+            self.folder.display(),
+            there.display(),
+            self.pins.root().display()
+        );
+        Ok(())
+    }
+
+    /// Where the filter is pinned, without symbolic links.
+    pub fn place(&self) -> PathBuf {
+        self.pins.root().canonicalize().unwrap_or_else(|_| self.pins.root().to_owned())
     }
 
     /// Keeps it.

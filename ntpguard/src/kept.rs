@@ -9,6 +9,20 @@ use std::{
     path::Path,
 };
 
+/// Whether a folder can be written, or made.
+///
+/// # Errors
+/// It can't.
+pub fn probe(folder: &Path) -> Result<()> {
+    let probe = || -> Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        // Where there is no room, a file can be made all the same.
+        Ok(file.write_all(&[0; 4096])?)
+    };
+    probe().with_context(|| format!("can't write into {}", folder.display()))
+}
+
 /// Writes a value in place of what is there, for its owner and these readers.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use crate::{
     trial,
     writer::{tell, warn},
 };
+use ntpguard_common::abi::Settings;
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
@@ -60,7 +61,7 @@ impl Service {
         // Whoever reloads may stand in another folder.
         options.config = options.config.map(absolute).transpose().environment()?;
         if let Some(home) = &home {
-            options.monitor = home.monitors(&options);
+            options.monitor = home.monitors().unwrap_or(options.monitor);
         }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
             warn(format_args!("{error:#}; which lines earlier hits belong to is lost"));
@@ -68,7 +69,10 @@ impl Service {
         });
         let known = known.flatten();
         if let (Some(home), Some(state)) = (&home, &known) {
-            home.is_here(state).environment()?;
+            home.is_own(state).and_then(|()| home.is_here(state)).environment()?;
+        }
+        if let Some(home) = &home {
+            forget_gone(home);
         }
         let mut seen = HashSet::new();
         options.interface.retain(|interface| seen.insert(interface.clone()));
@@ -166,8 +170,11 @@ impl Service {
 
     /// Whether it is to be a trial now.
     fn monitors(&self) -> bool {
-        let options = &self.state.options;
-        self.home.as_ref().map_or(options.monitor, |home| home.monitors(options))
+        let said = self.home.as_ref().and_then(Home::monitors);
+        // Where nothing could be said, it was put in force.
+        let in_force = || self.guard.maps.settings().ok().filter(|settings| settings.generation > 0);
+        let otherwise = || in_force().map_or(self.state.options.monitor, |now| now.has(Settings::MONITOR));
+        said.unwrap_or_else(otherwise)
     }
 
     /// Begins or ends a trial, if somebody has said so, or a time is over.
@@ -258,6 +265,11 @@ impl Service {
         self.keep();
     }
 
+    /// An interface is gone: nothing holds it any more.
+    pub fn forget_gone(&self) {
+        self.home.iter().for_each(forget_gone);
+    }
+
     /// Who may look.
     pub fn readers(&self) -> Readers {
         Readers { group: self.state.group }
@@ -273,10 +285,18 @@ impl Service {
         if let Some(home) = &self.home
             && let Err(error) = home.save(&self.state)
         {
+            let error = sandbox::blame(Fault::Environment(error));
             warn(format_args!(
-                "{error:#}; guarding goes on, and after the next start nobody knows which lines the hits so far belong to"
+                "{error}; guarding goes on, and after the next start nobody knows which lines the hits so far belong to"
             ));
         }
+    }
+}
+
+/// Removes the holds on interfaces that are gone, which hold nothing. One that can't be removed does no harm.
+fn forget_gone(home: &Home) {
+    if let Err(error) = home.pins.forget_gone() {
+        warn(format_args!("{error:#}; guarding goes on"));
     }
 }
 

@@ -38,6 +38,9 @@ pub struct State {
     /// The network namespace that they are in.
     #[serde(default)]
     pub namespace: Option<u64>,
+    /// Where the filter is pinned; an earlier version didn't say.
+    #[serde(default)]
+    pub pins: Option<PathBuf>,
     /// Which interfaces are counted at which [`seat`], gone ones too.
     pub seats: Seats,
     /// What attaching has changed of network cards, by the indexes of their interfaces.
@@ -110,6 +113,7 @@ impl State {
             policy: None,
             names: Answers::new(),
             namespace: None,
+            pins: None,
             seats: Seats::new(),
             cards: BTreeMap::new(),
             failure: None,

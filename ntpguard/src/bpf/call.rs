@@ -6,7 +6,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
 use nix::{errno::Errno, libc};
 use std::{
     ffi::CString,
-    mem,
+    fs, mem,
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -103,6 +103,14 @@ pub(super) fn is_loaded(id: u32) -> Option<bool> {
         Err(Errno::ENOENT) => Some(false),
         Err(_) => None,
     }
+}
+
+/// The index of the interface that a pinned hold is on, 0 if that is gone; `None` if the kernel doesn't tell
+/// (net/core/dev.c:bpf_xdp_link_show_fdinfo, and kernel/bpf/tcx.c for tcx).
+pub(super) fn held_interface(pin: &Path) -> Option<u32> {
+    let link = open(pin).ok()?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("ifindex:"))?.trim().parse().ok()
 }
 
 pub(super) fn empty() -> bpf_attr {

@@ -192,6 +192,18 @@ impl Pins {
         Ok(files.iter().filter_map(|file| file.file_name()?.to_str()?.parse().ok()).collect())
     }
 
+    /// Removes the holds whose interfaces are gone for good. One that has only moved to another network namespace takes the
+    /// filter along, and stays held.
+    ///
+    /// # Errors
+    /// The folder can't be read, or a hold not be removed.
+    pub fn forget_gone(&self) -> Result<()> {
+        self.links()?.into_iter().try_for_each(|index| {
+            let holds_nothing = call::held_interface(&self.link(index)?).is_some_and(|held| held == 0);
+            if holds_nothing { self.release(index) } else { Ok(()) }
+        })
+    }
+
     /// Gives up an interface. The filter goes with the last hold on it.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::{
     fault::{Blame as _, Fault},
     home::{Home, NOTHING},
     trial::{self, Trial},
-    writer::tell,
+    writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
 use ntpguard_common::abi::Settings;
@@ -23,6 +23,8 @@ use tokio::{
 
 /// How long to wait for the process that looks after the filter.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// In which time that process looks at what was said, with room to spare.
+const FOLLOWING: Duration = Duration::from_secs(3);
 /// How often to look whether somebody has confirmed.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,9 +68,15 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
     let place = place.context(NOTHING).environment()?;
-    trial.save(&places.state_dir).environment()?;
+    let saved = trial.save(&places.state_dir);
+    // Until when can't be kept anywhere else.
+    let saved = if trial.until.is_some() { Ok(saved.environment()?) } else { saved };
     let mut maps = Maps::open(place).environment()?;
-    if let Ok(_home) = Home::enter(places).environment()? {
+    let alone = Home::enter(places).environment()?.is_ok();
+    if let Err(error) = saved {
+        return unsaid(&mut maps, trial, alone, &error);
+    }
+    if alone {
         return maps.monitor(trial.monitors()).environment();
     }
     let start = Instant::now();
@@ -79,6 +87,22 @@ fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
         sleep_here(LOOK);
     }
     Err(Fault::Environment(anyhow!("the ntpguard that looks after the filter doesn't follow; see its log")))
+}
+
+/// Puts it in force where it can't be said in the folder of the state.
+fn unsaid(maps: &mut Maps, trial: Trial, alone: bool, error: &anyhow::Error) -> Result<(), Fault> {
+    maps.monitor(trial.monitors()).environment()?;
+    if !alone {
+        // It goes by what is in force if nothing was said, and by what was said last if something was.
+        sleep_here(FOLLOWING);
+        if maps.settings().environment()?.has(Settings::MONITOR) != trial.monitors() {
+            return Err(Fault::Environment(anyhow!(
+                "{error:#}; and the ntpguard that looks after the filter goes by what was said there before"
+            )));
+        }
+    }
+    warn(format_args!("{error:#}; it is in force, and after the next start the options have the say again"));
+    Ok(())
 }
 
 /// Waits for somebody to confirm; not, if the time is over or a signal says so. A terminal that hangs up doesn't end the

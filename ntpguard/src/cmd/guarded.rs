@@ -58,6 +58,7 @@ impl Guarded {
             let Some(found) = all.iter().find(|interface| interface.name == *name) else {
                 if guarded.take().is_some() {
                     warn(format_args!("{name} is gone, and nothing guards it until it is back"));
+                    service.forget_gone();
                 }
                 continue;
             };

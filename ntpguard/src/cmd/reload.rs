@@ -1,13 +1,14 @@
 //! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
 
 use crate::{
-    bpf::Object,
+    bpf::{Maps, Object, Pins},
     cli::Places,
     fault::{Blame as _, Fault},
-    home::{Home, Taken, looks_after},
+    home::{Home, NOTHING, Taken, looks_after},
+    kept,
     service::Service,
     state::State,
-    writer::tell,
+    writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
 use nix::{
@@ -15,12 +16,15 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 /// How long to wait for the other process.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to write the state after a policy is in force.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// Reloads.
 ///
@@ -35,11 +39,27 @@ pub(super) fn run(places: &Places) -> Result<(), Fault> {
 
 /// Without a process that looks after the filter: as `attach` did, for the interfaces that are still held.
 fn here(home: Home) -> Result<(), Fault> {
-    let state = home.state().environment()?;
+    let state = home.state().unwrap_or_else(|error| {
+        warn(format_args!("{error:#}"));
+        None
+    });
     let state = state.filter(|_| home.pins.current().is_ok_and(|current| current.is_some()));
-    let state = state.context("nothing is guarded: `ntpguard attach` first").environment()?;
+    let state = state.with_context(|| unknown(&home)).environment()?;
     let object = Object::of(state.options.hook);
     Service::start(state.options, object, Some(home))?.resume()
+}
+
+/// What to say where nobody knows by which options the filter was made.
+fn unknown(home: &Home) -> String {
+    let guards = home.pins.current().is_ok_and(|current| current.is_some());
+    if !guards {
+        return NOTHING.to_owned();
+    }
+    let [pins, folder] = home.folders().map(Path::display);
+    format!(
+        "the filter at {pins} goes on, but {folder} doesn't say any more by which options it was made: \
+         `ntpguard attach` with these options makes it anew, without a gap"
+    )
 }
 
 /// Asks the one that does, and waits for what comes of it.
@@ -53,10 +73,13 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
         )));
     };
     let before = state()?.map(|(attempts, _)| attempts);
+    let generation = generation(places);
     kill(Pid::from_raw(pid), Signal::SIGHUP)
         .with_context(|| format!("can't ask process {pid}"))
         .environment()?;
     let start = Instant::now();
+    // Without a place for the state, only what comes into force is seen.
+    let mut unkept = kept::probe(&places.state_dir).err();
     while start.elapsed() < PATIENCE {
         if let Some((attempts, state)) = state()?
             && Some(attempts) != before
@@ -70,9 +93,28 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
                 }
             };
         }
+        let now = self::generation(places);
+        if now != generation
+            && let Some(now) = now
+            && (unkept.is_some() || start.elapsed() > KEEPING)
+        {
+            tell(format_args!("policy {now} is in force"));
+            let why = unkept.take().map_or_else(String::new, |why| format!(": {why:#}"));
+            warn(format_args!(
+                "process {pid} hasn't kept it{why}; after its next start nobody knows which lines the hits so far belong to"
+            ));
+            return Ok(());
+        }
         sleep(Duration::from_millis(10));
     }
+    let why = unkept.map_or_else(String::new, |why| format!(" ({why:#})"));
     Err(Fault::Environment(anyhow!(
-        "process {pid} was asked to, and doesn't say what came of it; see its log"
+        "process {pid} was asked to, and doesn't say what came of it{why}: the policy in force is the one before; see its log"
     )))
+}
+
+/// The number of the policy in force.
+fn generation(places: &Places) -> Option<u32> {
+    let place = Pins::seen(&places.pin_path).ok()??;
+    Some(Maps::look(place).ok()?.settings().ok()?.generation)
 }

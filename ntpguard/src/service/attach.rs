@@ -65,6 +65,7 @@ impl Service {
         }
         self.state.run = run;
         self.state.namespace = home::namespace();
+        self.state.pins = self.home.as_ref().map(Home::place);
         self.keep();
         Ok(attached)
     }
