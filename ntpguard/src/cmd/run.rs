@@ -11,6 +11,7 @@ use crate::{
     fault::{Blame as _, Fault},
     feed::Unbound,
     home::Home,
+    host::farewell,
     notify::Manager,
     own,
     ruling::Ruling,
@@ -47,6 +48,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut interrupted = signal(SignalKind::interrupt()).environment()?;
     let mut terminated = signal(SignalKind::terminate()).environment()?;
     let mut hung_up = signal(SignalKind::hangup()).environment()?;
+    farewell::wait().environment()?;
 
     // Before they are read, so that no change in between is missed.
     let mut changes = Some(own::Changes::listen().environment()?);

@@ -1,6 +1,7 @@
 //! The operating system: the network cards and their drivers, what the kernel says of them, and what a process may do here.
 
 pub mod driver;
+pub(crate) mod farewell;
 pub mod features;
 pub mod file;
 pub mod link_events;
