@@ -1,5 +1,6 @@
 //! Errors that know whose fault they are; the exit code says it to scripts.
 
+use nix::{errno::Errno, unistd::geteuid};
 use std::fmt;
 
 /// An error and who can mend it.
@@ -18,6 +19,13 @@ impl Fault {
             Self::Configuration(_) => 1,
             Self::Environment(_) => 2,
         }
+    }
+
+    /// What helps where a right is missing that root has, unless the error says so itself.
+    pub fn help(&self) -> Option<&'static str> {
+        let words = self.to_string();
+        let denied = [Errno::EACCES, Errno::EPERM].iter().any(|errno| words.contains(errno.desc()));
+        (denied && !geteuid().is_root() && !words.contains("root")).then_some("run it as root")
     }
 
     /// The exit code for a command line that makes no sense (sysexits.h:EX_USAGE).

@@ -40,7 +40,8 @@ fn end(outcome: Result<(), Fault>) -> ExitCode {
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            complain(format_args!("ntpguard: {fault}"));
+            let help = fault.help().map(|help| format!("; {help}")).unwrap_or_default();
+            complain(format_args!("ntpguard: {fault}{help}"));
             ExitCode::from(fault.exit_code())
         }
     };
