@@ -2,6 +2,7 @@
 //! on a folder doesn't see what a symbolic link points to.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -29,6 +30,17 @@ impl Fingerprint {
     #[must_use]
     pub fn again(&self) -> Self {
         Self(self.paths().map(|path| (path.to_owned(), mark(path))).collect())
+    }
+
+    /// How many bytes they have in all, where they are files.
+    pub fn size(&self) -> u64 {
+        let mut seen = BTreeSet::new();
+        let files = self.paths().filter(|path| seen.insert(path.to_path_buf()));
+        files
+            .filter_map(|path| fs::metadata(path).ok())
+            .filter(fs::Metadata::is_file)
+            .map(|data| data.len())
+            .sum()
     }
 
     /// Which ones.

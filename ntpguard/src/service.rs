@@ -9,9 +9,11 @@ use crate::{
     bpf::{Guard, Maps, Object, Size},
     cli::Guarding,
     compile::Counters,
+    conf,
     fault::{Blame as _, Fault},
     fingerprint::Fingerprint,
     home::Home,
+    host::memory,
     own,
     readers::Readers,
     reloads::Reloads,
@@ -29,6 +31,11 @@ use std::{
     path::absolute,
     time::{Duration, Instant},
 };
+
+/// How many bytes of memory a policy takes for each byte of its files, as measured with 200,000 short lines.
+const MEMORY: u64 = 13;
+/// Memory that is taken without asking.
+const UNASKED: u64 = 64 << 20;
 
 /// All of it.
 pub struct Service {
@@ -153,6 +160,7 @@ impl Service {
     fn read(&mut self) -> Result<Change, Fault> {
         let own = own::addresses().environment()?;
         self.fingerprint = self.ruling.conf.sought.again();
+        fits(&self.fingerprint).environment()?;
         let (mut names, mut sought) = (Names::with(self.names.good()), Fingerprint::default());
         let read = Ruling::read(&self.state.options, &mut names, &own, &mut sought);
         // If it fails, the next change is what it is tried again for, also of what only the new text includes.
@@ -298,6 +306,27 @@ fn forget_gone(home: &Home) {
     if let Err(error) = home.pins.forget_gone() {
         warn(format_args!("{error:#}; guarding goes on"));
     }
+}
+
+/// Makes sure that there is memory for the policy of files as large as these, beside the one in force: for want of it the kernel
+/// would end this process, or another.
+///
+/// # Errors
+/// There isn't, as far as the kernel tells.
+fn fits(files: &Fingerprint) -> anyhow::Result<()> {
+    let size = files.size();
+    // Larger ones aren't read, which is said there.
+    let needed = if size > conf::MOST { 0 } else { size * MEMORY };
+    let Some(free) = memory::available().filter(|_| needed > UNASKED) else { return Ok(()) };
+    anyhow::ensure!(
+        needed <= free,
+        "a policy of {} MiB of files takes about {} MiB of memory, and {} are to be had: give this process more \
+         (systemd's MemoryMax=), or the file fewer lines",
+        size >> 20,
+        needed >> 20,
+        free >> 20
+    );
+    Ok(())
 }
 
 /// Puts a ruling in force, and into the state.

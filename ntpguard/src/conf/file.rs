@@ -24,7 +24,7 @@ use std::{
 const MAX_INCLUDE_LEVEL: usize = 5;
 
 /// How many bytes are read in all: a million lines with IPv6 addresses and masks, each as long as it gets, have 160 MB.
-pub(super) const MOST: u64 = 256 << 20;
+pub(crate) const MOST: u64 = 256 << 20;
 /// What a file counts as at least, however short: files may include others many times, and these others.
 const LEAST: u64 = 1 << 12;
 

@@ -22,6 +22,7 @@ mod target;
 mod tests;
 
 pub(crate) use edit::is_one_edit;
+pub(crate) use file::MOST;
 pub use file::{folder_beside, parse, read};
 pub use flags::Flags;
 pub use limits::{Limiter, MEMORY};

@@ -6,6 +6,7 @@ pub mod features;
 pub mod file;
 pub mod link_events;
 pub mod lock;
+pub(crate) mod memory;
 pub mod netlink;
 pub mod release;
 pub(crate) mod seccomp;
