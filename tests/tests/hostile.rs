@@ -1,17 +1,28 @@
 //! Other users of the host, and odd files: who may look can't hinder, and no file holds anything up.
 
-use nix::sys::signal::Signal;
-use nix::{sys::stat::Mode, unistd::mkfifo};
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
+};
+use ntpguard::host::terminal::is_obeyed;
 use ntpguard_tests::{
     following::{policy, wait_for},
+    guard::{Guarding, binary},
     home::Home,
-    netns::Lab,
+    netns::{INTERFACE, Lab},
 };
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
-    os::unix::{fs::symlink, net::UnixListener},
-    path::Path,
+    net::Ipv4Addr,
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Instant,
 };
@@ -118,7 +129,7 @@ fn odd_files_are_refused_and_the_old_policy_stays() {
         };
         let name = odd.display().to_string();
         let verb = |line: &str| {
-            let mut command = lab.server.command(ntpguard_tests::guard::binary().unwrap());
+            let mut command = lab.server.command(binary().unwrap());
             command.args(line.split_whitespace());
             command
         };
@@ -146,4 +157,284 @@ fn odd_files_are_refused_and_the_old_policy_stays() {
         home.run("reload").unwrap();
     }
     assert_eq!(guard.end(Signal::SIGTERM).unwrap().status.code(), Some(0));
+}
+
+/// An /etc of the host's own, with files that are none of a filter's business.
+fn make_etc(home: &Home<'_>, lab: &Lab) -> PathBuf {
+    let etc = home.path().join("etc");
+    for folder in ["", "ssh", "ssl", "ssl/private"] {
+        fs::create_dir(etc.join(folder)).unwrap();
+    }
+    for secret in SECRETS {
+        fs::write(etc.join(secret), "secret").unwrap();
+    }
+    fs::write(etc.join("ntp.conf"), CONF).unwrap();
+    lab.server.run(&format!("mount --bind {} /etc", etc.display())).unwrap();
+    etc
+}
+
+const SECRETS: [&str; 4] = ["shadow", "gshadow", "ssh/ssh_host_ed25519_key", "ssl/private/server.pem"];
+
+#[test]
+fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let etc = make_etc(&home, &lab);
+    let places = home.places();
+    let guard =
+        Guarding::start(&lab.server, Path::new("/etc/ntp.conf"), &places.each_ref().map(String::as_str))
+            .unwrap();
+    let process = home.status().unwrap()["process"].as_u64().unwrap();
+    for secret in SECRETS {
+        let seen = fs::read_to_string(format!("/proc/{process}/root/etc/{secret}")).unwrap_or_default();
+        assert_eq!(seen, "", "{secret}");
+        assert_eq!(lab.server.run(&format!("cat /etc/{secret}")).unwrap(), "secret");
+    }
+    // An editor puts another file in its place, also of a name that is looked for and wasn't there.
+    let before = policy(&home);
+    fs::write(etc.join("ntp.conf~"), OTHER).unwrap();
+    fs::rename(etc.join("ntp.conf~"), etc.join("ntp.conf")).unwrap();
+    home.run("reload").unwrap();
+    assert!(policy(&home) > before);
+    // Every thread has a filter of system calls.
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut threads = 0;
+    for task in tasks {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+        threads += 1;
+    }
+    assert!(threads > 3, "{threads} threads");
+    // It draws events, and others hear of them.
+    assert!(home.output("events").unwrap().status.success());
+    let errors = guard.end(Signal::SIGTERM).unwrap().errors;
+    assert!(!errors.contains("could still") && !errors.contains("can still"), "{errors}");
+}
+
+/// Names and texts that would do something to a terminal.
+const HOSTILE: &str = "\x1b]0;title\x07\u{9b}31m\u{202e}";
+
+#[test]
+fn no_verb_sends_a_terminal_what_it_would_obey() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let folder = home.path().join(format!("a{HOSTILE}b"));
+    fs::create_dir(&folder).unwrap();
+    let conf = folder.join("ntp.conf");
+    fs::write(&conf, format!("{CONF}restrict 192.0.2.0 mask 255.255.255.0 ignore # {HOSTILE}\n")).unwrap();
+    let missing = folder.join("missing");
+    let settings = folder.join("settings");
+    fs::write(&settings, format!("xdp-mode = \"{}\"\n", "\\u001b[31m\\u009b")).unwrap();
+    let odd = folder.join("odd.conf");
+    fs::write(&odd, format!("restrict 192.0.2.1 {HOSTILE}\nserver {HOSTILE}\nincludefile {HOSTILE}\n"))
+        .unwrap();
+    let places = home.places();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let said = |words: &[&str]| {
+        let mut command = lab.server.command(binary().unwrap());
+        let output = ends(command.args(words));
+        for bytes in [&output.stdout, &output.stderr] {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(!text.contains(is_obeyed), "{words:?}: {text:?}");
+        }
+        output.status.code().unwrap()
+    };
+    let [pins, state] = places.each_ref().map(String::as_str);
+    let (conf, missing, settings, odd) = (text(&conf), text(&missing), text(&settings), text(&odd));
+    for format in ["text", "json"] {
+        let format = format!("--format={format}");
+        for file in [&conf, &odd, &missing] {
+            said(&["check", &format, file]);
+            said(&[
+                "explain",
+                &format,
+                "--config",
+                file,
+                "--source",
+                "192.0.2.7",
+                "--mode",
+                "3",
+                "--engine=host",
+            ]);
+            said(&["replay", &format, "--config", file, file]);
+        }
+    }
+    said(&["explain", "--vectors", &missing]);
+    said(&["status", "--settings", &settings, pins, state]);
+    said(&["attach", "--settings", &settings, "--interface", HOSTILE, pins, state]);
+    said(&["attach", "--interface", HOSTILE, "--config", &conf, pins, state]);
+    said(&[HOSTILE]);
+    assert_eq!(
+        said(&["attach", "--interface", INTERFACE, "--config", &conf, "--dialect=ntpsec", pins, state]),
+        0
+    );
+    for format in ["text", "json"] {
+        let format = format!("--format={format}");
+        said(&["status", &format, pins, state]);
+        said(&["stats", &format, pins, state]);
+        said(&["events", &format, pins, state]);
+        said(&["report", &format, pins, state]);
+        said(&["doctor", &format, "--interface", HOSTILE]);
+    }
+    said(&["capture", "-w", &missing, "--filter", HOSTILE, pins, state]);
+    fs::write(&conf, format!("includefile {}\n", text(&folder))).unwrap();
+    for verb in ["reload", "monitor", "enforce"] {
+        said(&[verb, pins, state]);
+    }
+    said(&["detach", "--interface", HOSTILE, pins, state]);
+    said(&["detach", "--all", pins, state]);
+}
+
+/// Whoever reloads is told what came of it, also where nothing can be written down.
+#[test]
+fn without_a_place_for_the_state_reload_and_monitor_do_what_they_can() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let state = home.path().join("state");
+    for way in ["full", "read-only", "removed"] {
+        fs::create_dir_all(&state).unwrap();
+        lab.server.run(&format!("mount -t tmpfs -o size=64k tmpfs {}", state.display())).unwrap();
+        let guard = home.guarding().unwrap();
+        match way {
+            "full" => {
+                // It ends when there is no room.
+                let filler = format!("dd if=/dev/zero of={} bs=1k", state.join("filler").display());
+                lab.server.run(&filler).unwrap_err();
+            }
+            "read-only" => drop(lab.server.run(&format!("mount -o remount,ro {}", state.display())).unwrap()),
+            _ => drop(lab.server.run(&format!("find {} -mindepth 1 -delete", state.display())).unwrap()),
+        }
+        let before = policy(&home);
+        home.write(OTHER).unwrap();
+        let said = home.run("reload").unwrap();
+        assert!(said.contains("is in force") && !said.contains("another ntpguard"), "{way}: {said}");
+        assert!(policy(&home) > before, "{way}");
+        for (verb, monitors) in [("monitor", true), ("enforce", false)] {
+            let said = home.run(verb).unwrap();
+            assert_eq!(home.status().unwrap()["monitor"], monitors, "{way}: {said}");
+        }
+        home.write(CONF).unwrap();
+        drop(guard.end(Signal::SIGTERM).unwrap());
+        // Without the process, too.
+        let output = home.output("reload").unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("makes it anew"), "{way}: {said}");
+        home.run("detach --all").unwrap();
+        lab.server.run(&format!("umount {}", state.display())).unwrap();
+    }
+}
+
+#[test]
+fn a_state_belongs_to_one_filter() {
+    let lab = Lab::new().unwrap();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.attach().unwrap();
+    let other = format!("--pin-path={}", home.bpffs().join("other").display());
+    let [_, state] = home.places();
+    let attach = || {
+        let line = format!("attach --interface ntp1 --dialect ntpsec --config {}", home.conf().display());
+        let mut command = lab.server.command(binary().unwrap());
+        let output = command.args(line.split_whitespace()).args([&other, &state]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = attach();
+    assert!(code == Some(2) && said.contains("name another one"), "{said}");
+    // When the one is gone, the other may have it.
+    home.run("detach --all").unwrap();
+    assert_eq!(attach().0, Some(0));
+}
+
+#[test]
+fn holds_on_interfaces_that_are_gone_go_too() {
+    let lab = Lab::new().unwrap();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.run(&home.attaching().replacen(INTERFACE, "ntp1", 1)).unwrap();
+    home.attach().unwrap();
+    let holds = || {
+        let all = lab.server.run(&format!("ls {}", home.bpffs().join("ntpguard/links").display())).unwrap();
+        all.lines().count()
+    };
+    assert_eq!(holds(), 2);
+    lab.server.run("ip link delete ntp1").unwrap();
+    home.run("reload").unwrap();
+    assert_eq!((holds(), lab.attached().unwrap().len()), (1, 1));
+}
+
+#[test]
+fn where_root_would_help_it_is_said() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.open_to_all().unwrap();
+    home.attach().unwrap();
+    let conf = home.conf().display().to_string();
+    fs::set_permissions(home.conf(), fs::Permissions::from_mode(0o600)).unwrap();
+    for line in [
+        &format!("attach --interface {INTERFACE}"),
+        &format!("run --interface {INTERFACE}"),
+        "reload",
+        "monitor",
+        "enforce",
+        "status",
+        "stats",
+        "events --follow",
+        "capture -w -",
+        "detach --all",
+    ] {
+        let output = home.as_user("65533", line).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("root"), "{line}: {said}");
+    }
+    for line in [
+        "check --dialect ntpsec ",
+        "explain --dialect ntpsec --source 192.0.2.7 --mode 3 --engine host --config ",
+    ] {
+        let mut command = lab.server.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65533", "--clear-groups"]).arg(home.path().join("ntpguard"));
+        let output = command.args(format!("{line}{conf}").split_whitespace()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("run it as root"), "{line}: {said}");
+    }
+    home.run("detach --all").unwrap();
+}
+
+/// A million lines take long to read, and whoever wants to end it meanwhile doesn't wait for that.
+#[test]
+fn an_end_is_heard_while_a_million_lines_are_read() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let line =
+        |number: u32| format!("restrict {} kod nomodify limited\n", Ipv4Addr::from(0x0b00_0000 + number));
+    home.write(&(0..1_000_000).map(line).collect::<String>()).unwrap();
+    let mut command = home.command(&home.attaching().replacen("attach", "run", 1)).unwrap();
+    let mut child = Other(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let memory = |process: u32| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    wait_for("it reads", || memory(child.0.id()) > 100 << 10);
+    let start = Instant::now();
+    kill(Pid::from_raw(child.0.id() as i32), Signal::SIGTERM).unwrap();
+    wait_for("it ends", || child.0.try_wait().unwrap().is_some());
+    println!("it ended {:.1?} after SIGTERM", start.elapsed());
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn a_vector_is_not_repeated_for_hours() {
+    let vectors = tempfile::NamedTempFile::new().unwrap();
+    for count in [0, 1_000_001, u32::MAX] {
+        let vector = serde_json::json!({
+            "conf": CONF, "src": "192.0.2.7", "sport": 123, "payload_hex": "23",
+            "repeat": { "count": count, "interval_s": 0 },
+        });
+        fs::write(vectors.path(), vector.to_string()).unwrap();
+        let mut command = Command::new(binary().unwrap());
+        let output = ends(command.args(["explain", "--dialect=ntpsec", "--vectors"]).arg(vectors.path()));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("from 1 to 1000000"), "{count}: {said}");
+    }
 }
