@@ -143,18 +143,25 @@ mod tests {
 
     /// Takes no line before the gate is open, and keeps those that it takes.
     #[derive(Clone, Default)]
-    struct Gated(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gated(Arc<Gate>);
+
+    #[derive(Default)]
+    struct Gate {
+        /// Whether it is open, and what went through.
+        state: Mutex<(bool, Vec<u8>)>,
+        opened: Condvar,
+    }
 
     impl Gated {
         fn open(&self) {
-            self.0.0.lock().unwrap().0 = true;
-            self.0.1.notify_all();
+            self.0.state.lock().unwrap().0 = true;
+            self.0.opened.notify_all();
         }
     }
 
     impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let (state, opened) = &*self.0;
+            let Gate { state, opened } = &*self.0;
             let mut state = opened.wait_while(state.lock().unwrap(), |(open, _)| !*open).unwrap();
             state.1.extend_from_slice(bytes);
             Ok(bytes.len())
@@ -177,7 +184,7 @@ mod tests {
             gated.open();
         });
         assert!(writer.flush());
-        let written = String::from_utf8(gated.0.0.lock().unwrap().1.clone()).unwrap();
+        let written = String::from_utf8(gated.0.state.lock().unwrap().1.clone()).unwrap();
         assert!(written.ends_with("insisted\n"));
         assert_eq!(written.lines().count(), taken + 1);
     }

@@ -40,7 +40,8 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     let is_here = home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state));
     if *all {
         let mut left = bpf::give_up_all(&pins).environment()?;
-        left.retain(|(interface, _)| !leaks(interface));
+        // A process that looks after the filter has it loaded, too.
+        left.retain(|(interface, _)| home.is_ok() && !leaks(interface));
         // Of another network namespace's interfaces the numbers are others here.
         if is_here.is_ok() {
             put_back(home.as_ref().ok(), state.as_mut(), |_| true);
@@ -62,7 +63,6 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
             bpf::give_up(&pins, &found).with_context(|| format!("{name} is still guarded")).environment()?;
         put_back(home.as_ref().ok(), state.as_mut(), |card| card.guarded == found.index);
         match stays {
-            // A process that looks after the filter has it loaded, too.
             Some(program) if home.is_ok() && !leaks(&found) => left.push((found, program)),
             _ => tell(format_args!("{name} isn't guarded any more")),
         }

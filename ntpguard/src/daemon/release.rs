@@ -59,7 +59,7 @@ impl Program {
             Self::Foreign(_) => None,
             Self::NtpOrg(release) => Some(match numbers(release) {
                 Some([a, b, c, _]) if [a, b, c] < [4, 2, 7] => Daemon::new(Ntp426),
-                Some(release) if release >= [4, 2, 8, 18] && release < [4, 3, 0, 0] => Daemon::new(Ntp428),
+                Some(release) if ([4, 2, 8, 18]..[4, 3, 0, 0]).contains(&release) => Daemon::new(Ntp428),
                 _ => Daemon { dialect: Ntp428, ordering: Ordering::P17 },
             }),
         }

@@ -98,7 +98,7 @@ fn of_options(root: &Path) -> Option<Started> {
 /// The value of a variable in a file that a shell reads, without its quotes.
 fn variable(file: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
-    let values = text.lines().filter_map(|line| {
+    let mut values = text.lines().filter_map(|line| {
         let line = line.trim();
         let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(name)?.strip_prefix('=')?;
         // The shell's word ends where a comment begins.
@@ -110,7 +110,7 @@ fn variable(file: &Path, name: &str) -> Option<String> {
                 .join(" "),
         )
     });
-    values.last()
+    values.next_back()
 }
 
 /// A backslash at a line's end goes on in the next.
