@@ -81,7 +81,7 @@ pub fn fit(name: &str, hook: Hook) -> Result<Interface> {
         _ if found.ethernet => Ok(found),
         Hook::Tc if found.bare => Ok(found),
         Hook::Xdp if found.bare => bail!(
-            "{name} has no Ethernet frames but bare IP, which XDP isn't given as ntpguard reads it; `--hook tc` can guard it"
+            "{name} carries IP packets without an Ethernet header, which the XDP program can't read; `--hook tc` guards it"
         ),
         _ => bail!(
             "{name} has neither Ethernet frames nor bare IP, and ntpguard reads these alone; name the network card"

@@ -236,7 +236,8 @@ mod tests {
     /// don't show in either, so there may be none but `SETS` and `STRIDE`, which follow from the maps' sizes.
     #[test]
     fn read_only_values_are_sizes_of_maps() {
-        for object in [Object::Filter, Object::Tc, Object::Trace] {
+        // What traces is never pinned, so nobody takes it over.
+        for object in [Object::Filter, Object::Tc] {
             let elf = aya_obj::Object::parse(object.bytes()).unwrap();
             assert_eq!(elf.maps[".rodata"].data().len(), 2 * size_of::<u32>(), "{object:?}");
         }
