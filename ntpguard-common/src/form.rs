@@ -80,7 +80,9 @@ pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) ->
 pub const fn is_counted(settings: Settings, first_byte: u8, length: usize) -> bool {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
     if settings.has(Settings::NTPSEC) {
-        length >= NTPSEC_SHORTEST && matches!(version, 1..=4) && matches!(mode, 1 | 3 | 4 | 6)
+        // Of version 1 a bare header in mode 0 is a client's.
+        let is_client = mode == 0 && version == 1 && length == TIME_HEADER_LEN;
+        length >= NTPSEC_SHORTEST && matches!(version, 1..=4) && matches!(mode, 1 | 3 | 4 | 6) || is_client
     } else {
         settings.has(Settings::NTP_428) && version != 0 && is_nak(mode, length.wrapping_sub(TIME_HEADER_LEN))
     }

@@ -55,8 +55,8 @@ impl Skb {
         length <= self.len()
     }
 
-    /// The length in bytes of each of several datagrams that share the frame's headers; 0 if there is one. Of a datagram that is to
-    /// be fragmented (UFO, from a guest) that of a fragment: such a long one is no packet of NTP.
+    /// The length in bytes of each of several datagrams that share the frame's headers; 0 if there is one. Of a datagram that a guest
+    /// wants to have cut into fragments (UFO) it is a fragment's, and the datagram is judged by that part of it.
     #[inline(always)]
     fn segment(&self) -> usize {
         // SAFETY: the context that the kernel handed to the program.
@@ -102,8 +102,9 @@ impl Skb {
 const ETHERNET_HEADER: usize = 14;
 /// Length in bytes of IPv6's header, which its own length field leaves out (RFC 8200 §3).
 const IPV6_HEADER: u64 = 40;
-/// More than any link has before the network header, in bytes; a power of two.
-const BEFORE: u64 = 64;
+/// More than links have before the network header, in bytes; a power of two. A tunnel's outer header counts: with all IPv4 options
+/// and GRE's own fields that is 76. Behind an outer IPv6 header with longer extensions a frame isn't read.
+const BEFORE: u64 = 128;
 
 impl Packet for Skb {
     #[inline(always)]

@@ -52,11 +52,13 @@ pub fn daemon(config: Option<&Path>) -> Option<Detected> {
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if before.is_none() || !sandbox::is_entered() {
         *before = find(Path::new("/"), config);
-    } else if let (Some(before), Some(Detected { since, .. })) =
-        (&mut *before, running(Path::new("/"), config))
-    {
-        // When it was started is seen by all, and it may have been restarted since.
-        before.since = since;
+    } else if let (Some(before), Some(now)) = (&mut *before, running(Path::new("/"), config)) {
+        // When it was started is seen by all, and it may have been restarted since; or started at all, and then its own
+        // command line counts, not that of its unit.
+        if before.since.is_none() && before.program.daemon() == now.program.daemon() {
+            (before.arguments, before.config, before.because) = (now.arguments, now.config, now.because);
+        }
+        before.since = now.since;
     }
     before.clone()
 }
@@ -66,6 +68,9 @@ fn find(root: &Path, config: Option<&Path>) -> Option<Detected> {
         let mut found = installed(root).or_else(|| by_place(config?))?;
         let started = unit::started(root);
         found.arguments = started.map(|started| (started.arguments, started.from.display().to_string()));
+        // As it will read it when it is started.
+        let named = found.program.daemon().and_then(|daemon| found.command(daemon.dialect).config);
+        found.config = named.filter(|path| path.is_absolute()).or(found.config);
         Some(found)
     })
 }
@@ -75,7 +80,7 @@ fn running(root: &Path, config: Option<&Path>) -> Option<Detected> {
     let sockets = socket::sockets(root).ok()?;
     let mut holders = holder::holders(root, &sockets).ok()?.all;
     for holder in
-        holders.iter_mut().filter(|holder| holder.program.is_none() && holder.name.starts_with("ntpd"))
+        holders.iter_mut().filter(|holder| holder.program.is_none() && holder::may_be_ntpd(&holder.name))
     {
         // Its own program says nothing, and what is installed here, or where the file lies, may.
         let likely = installed(root).or_else(|| by_place(config?));

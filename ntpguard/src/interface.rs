@@ -12,7 +12,7 @@ use netlink_packet_route::{
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use std::{
     error::Error,
-    fmt, io,
+    fmt, fs, io,
     os::fd::{AsRawFd as _, BorrowedFd},
     path::Path,
 };
@@ -132,7 +132,7 @@ impl Interface {
     /// It lies on another one, whose number is [`Interface::lower`]. Others have such a number too: of a veth it is the
     /// other end.
     fn is_upper(&self) -> bool {
-        matches!(self.kind.as_deref(), Some("vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap"))
+        matches!(self.kind.as_deref(), Some("vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "ppp"))
     }
 
     /// It gets what its members take in.
@@ -241,7 +241,21 @@ pub fn all() -> Result<Vec<Interface>> {
 
 fn ask() -> Result<Vec<Interface>> {
     let links = exchange(NLM_F_DUMP, RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-    Ok(links.into_iter().map(Interface::from).collect())
+    let mut all: Vec<_> = links.into_iter().map(Interface::from).collect();
+    // There is no such file without PPPoE.
+    let sessions = fs::read_to_string("/proc/thread-self/net/pppoe").unwrap_or_default();
+    lay_on_sessions(&mut all, &sessions);
+    Ok(all)
+}
+
+/// Says on which interface those of PPP lie, by the table of PPPoE's sessions (drivers/net/ppp/pppoe.c:pppoe_seq_show). It doesn't
+/// say which of several sessions is whose: then it is the first one's.
+fn lay_on_sessions(all: &mut [Interface], sessions: &str) {
+    let mut devices = sessions.lines().skip(1).filter_map(|session| session.split_whitespace().nth(2));
+    let lower = devices.find_map(|device| all.iter().find(|one| one.name == device)).map(|one| one.index);
+    for ppp in all.iter_mut().filter(|one| one.kind.as_deref() == Some("ppp")) {
+        ppp.lower = lower;
+    }
 }
 
 /// Sends a message, and receives all that the kernel answers to it.
@@ -327,6 +341,8 @@ impl From<LinkMessage> for Interface {
                 _ => (),
             }
         }
+        // Others of the type, as serial cards have them, leave PPP's header before the packet (drivers/net/wan/hdlc_ppp.c).
+        interface.bare &= kind != LinkLayerType::Ppp || interface.kind.as_deref() == Some("ppp");
         interface
     }
 }
@@ -365,7 +381,10 @@ mod tests {
             one(4, "bond0", Some("bond"), None, None),
             one(5, "bond0.7", Some("vlan"), Some(4), None),
             one(6, "veth0", Some("veth"), Some(2), None),
+            one(7, "ppp0", Some("ppp"), None, None),
         ];
+        let mut all = all;
+        lay_on_sessions(&mut all, "Id       Address              Device\n00000001 02:00:00:00:00:01 eth1\n");
         let overlaps =
             |names: &[&str]| overlap(&all, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         for (names, words) in [
@@ -375,6 +394,8 @@ mod tests {
             (&["eth0", "bond0"], Some("bond0 gets its packets from eth0")),
             (&["eth1", "bond0.7"], Some("bond0.7 gets its packets from eth1")),
             (&["bond0.7", "bond0"], Some("bond0.7 gets its packets from bond0")),
+            (&["eth1", "ppp0"], Some("ppp0 gets its packets from eth1")),
+            (&["eth0", "ppp0"], None),
         ] {
             let found = overlaps(names);
             assert_eq!(found.is_some(), words.is_some(), "{names:?}: {found:?}");

@@ -65,9 +65,10 @@ pub fn read_noting(
     if config.is_none() && reading.dialect.is_none() {
         readable(found.as_ref()).configuration()?;
     }
+    let named = named_file(found.as_ref(), reading);
     let of_daemon = || found.as_ref()?.config.clone().filter(|path| path.is_file());
-    let path = match config {
-        Some(path) => Some(path.to_owned()),
+    let path = match config.map(Path::to_owned).or(named) {
+        Some(path) => Some(path),
         None => match of_daemon() {
             Some(path) => Some(path),
             None => default_config().configuration()?,
@@ -134,12 +135,25 @@ fn of(found: Option<&Detected>, config: Option<&Path>, reading: &cli::Reading) -
     (daemon, why)
 }
 
+/// The file that the daemon's command line names. It is read also where it isn't there, and then that is the error: the
+/// daemon doesn't read another one instead.
+fn named_file(found: Option<&Detected>, reading: &cli::Reading) -> Option<PathBuf> {
+    let of_found = || found?.program.daemon().map(|daemon| daemon.dialect);
+    let (command, _) = command(found, reading.dialect.or_else(of_found)?, reading);
+    let path = command.config?;
+    // A relative one is looked for where the daemon was started: it has found that place out.
+    if path.is_absolute() { Some(path) } else { found?.config.clone() }
+}
+
 /// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.
 fn command(found: Option<&Detected>, dialect: Dialect, reading: &cli::Reading) -> (CommandLine, String) {
     if let Some(given) = &reading.daemon_args {
         return (CommandLine::parse(&CommandLine::split(given), dialect), "--daemon-args".to_owned());
     }
-    let same = |found: &&Detected| found.program.daemon().is_some_and(|daemon| daemon.dialect == dialect);
+    let same = |found: &&Detected| {
+        let is_guess = !found.program.is_known() && found.program.daemon().is_some();
+        is_guess || found.program.daemon().is_some_and(|daemon| daemon.dialect == dialect)
+    };
     let known = found.filter(same).map(|found| {
         let from = found.arguments.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
         (found.command(dialect), from)

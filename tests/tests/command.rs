@@ -260,7 +260,8 @@ fn what_is_no_ethernet_is_refused() {
     let (status, errors) = fails(&mut command(&lab.server, &run("tun0", pool.to_str().unwrap())).unwrap());
     assert_eq!(status, 2, "{errors}");
     assert!(
-        errors.contains("tun0 carries IP packets without an Ethernet header") && errors.contains("`--hook tc`"),
+        errors.contains("tun0 carries IP packets without an Ethernet header")
+            && errors.contains("`--hook tc`"),
         "{errors}"
     );
 }

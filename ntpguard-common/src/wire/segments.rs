@@ -25,7 +25,12 @@ pub fn representative<P: Packet + ?Sized>(packet: &P, datagram: Datagram, size: 
             break;
         }
         let Some(first) = packet.load::<[u8; 1]>(at).map(|first| first[0]) else {
-            return Located::Truncated;
+            if at == payload {
+                return Located::Truncated;
+            }
+            // The headers leave the length open (a payload length of 0 in IPv6), and the frame ends here.
+            at = end;
+            break;
         };
         if Mode::of(first) == Mode::Private {
             return Located::Datagram(segment(datagram, at, size));
@@ -90,6 +95,21 @@ mod tests {
         let mut many = vec![TIME.as_slice(); MAX_SEGMENTS];
         *many.last_mut().unwrap() = &PRIVATE;
         assert_eq!(at(judged(&many, 8)), (42 + 63 * 8, 8));
+    }
+
+    #[test]
+    fn a_length_that_is_left_open_ends_with_the_frame() {
+        for (segments, begins) in [([&TIME, &CONTROL], 50), ([&TIME, &TIME], 42), ([&CONTROL, &CONTROL], 42)]
+        {
+            let frame = [&[0; 42], segments.map(|segment| segment.as_slice()).concat().as_slice()].concat();
+            let (payload, length, end) = (42, 1 << 20, 42 + (1 << 20));
+            let datagram = Datagram { is_v6: true, network: 14, transport: 34, payload, length, end };
+            let located = representative(frame.as_slice(), datagram, 8);
+            assert_eq!(at(located).0, begins);
+        }
+        let datagram =
+            Datagram { is_v6: true, network: 14, transport: 34, payload: 42, length: 1 << 20, end: 1 << 20 };
+        assert_eq!(representative([0; 42].as_slice(), datagram, 8), Located::Truncated);
     }
 
     #[test]

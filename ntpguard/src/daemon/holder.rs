@@ -101,13 +101,31 @@ fn among(root: &Path, sockets: &[Socket], processes: impl IntoIterator<Item = u3
     Holders { all, hidden: !hidden.is_empty() }
 }
 
+/// Whether a process has one of the sockets. Root without CAP_SYS_PTRACE may list the descriptors of a process of root's, and
+/// isn't told what they are (fs/proc/fd.c:proc_fd_permission, fs/proc/base.c:proc_pid_readlink): then that is the error.
 fn holds(process: &Path, sockets: &[Socket]) -> io::Result<bool> {
-    let links = fs::read_dir(process.join("fd"))?.flatten();
-    let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
-    let mut inodes = targets.filter_map(|target| {
-        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
-    });
-    Ok(inodes.any(|inode| sockets.iter().any(|socket| socket.inode == inode)))
+    let mut refused = None;
+    for link in fs::read_dir(process.join("fd"))?.flatten() {
+        match fs::read_link(link.path()) {
+            Ok(target) if inode(&target).is_some_and(|inode| sockets.iter().any(|s| s.inode == inode)) => {
+                return Ok(true);
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => refused = Some(error),
+            // A descriptor may be closed before it is looked at.
+            Ok(_) | Err(_) => (),
+        }
+    }
+    refused.map_or(Ok(false), Err)
+}
+
+/// The inode of a socket, by the text of a descriptor's link.
+fn inode(target: &Path) -> Option<u64> {
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Whether a process of this name may be an ntpd. `ntpdate` holds the port for some seconds at boot, and is none.
+pub(crate) fn may_be_ntpd(name: &str) -> bool {
+    name.starts_with("ntpd") && name != "ntpdate"
 }
 
 /// Of the processes whose sockets can't be seen those that are the daemon by all that can.
@@ -118,7 +136,7 @@ fn likely(root: &Path, sockets: &[Socket], hidden: &[u32]) -> Vec<Holder> {
     };
     let named = |pid: &&u32| {
         let name = fs::read_to_string(root.join(format!("proc/{pid}/comm"))).unwrap_or_default();
-        name.starts_with("ntpd") || Program::named(name.trim_end()).is_some()
+        may_be_ntpd(name.trim_end()) || Program::named(name.trim_end()).is_some()
     };
     hidden.iter().filter(named).filter(of_network).filter_map(|pid| holder(root, *pid)).collect()
 }
@@ -156,7 +174,7 @@ fn holder(root: &Path, pid: u32) -> Option<Holder> {
     let read = if root == Path::new("/") { trusted } else { contents };
     let bytes = file.as_deref().and_then(read);
     // Other programs may speak of ntpd's releases, as this one does.
-    let ntpd = bytes.filter(|_| name.starts_with("ntpd"));
+    let ntpd = bytes.filter(|_| may_be_ntpd(&name));
     Some(Holder {
         pid,
         program: Program::named(&name).or_else(|| ntpd.as_deref().and_then(Program::in_binary)),

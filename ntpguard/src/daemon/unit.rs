@@ -55,6 +55,7 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
     drop_ins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     drop_ins.dedup_by(|a, b| a.file_name() == b.file_name());
     let (mut command, mut from, mut files) = (None, unit.clone(), Vec::new());
+    let mut environment = Vec::new();
     for path in [unit].into_iter().chain(drop_ins) {
         for line in joined(&fs::read_to_string(&path).unwrap_or_default()).lines() {
             let Some((key, value)) = line.split_once('=') else { continue };
@@ -63,6 +64,8 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
                 ("ExecStart", value) if command.is_none() => {
                     (command, from) = (Some(value.to_owned()), path.clone())
                 }
+                ("Environment", "") => environment.clear(),
+                ("Environment", value) => environment.extend(CommandLine::split(value)),
                 ("EnvironmentFile", "") => files.clear(),
                 ("EnvironmentFile", value) => files.push(root.join(value.trim_start_matches(['-', '/']))),
                 _ => (),
@@ -81,7 +84,11 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
             continue;
         };
         let name = name.trim_start_matches('{').trim_end_matches('}');
+        // A file stands above `Environment=` (systemd.exec(5)).
+        let assigned =
+            |assignment: &String| Some(assignment.strip_prefix(name)?.strip_prefix('=')?.to_owned());
         let value = files.iter().rev().find_map(|file| variable(file, name));
+        let value = value.or_else(|| environment.iter().rev().find_map(assigned));
         arguments.extend(value.map(|value| CommandLine::split(&value)).unwrap_or_default());
     }
     Some(Started { arguments, from })
@@ -145,6 +152,17 @@ mod tests {
         for (files, arguments, from) in [
             (&[red_hat, options][..], "-u ntp:ntp -g -t 5", "usr/lib/systemd/system/ntpd.service"),
             (&[red_hat], "-u ntp:ntp", "usr/lib/systemd/system/ntpd.service"),
+            (
+                &[
+                    red_hat,
+                    (
+                        "etc/systemd/system/ntpd.service.d/own.conf",
+                        "[Service]\nEnvironment=\"OPTIONS=-c /etc/ntp/public.conf 192.0.2.2\" OTHER=x\n",
+                    ),
+                ],
+                "-u ntp:ntp -c /etc/ntp/public.conf 192.0.2.2",
+                "usr/lib/systemd/system/ntpd.service",
+            ),
             (&[debian, ("etc/default/ntpsec", "NTPD_OPTS=\"-g -N\" # x\n")], "-g -N", "etc/default/ntpsec"),
             (&[("etc/default/ntp", "NTPD_OPTS='-g'\n")], "-g", "etc/default/ntp"),
             (

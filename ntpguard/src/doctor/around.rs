@@ -6,7 +6,7 @@ use crate::bpf::How;
 use std::{fs, path::Path};
 
 /// Kinds of interfaces out of which packets come that a card has carried within others (`ip -details link`).
-const TUNNELS: [&str; 25] = [
+const TUNNELS: [&str; 24] = [
     "amt",
     "bareudp",
     "batadv",
@@ -25,7 +25,6 @@ const TUNNELS: [&str; 25] = [
     "l2tp",
     "macsec",
     "ovpn",
-    "ppp",
     "sit",
     "vti",
     "vti6",

@@ -177,7 +177,7 @@ impl Report<'_> {
     fn time(&self, flags: Flags) -> &'static str {
         let conf = &self.read.conf;
         // NTPsec refuses every MAC where it trusts no key, and `mssntp` is a way around.
-        let keyless = conf.daemon.is_ntpsec() && !conf.trusts_keys && !flags.has(Flags::MSSNTP);
+        let keyless = conf.daemon.is_ntpsec() && !conf.trusts_any_key() && !flags.has(Flags::MSSNTP);
         if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) || (flags.has(Flags::NOTRUST) && keyless) {
             "no"
         } else if flags.has(Flags::NOTRUST) {

@@ -21,7 +21,7 @@ impl Audit<'_> {
             if !entry.flags.has(Flags::NOTRUST) || !served || entry.own {
                 continue;
             }
-            let message = if !self.conf.trusts_keys {
+            let message = if !self.conf.trusts_any_key() {
                 format!(
                     "no client of {} gets time: `notrust` asks for a MAC, and without `trustedkey` none is right",
                     entry.net

@@ -37,7 +37,11 @@ pub fn audit(
     // Of a line that is a template, or of another program's file, the rest follows from that.
     let hidden = |found: &Diagnostic| {
         let in_file = |cause: &&Diagnostic| match (cause.code, cause.place, found.place) {
-            (Code::WrongFile, ..) => true,
+            // Where the first file is another program's, nothing else makes sense.
+            (Code::WrongFile, Some(cause), place) => {
+                cause.file == 0 || place.is_some_and(|place| place.file == cause.file)
+            }
+            (Code::WrongFile, None, _) => true,
             (Code::Template, Some(cause), Some(place)) => {
                 (cause.file, cause.span.line) == (place.file, place.span.line)
             }
