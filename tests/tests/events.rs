@@ -194,8 +194,8 @@ fn what_is_captured_is_what_was_sent() {
         let mut child = home.command(&line).unwrap().stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(said.next().unwrap().unwrap().starts_with("capturing to "));
-        // From the next look at the ring on, whole frames come along.
-        sleep(Duration::from_millis(300));
+        // From the next look at the ring on, whole frames come along: ten times a second, unless the machine is busy.
+        sleep(Duration::from_secs(2));
         (child, said)
     };
     let frames = || {
