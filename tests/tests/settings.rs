@@ -18,11 +18,12 @@ const HEAD: &str = "\
 ";
 
 /// What stands for an option without a default.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("interface", "[\"eth0\"]"),
     ("config", "\"/etc/ntpsec/ntp.conf\""),
     ("dialect", "\"ntpsec\""),
     ("ordering", "\"p18\""),
+    ("daemon-args", "\"-g -t 5 192.0.2.2\""),
     ("aggregate", "[\"24\", \"56\"]"),
     ("max-rate", "50000"),
     ("group", "\"ntpguard\""),
