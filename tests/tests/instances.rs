@@ -150,6 +150,12 @@ fn another_instance_is_put_there_with_one_right() {
                 guard.is_guarded(&interface::find(INTERFACE).unwrap()).unwrap(),
                 pinned.then_some(true)
             );
+            if pinned {
+                // Whoever removes the pin takes the filter off, though this process could still swap it.
+                std::fs::remove_file(pins.join(format!("links/{}", found.index))).unwrap();
+                wait_for("the interface is free", || interface::find(INTERFACE).unwrap().xdp.is_none());
+                assert!(held.swap().is_err());
+            }
         });
     }
 }

@@ -70,10 +70,8 @@ use forms::Instance;
 use hook::Filter;
 use identity::Identity;
 use load::{PROGRAM, filter, program};
-use std::{
-    os::fd::AsFd as _,
-    sync::{Arc, Mutex, PoisonError},
-};
+use standby::Link;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A loaded filter.
 pub struct Guard {
@@ -256,10 +254,10 @@ impl Guard {
     pub fn held(&mut self, interface: &Interface) -> Result<Held> {
         let index = interface.index;
         let link = match &self.pins {
-            Some(pins) => call::open(&pins.link(index)?).context("can't open the pinned link")?,
+            Some(pins) => Link::Pinned(pins.link(index)?),
             None => {
                 let held = self.held.iter().find(|(other, _)| *other == index);
-                standby::duplicate(&held.context("there is no hold on this interface")?.1)?
+                Link::Own(standby::duplicate(&held.context("there is no hold on this interface")?.1)?)
             }
         };
         let form = Some(Form::on(interface, interface.xdp.is_some_and(|xdp| xdp.native)));
@@ -279,7 +277,7 @@ impl Guard {
     pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
         let Some(native) = interface.xdp.map(|xdp| xdp.native) else { return Ok(false) };
         let held = self.held(interface)?;
-        let there = call::link_program(held.link.as_fd())?;
+        let there = held.program()?;
         let own = filter(&mut self.ebpf)?.loaded()?.into_iter().find(|program| program.id == there);
         let pinned = || programs(&self.maps).into_iter().find(|program| program.id == there);
         let form = own.map_or_else(|| Form::named(&pinned()?.name()), |own| own.form);

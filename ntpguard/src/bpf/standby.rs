@@ -13,7 +13,7 @@ use aya::programs::links::FdLink;
 use std::{
     fs,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The driver of an interface, or of a bond's member, that may lose a native program while the core goes on showing it.
@@ -34,21 +34,44 @@ pub(super) fn loses(interface: &Interface) -> bool {
 pub struct Held {
     /// The interface's index.
     pub index: u32,
-    pub(super) link: OwnedFd,
+    pub(super) link: Link,
     pub(super) programs: Vec<Instance>,
 }
 
+/// What holds the interface.
+pub(super) enum Link {
+    /// A pin, opened for as long as it takes: with a descriptor that stays open the filter would stay when the pin is removed.
+    Pinned(PathBuf),
+    /// A descriptor, which is to be closed to end the hold.
+    Own(OwnedFd),
+}
+
 impl Held {
+    /// Does something with the link, and returns what comes of it.
+    fn with<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
+        match &self.link {
+            Link::Pinned(path) => work(call::open(path).context("can't open the pinned link")?.as_fd()),
+            Link::Own(link) => work(link.as_fd()),
+        }
+    }
+
+    /// The id of the program behind the hold.
+    pub(super) fn program(&self) -> Result<u32> {
+        self.with(call::link_program)
+    }
+
     /// Puts another instance behind the hold than the one that is there.
     ///
     /// # Errors
     /// There is no other one, or the driver refuses it.
     pub fn swap(&self) -> Result<()> {
-        let there = call::link_program(self.link.as_fd())?;
-        let other = self.programs.iter().find(|program| program.id != there);
-        let other = other.context("there is no other instance of the program")?;
-        call::update_link(self.link.as_fd(), other.program.as_fd())
-            .context("the driver refuses the program (BPF_LINK_UPDATE)")
+        self.with(|link| {
+            let there = call::link_program(link)?;
+            let other = self.programs.iter().find(|program| program.id != there);
+            let other = other.context("there is no other instance of the program")?;
+            call::update_link(link, other.program.as_fd())
+                .context("the driver refuses the program (BPF_LINK_UPDATE)")
+        })
     }
 }
 

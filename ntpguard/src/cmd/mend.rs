@@ -120,10 +120,18 @@ impl Mender {
         self.refused.more.notified().await;
     }
 
+    /// Watches an interface no more: without a pin what watches it holds it, too, and the kernel takes one mode at a time.
+    pub(super) fn leave(&self, name: &str) {
+        let Ok(found) = interface::find(name) else { return };
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|watched| watched.held.index != found.index);
+    }
+
     /// Attaches the filter in the stack where the driver doesn't take it back.
     pub(super) fn fall_back(&self, service: &mut Service) {
         let names = mem::take(&mut *self.refused.names.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, reason) in names {
+            self.leave(&name);
             match service.fall_back(&name) {
                 Ok(()) => warn(format_args!(
                     "{name}: the filter didn't run: its driver lost it and doesn't take it back ({reason}); now it runs in the \
@@ -151,7 +159,7 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
         let resumed = now > slept + ASLEEP;
         slept = now;
         let all = interface::all()?;
-        // What is handed over isn't watched any more: its hold is open here, too, and must be closed to end it.
+        // What is handed over isn't watched any more: without a pin its hold is open here, too, and must be closed to end it.
         watched.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|watched| {
             let found = all.iter().find(|interface| interface.index == watched.held.index);
             let Some((found, error)) =
