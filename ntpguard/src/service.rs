@@ -2,8 +2,10 @@
 
 mod attach;
 mod card;
+mod restore;
 
 pub use attach::{fit, object};
+pub use restore::restore;
 
 use crate::{
     bpf::{Guard, Maps, Object, Size},

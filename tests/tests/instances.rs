@@ -16,6 +16,7 @@ use ntpguard_tests::{
     guard::{Guarding, command},
     home::Home,
     netns::{INTERFACE, Lab, Netns},
+    stranger,
 };
 use serde_json::Value;
 use std::{process::Stdio, thread};
@@ -282,6 +283,32 @@ fn features_that_attaching_turned_off_come_back() {
     std::fs::write(&file, state.to_string()).unwrap();
     home.run("detach --all").unwrap();
     assert!(!wants_lro(&lab));
+}
+
+#[test]
+fn features_come_back_where_a_later_interface_is_refused() {
+    let lab = lab_with_lro();
+    stranger::settle(&lab).unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let conf = home.conf();
+    let line = |verb: &str| {
+        format!(
+            "{verb} --interface mac0 --interface {INTERFACE} --xdp-mode generic --dialect ntpsec --config {}",
+            conf.display()
+        )
+    };
+    for verb in ["attach", "run", "run --ephemeral"] {
+        let refused = home.output(&line(verb)).unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("another XDP program holds"), "{said}");
+        assert_eq!(program(&lab.server, "mac0"), None);
+        assert!(wants_lro(&lab), "as it was before {verb}");
+    }
+    lab.server.run(&format!("ip link set dev {INTERFACE} xdp off")).unwrap();
+    home.run(&line("attach")).unwrap();
+    assert!(!wants_lro(&lab));
+    home.run("detach --all").unwrap();
+    assert!(wants_lro(&lab));
 }
 
 #[test]

@@ -191,10 +191,11 @@ impl Guard {
 
     /// Gives up interfaces again.
     pub fn release<'a>(&mut self, interfaces: impl Iterator<Item = &'a String>) {
-        let Some(pins) = &self.pins else { return };
         for interface in interfaces {
             // One that is gone has nothing to give up.
-            let _ = interface::find(interface).and_then(|interface| pins.release(interface.index));
+            let Ok(Interface { index, .. }) = interface::find(interface) else { continue };
+            self.held.retain(|(other, _)| *other != index);
+            let _ = self.pins.as_ref().map(|pins| pins.release(index));
         }
     }
 

@@ -1,6 +1,5 @@
 //! `ntpguard detach`: takes the filter away from interfaces.
 
-use super::restore::restore;
 use crate::{
     bpf::{self, Pins},
     cli::Detach,
@@ -11,6 +10,7 @@ use crate::{
         release::Release,
     },
     interface::{self, Interface},
+    service::restore,
     state::{Card, State},
     writer::{tell, warn},
 };

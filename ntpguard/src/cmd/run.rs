@@ -62,11 +62,11 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     service::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     let attached = service.attach(Some(process::id() as i32))?;
+    // It does its work when this process ends, in whatever way.
+    let _helper = if options.ephemeral { helper(&mut service)? } else { None };
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
-    // It does its work when this process ends, in whatever way.
-    let _helper = if options.ephemeral { helper(&service)? } else { None };
     // What it talks to is opened first.
     let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
     if !options.no_sandbox {
@@ -189,9 +189,14 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Opti
 }
 
 /// A process that puts back what attaching has changed of the cards, if there is such.
-fn helper(service: &Service) -> Result<Option<Helper>, Fault> {
+fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
     let is_altered = service.cards().values().any(|card| !card.altered.is_nothing());
-    is_altered.then(|| Helper::start(service.cards())).transpose().environment()
+    let helper = is_altered.then(|| Helper::start(service.cards())).transpose();
+    if helper.is_err() {
+        let all = service.options().interface.clone();
+        service.give_up(all.iter());
+    }
+    helper.environment()
 }
 
 /// Gives up what isn't needed any more.

@@ -1,6 +1,6 @@
 //! Putting the filter before interfaces.
 
-use super::{Service, put};
+use super::{Service, put, restore};
 use crate::{
     bpf::{self, Attached, Held, Object},
     cli::Guarding,
@@ -58,7 +58,7 @@ impl Service {
         let mut attached = Vec::new();
         let done = self.attach_in_force(&mut attached, run.is_some());
         if let Err(error) = done {
-            self.guard.release(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
+            self.give_up(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
             // What has come into force all the same must be known.
             self.keep();
             return Err(Fault::Environment(error));
@@ -68,6 +68,13 @@ impl Service {
         self.state.pins = self.home.as_ref().map(Home::place);
         self.keep();
         Ok(attached)
+    }
+
+    /// Gives up interfaces again, whose cards are as they were before then.
+    pub fn give_up<'a>(&mut self, interfaces: impl Iterator<Item = &'a String> + Clone) {
+        self.guard.release(interfaces.clone());
+        let given: Vec<_> = interfaces.filter_map(|name| Some(interface::find(name).ok()?.index)).collect();
+        restore(&self.state.cards.extract_if(.., |_, card| given.contains(&card.guarded)).collect());
     }
 
     /// A policy that is in force before stays until all is attached; where there is none, the first comes before.
