@@ -38,6 +38,8 @@ pub struct Attached {
     pub fallback: Option<String>,
     /// The interface was guarded before, and there was no gap.
     pub taken_over: bool,
+    /// The interface was guarded before.
+    pub was_guarded: bool,
 }
 
 /// Attaches to an interface: with a hold that is pinned, or one that goes with the program.
@@ -50,7 +52,7 @@ pub(super) fn attach(
     let found = fit(interface, filter.hook())?;
     let Some((pins, pinned)) = pins else {
         let New { how, fallback, link } = filter.attach(&found, mode)?;
-        return Ok((Attached { how, fallback, taken_over: false }, Some(link)));
+        return Ok((Attached { how, fallback, taken_over: false, was_guarded: false }, Some(link)));
     };
     if is_others(&pins.link(found.index)?, filter.hook()) {
         return Ok((switch(filter, &found, mode, pins)?, None));
@@ -58,14 +60,14 @@ pub(super) fn attach(
     // A native program that the driver never runs isn't taken over.
     let mode = if filter.hook() == Hook::Xdp { settled(&found, mode) } else { mode };
     if let Some(how) = take_over(filter, &found, mode, (pins, &pinned))? {
-        return Ok((Attached { how, fallback: None, taken_over: true }, None));
+        return Ok((Attached { how, fallback: None, taken_over: true, was_guarded: true }, None));
     }
     if pins.link(found.index)?.exists() {
         return Ok((change_mode(filter, &found, mode, pins)?, None));
     }
     let New { how, fallback, link } = filter.attach(&found, mode)?;
     pins.hold(found.index, |path| Ok(link.pin(path).map(drop)?))?;
-    Ok((Attached { how, fallback, taken_over: false }, None))
+    Ok((Attached { how, fallback, taken_over: false, was_guarded: false }, None))
 }
 
 /// The interface of a name, if it is one that can be guarded at a hook.
@@ -151,7 +153,7 @@ fn switch(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pin
     let New { how, fallback, link } = filter.attach(interface, mode)?;
     sleep(BOTH);
     pins.hold(interface.index, |path| Ok(link.pin(path).map(drop)?))?;
-    Ok(Attached { how, fallback, taken_over: true })
+    Ok(Attached { how, fallback, taken_over: true, was_guarded: true })
 }
 
 /// Lets go of an interface and attaches in the other mode of XDP. The kernel has no two modes on an interface at once, so
@@ -184,7 +186,7 @@ fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins:
     let New { how, fallback, link } =
         changed.with_context(|| format!("{} stays guarded in {} mode", interface.name, before.name()))?;
     pins.hold(interface.index, |path| Ok(link.pin(path).map(drop)?))?;
-    Ok(Attached { how, fallback, taken_over: false })
+    Ok(Attached { how, fallback, taken_over: false, was_guarded: true })
 }
 
 /// Attaches as soon as the kernel has let go of the hold before, which it does a little after the pin is gone.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { how, fallback, taken_over } = attached;
+    let Attached { how, fallback, taken_over, .. } = attached;
     json!({ "event": "attached", "interface": interface, "hook": how.hook().name(), "mode": how.mode(),
         "fallback": fallback, "taken_over": taken_over })
     .to_string()

@@ -9,7 +9,7 @@ use std::iter;
 const COLUMNS: usize = 80;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
-    let Attached { how, fallback, taken_over } = attached;
+    let Attached { how, fallback, taken_over, .. } = attached;
     let again = if *taken_over { ", taken over without a gap" } else { "" };
     let line = format!("guarding {interface}, {how}{again}");
     match fallback {

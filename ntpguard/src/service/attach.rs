@@ -58,7 +58,7 @@ impl Service {
         let mut attached = Vec::new();
         let done = self.attach_in_force(&mut attached, run.is_some());
         if let Err(error) = done {
-            self.give_up(attached.iter().filter(|(_, how)| !how.taken_over).map(|(name, _)| name));
+            self.give_up(attached.iter().filter(|(_, how)| !how.was_guarded).map(|(name, _)| name));
             // What has come into force all the same must be known.
             self.keep();
             return Err(Fault::Environment(error));
@@ -189,7 +189,7 @@ impl Service {
         self.note_features(before);
         let all = interface::all()?;
         let Some(found) = all.iter().find(|interface| interface.name == name) else { return Ok(attached) };
-        if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.taken_over) {
+        if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.was_guarded) {
             tell(format_args!("{advice}"));
         }
         let there = self.state.sit(name, found.index);
