@@ -119,6 +119,9 @@ impl Service {
         }
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         (state.options, state.group) = (options, readers.group);
+        // What was changed of an interface that nothing holds any more is over.
+        let held = home.as_ref().map(|home| home.pins.links()).transpose().environment()?.unwrap_or_default();
+        state.cards.retain(|_, card| held.contains(&card.guarded));
         let look = fingerprint.clone();
         let reloads = Reloads::new();
         Ok(Self {

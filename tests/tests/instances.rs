@@ -242,8 +242,12 @@ fn lab_with_lro() -> Lab {
 }
 
 fn want_lro(lab: &Lab, on: bool) {
+    want_lro_of(lab, "mac0", on);
+}
+
+fn want_lro_of(lab: &Lab, name: &str, on: bool) {
     // It fails, since nothing is turned on by it.
-    let _ = lab.server.run(&format!("ethtool -K mac0 lro {}", if on { "on" } else { "off" }));
+    let _ = lab.server.run(&format!("ethtool -K {name} lro {}", if on { "on" } else { "off" }));
 }
 
 fn wants_lro(lab: &Lab) -> bool {
@@ -274,10 +278,21 @@ fn features_that_attaching_turned_off_come_back() {
     attach();
     home.run("detach --interface mac0").unwrap();
     assert!(!wants_lro(&lab), "it was off before");
+    // Of another interface's index, as after a boot: nothing of it is put back.
+    let file = home.path().join("state/state.json");
+    want_lro(&lab, true);
+    attach();
+    let kept = std::fs::read(&file).unwrap();
+    home.run("detach --all").unwrap();
+    lab.server.run("ip link set dev mac0 down name mac1").unwrap();
+    want_lro_of(&lab, "mac1", false);
+    std::fs::write(&file, &kept).unwrap();
+    home.run("detach --all").unwrap();
+    lab.server.run("ip link set dev mac1 name mac0 up").unwrap();
+    assert!(!wants_lro(&lab), "what is kept is of an interface of another name");
     // State that an earlier version wrote has nothing of it.
     want_lro(&lab, true);
     attach();
-    let file = home.path().join("state/state.json");
     let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert!(state.as_object_mut().unwrap().remove("cards").is_some());
     std::fs::write(&file, state.to_string()).unwrap();

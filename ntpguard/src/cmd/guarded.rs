@@ -54,6 +54,7 @@ impl Guarded {
             if let Some(renamed) = guarded.and_then(|index| interface::named(&all, index, name)) {
                 tell(format_args!("{name} is called {renamed} now, and stays guarded"));
                 renamed.clone_into(name);
+                guarded.iter().for_each(|index| service.rename(*index, name));
             }
             let Some(found) = all.iter().find(|interface| interface.name == *name) else {
                 if guarded.take().is_some() {

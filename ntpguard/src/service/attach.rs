@@ -236,6 +236,14 @@ impl Service {
         if interface.kind.as_deref() == Some("bond") { self.guard.choose_again(interface) } else { Ok(false) }
     }
 
+    /// An interface has another name now.
+    pub fn rename(&mut self, index: u32, name: &str) {
+        if let Some(card) = self.state.cards.get_mut(&index) {
+            name.clone_into(&mut card.name);
+            self.keep();
+        }
+    }
+
     /// What attaching has changed of network cards.
     pub fn cards(&self) -> &BTreeMap<u32, Card> {
         &self.state.cards

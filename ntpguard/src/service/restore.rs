@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Puts back the features of these cards, once no program is there any more, and says what the kernel refuses.
 pub fn restore(cards: &BTreeMap<u32, Card>) {
-    for (index, card) in cards.iter().filter(|(_, card)| !card.altered.is_nothing()) {
+    let all = interface::all().unwrap_or_default();
+    // An index may be another interface's by now, of another network namespace or after a boot.
+    let is_there = |index, card: &Card| all.iter().any(|one| one.index == index && one.name == card.name);
+    let altered = cards.iter().filter(|(index, card)| !card.altered.is_nothing() && is_there(**index, card));
+    for (index, card) in altered {
         free(*index);
         let name = &card.name;
         match card.altered.restore(*index) {
