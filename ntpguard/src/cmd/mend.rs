@@ -152,13 +152,30 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
     let _ = sandbox::keep(&sandbox::KEPT);
     let events = LinkEvents::listen()?;
     let mut slept = asleep();
+    let mut failing = false;
     loop {
-        events.wait(LOOK)?;
+        let waited = events.wait(LOOK);
+        if waited.is_err() {
+            thread::sleep(LOOK);
+        }
         let start = Instant::now();
+        let all = interface::all();
+        // What the kernel refuses now, for want of memory or descriptors, it may do later.
+        let error = waited.err().map(|error| error.to_string());
+        let error = error.or_else(|| all.as_ref().err().map(|error| format!("{error:#}")));
+        if let Some(error) = error.as_ref().filter(|_| !failing) {
+            warn(format_args!(
+                "where a driver loses the filter it may be put back late (tried again): {error}"
+            ));
+        }
+        failing = error.is_some();
+        let Ok(all) = all else {
+            thread::sleep(LOOK);
+            continue;
+        };
         let now = asleep();
         let resumed = now > slept + ASLEEP;
         slept = now;
-        let all = interface::all()?;
         // What is handed over isn't watched any more: without a pin its hold is open here, too, and must be closed to end it.
         watched.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|watched| {
             let found = all.iter().find(|interface| interface.index == watched.held.index);
