@@ -58,6 +58,8 @@ struct Watched {
     seen: Shape,
     /// What it had received at the last look at which nothing had changed.
     received: u64,
+    /// The driver may have lost it, and it hasn't been put back since.
+    due: bool,
     /// It couldn't be put back, and that was said.
     refused: bool,
     /// If it can't be, the filter may be attached in the stack instead.
@@ -88,6 +90,7 @@ impl Mender {
                 held,
                 seen: Shape::of(&interface),
                 received: interface.received,
+                due: false,
                 refused: false,
                 may_be_generic,
             }),
@@ -95,8 +98,16 @@ impl Mender {
                 return warn(format_args!("if a driver loses the filter, nothing puts it back: {error:#}"));
             }
         };
-        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched.collect();
-        let is_empty = self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let mut watched: Vec<_> = watched.collect();
+        let is_empty = watched.is_empty();
+        {
+            let mut all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            for before in all.iter() {
+                let now = watched.iter_mut().find(|watched| watched.held.index == before.held.index);
+                now.into_iter().for_each(|now| now.go_on(before));
+            }
+            *all = watched;
+        }
         if !self.runs && !is_empty {
             self.runs = true;
             let (watched, refused) = (Arc::clone(&self.watched), Arc::clone(&self.refused));
@@ -205,7 +216,9 @@ impl Watched {
     fn look(&mut self, found: &Interface, resumed: bool, start: Instant) -> Option<anyhow::Error> {
         let changed =
             Shape::of(found) != self.seen && self.driver.losses.iter().any(|loss| *loss != Loss::Resume);
-        if !changed && !resumed {
+        // Until it has been put back, and not only in this turn.
+        self.due |= changed || resumed;
+        if !self.due {
             self.received = found.received;
             return None;
         }
@@ -215,7 +228,7 @@ impl Watched {
         let name = &found.name;
         match self.put_back(found) {
             Ok(()) => {
-                self.refused = false;
+                (self.due, self.refused) = (false, false);
                 let took = start.elapsed().as_millis();
                 // Some drivers' counters begin anew with the rings.
                 let passed = match found.received.checked_sub(self.received) {
@@ -239,6 +252,12 @@ impl Watched {
             }
         }
         None
+    }
+
+    /// Goes on from what was known, with a hold that is open anew.
+    fn go_on(&mut self, before: &Self) {
+        let Self { seen, received, due, refused, .. } = *before;
+        (self.seen, self.received, self.due, self.refused) = (seen, received, due, refused);
     }
 
     /// Puts another instance there, until nothing more has changed since the last one was put there.
