@@ -1,7 +1,8 @@
 //! `run`: whether the filter runs where it is attached, again and again.
 
+use super::mend::Mender;
 use crate::{
-    bpf::{Hook, How},
+    bpf::{Hook, How, Mode},
     interface::Interface,
     observe::life::{self, Life, Proof, Pulse, Reading},
     service::Service,
@@ -33,6 +34,8 @@ pub(super) struct Lives {
 enum Said {
     /// Another instance was put there.
     PutBack,
+    /// It was attached in the stack.
+    FellBack,
     /// What to do; and when.
     Advised(Instant),
 }
@@ -40,7 +43,12 @@ enum Said {
 impl Lives {
     /// Takes a reading, if it is time, mends what it can, and says what has changed. These interfaces are guarded; the others
     /// aren't there.
-    pub(super) fn follow(&mut self, service: &mut Service, guarded: impl Iterator<Item = String>) {
+    pub(super) fn follow(
+        &mut self,
+        service: &mut Service,
+        mender: &mut Mender,
+        guarded: impl Iterator<Item = String>,
+    ) {
         let now = Instant::now();
         if self.last.is_some_and(|last| now.duration_since(last) < PACE) {
             return;
@@ -55,7 +63,7 @@ impl Lives {
             let how = how(hook, interface);
             let proof = self.pulse.look(&reading, interface, how == How::Native);
             match proof.life {
-                Life::NotRun => self.lost(service, interface, how, &proof, now),
+                Life::NotRun => self.lost((service, mender), interface, how, &proof, now),
                 Life::Runs if self.said.remove(&name).is_some() => {
                     tell(format_args!("the filter runs on {name} again"));
                 }
@@ -70,8 +78,16 @@ impl Lives {
         self.found.get(name).map_or(Life::Unknown, |proof| proof.life)
     }
 
-    /// Puts another instance where the filter doesn't run, and says what to do if that didn't help.
-    fn lost(&mut self, service: &mut Service, interface: &Interface, how: How, proof: &Proof, now: Instant) {
+    /// Puts another instance where the filter doesn't run; if that didn't help, attaches it in the stack where it may, and says
+    /// what to do otherwise.
+    fn lost(
+        &mut self,
+        (service, mender): (&mut Service, &mut Mender),
+        interface: &Interface,
+        how: How,
+        proof: &Proof,
+        now: Instant,
+    ) {
         let name = &interface.name;
         let said = self.said.get(name).copied();
         if matches!(said, Some(Said::Advised(said)) if now.duration_since(said) < AGAIN) {
@@ -82,6 +98,12 @@ impl Lives {
         let said = if said.is_none() && how == How::Native && service.put_back(interface).is_ok() {
             warn(format_args!("  another instance of it is there now"));
             Said::PutBack
+        } else if how == How::Native
+            && service.options().xdp_mode == Mode::Auto
+            && !matches!(said, Some(Said::Advised(_)))
+            && fall_back(service, mender, name)
+        {
+            Said::FellBack
         } else {
             warn(format_args!("  try: {}", life::remedy(name, Some(how), true)));
             Said::Advised(now)
@@ -91,6 +113,23 @@ impl Lives {
             self.pulse.forget(interface.index);
         }
         self.said.insert(name.clone(), said);
+    }
+}
+
+/// Attaches the filter in the stack instead of its driver. Returns whether it is there now.
+fn fall_back(service: &mut Service, mender: &mut Mender, name: &str) -> bool {
+    mender.leave(name);
+    let done = service.fall_back(name);
+    mender.renew(service);
+    match done {
+        Ok(()) => {
+            warn(format_args!("  now it is attached in the stack, as generic XDP"));
+            true
+        }
+        Err(error) => {
+            warn(format_args!("  it can't be attached in the stack either: {error:#}"));
+            false
+        }
     }
 }
 

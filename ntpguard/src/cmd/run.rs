@@ -99,7 +99,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                     mender.renew(&mut service);
                 }
                 let attached = guarded.each().filter(|(_, attached)| *attached);
-                lives.follow(&mut service, attached.map(|(name, _)| name));
+                lives.follow(&mut service, &mut mender, attached.map(|(name, _)| name));
                 service.follow_trial();
                 feed.begin();
                 if service.is_outdated() {
