@@ -187,6 +187,31 @@ fn the_stack_takes_over_from_the_driver_with_one_right() {
     }
 }
 
+#[test]
+fn where_no_second_instance_is_to_be_had_the_first_stays() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let pins = home.bpffs().join("one");
+    let image = compile(Some(&path("hosting.conf")), Dialect::Ntp426, Hardening::ALL).unwrap().image;
+    lab.server.enter_with_mounts(|| {
+        let size = Size::new(1 << 12);
+        let mut guard = Guard::load_pinned(Object::Filter, size, Pins::open(&pins).unwrap()).unwrap();
+        guard.install(&image).unwrap();
+        guard.attach(INTERFACE, Mode::Native).unwrap();
+        let found = interface::find(INTERFACE).unwrap();
+        // Another can't be loaded without CAP_NET_ADMIN, nor this one be opened by its number.
+        keep_cap_bpf();
+        assert!(guard.stand_by(std::slice::from_ref(&found), |_| true).is_err());
+        guard.settle().unwrap();
+        // Taken off, it can be attached again.
+        guard.release([INTERFACE.to_owned()].iter());
+        wait_for("the interface is free", || interface::find(INTERFACE).unwrap().xdp.is_none());
+        guard.attach(INTERFACE, Mode::Native).unwrap();
+        let there = interface::find(INTERFACE).unwrap().xdp.unwrap().program;
+        assert_eq!(there, found.xdp.unwrap().program, "the same");
+    });
+}
+
 /// Gives up all rights but CAP_BPF, for this thread.
 fn keep_cap_bpf() {
     let kept = [caps::Capability::CAP_BPF].into_iter().collect();

@@ -2,12 +2,15 @@
 //! driver may lose it.
 
 use super::{
+    call,
     form::Form,
     identity::Identity,
     load::{PROGRAM, program_in_words},
+    pins::Place,
 };
 use anyhow::{Context as _, Result};
 use aya::programs::{ProgramFd, Xdp};
+use aya_obj::programs::XdpAttachType;
 use std::os::fd::AsFd as _;
 
 /// A loaded program, beside its aya object.
@@ -79,15 +82,34 @@ impl<'a> Forms<'a> {
         loaded.map(|(form, program)| Instance::new(Some(form), program)).collect()
     }
 
-    /// Loads a form once more, and returns the instance before, which stays loaded as long as that.
-    pub(super) fn double(&mut self, form: Form) -> Result<Instance> {
+    /// Loads a form once more, and returns the instance before, which stays loaded as long as that. If the kernel refuses, that
+    /// one is here as before. `place` is where it may be pinned meanwhile.
+    pub(super) fn double(&mut self, form: Form, place: Option<&Place>) -> Result<Instance> {
         let (form, program) = self.take(form)?;
         let before = Instance::new(Some(form), program.fd()?)?;
+        let kept = again(program, &before, form, place);
         // Only aya's descriptor is closed: `before` has another one.
         program.unload()?;
-        program.load().map_err(program_in_words)?;
+        if let Err(error) = program.load() {
+            if let Some(kept) = kept {
+                *program = kept;
+            }
+            return Err(program_in_words(error));
+        }
         Ok(before)
     }
+}
+
+/// Another aya object of a program that is loaded: by its number, which takes CAP_SYS_ADMIN, or by a pin, which is one of those
+/// that [`Place::seal`] keeps or removes.
+fn again(program: &Xdp, loaded: &Instance, form: Form, place: Option<&Place>) -> Option<Xdp> {
+    let kind = XdpAttachType::Interface;
+    let numbered = program.info().and_then(|info| Xdp::from_program_info(info, form.program().into(), kind));
+    numbered.ok().or_else(|| {
+        let path = place?.beside(loaded.id);
+        call::pin(loaded.program.as_fd(), &path).ok()?;
+        Xdp::from_pin(&path, kind).ok()
+    })
 }
 
 fn missing() -> String {

@@ -239,7 +239,7 @@ impl Guard {
             let Filter::Xdp(mut forms) = filter(&mut self.ebpf)? else { return Ok(()) };
             let form = Form::on(interface, true);
             if loses(interface) && !self.spares.iter().any(|spare| spare.form == Some(form)) {
-                self.spares.push(forms.double(form)?);
+                self.spares.push(forms.double(form, self.maps.place())?);
             }
             if interface.kind.as_deref() == Some("bond") {
                 forms.take(form.other())?;

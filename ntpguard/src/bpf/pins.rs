@@ -309,7 +309,7 @@ impl Place {
     }
 
     /// Where a program is pinned that isn't the first of its folder.
-    fn beside(&self, id: u32) -> PathBuf {
+    pub(super) fn beside(&self, id: u32) -> PathBuf {
         self.path(&format!("{PROGRAM}-{id}"))
     }
 }
