@@ -14,6 +14,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Lines},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::Duration,
 };
@@ -95,8 +96,17 @@ fn recent(home: &Home<'_>, options: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The tests of this file run one after the other: each has a hub that looks ten times a second, and a flood.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // One that failed is no reason for the next to.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn few_drops_are_all_told_with_everything_about_them() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let guard = home.guarding().unwrap();
@@ -138,6 +148,7 @@ fn few_drops_are_all_told_with_everything_about_them() {
 
 #[test]
 fn of_a_flood_no_more_are_told_than_asked_for_and_they_stand_for_all() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let guard = home.guarding_with(&["--event-rate", "50"]).unwrap();
@@ -159,6 +170,7 @@ fn of_a_flood_no_more_are_told_than_asked_for_and_they_stand_for_all() {
 
 #[test]
 fn without_a_run_whoever_follows_draws_them_and_hands_over() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let nothing = home.output("events --follow").unwrap();
@@ -184,6 +196,7 @@ fn without_a_run_whoever_follows_draws_them_and_hands_over() {
 
 #[test]
 fn what_is_captured_is_what_was_sent() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let guard = home.guarding_with(&["--event-rate", "4000"]).unwrap();
@@ -235,6 +248,7 @@ fn what_is_captured_is_what_was_sent() {
 /// A group that may look sees who was dropped, and no packets.
 #[test]
 fn readers_see_events_and_no_packets() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     home.open_to_all().unwrap();
@@ -255,6 +269,7 @@ fn readers_see_events_and_no_packets() {
 
 #[test]
 fn a_follower_that_does_not_read_holds_nobody_up() {
+    let _alone = alone();
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let mut guard = home.guarding_with(&["--event-rate", "4000"]).unwrap();
