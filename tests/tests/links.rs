@@ -154,7 +154,7 @@ fn bare_ip_is_judged_as_on_ethernet() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(2) && said.contains("`--hook tc` can guard it"), "{said}");
+    assert!(refused.status.code() == Some(2) && said.contains("`--hook tc` guards it"), "{said}");
     if kernel() < HAS_TCX {
         return;
     }
