@@ -20,9 +20,10 @@ pub const fn gate(interface: u32, queue: u32) -> u32 {
 
 /// The counter of a queue, alone in its cache line: queues are emptied by different CPUs at the same time.
 ///
-/// A queue is emptied by one CPU at a time, so nobody else counts meanwhile, and no atomic addition is needed. In generic
-/// mode and at tc several CPUs may have frames of one queue (RPS): a frame is lost from the count then, now and again,
-/// and a counter may even go back by some. Only whether it has changed is relied on.
+/// A queue is emptied by one CPU at a time, so nobody else counts meanwhile, and no atomic addition is needed. Several CPUs may
+/// share a counter in generic mode and at tc (RPS), on cards with more than 32 queues, and where interfaces' indexes differ by a
+/// multiple of 64: a frame is lost from the count then, now and again, and a counter may even go back by some. Only whether it has
+/// changed is relied on.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Seen {
@@ -36,7 +37,7 @@ impl Seen {
         self.frames.get()
     }
 
-    /// Counts one.
+    /// Counts one more frame of this interface and queue.
     #[inline(always)]
     pub fn count(&self) {
         self.frames.set(self.frames.get().wrapping_add(1));
