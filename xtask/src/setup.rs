@@ -61,12 +61,12 @@ const LAB: &[&str] = &[
 /// Debian packages that measuring uses beside those of the lab.
 const BENCH: &[&str] = &[
     "ethtool",     // a wire that polls, as cards do
-    "libedit2",    // chrony's and nftables'
-    "libgnutls30", // chrony's, with the next but one
+    "libedit2",    // nftables'
     "libjansson4", // nftables'
-    "libnettle8",
-    "libseccomp2", // chrony's
 ];
+
+/// Debian packages that chronyd uses, which is measured as a client, and which tests put on port 123 as a server.
+const CHRONY: &[&str] = &["libedit2", "libgnutls30", "libnettle8", "libseccomp2"];
 
 /// What others put in front of a daemon, with the libraries that a small system doesn't have; last what is looked for.
 const PEERS: &[&str] = &[
@@ -189,7 +189,8 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     if purpose == Purpose::Build {
         return needs;
     }
-    let more = [(purpose.measures(), BENCH), (purpose.tests(), TESTS)];
+    let chronyd = purpose.measures() || purpose.tests();
+    let more = [(purpose.measures(), BENCH), (purpose.tests(), TESTS), (chronyd, CHRONY)];
     let more = more.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, packages)| packages);
     let packages: BTreeSet<_> = LAB.iter().chain(more).copied().collect();
     let absent = absent(&packages.into_iter().collect::<Vec<_>>());
@@ -214,11 +215,8 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         );
     }
     let chrony = lab().join("chrony");
-    if purpose.measures() && !chrony.join("usr/sbin/chronyd").exists() {
-        need(
-            "chronyd, a client, unpacked under target/lab".into(),
-            Box::new(move || unpack("chrony", &chrony)),
-        );
+    if chronyd && !chrony.join("usr/sbin/chronyd").exists() {
+        need("chronyd, unpacked under target/lab".into(), Box::new(move || unpack("chrony", &chrony)));
     }
     let ntpdig = lab().join("ntpdig");
     if purpose.tests() && !ntpdig.join("usr/bin/ntpdig").exists() {
