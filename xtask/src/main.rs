@@ -42,6 +42,12 @@ enum Task {
     Test,
     /// Format and clippy, for the host and for the BPF target.
     Lint,
+    /// How the sources are divided: no circle among files, no import upward, no file too long.
+    Rooms {
+        /// Print which room imports which instead, as ARCHITECTURE.md shows it.
+        #[arg(long)]
+        graph: bool,
+    },
     /// Golden packets and a live attachment on another kernel, under qemu; with `--nic`, kinds of network card.
     Vm {
         /// Which kernel.
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Task::Bench { options } => bench::bench(&options),
         Task::Test => test::test(),
         Task::Lint => lint::lint(),
+        Task::Rooms { graph } => lint::rooms::rooms(graph),
         Task::Vm { kernel, nic, .. } if nic.is_empty() => kernel.series().into_iter().try_for_each(vm::vm),
         Task::Vm { kernel, nic, write } => vm::matrix::matrix(&kernel.series(), &nic, write.as_deref()),
     };

@@ -1,0 +1,130 @@
+//! The rooms of `ntpguard/src`, from the top floor down: a room imports only rooms below it.
+
+use super::{
+    circles::circles,
+    imports::{Import, imports},
+    sources::Package,
+};
+use anyhow::{Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Each room with what it is. Here alone their order is written down.
+const ROOMS: [(&str, &str); 16] = [
+    ("cmd", "the verbs, one a file, and main"),
+    ("cli", "what the user typed: clap's types and the settings file"),
+    ("doctor", "what stands in the way of a filter, and what it changes"),
+    ("top", "the live view"),
+    ("export", "what verbs print, as text, tables and JSON"),
+    ("metrics", "what Prometheus reads"),
+    ("simulate", "the same verdict without traffic: explain, replay"),
+    ("capture", "capture files, read and written"),
+    ("observe", "what happened: events, samples, history, baselines"),
+    ("guard", "a running filter: options, loaded policy, state, attachment"),
+    ("bpf", "programs and maps in the kernel; the only room that uses aya"),
+    ("compile", "a policy becomes an image: ranges, rules, counters"),
+    ("policy", "what the daemon holds after it has read its files"),
+    ("conf", "the daemon's files become an access list"),
+    ("daemon", "which daemon this host runs, and how that behaves"),
+    ("host", "the operating system: addresses, interfaces, files, logs"),
+];
+
+/// Where the rooms are.
+const HOUSE: &str = "ntpguard/src/";
+
+/// No source file has more lines.
+const LINES: usize = 400;
+
+/// The lines that ntpguard's `main.rs` has at most.
+const MAIN_LINES: usize = 59;
+
+/// The type that says which daemon it is: only `conf/ntp/` and `daemon/` may name it, all others ask for behaviours.
+///
+/// `Some("Dialect")` switches the check on, once profiles have taken its place elsewhere.
+const IDENTITY: Option<&str> = None;
+
+/// Checks every package's sources; with `graph`, prints which room imports which instead.
+pub(crate) fn rooms(graph: bool) -> Result<()> {
+    let packages = Package::all()?;
+    if graph {
+        for package in packages.iter().filter(|package| package.name == "ntpguard") {
+            print!("{}", picture(&imports(package)?));
+        }
+        return Ok(());
+    }
+    let mut faults = Vec::new();
+    for package in &packages {
+        faults.extend(check(package)?);
+    }
+    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    if !faults.is_empty() {
+        bail!("{} faults in how the sources are divided", faults.len());
+    }
+    Ok(())
+}
+
+/// What is wrong with a package's division into files and rooms.
+pub(crate) fn check(package: &Package) -> Result<Vec<String>> {
+    let imports = imports(package)?;
+    let mut faults: Vec<String> = circles(&imports).iter().map(ToString::to_string).collect();
+    let homeless: BTreeSet<_> =
+        package.files.keys().filter(|file| floor(file).is_none()).filter_map(|file| room(file)).collect();
+    faults.extend(homeless.iter().map(|room| format!("{HOUSE}{room} is no room of xtask/src/lint/rooms.rs")));
+    for import in &imports {
+        if let (Some(from), Some(to)) = (floor(&import.from), floor(&import.to))
+            && to < from
+        {
+            faults.push(format!("{import}: {} lies below {}", ROOMS[from].0, ROOMS[to].0));
+        }
+        if let Some(identity) = IDENTITY
+            && asks_who(import, identity)
+        {
+            faults.push(format!("{import}: only conf/ntp and daemon ask which daemon it is"));
+        }
+    }
+    for (file, text) in &package.files {
+        let lines = text.lines().count();
+        let most = if file == "ntpguard/src/main.rs" { MAIN_LINES } else { LINES };
+        if lines > most {
+            faults.push(format!("{file} has {lines} lines, and {most} are the most"));
+        }
+    }
+    Ok(faults)
+}
+
+/// The room of a file; `main.rs` and `lib.rs` lie on the top floor.
+fn room(file: &str) -> Option<&str> {
+    let name = file.strip_prefix(HOUSE)?.split('/').next()?;
+    let name = name.strip_suffix(".rs").unwrap_or(name);
+    Some(if matches!(name, "main" | "lib") { "cmd" } else { name })
+}
+
+/// On which floor it lies; 0 is the top. None for other packages' files, and for those in no room.
+fn floor(file: &str) -> Option<usize> {
+    let room = room(file)?;
+    ROOMS.iter().position(|(name, _)| *name == room)
+}
+
+/// Whether an import asks which daemon it is where that mustn't matter.
+pub(crate) fn asks_who(import: &Import, identity: &str) -> bool {
+    let asker = import.from.strip_prefix(HOUSE).unwrap_or(&import.from);
+    import.item == identity && !asker.starts_with("conf/ntp/") && !asker.starts_with("daemon/")
+}
+
+/// The rooms from the top floor down, each with what it is and which rooms it imports.
+pub(crate) fn picture(imports: &[Import]) -> String {
+    let mut below: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for import in imports {
+        if let (Some(from), Some(to)) = (floor(&import.from), floor(&import.to))
+            && from != to
+        {
+            below.entry(ROOMS[from].0).or_default().insert(to);
+        }
+    }
+    let line = |(name, what): &(&str, &str)| {
+        let names: Vec<_> = below.get(name).into_iter().flatten().map(|&floor| ROOMS[floor].0).collect();
+        let arrow =
+            if names.is_empty() { String::new() } else { format!("\n           → {}", names.join(", ")) };
+        format!("{name:<10} {what}{arrow}\n")
+    };
+    ROOMS.iter().map(line).collect()
+}

@@ -1,0 +1,70 @@
+//! The workspace's Rust sources, as text: which files a package has, and where its crates begin.
+
+use crate::run::{cargo, output, root};
+use anyhow::{Context as _, Result};
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// A package's sources. Paths are relative to the workspace.
+pub(crate) struct Package {
+    /// Its name as cargo has it.
+    pub(crate) name: String,
+    /// Where its crates begin: `lib.rs` first if there is one, then the binaries.
+    pub(crate) roots: Vec<String>,
+    /// Whether the first root is a library, which the other roots import by the package's name.
+    pub(crate) library: bool,
+    /// Path → text, of all its files.
+    pub(crate) files: BTreeMap<String, String>,
+}
+
+impl Package {
+    /// All of the workspace.
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        let metadata = output(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+        let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+        let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+        packages.iter().map(Self::read).collect()
+    }
+
+    fn read(package: &serde_json::Value) -> Result<Self> {
+        let name = package["name"].as_str().context("a package without a name")?.to_owned();
+        let (mut libraries, mut binaries) = (Vec::new(), Vec::new());
+        for target in package["targets"].as_array().context("a package without targets")? {
+            let path = relative(Path::new(target["src_path"].as_str().context("a target without a file")?))?;
+            match target["kind"][0].as_str() {
+                Some("lib") => libraries.push(path),
+                Some("bin") => binaries.push(path),
+                _ => {}
+            }
+        }
+        let library = !libraries.is_empty();
+        let folder = Path::new(package["manifest_path"].as_str().context("a package without a manifest")?);
+        let folder = folder.parent().context("a manifest without a folder")?;
+        let mut files = BTreeMap::new();
+        for part in ["src", "tests", "benches", "examples"] {
+            collect(&folder.join(part), &mut files)?;
+        }
+        Ok(Self { name, roots: [libraries, binaries].concat(), library, files })
+    }
+}
+
+/// Reads the Rust files of a folder and of those in it.
+fn collect(folder: &Path, files: &mut BTreeMap<String, String>) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            files.insert(relative(&path)?, text);
+        }
+    }
+    Ok(())
+}
+
+fn relative(path: &Path) -> Result<String> {
+    let path = path.strip_prefix(root()).with_context(|| path.display().to_string())?;
+    Ok(path.to_string_lossy().into_owned())
+}
