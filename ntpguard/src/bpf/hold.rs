@@ -230,7 +230,7 @@ fn take_over(
 /// code. Some drivers reset the link at every replacement (igc, qede), so none is made without need.
 fn stays(filter: &mut Filter<'_>, interface: &Interface, pins: &Pins, pinned: &[Identity]) -> bool {
     let Ok(Some((how, there))) = look(pins, interface) else { return false };
-    if how == How::Native && standby::loses(interface) {
+    if how == How::Native && standby::may_have_lost(interface) {
         // Whether it runs there is known by nobody; a replacement costs such drivers nothing.
         return false;
     }

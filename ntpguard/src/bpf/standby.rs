@@ -5,7 +5,10 @@
 
 use super::{call, forms::Instance};
 use crate::{
-    host::driver::{self, Driver},
+    host::{
+        clock::{ASLEEP, suspended},
+        driver::{self, Driver, Loss},
+    },
     interface::{self, Interface},
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -16,17 +19,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The driver of an interface, or of a bond's member, that may lose a native program while the core goes on showing it.
-pub fn losing(interface: &Interface) -> Option<&'static Driver> {
+/// The drivers that a native program on an interface comes to: its own, and those of a bond's members.
+pub fn drivers(interface: &Interface) -> Vec<&'static Driver> {
     let all = interface::all().unwrap_or_default();
     let members = interface::members(&all, interface);
     let named = members.chain([interface]).filter_map(|card| driver::name(Path::new("/"), card));
-    named.filter_map(|name| driver::find(&name)).find(|driver| driver.loses())
+    named.filter_map(|name| driver::find(&name)).collect()
 }
 
-/// Whether there is such a driver.
-pub(super) fn loses(interface: &Interface) -> bool {
-    losing(interface).is_some()
+/// Which of them may lose the program while the core goes on showing it.
+pub fn losing(interface: &Interface) -> Option<&'static Driver> {
+    drivers(interface).into_iter().find(|driver| driver.loses())
+}
+
+/// Whether one of them may have lost it by now: one that loses it at nothing but a resume hasn't on a machine that was never
+/// suspended.
+pub(super) fn may_have_lost(interface: &Interface) -> bool {
+    let losses = drivers(interface).into_iter().flat_map(|driver| driver.losses);
+    let slept = suspended() > ASLEEP;
+    losses.into_iter().any(|loss| *loss != Loss::Resume || slept)
 }
 
 /// A hold on an interface, and the programs that may stand behind it. It needs nothing of the guard that it is of, and no

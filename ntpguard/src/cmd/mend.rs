@@ -8,6 +8,7 @@
 use crate::{
     bpf::{Held, Mode},
     host::{
+        clock::{ASLEEP, suspended},
         driver::{Driver, Loss},
         link_events::LinkEvents,
     },
@@ -17,7 +18,6 @@ use crate::{
     writer::warn,
 };
 use anyhow::Result;
-use nix::time::{ClockId, clock_gettime};
 use std::{
     mem,
     sync::{Arc, Mutex, PoisonError},
@@ -28,9 +28,6 @@ use tokio::sync::Notify;
 
 /// How often is looked without any event: for what no event tells of, and for the count of what came in.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How far the clock that goes on in a suspended machine must be ahead to say that it was suspended.
-const ASLEEP: Duration = Duration::from_millis(100);
 
 /// As many replacements in a row at most: a driver that resets its link at one is seen to change again.
 const TRIES: usize = 4;
@@ -162,7 +159,7 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
     // Where the main thread keeps its rights (--no-sandbox), this one needs no more than the one.
     let _ = sandbox::keep(&sandbox::KEPT);
     let events = LinkEvents::listen()?;
-    let mut slept = asleep();
+    let mut slept = suspended();
     let mut failing = false;
     loop {
         let waited = events.wait(LOOK);
@@ -184,7 +181,7 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
             thread::sleep(LOOK);
             continue;
         };
-        let now = asleep();
+        let now = suspended();
         let resumed = now > slept + ASLEEP;
         slept = now;
         // What is handed over isn't watched any more: without a pin its hold is open here, too, and must be closed to end it.
@@ -201,12 +198,6 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
             false
         });
     }
-}
-
-/// How long the machine has been suspended since it booted.
-fn asleep() -> Duration {
-    let time = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
-    time(ClockId::CLOCK_BOOTTIME).saturating_sub(time(ClockId::CLOCK_MONOTONIC))
 }
 
 impl Watched {

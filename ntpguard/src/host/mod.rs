@@ -1,5 +1,6 @@
 //! The operating system: the network cards and their drivers, what the kernel says of them, and what a process may do here.
 
+pub mod clock;
 pub mod driver;
 pub(crate) mod farewell;
 pub mod features;
