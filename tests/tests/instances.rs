@@ -255,6 +255,29 @@ fn a_program_that_stays_is_told() {
     home.run("detach --all").unwrap();
 }
 
+#[test]
+fn one_that_was_replaced_before_and_stays_is_told_too() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let elsewhere = home.bpffs().join("elsewhere");
+    for line in [format!("detach --interface {INTERFACE}"), "detach --all".to_owned()] {
+        home.attach_with("--xdp-mode native").unwrap();
+        let (id, _) = program(&lab.server, INTERFACE).unwrap();
+        lab.server.run(&format!("bpftool prog pin id {id} {}", elsewhere.display())).unwrap();
+        // The other mode takes another form of the program, around the same maps.
+        home.attach_with("--xdp-mode generic").unwrap();
+        assert_ne!(program(&lab.server, INTERFACE).unwrap().0, id);
+        let output = home.output(&line).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("(id {id}) is still loaded, though no interface has it")), "{said}");
+        lab.server.run(&format!("rm {}", elsewhere.display())).unwrap();
+    }
+    home.attach_with("--xdp-mode native").unwrap();
+    home.attach_with("--xdp-mode generic").unwrap();
+    home.run("detach --all").unwrap();
+}
+
 /// A macvlan's LRO can be wanted, whatever its lower device does, and generic XDP wants it no longer.
 fn lab_with_lro() -> Lab {
     let lab = lab();

@@ -2,7 +2,6 @@
 
 use super::{
     attach::{Mode, settled},
-    call,
     hook::{Filter, Hook, How, New, is_taken},
     identity::Identity,
     pins::Pins,
@@ -247,56 +246,18 @@ pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
     Ok(pins.links()?.into_iter().filter_map(program).collect())
 }
 
-/// Gives up an interface. Returns the id of a program that stays loaded although nothing of ntpguard's holds it any more: the
-/// driver may go on running it, with nothing in the kernel's core that shows it. `None` where it is gone, where it guards other
-/// interfaces, or where this process may not know.
+/// Gives up an interface. Programs that no pinned hold needs any more go with it if they ran in a driver.
 ///
 /// # Errors
 /// There is no hold, or it can't be removed.
-pub fn give_up(pins: &Pins, interface: &Interface) -> Result<Option<u32>> {
+pub fn give_up(pins: &Pins, interface: &Interface) -> Result<()> {
     let there = look(pins, interface).ok().flatten();
     pins.release(interface.index)?;
     // The kernel's core takes away the others itself.
-    let Some((How::Native, program)) = there else { return Ok(None) };
-    if behind(pins)?.contains(&program) {
-        return Ok(None);
-    }
-    if let Some(place) = pins.current()? {
-        place.retire(program)?;
-    }
-    Ok(stays_loaded(program).then_some(program))
-}
-
-/// Gives up all interfaces, and removes everything. Returns the programs that stay loaded, as [`give_up`], with the
-/// interfaces where they were.
-///
-/// # Errors
-/// Something can't be removed.
-pub fn give_up_all(pins: &Pins) -> Result<Vec<(Interface, u32)>> {
-    let held = pins.links()?;
-    let guarded = interface::all()?.into_iter().filter(|interface| held.contains(&interface.index));
-    let native = guarded.filter_map(|interface| match look(pins, &interface) {
-        Ok(Some((How::Native, program))) => Some((interface, program)),
-        _ => None,
-    });
-    let mut native: Vec<_> = native.collect();
-    pins.clear()?;
-    native.retain(|(_, program)| stays_loaded(*program));
-    Ok(native)
-}
-
-/// Whether a program is still loaded when the kernel has had time to let go of it.
-fn stays_loaded(program: u32) -> bool {
-    /// The kernel frees a program after a grace period, which takes long on a busy machine, and longer in an emulator.
-    const GRACE: Duration = Duration::from_secs(10);
-    let start = Instant::now();
-    while call::is_loaded(program) == Some(true) {
-        if start.elapsed() > GRACE {
-            return true;
-        }
-        sleep(Duration::from_millis(10));
-    }
-    false
+    let (Some((How::Native, _)), Some(place)) = (there, pins.current()?) else { return Ok(()) };
+    let needed = behind(pins)?;
+    let programs = place.programs().into_iter().map(|(_, program)| program.id);
+    programs.filter(|program| !needed.contains(program)).try_for_each(|program| place.retire(program))
 }
 
 /// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.

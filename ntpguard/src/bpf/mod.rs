@@ -16,6 +16,7 @@ mod hold;
 mod hook;
 mod identity;
 mod install;
+mod left;
 mod load;
 #[cfg(feature = "lab")]
 mod loaded;
@@ -40,8 +41,9 @@ pub use enforced::Enforced;
 pub use events::Events;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
-pub use hold::{Attached, fit, give_up, give_up_all, look};
+pub use hold::{Attached, fit, give_up, look};
 pub use hook::{Hook, How};
+pub use left::{Before, Left};
 pub use load::{Object, Size};
 #[cfg(feature = "lab")]
 pub use loaded::{Loaded, memory_since, newest_map};
@@ -51,7 +53,7 @@ pub use running::Running;
 pub use seen::Seen;
 #[cfg(feature = "lab")]
 pub use spray::{Sources, Spray, spread};
-pub use standby::{Held, losing};
+pub use standby::{Held, drivers, losing};
 pub use table::Table;
 pub use tc::at_tc;
 pub use test_run::TestRun;

@@ -1,21 +1,21 @@
 //! `ntpguard detach`: takes the filter away from interfaces.
 
 use crate::{
-    bpf::{self, Pins},
+    bpf::{self, Before, Left, Pins},
     cli::Detach,
     fault::{Blame as _, Fault},
     home::{Home, Taken},
-    host::{
-        driver::{self, Loss},
-        release::Release,
-    },
+    host::driver::{Driver, Leak, Setup},
     interface::{self, Interface},
     service::restore,
     state::{Card, State},
     writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Detaches.
 ///
@@ -38,36 +38,48 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     };
     let mut state = State::load(&places.state_dir).ok().flatten();
     let is_here = home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state));
+    let before = Before::look(&pins).environment()?;
+    let held = pins.links().environment()?;
     if *all {
-        let mut left = bpf::give_up_all(&pins).environment()?;
-        // A process that looks after the filter has it loaded, too.
-        left.retain(|(interface, _)| home.is_ok() && !leaks(interface));
+        let mut given = interface::all().environment()?;
+        given.retain(|interface| held.contains(&interface.index));
+        pins.clear().environment()?;
         // Of another network namespace's interfaces the numbers are others here.
         if is_here.is_ok() {
             put_back(home.as_ref().ok(), state.as_mut(), |_| true);
         }
+        let left = left(before, &pins, home.is_ok())?;
         if left.is_empty() {
             tell(format_args!("nothing is guarded any more"));
         }
-        return end(&left);
+        return end(&left, &given);
     }
     is_here.environment()?;
-    let guarded = pins.links().environment()?;
-    let mut left = Vec::new();
+    let mut given = Vec::new();
     for name in names {
         let found = interface::find(name).environment()?;
-        if !guarded.contains(&found.index) {
+        if !held.contains(&found.index) {
             return Err(Fault::Environment(anyhow!("{name} isn't guarded; see `ntpguard status`")));
         }
-        let stays =
-            bpf::give_up(&pins, &found).with_context(|| format!("{name} is still guarded")).environment()?;
+        given.push(found);
+    }
+    for found in &given {
+        let still = || format!("{} is still guarded", found.name);
+        bpf::give_up(&pins, found).with_context(still).environment()?;
         put_back(home.as_ref().ok(), state.as_mut(), |card| card.guarded == found.index);
-        match stays {
-            Some(program) if home.is_ok() && !leaks(&found) => left.push((found, program)),
-            _ => tell(format_args!("{name} isn't guarded any more")),
+    }
+    let left = left(before, &pins, home.is_ok())?;
+    for Interface { name, .. } in &given {
+        if !left.iter().any(|left| left.on.as_ref().is_some_and(|on| on.name == *name)) {
+            tell(format_args!("{name} isn't guarded any more"));
         }
     }
-    end(&left)
+    end(&left, &given)
+}
+
+/// The programs that stay loaded. A process that looks after the filter has it loaded, too.
+fn left(before: Before, pins: &Pins, alone: bool) -> Result<Vec<Left>, Fault> {
+    if alone { before.left(pins).environment() } else { Ok(Vec::new()) }
 }
 
 /// Puts back what attaching has changed of network cards, and forgets it.
@@ -80,36 +92,136 @@ fn put_back(home: Option<&Home>, state: Option<&mut State>, is_free: impl Fn(&Ca
     }
 }
 
-/// Says which programs have stayed in their drivers, and what helps.
-fn end(left: &[(Interface, u32)]) -> Result<(), Fault> {
-    let words: Vec<_> = left.iter().map(|(interface, program)| stays(interface, *program)).collect();
+/// Says which programs have stayed loaded, and what helps.
+fn end(left: &[Left], given: &[Interface]) -> Result<(), Fault> {
+    let all = interface::all().unwrap_or_default();
+    let on = left.iter().filter_map(|Left { program, on }| Some((on.as_ref()?, *program)));
+    let mut words: Vec<_> = on
+        .map(|(interface, program)| stays(&Setup::read(Path::new("/"), &all, interface), program))
+        .collect();
+    let others: Vec<_> = left.iter().filter(|left| left.on.is_none()).map(|left| left.program).collect();
+    if !others.is_empty() {
+        let leaking = given.iter().flat_map(bpf::drivers).find(|driver| driver.leaks.is_some());
+        words.push(stay(&others, leaking));
+    }
     if words.is_empty() { Ok(()) } else { Err(Fault::Environment(anyhow!(words.join("\n")))) }
 }
 
-/// Whether a program of this driver stays loaded though nothing runs it: drivers that lose it while they rebuild their rings
-/// don't give their reference back (vmxnet3_drv.c:vmxnet3_rq_cleanup_all), so nothing frees it before the next boot.
-fn leaks(interface: &Interface) -> bool {
-    let losses = bpf::losing(interface).map_or(&[][..], |driver| driver.losses);
-    losses.iter().any(|loss| matches!(loss, Loss::LinkUp | Loss::Mtu | Loss::Rings | Loss::Reset))
-}
-
-/// What is wrong where a program stays, and what to do about it.
-fn stays(interface: &Interface, program: u32) -> String {
-    let Interface { name, mtu, .. } = interface;
-    let root = Path::new("/");
-    let driver = driver::name(root, interface);
-    let row = driver.as_deref().and_then(driver::find);
-    let longest = row.and_then(|driver| driver.longest(Release::running(root), true));
-    let driver = driver.map(|driver| format!(" ({driver})")).unwrap_or_default();
-    let lower = match longest.filter(|longest| mtu > longest) {
-        Some(longest) => format!(
-            "its MTU of {mtu} is over the driver's limit of {longest}: `ip link set dev {name} mtu 1500`, then "
+/// What is wrong where a program stays that was on an interface until now, and what to do about it.
+fn stays(setup: &Setup, program: u32) -> String {
+    let name = &setup.name;
+    let cards: Vec<_> = if setup.lower.is_empty() { vec![setup] } else { setup.lower.iter().collect() };
+    // A driver that loses programs without giving them back runs none of them.
+    let is_lost = |row: &&Driver| row.leaks == Some(Leak::Lost);
+    if let Some(row) = cards.iter().filter_map(|card| card.row()).find(is_lost) {
+        return format!("{name} isn't held any more; {}", kept(&[program], row));
+    }
+    let limits = cards.iter().filter_map(|card| {
+        let longest = card.row()?.longest(card.release, true)?;
+        (card.mtu > longest).then_some((card, longest))
+    });
+    let lower = match limits.min_by_key(|(_, longest)| *longest) {
+        Some((card, longest)) => format!(
+            "the MTU of {} is {}, over its driver's limit of {longest}: `ip link set dev {name} mtu {}`, then ",
+            card.name,
+            card.mtu,
+            longest.min(1500),
         ),
         None => String::new(),
     };
+    let drivers: BTreeSet<_> = cards.iter().filter_map(|card| card.driver.as_deref()).collect();
+    let drivers = match drivers.into_iter().collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        drivers => format!(" ({drivers})"),
+    };
     format!(
-        "{name} isn't held any more, but its program (id {program}) is still loaded: either its driver{driver} goes on running \
+        "{name} isn't held any more, but its program (id {program}) is still loaded: either its driver{drivers} goes on running \
          it, or somebody else has opened or pinned it; {lower}`ntpguard attach --interface {name}` and `ntpguard detach \
          --interface {name}` once more"
     )
+}
+
+/// What is wrong where programs stay that were replaced before, or were in the stack, and what to do about it.
+fn stay(programs: &[u32], leaking: Option<&Driver>) -> String {
+    match leaking {
+        Some(row) => kept(programs, row),
+        None => format!(
+            "{} is still loaded, though no interface has it: somebody else has opened or pinned it, or a driver keeps it; nothing of \
+             ntpguard's does",
+            earlier(programs)
+        ),
+    }
+}
+
+/// A driver keeps programs that it doesn't run.
+fn kept(programs: &[u32], row: &Driver) -> String {
+    let driver = row.names.first().copied().unwrap_or_default();
+    let leak = row.leaks.map(Leak::words).unwrap_or_default();
+    format!(
+        "{} stays loaded until the next boot: {driver} keeps {leak}; nothing runs it, and it takes memory alone",
+        earlier(programs)
+    )
+}
+
+/// Programs of ntpguard's by their ids.
+fn earlier(programs: &[u32]) -> String {
+    let ids: Vec<_> = programs.iter().map(u32::to_string).collect();
+    match ids.as_slice() {
+        [one] => format!("a program of ntpguard's (id {one})"),
+        ids => format!("each of {} programs of ntpguard's (ids {})", ids.len(), ids.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{driver, release::Release};
+
+    fn card(name: &str, driver: &str, mtu: u32) -> Setup {
+        let (name, driver) = (name.to_owned(), Some(driver.to_owned()));
+        Setup { name, driver, mtu, release: Release(6, 1), ..Setup::default() }
+    }
+
+    #[test]
+    fn a_program_that_stays_is_told_with_the_mtu_that_helps() {
+        let said = stays(&card("eth0", "virtio_net", 9000), 27);
+        assert!(said.contains("(id 27) is still loaded") && said.contains("(virtio_net)"), "{said}");
+        assert!(said.contains("the MTU of eth0 is 9000, over its driver's limit of 4064"), "{said}");
+        assert!(
+            said.contains("`ip link set dev eth0 mtu 1500`, then `ntpguard attach --interface eth0`"),
+            "{said}"
+        );
+        assert!(!stays(&card("eth0", "virtio_net", 1500), 27).contains("mtu"));
+    }
+
+    #[test]
+    fn of_a_bond_the_members_drivers_count() {
+        let lower = vec![card("eth0", "virtio_net", 9000), card("eth1", "virtio_net", 9000)];
+        let said = stays(&Setup { lower, ..card("bond0", "bond", 9000) }, 29);
+        assert!(said.contains("its driver (virtio_net) goes on"), "{said}");
+        assert!(said.contains("the MTU of eth0 is 9000, over its driver's limit of 4064"), "{said}");
+        assert!(
+            said.contains("`ip link set dev bond0 mtu 1500`, then `ntpguard attach --interface bond0`"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_a_driver_keeps_for_nothing_is_told_apart() {
+        let bond = driver::find("bond");
+        assert_eq!(
+            stay(&[19], bond),
+            "a program of ntpguard's (id 19) stays loaded until the next boot: bond keeps a program that another one has \
+             replaced; nothing runs it, and it takes memory alone"
+        );
+        assert!(
+            stay(&[19, 22], bond).starts_with("each of 2 programs of ntpguard's (ids 19, 22) stays loaded")
+        );
+        assert!(stay(&[19], None).contains("somebody else has opened or pinned it"));
+        let lost = stays(&card("eth0", "vmxnet3", 1500), 26);
+        assert!(
+            lost.contains("vmxnet3 keeps a program that it has lost") && !lost.contains("once more"),
+            "{lost}"
+        );
+    }
 }

@@ -26,8 +26,7 @@ mod virtual_card;
 pub use effect::{Also, Clock, Offload, Stop, Stops, Timestamps};
 pub use page::page;
 pub use predict::{Native, Obstacle, predict};
-pub use refusal::{Longer, Loss, Mtu, Never, Raised, Refusal};
-
+pub use refusal::{Leak, Longer, Loss, Mtu, Never, Raised, Refusal};
 pub use setup::{Setup, VirtioFeatures};
 pub use tell::{beforehand, mtu_lost};
 
@@ -67,6 +66,8 @@ pub struct Driver {
     pub clock: Clock,
     /// When it loses the program while the core goes on showing it.
     pub losses: &'static [Loss],
+    /// When it keeps a program loaded that it doesn't run any more.
+    pub leaks: Option<Leak>,
     /// How it can take a program and never run it.
     pub never: &'static [Never],
     /// The functions that this was read from, below drivers/net.
@@ -98,6 +99,7 @@ impl Driver {
         timestamps: Timestamps::None,
         clock: Clock::Untouched,
         losses: &[],
+        leaks: None,
         never: &[],
         source: "",
         notes: &[],

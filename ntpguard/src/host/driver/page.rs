@@ -1,6 +1,6 @@
 //! The table of drivers as docs/drivers.md has it.
 
-use super::{Also, ByRelease, Clock, Driver, Mtu, Release, Stops, Timestamps, all};
+use super::{Also, ByRelease, Clock, Driver, Leak, Mtu, Release, Stops, Timestamps, all};
 use std::fmt::Write as _;
 
 /// The releases whose sources were read.
@@ -102,6 +102,8 @@ fn more(driver: &Driver) -> String {
         driver.never.iter().map(|never| never.words()).collect(),
     );
     list("**Loses the program** ", driver.losses.iter().map(|loss| loss.words()).collect());
+    let leak = driver.leaks.map(Leak::words);
+    list("**Keeps loaded until the next boot**, and doesn't run, ", leak.into_iter().collect());
     for note in driver.notes {
         let _ = writeln!(text, "- {note}");
     }

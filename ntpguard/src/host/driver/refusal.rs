@@ -177,6 +177,25 @@ impl Never {
     }
 }
 
+/// When a driver keeps a program that it doesn't run any more, so that it stays loaded until the next boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leak {
+    /// When another program takes its place.
+    Replaced,
+    /// When it loses it ([`Loss`]).
+    Lost,
+}
+
+impl Leak {
+    /// In words, behind "it keeps loaded, until the next boot,".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Replaced => "a program that another one has replaced",
+            Self::Lost => "a program that it has lost",
+        }
+    }
+}
+
 /// A way to take a program, and never run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {

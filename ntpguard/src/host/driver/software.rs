@@ -1,6 +1,6 @@
 //! Virtual interfaces of the host itself, and drivers without native XDP.
 
-use super::{Also, ByRelease, Driver, Longer, Mtu, Raised, Refusal, Release, Timestamps};
+use super::{Also, ByRelease, Driver, Leak, Longer, Mtu, Raised, Refusal, Release, Timestamps};
 
 /// What a veth takes in several buffers: the first, and 17 pages.
 const VETH: Mtu = Mtu::Of { single: 3506, several: Some(3506 + 17 * 4096) };
@@ -38,6 +38,7 @@ pub(super) const ROWS: &[Driver] = &[
         refusals: &[Refusal::BondMode, Refusal::Member],
         also: Also::Members,
         timestamps: Timestamps::Members,
+        leaks: Some(Leak::Replaced),
         source: "bonding/bond_main.c:bond_xdp_set, bond_xdp_check",
         notes: &[
             "Each member does what its own driver does, one after the other: all of them may be without link at once.",

@@ -1,7 +1,7 @@
 //! Cards of virtual machines.
 
 use super::{
-    Also, ByRelease, Driver, Longer, Loss, Mtu, Never, Offload, Raised, Refusal, Release, Stop, Stops,
+    Also, ByRelease, Driver, Leak, Longer, Loss, Mtu, Never, Offload, Raised, Refusal, Release, Stop, Stops,
 };
 
 /// How long a frame may be that virtio-net, hv_netvsc and mana give a program in one page.
@@ -25,6 +25,7 @@ pub(super) const ROWS: &[Driver] = &[
             "In 6.1 an MTU over 4,064 while a program is there drops longer frames, and detaching leaves the program in the \
              driver until the MTU is 1,500 and it is attached and detached once more (measured).",
             "Without a send queue more for each CPU, kisses go by a slower way.",
+            "The number of channels can't be changed while a program is there (measured).",
             "With a program, 6.1 doesn't hand on that the host has verified a checksum.",
         ],
         ..Driver::USUAL
@@ -39,6 +40,7 @@ pub(super) const ROWS: &[Driver] = &[
         stops: ByRelease::always(Stops::new(Stop::Rings, Stop::Nothing)),
         offloads: &[Offload { name: "rx-lro", returns: false }],
         losses: &[Loss::LinkUp, Loss::Mtu, Loss::Rings, Loss::Reset, Loss::Resume],
+        leaks: Some(Leak::Lost),
         source: "vmxnet3/vmxnet3_xdp.c:vmxnet3_xdp_set, vmxnet3/vmxnet3_drv.c:vmxnet3_rq_cleanup_all",
         notes: &[
             "A replacement by another instance of the program brings it back (measured); one by the same program does nothing.",
