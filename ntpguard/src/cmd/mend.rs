@@ -218,9 +218,10 @@ impl Watched {
         }
         let name = &found.name;
         match self.put_back(found) {
-            Ok(()) => {
+            Ok(swapping) => {
                 (self.due, self.refused) = (false, false);
-                let took = start.elapsed().as_millis();
+                // Since the kernel told of the event; and of that, until the kernel and the driver had taken the program.
+                let (took, within) = (start.elapsed().as_millis(), swapping.as_millis());
                 // Some drivers' counters begin anew with the rings.
                 let passed = match found.received.checked_sub(self.received) {
                     Some(passed) => format!("at most {passed} frames weren't judged"),
@@ -228,7 +229,8 @@ impl Watched {
                 };
                 let driver = self.driver.names.first().copied().unwrap_or_default();
                 warn(format_args!(
-                    "{name}: the filter didn't run ({driver} loses it), put back in {took} ms; {passed}"
+                    "{name}: the filter didn't run ({driver} loses it), put back in {took} ms, {within} of them in the driver; \
+                     {passed}"
                 ));
                 self.received = found.received;
             }
@@ -251,11 +253,15 @@ impl Watched {
         (self.seen, self.received, self.due, self.refused) = (seen, received, due, refused);
     }
 
-    /// Puts another instance there, until nothing more has changed since the last one was put there.
-    fn put_back(&mut self, found: &Interface) -> Result<()> {
+    /// Puts another instance there, until nothing more has changed since the last one was put there. Returns how long the kernel
+    /// and the driver took for it.
+    fn put_back(&mut self, found: &Interface) -> Result<Duration> {
         let mut before = Shape::of(found);
+        let mut swapping = Duration::ZERO;
         for _ in 0..TRIES {
+            let start = Instant::now();
             self.held.swap()?;
+            swapping += start.elapsed();
             self.seen = before;
             let now = Shape::of(&interface::find(&found.name)?);
             if now == before {
@@ -263,6 +269,6 @@ impl Watched {
             }
             before = now;
         }
-        Ok(())
+        Ok(swapping)
     }
 }
