@@ -1,9 +1,10 @@
 //! The course that each card takes: what happens to it, and what each step came to, judged from outside.
 
 use super::{
+    baseline::Baseline,
     card::Card,
     machine::Machine,
-    outside::{Count, Flow, Outside},
+    outside::{Flow, Outside},
     says::line,
     verdict::{Step, Verdict},
 };
@@ -27,8 +28,10 @@ pub struct Course<'a> {
     pub mode: Option<String>,
     /// What the guest's interfaces were like before the first attachment.
     pub(super) before: String,
-    /// What is answered before ntpguard comes, with long frames allowed: time requests, long frames.
-    pub(super) at_9000: [Count; 2],
+    /// What the card does without a program.
+    pub(super) baseline: Baseline,
+    /// Programs that an earlier detachment has left loaded, and has named.
+    pub(super) stayed: Vec<String>,
     /// Long frames are allowed now.
     pub(super) long: bool,
     /// The last look saw queries answered.
@@ -55,23 +58,15 @@ impl<'a> Course<'a> {
             steps: Vec::new(),
             mode: None,
             before: String::new(),
-            at_9000: [Count::default(); 2],
+            baseline: Baseline::default(),
+            stayed: Vec::new(),
             long: false,
             leaking: true,
             heard: 0,
         };
         course.reachable().context("before ntpguard came")?;
         course.open().context("before ntpguard came")?;
-        course.machine.run(&card.mtu(9000))?;
-        course.reachable()?;
-        // QEMU's own models lose some of what they get at this MTU.
-        course.at_9000 = [course.probe()?.time, course.long()?];
-        if course.at_9000[1].served == 0 {
-            bail!("no long frame is answered before ntpguard came");
-        }
-        course.machine.run(&card.mtu(1500))?;
-        course.machine.run(&card.address())?;
-        course.reachable()?;
+        course.baseline = course.take_baseline().context("before ntpguard came")?;
         course.before = course.look()?;
         Ok(course)
     }
@@ -91,7 +86,7 @@ impl<'a> Course<'a> {
         self.mtu("MTU 1500", 1500)?;
         self.event("link down, up", &self.flap())?;
         self.event("ring size", &self.ethtool("-G eth0 rx 128"))?;
-        self.event("channels", &self.ethtool("-L eth0 combined 2"))?;
+        self.change_channels("channels")?;
         self.event(
             "reload",
             "sed -i '$a restrict 192.0.2.99 ignore' /etc/ntp.conf; ntpguard reload </dev/null",
@@ -108,7 +103,8 @@ impl<'a> Course<'a> {
         self.detach("detach")?;
         self.start("attach anew", "attach")?;
         self.mtu("MTU 9000 again", 9000)?;
-        self.detach("detach at MTU 9000")
+        self.detach("detach at MTU 9000")?;
+        self.follow_advice("detach, as advised")
     }
 
     fn flap(&self) -> String {
@@ -117,7 +113,7 @@ impl<'a> Course<'a> {
     }
 
     /// A command that not every driver takes; what took effect may have taken addresses away.
-    fn ethtool(&self, arguments: &str) -> String {
+    pub(super) fn ethtool(&self, arguments: &str) -> String {
         format!("ethtool {arguments} || exit {}\n{}", Self::NOT_RUN, self.card.address())
     }
 
@@ -143,7 +139,7 @@ impl<'a> Course<'a> {
         let script = match verb {
             "run" => format!(
                 "ntpguard run {options} >/tmp/run.out 2>/tmp/run.err </dev/null &\necho $! >/tmp/run.pid\n\
-                 for i in $(seq 900); do grep ^guarding /tmp/run.out && exit 0\n\
+                 for i in $(seq 5000); do grep ^guarding /tmp/run.out && exit 0\n\
                  kill -0 $! 2>/dev/null || break; sleep 0.1; done\ncat /tmp/run.out /tmp/run.err; exit 1"
             ),
             verb => format!("ntpguard {verb} {options} </dev/null"),
@@ -168,7 +164,7 @@ impl<'a> Course<'a> {
     }
 
     /// Something happens to the card under traffic.
-    fn event(&mut self, name: &'static str, script: &str) -> Result<()> {
+    pub(super) fn event(&mut self, name: &'static str, script: &str) -> Result<()> {
         self.hear()?;
         let stream = self.outside.stream();
         let outcome = self.machine.script(script)?;
@@ -185,7 +181,8 @@ impl<'a> Course<'a> {
         let refused =
             if outcome.code == 0 { String::new() } else { format!("refused: {}; ", line(&outcome.text)) };
         let probe = self.settle()?;
-        self.judge(name, probe, flow, &refused)
+        let mended = self.mended()?;
+        self.judge(name, probe, flow, &format!("{refused}{mended}"))
     }
 
     /// Changes the MTU under traffic.
@@ -194,41 +191,6 @@ impl<'a> Course<'a> {
         self.event(name, &self.card.mtu(mtu))?;
         // A driver that refuses it keeps the MTU that it has, and with it what goes through.
         self.long &= self.machine.script(&format!("grep -qx {mtu} /sys/class/net/eth0/mtu"))?.code == 0;
-        Ok(())
-    }
-
-    /// Detaches under traffic, and sees that all is as before.
-    fn detach(&mut self, name: &'static str) -> Result<()> {
-        let stream = self.outside.stream();
-        let outcome = self.machine.script("ntpguard detach --all")?;
-        let flow = stream.end();
-        // The kernel frees a program a little later.
-        let left = "for i in $(seq 30); do bpftool prog show | grep -qw ntpguard || exit 0; sleep 0.1; done\n\
-                    bpftool prog show | grep -w ntpguard";
-        let left = self.machine.script(left)?.text;
-        let mut problems = Vec::new();
-        if !left.is_empty() {
-            problems.push(format!("a program stays: {}", line(&left)));
-        }
-        // Without its program a driver may begin anew, link and all.
-        if let Err(error) = self.reachable().and_then(|_| self.open()) {
-            problems.push(format!("{error:#}"));
-        }
-        self.leaking = true;
-        self.long = false;
-        self.machine.run(&self.card.mtu(1500))?;
-        let after = self.look()?;
-        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let (old, new) = (lines(&self.before), lines(&after));
-        problems
-            .extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("now {}", line.trim())));
-        let (verdict, note) = match (problems.is_empty(), outcome.code) {
-            (true, 0) => (Verdict::Held, "as before".to_owned()),
-            (true, code) => (Verdict::Wrong, format!("exit code {code}: {}", line(&outcome.text))),
-            (false, 2) => (Verdict::Said, format!("{}; {}", problems.join("; "), line(&outcome.text))),
-            (false, _) => (Verdict::Changed, problems.join("; ")),
-        };
-        self.note(name, verdict, format!("{note}; silent for {} ms", flow.silence.as_millis()));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     course::Course,
     outside::{Count, Flow, Request},
-    probe::Probe,
+    probe::{ANSWERS, Probe},
     verdict::Verdict,
 };
 use anyhow::Result;
@@ -31,7 +31,7 @@ impl Course<'_> {
         let ports = self.outside.send(Request::Time, LIMITED, REQUESTS)?;
         let kissed = || self.outside.count(&ports).kisses > 0;
         let start = Instant::now();
-        while !kissed() && start.elapsed() < Duration::from_secs(5) {
+        while !kissed() && start.elapsed() < ANSWERS {
             thread::sleep(Duration::from_millis(20));
         }
         let Count { served, kisses, .. } = self.outside.count(&ports);
@@ -50,6 +50,9 @@ impl Course<'_> {
             "{before}{}/{} queries, {}/{} time answered",
             queries.served, queries.sent, time.served, time.sent
         );
+        if self.long && time.served < time.sent {
+            note += &format!(" ({})", self.baseline.time.words());
+        }
         if flow.queries > 0 {
             note += &format!(
                 "; meanwhile {}/{} queries, {}/{} time, silent for {} ms",
@@ -91,9 +94,16 @@ impl Course<'_> {
             return Ok(());
         }
         let Count { sent, served, .. } = self.long()?;
+        let without = self.baseline.long;
         let mut note = format!("{served}/{sent} long frames answered");
-        let verdict = if served >= self.at_9000[1].served {
+        if served < sent {
+            note += &format!(" ({})", without.words());
+        }
+        let verdict = if served == sent || without.least > 0 && served >= without.least {
             Verdict::Held
+        } else if without.least == 0 {
+            // What is lost in any case shows nothing.
+            Verdict::NotRun
         } else {
             let doctor = format!("ntpguard doctor --interface {}", self.card.guarded());
             let said = self.says()? + &self.machine.script(&doctor)?.text;

@@ -137,7 +137,8 @@ impl Machine {
     /// # Errors
     /// The guest is gone.
     pub fn script(&mut self, script: &str) -> Result<Outcome> {
-        const SECONDS: u64 = 120;
+        // Emulated on a busy machine, loading the program alone may take minutes.
+        const SECONDS: u64 = 600;
         writeln!(self.requests, "{}", json!({ "script": script, "seconds": SECONDS }))?;
         self.requests.flush()?;
         let outcome = self.outcomes.recv_timeout(Duration::from_secs(SECONDS + 60));

@@ -3,9 +3,11 @@
 //! Contract: the guest's cards end in a namespace that this process made; QEMU dies with it, and nothing else is touched.
 
 pub mod agent;
+mod baseline;
 pub mod card;
 pub mod course;
 mod judge;
+mod leave;
 pub mod machine;
 pub mod outside;
 pub mod page;

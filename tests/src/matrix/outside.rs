@@ -117,7 +117,7 @@ impl Outside {
     /// # Errors
     /// The wire takes nothing more.
     pub fn send(&self, request: Request, source: &str, count: usize) -> Result<Vec<u16>> {
-        let ports: Vec<u16> = (0..count).map(|_| next(&self.port)).collect();
+        let ports: Vec<u16> = (0..count).map(|_| next(&self.port, &self.answers)).collect();
         for burst in ports.chunks(32) {
             for port in burst {
                 self.wire.send(&frame(request, source, *port, self.tag))?;
@@ -153,18 +153,21 @@ impl Outside {
     pub fn stream(&self) -> Stream {
         let end = Arc::new(AtomicBool::new(false));
         let (wire, port, tag, over) = (self.wire.clone(), self.port.clone(), self.tag, end.clone());
+        let answers = self.answers.clone();
         let sender = thread::spawn(move || {
             let mut sent: Vec<(Request, u16, Instant)> = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 for request in [Request::Monlist, Request::Readvar, Request::Time, Request::Monlist6] {
-                    let port = next(&port);
+                    let port = next(&port, &answers);
                     let source =
                         if request == Request::Monlist6 { "2001:db8:66::66" } else { "203.0.113.66" };
                     if wire.send(&frame(request, source, port, tag)).is_ok() {
                         sent.push((request, port, Instant::now()));
                     }
                 }
-                thread::sleep(Duration::from_millis(10));
+                // What takes longer than seconds is the emulator's loading of programs, which needs its time for that.
+                let pause = if sent.len() < 4000 { 10 } else { 100 };
+                thread::sleep(Duration::from_millis(pause));
             }
             sent
         });
@@ -234,10 +237,12 @@ impl Stream {
     }
 }
 
-/// The next source port: no port is used twice within fifty thousand requests.
-fn next(port: &AtomicU16) -> u16 {
+/// The next source port: none is used twice within fifty thousand requests, and what was answered to it before is forgotten.
+fn next(port: &AtomicU16, answers: &Answers) -> u16 {
     let after = |port: u16| Some(if port >= 60_000 { 10_000 } else { port + 1 });
-    port.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).expect("there is always one")
+    let port = port.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).expect("there is always one");
+    answers.lock().expect("nobody panics with it").remove(&port);
+    port
 }
 
 fn count(answers: &Answers, ports: &[u16]) -> Count {
@@ -326,6 +331,15 @@ fn answer(frame: &[u8]) -> Option<(u16, Answer)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_comes_round_again_has_no_answer_yet() {
+        let (port, answers) = (AtomicU16::new(60_000), Answers::default());
+        answers.lock().unwrap().insert(60_000, (Answer::Served, Instant::now()));
+        let ports = [next(&port, &answers), next(&port, &answers)];
+        assert_eq!(ports, [60_000, 10_000]);
+        assert_eq!(count(&answers, &ports), Count { sent: 2, served: 0, kisses: 0 });
+    }
 
     /// An answer is the request's frame turned round, as far as this looks.
     #[test]

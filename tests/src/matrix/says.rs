@@ -39,6 +39,14 @@ impl Course<'_> {
         Ok(said)
     }
 
+    /// How quickly `run` has put the filter back since [`Course::hear`], if it had to.
+    pub(super) fn mended(&mut self) -> Result<String> {
+        let since = self.heard + 1;
+        let script = format!("tail -n +{since} /tmp/run.err 2>/dev/null | grep -o 'put back in [^;]*'");
+        let said = self.machine.script(&script)?.text;
+        Ok(said.lines().map(|line| format!("{}; ", line.trim())).collect())
+    }
+
     /// The line among these that says that the filter doesn't run, or didn't for a while.
     pub(super) fn not_running(said: &str) -> Option<&str> {
         const WORDS: &[&str] =

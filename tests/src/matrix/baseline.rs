@@ -1,0 +1,154 @@
+//! What a card does without any program, so that what it loses or refuses anyway isn't taken for the filter's doing.
+
+use super::{
+    course::Course,
+    outside::Count,
+    says::line,
+    verdict::{Step, Verdict},
+};
+use anyhow::{Result, bail};
+
+/// How often is looked: what QEMU's own models lose of long frames differs from look to look.
+const LOOKS: usize = 5;
+
+/// How many requests of one look were answered, at the worst and at the best look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// How many were sent each time.
+    pub(super) sent: usize,
+    /// The fewest answers.
+    pub(super) least: usize,
+    /// The most answers.
+    pub(super) most: usize,
+}
+
+impl Spread {
+    /// Of several looks.
+    fn of(counts: &[Count]) -> Self {
+        let served = || counts.iter().map(|count| count.served);
+        let sent = counts.first().map_or(0, |count| count.sent);
+        Self { sent, least: served().min().unwrap_or(0), most: served().max().unwrap_or(0) }
+    }
+
+    /// Adds a later look.
+    pub(super) fn add(&mut self, count: Count) {
+        self.least = self.least.min(count.served);
+        self.most = self.most.max(count.served);
+    }
+
+    /// Whether some had no answer.
+    pub(super) const fn lossy(self) -> bool {
+        self.least < self.sent
+    }
+
+    /// In words.
+    pub(super) fn words(self) -> String {
+        let Self { sent, least, most } = self;
+        match least == most {
+            true => format!("without a program {least}/{sent}"),
+            false => format!("without a program {least} to {most} of {sent}"),
+        }
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Baseline {
+    /// Time requests, with long frames allowed.
+    pub(super) time: Spread,
+    /// Long frames.
+    pub(super) long: Spread,
+    /// Why there is nothing to see when the number of channels is changed, if so.
+    pub(super) channels: Option<String>,
+}
+
+impl Course<'_> {
+    /// Takes it, before ntpguard comes.
+    pub(super) fn take_baseline(&mut self) -> Result<Baseline> {
+        let channels = self.channels()?;
+        self.machine.run(&self.card.address())?;
+        self.machine.run(&self.card.mtu(9000))?;
+        self.reachable()?;
+        let (mut time, mut long) = (Vec::new(), Vec::new());
+        for _ in 0..LOOKS {
+            time.push(self.probe()?.time);
+            long.push(self.long()?);
+            let all = |counts: &[Count]| counts.iter().all(|count| count.served == count.sent);
+            // A card that loses nothing at two looks loses nothing.
+            if time.len() == 2 && all(&time) && all(&long) {
+                break;
+            }
+        }
+        let (time, long) = (Spread::of(&time), Spread::of(&long));
+        if long.most == 0 && time.most == 0 {
+            bail!("nothing is answered at an MTU of 9000");
+        }
+        self.machine.run(&self.card.mtu(1500))?;
+        self.machine.run(&self.card.address())?;
+        self.reachable()?;
+        Ok(Baseline { time, long, channels })
+    }
+
+    /// Why the number of channels can't be changed without a program either; `None` if it can.
+    fn channels(&mut self) -> Result<Option<String>> {
+        let told = self.machine.script("ethtool -l eth0")?;
+        if told.code != 0 {
+            return Ok(Some(format!("the driver has no channels to change ({})", line(&told.text))));
+        }
+        let mut counts = told.text.lines().filter_map(|line| line.trim().strip_prefix("Combined:"));
+        let mut next = || counts.next().and_then(|count| count.trim().parse::<u32>().ok());
+        match (next(), next()) {
+            (Some(longest), Some(now)) if longest > 1 => {
+                let script = format!("ethtool -L eth0 combined 2 && ethtool -L eth0 combined {now}");
+                let tried = self.machine.script(&script)?;
+                let refused =
+                    || format!("the driver refuses it without a program, too ({})", line(&tried.text));
+                // From 2 to 2 there is no change, and some drivers say so.
+                Ok((tried.code != 0 && now != 2).then(refused))
+            }
+            (Some(_), _) => Ok(Some("the card has one channel".to_owned())),
+            (None, _) => Ok(Some("the card has no combined channels".to_owned())),
+        }
+    }
+
+    /// Another number of channels, where there is another one.
+    pub(super) fn change_channels(&mut self, name: &'static str) -> Result<()> {
+        match self.baseline.channels.clone() {
+            Some(why) => self.note(name, Verdict::NotRun, why),
+            None => {
+                self.event(name, &self.ethtool("-L eth0 combined 2"))?;
+                if let Some(Step { verdict: Verdict::NotRun, note, .. }) = self.steps.last_mut() {
+                    *note = format!("the driver refuses it while it has a program ({note})");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same look without a program, after a `detach`: what it shows isn't the filter's doing either.
+    pub(super) fn look_again(&mut self) -> Result<String> {
+        let (time, long) = (self.probe()?.time, self.long()?);
+        self.baseline.time.add(time);
+        self.baseline.long.add(long);
+        Ok(format!(
+            "after it {}/{} time and {}/{} long frames answered",
+            time.served, time.sent, long.served, long.sent
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_says_what_was_lost_without_a_program() {
+        let count = |served| Count { sent: 8, served, kisses: 0 };
+        let mut spread = Spread::of(&[count(8), count(8)]);
+        assert!(!spread.lossy());
+        assert_eq!(spread.words(), "without a program 8/8");
+        spread.add(count(3));
+        assert!(spread.lossy());
+        assert_eq!(spread.words(), "without a program 3 to 8 of 8");
+    }
+}

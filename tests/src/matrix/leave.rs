@@ -1,0 +1,80 @@
+//! `detach`, and what it leaves.
+
+use super::{
+    course::Course,
+    says::line,
+    verdict::{Step, Verdict},
+};
+use anyhow::Result;
+
+impl Course<'_> {
+    /// Detaches under traffic, and sees that all is as before.
+    pub(super) fn detach(&mut self, name: &'static str) -> Result<()> {
+        let stream = self.outside.stream();
+        let outcome = self.machine.script("ntpguard detach --all")?;
+        let flow = stream.end();
+        let left = self.left()?;
+        let mut problems: Vec<_> = left.iter().map(|program| format!("a program stays: {program}")).collect();
+        // Without its program a driver may begin anew, link and all.
+        if let Err(error) = self.reachable().and_then(|_| self.open()) {
+            problems.push(format!("{error:#}"));
+        }
+        let again = if self.long { format!("; {}", self.look_again()?) } else { String::new() };
+        self.leaking = true;
+        self.long = false;
+        self.machine.run(&self.card.mtu(1500))?;
+        let after = self.look()?;
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let (old, new) = (lines(&self.before), lines(&after));
+        problems
+            .extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("now {}", line.trim())));
+        let (verdict, note) = match (problems.is_empty(), outcome.code) {
+            (true, 0) => (Verdict::Held, "as before".to_owned()),
+            (true, code) => (Verdict::Wrong, format!("exit code {code}: {}", line(&outcome.text))),
+            (false, 2) => (Verdict::Said, format!("{}; {}", problems.join("; "), line(&outcome.text))),
+            (false, _) => (Verdict::Changed, problems.join("; ")),
+        };
+        self.stayed.extend(left);
+        self.note(name, verdict, format!("{note}; silent for {} ms{again}", flow.silence.as_millis()));
+        Ok(())
+    }
+
+    /// The programs of ntpguard's that are loaded and that no earlier detachment has left, as `bpftool` shows them.
+    fn left(&mut self) -> Result<Vec<String>> {
+        // The kernel frees a program a little later. Both forms begin like this.
+        const LEFT: &str = "bpftool prog show | grep 'name ntpguard'";
+        let known = self.stayed.len();
+        let wait = format!(
+            "for i in $(seq 30); do [ $({LEFT} | wc -l) -le {known} ] && break; sleep 0.1; done\n{LEFT}; true"
+        );
+        let shown = self.machine.script(&wait)?.text;
+        let lines = shown.lines().map(|line| line.trim().to_owned());
+        Ok(lines.filter(|line| !self.stayed.contains(line)).collect())
+    }
+
+    /// Does what the last `detach` advised, if it advised anything: it must help.
+    pub(super) fn follow_advice(&mut self, name: &'static str) -> Result<()> {
+        let advised = |step: &Step| step.verdict == Verdict::Said && step.note.contains("once more");
+        if !self.steps.last().is_some_and(advised) {
+            return Ok(());
+        }
+        // The MTU is 1500 again.
+        let on = self.card.guarded();
+        let script = format!(
+            "set -e\nntpguard attach --interface {on} --dialect ntp-4.2.8 --config /etc/ntp.conf </dev/null\n\
+             ntpguard detach --interface {on}"
+        );
+        let outcome = self.machine.script(&script)?;
+        let shown = self.machine.script("bpftool prog show | grep 'name ntpguard'")?.text;
+        let open = self.reachable().and_then(|_| self.open());
+        let (verdict, note) = match (outcome.code, shown.is_empty(), open) {
+            (0, true, Ok(())) => (Verdict::Held, "no program stays".to_owned()),
+            (0, true, Err(error)) => (Verdict::Lost, format!("{error:#}")),
+            (code, ..) => {
+                (Verdict::Wrong, format!("exit code {code}: {}; {}", line(&outcome.text), line(&shown)))
+            }
+        };
+        self.note(name, verdict, note);
+        Ok(())
+    }
+}
