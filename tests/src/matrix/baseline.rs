@@ -6,7 +6,7 @@ use super::{
     says::line,
     verdict::{Step, Verdict},
 };
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// How often is looked: what QEMU's own models lose of long frames differs from look to look.
 const LOOKS: usize = 5;
@@ -67,10 +67,13 @@ impl Course<'_> {
     pub(super) fn take_baseline(&mut self) -> Result<Baseline> {
         let channels = self.channels()?;
         self.machine.run(&self.card.address())?;
-        self.machine.run(&self.card.mtu(9000))?;
-        self.reachable()?;
         let (mut time, mut long) = (Vec::new(), Vec::new());
         for _ in 0..LOOKS {
+            // Anew each time: what a card loses may hang on the state in which the change has left it.
+            self.machine.run(&self.card.mtu(1500))?;
+            self.machine.run(&self.card.mtu(9000))?;
+            self.machine.run(&self.card.address())?;
+            self.reachable()?;
             time.push(self.probe()?.time);
             long.push(self.long()?);
             let all = |counts: &[Count]| counts.iter().all(|count| count.served == count.sent);
@@ -80,9 +83,6 @@ impl Course<'_> {
             }
         }
         let (time, long) = (Spread::of(&time), Spread::of(&long));
-        if long.most == 0 && time.most == 0 {
-            bail!("nothing is answered at an MTU of 9000");
-        }
         self.machine.run(&self.card.mtu(1500))?;
         self.machine.run(&self.card.address())?;
         self.reachable()?;
@@ -130,6 +130,13 @@ impl Course<'_> {
         let (time, long) = (self.probe()?.time, self.long()?);
         self.baseline.time.add(time);
         self.baseline.long.add(long);
+        for step in self.steps.iter_mut().filter(|step| step.name == Self::LONG_FRAMES) {
+            // What was lost before may have been lost in the same way.
+            if step.verdict == Verdict::Lost && long.served == 0 {
+                step.verdict = Verdict::NotRun;
+                step.note += &format!("; later, without a program, 0/{}, too", long.sent);
+            }
+        }
         Ok(format!(
             "after it {}/{} time and {}/{} long frames answered",
             time.served, time.sent, long.served, long.sent

@@ -82,7 +82,7 @@ impl<'a> Course<'a> {
         self.drops()?;
         self.kiss()?;
         self.mtu("MTU 9000", 9000)?;
-        self.long_frames("MTU 9000, long frames")?;
+        self.long_frames(Self::LONG_FRAMES)?;
         self.mtu("MTU 1500", 1500)?;
         self.event("link down, up", &self.flap())?;
         self.event("ring size", &self.ethtool("-G eth0 rx 128"))?;
@@ -116,6 +116,9 @@ impl<'a> Course<'a> {
     pub(super) fn ethtool(&self, arguments: &str) -> String {
         format!("ethtool {arguments} || exit {}\n{}", Self::NOT_RUN, self.card.address())
     }
+
+    /// The step that looks at long frames.
+    pub(super) const LONG_FRAMES: &'static str = "MTU 9000, long frames";
 
     /// The exit code of an event that this driver doesn't have.
     const NOT_RUN: i32 = 77;
