@@ -137,6 +137,12 @@ impl Frame {
         }
     }
 
+    /// To another address than the server's, of the same family.
+    pub fn to(mut self, destination: &str) -> Self {
+        self.destination = destination.parse().expect("an address");
+        self
+    }
+
     /// The UDP payload.
     pub fn payload(mut self, bytes: &[u8]) -> Self {
         self.payload = bytes.to_vec();

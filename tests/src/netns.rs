@@ -164,6 +164,23 @@ impl Lab {
         self.outside.run(&format!("ip link set {name} up")).map(drop)
     }
 
+    /// Makes a further server, 192.0.2.`host`, on a wire of its own between interfaces of this name.
+    ///
+    /// # Errors
+    /// There is one of this name.
+    pub fn another_server(&self, name: &str, host: u8) -> Result<Netns> {
+        let server = Netns::new()?;
+        let path = self.outside.path();
+        server.run(&format!("ip link add {name} type veth peer name {name} netns {path}"))?;
+        // The address that frames go to, as the first server's.
+        server.run(&format!("ip link set {name} address 02:00:00:00:00:01 up"))?;
+        server.run(&format!("ip address add 192.0.2.{host}/32 dev {name}"))?;
+        server.run(&format!("ip route add default dev {name} via 192.0.2.2 onlink"))?;
+        self.outside.run(&format!("ip link set {name} up"))?;
+        self.outside.run(&format!("ip route add 192.0.2.{host}/32 dev {name}"))?;
+        Ok(server)
+    }
+
     /// The ids of the XDP programs attached to the server's end, as the kernel tells.
     ///
     /// # Errors

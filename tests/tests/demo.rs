@@ -1,4 +1,4 @@
-//! The demo, cut short at bad moments: nothing of it stays.
+//! The demo: what its table says; and, cut short at bad moments, that nothing of it stays.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -15,15 +16,51 @@ use std::{
 /// In the environment of the demo and so of all its children.
 const MARK: &str = "NTPGUARD_DEMO_UNDER_TEST=1";
 
+/// One looks for programs that are left, while the other one has its own.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What the demo says is so: the victim got every packet of every list, and behind the guard not a byte.
+#[test]
+fn the_victim_gets_whole_lists_and_behind_the_guard_not_a_byte() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new(env!("CARGO_BIN_EXE_demo")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{errors}\n{shown}");
+    assert!(shown.contains("a stand-in for ntpd 4.2.6p5"), "it is named as one: {shown}");
+    // Sent, without the guard, and with it.
+    let row = |name: &str| -> Vec<u64> {
+        let table = shown.split("3. What came of it").nth(1).unwrap();
+        let (_, after) = table.split_once("Stand-in for 4.2.6p5").unwrap();
+        let line = after.lines().find(|line| line.trim_start().starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no row {name:?}: {shown}"));
+        line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let requests = row("complete lists")[0];
+    assert!(requests > 0);
+    assert_eq!(row("complete lists"), [requests, requests, 0]);
+    assert_eq!(row("packets at the victim"), [requests, 100 * requests, 0]);
+    // The last one is shorter: 596 clients of 72 bytes, six a packet.
+    let list = 99 * 440 + (8 + 2 * 72);
+    assert_eq!(row("bytes at the victim"), [8 * requests, list * requests, 0]);
+    let time = row("time requests");
+    assert!(time[0] > 0 && time.iter().all(|served| *served == time[0]), "{time:?}");
+    // Seen as it happens: seconds in which the victim was hit, and after these such in which it wasn't.
+    let seconds = shown.lines().filter(|line| line.contains("at the victim ") && line.contains("bytes/s"));
+    let hit: Vec<_> = seconds.map(|line| !line.contains(" 0 bytes/s")).collect();
+    assert!(hit.len() > 2 && hit[1] && !hit[hit.len() - 1], "{hit:?} {shown}");
+}
+
 #[test]
 fn ctrl_c_and_kill_leave_nothing_behind() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = programs();
-    // While the daemon starts, in the first flood, and when the guard is attached.
+    // While the daemon starts, in the first flood, and when one guard is attached, or both.
     for (signal, moment) in [
         (Signal::SIGINT, "1. Without ntpguard"),
-        (Signal::SIGKILL, "reached the daemon"),
-        (Signal::SIGINT, "guarding"),
-        (Signal::SIGKILL, "guarding"),
+        (Signal::SIGKILL, "at the victim"),
+        (Signal::SIGINT, "guarding ntp1"),
+        (Signal::SIGKILL, "guarding ntp0"),
     ] {
         let (name, value) = MARK.split_once('=').unwrap();
         let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"))
