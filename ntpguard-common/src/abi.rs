@@ -13,7 +13,7 @@
 //! | `HEAVY`    | array                      | [`crate::heavy::Heavy::number`] → [`crate::heavy::Heavy`] |
 //! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
 //! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
-//! | `REASONS`  | per-CPU array              | [`seat`] × reasons + [`crate::Reason::index`] → [`Counter`] |
+//! | `REASONS`  | per-CPU array              | ([`Settings::bank`] × [`SEATS`] + [`seat`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
 //! | `SEEN`     | array, [`GATES`]           | [`gate`] → [`Seen`]                                  |
 //! | `SAMPLING` | array                      | which drops are told of: [`crate::sample`]           |
@@ -29,7 +29,7 @@ use crate::{Reason, Source, Verdict};
 use core::iter::Sum;
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -74,7 +74,7 @@ impl Settings {
     pub const CEILING: u32 = 1 << 10;
     /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
     pub const KISSES: u32 = 1 << 11;
-    /// A trial: what is dropped is counted as dropped, and passes.
+    /// A trial: what would be dropped is counted apart from drops, and passes.
     pub const MONITOR: u32 = 1 << 12;
 
     /// Whether all of these bits are set.
@@ -87,6 +87,12 @@ impl Settings {
     #[inline(always)]
     pub const fn slot(self) -> u32 {
         self.generation % SLOTS
+    }
+
+    /// Which of [`BANKS`] counts: 1 in a trial.
+    #[inline(always)]
+    pub const fn bank(self) -> u32 {
+        self.flags / Self::MONITOR % BANKS
     }
 
     /// As it lies in the map.
@@ -266,17 +272,21 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
 /// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
 pub const SEATS: u32 = u64::BITS;
 
-/// Where an interface's counters of reasons stand in `REASONS`, by its index.
+/// Counters of two kinds: what was done, and what passed in a trial ([`Settings::MONITOR`]).
+pub const BANKS: u32 = 2;
+
+/// Where an interface's counters of reasons stand in a bank of `REASONS`, by its index.
 #[inline(always)]
 pub const fn seat(interface: u32) -> u32 {
     interface % SEATS
 }
 
-/// Where a CPU's counters begin in `HITS`, which has one stripe a CPU, and one after them for what came over from
-/// policies before. Each stripe has as many for one slot as for the other.
+/// Where the counters begin in `HITS` that a CPU counts in. The first stripe is that of trials, in which all CPUs count: what passes
+/// costs more than their getting in each other's way. Then each CPU has one, and the last is for what came over from policies
+/// before. Each stripe has as many for one slot as for the other.
 #[inline(always)]
-pub const fn stripe(cpu: u32, stride: u32) -> u32 {
-    cpu.wrapping_mul(stride)
+pub const fn stripe(cpu: u32, bank: u32, stride: u32) -> u32 {
+    cpu.wrapping_add(1).wrapping_mul(BANKS - 1 - bank).wrapping_mul(stride)
 }
 
 /// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
@@ -314,6 +324,14 @@ mod tests {
         let settings = Settings { flags: Settings::INSTALLED | Settings::NOBODY_PRIVATE, generation: 3 };
         assert_eq!((settings.to_word(), settings.slot()), (0x0000_0003_0000_0005, 1));
         assert_eq!(Settings::from_word(settings.to_word()), settings);
+    }
+
+    #[test]
+    fn a_trial_counts_in_a_bank_of_its_own() {
+        let flags = Settings::INSTALLED | Settings::CEILING;
+        let bank = |flags| Settings { flags, generation: 3 }.bank();
+        assert_eq!((bank(flags), bank(flags | Settings::MONITOR), bank(u32::MAX)), (0, 1, 1));
+        assert_eq!((stripe(0, 0, 10), stripe(4, 0, 10), stripe(0, 1, 10), stripe(4, 1, 10)), (10, 50, 0, 0));
     }
 
     #[test]

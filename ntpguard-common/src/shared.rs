@@ -63,6 +63,13 @@ impl Count {
         Counter { packets: self.packets.get(), bytes: self.bytes.get() }
     }
 
+    /// Adds to it, whoever else does at once.
+    #[inline(always)]
+    pub fn add(&self, counter: Counter) {
+        self.packets.add(counter.packets);
+        self.bytes.add(counter.bytes);
+    }
+
     /// Overwrites it.
     pub fn set(&self, counter: Counter) {
         self.packets.set(counter.packets);

@@ -125,7 +125,7 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Sequel<'_, F, P, IS_WHOLE> {
         let first = frame.linear().len();
         let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= first);
         let bytes = if whole { first } else { frame.len() };
-        let count = maps::count(verdict.reason, hit, frame.interface(), bytes);
+        let count = maps::count(settings.bank(), verdict.reason, hit, frame.interface(), bytes);
         frame.trace(verdict);
         if action != Action::Pass && maps::is_told(verdict.reason, count) {
             frame.tell(Words::new(verdict, bytes));

@@ -10,12 +10,12 @@ use aya_ebpf::{
 use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source,
-    abi::{Counter, GATES, Gap, Limits, Rule, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
+    abi::{BANKS, Counter, GATES, Gap, Limits, Rule, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
     ceiling::{Ceiling, Kisses},
     heavy::{CANDIDATES, Heavy},
     ranges::{CHUNKS, Chunks, FAR, NEAR},
     sample::{WORDS, is_drawn},
-    shared::Shared,
+    shared::{Count, Shared},
     sources::Set,
 };
 
@@ -53,7 +53,7 @@ static CEILING: Array<Ceiling, 1> = Array::new();
 static KISSES: Array<Kisses, 1> = Array::new();
 
 #[btf_map]
-static REASONS: PerCpuArray<Counter, { SEATS as usize * Reason::COUNT }> = PerCpuArray::new();
+static REASONS: PerCpuArray<Counter, { (BANKS * SEATS) as usize * Reason::COUNT }> = PerCpuArray::new();
 
 /// Not a per-CPU array: its look-up is a call before Linux 6.10, and costs more than all the rest of what a frame without NTP
 /// takes.
@@ -64,7 +64,7 @@ static SEEN: Array<Seen, { GATES as usize }, { BPF_F_MMAPABLE as usize }> = Arra
 #[btf_map]
 static HITS: Array<Counter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// How many counters each CPU has; the loader sets it with the size.
+/// How many counters a stripe has; the loader sets it with the size.
 #[unsafe(no_mangle)]
 static STRIDE: u32 = 1;
 
@@ -156,14 +156,14 @@ impl Books for Maps {
     }
 }
 
-/// Counts a frame on this CPU: under its reason, where it came in, and for the rule's flag that was hit, if one was. Returns
-/// which one of its reason it is there, from 1.
+/// Counts a frame on this CPU, in a [`Settings::bank`]: under its reason, where it came in, and for the rule's flag that was hit,
+/// if one was. Returns which one of its reason it is there, from 1.
 #[inline(always)]
-pub(crate) fn count(reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
-    let place = seat(interface) * Reason::COUNT as u32 + reason.index();
+pub(crate) fn count(bank: u32, reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
+    let place = (bank * SEATS + seat(interface)) * Reason::COUNT as u32 + reason.index();
     let count = add(REASONS.get_ptr_mut(place), bytes);
     if let Some(hit) = hit {
-        add(counter(hit), bytes);
+        hit_by(bank, hit, bytes);
     }
     count
 }
@@ -188,17 +188,23 @@ pub(crate) fn sampling(word: u32) -> Option<&'static Shared> {
     SAMPLING.get(word)
 }
 
-/// This CPU's counter of a rule's flag.
+/// Counts for a rule's flag: on this CPU, or in a trial with all others.
 #[inline(always)]
-fn counter(hit: u32) -> Option<*mut Counter> {
+fn hit_by(bank: u32, hit: u32, bytes: u64) {
     // SAFETY: a static of this program. Volatile, since the loader has changed it.
     let stride = unsafe { read_volatile(&STRIDE) };
     if hit >= stride {
-        return None;
+        return;
     }
     // SAFETY: it has no arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    HITS.get_ptr_mut(stripe(cpu, stride).wrapping_add(hit))
+    let counter = HITS.get_ptr_mut(stripe(cpu, bank, stride).wrapping_add(hit));
+    if bank == 0 {
+        add(counter, bytes);
+    } else if let Some(counter) = counter {
+        // SAFETY: a value of the map, which is a counter; every access of those of trials is to shared words.
+        unsafe { &*counter.cast::<Count>() }.add(Counter { packets: 1, bytes });
+    }
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use crate::{
     host, kept,
     readers::Readers,
     state::{self, InForce, Rule},
-    stats::Snapshot,
+    stats::{Counts as Bank, Snapshot},
 };
 use anyhow::{Context as _, Result};
 use nix::unistd::{AccessFlags, eaccess};
@@ -19,7 +19,7 @@ use ntpguard_common::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
-    env, fs, io,
+    env, fs, io, iter,
     net::IpAddr,
     path::{Path, PathBuf, absolute},
 };
@@ -36,6 +36,9 @@ pub struct Baseline {
     maps: String,
     /// At each seat.
     reasons: BTreeMap<u32, Counts>,
+    /// The same of trials.
+    #[serde(default)]
+    trial: BTreeMap<u32, Counts>,
     /// By each rule; nothing if nobody knew whose the hits were.
     hits: Option<Vec<Kept>>,
     /// How often sources had been limited.
@@ -49,6 +52,9 @@ struct Kept {
     /// [`InForce::born`]: a rule that was gone in between counts from zero.
     born: u32,
     hits: Counts,
+    /// The same of trials.
+    #[serde(default)]
+    trial: Counts,
 }
 
 impl Baseline {
@@ -71,18 +77,24 @@ impl Baseline {
             (*seat, named(&mut Reason::ALL.iter().copied().zip(counters.iter().copied())))
         };
         let kept = |policy: &InForce| {
-            let rules = policy.rules.iter().zip(counted.hits.chunks(CAUSES.len())).enumerate();
-            let rules = rules.map(|(place, (rule, hits))| Kept {
+            let [done, trial] = [&counted.done, &counted.trial].map(|bank| bank.hits.chunks(CAUSES.len()));
+            // Where there never was a trial, it has no hits.
+            let trial = trial.chain(iter::repeat(&[][..]));
+            let rules = policy.rules.iter().zip(done.zip(trial)).enumerate();
+            let by_cause = |hits: &[Counter]| named(&mut CAUSES.into_iter().zip(hits.iter().copied()));
+            let rules = rules.map(|(place, (rule, (hits, trial)))| Kept {
                 rule: rule.clone(),
                 born: policy.born(place),
-                hits: named(&mut CAUSES.into_iter().zip(hits.iter().copied())),
+                hits: by_cause(hits),
+                trial: by_cause(trial),
             });
-            rules.filter(|kept| !kept.hits.is_empty()).collect()
+            rules.filter(|kept| !kept.hits.is_empty() || !kept.trial.is_empty()).collect()
         };
         Ok(Self {
             when: state::now(),
             maps: identity(maps)?,
-            reasons: counted.seats.iter().map(at).collect(),
+            reasons: counted.done.seats.iter().map(at).collect(),
+            trial: counted.trial.seats.iter().map(at).collect(),
             hits: policy.map(kept),
             limited,
         })
@@ -93,9 +105,13 @@ impl Baseline {
     /// # Errors
     /// The kernel doesn't tell which boot this is.
     pub fn since(&self, counted: &Snapshot, policy: Option<&InForce>, maps: u32) -> Result<Option<Snapshot>> {
+        let bank = |seats: &BTreeMap<u32, Counts>, hits: fn(&Kept) -> &Counts, now: &Bank| Bank {
+            seats: seats.iter().map(|(seat, counts)| (*seat, counters(Reason::ALL, counts))).collect(),
+            hits: policy.map_or_else(Vec::new, |policy| self.hits_then(policy, hits, &now.hits)),
+        };
         let then = Snapshot {
-            seats: self.reasons.iter().map(|(seat, counts)| (*seat, counters(Reason::ALL, counts))).collect(),
-            hits: policy.map_or_else(Vec::new, |policy| self.hits_then(policy, &counted.hits)),
+            done: bank(&self.reasons, |kept| &kept.hits, &counted.done),
+            trial: bank(&self.trial, |kept| &kept.trial, &counted.trial),
         };
         let same = self.maps == identity(maps)? && counted.reaches(&then);
         Ok(same.then(|| counted.since(&then)))
@@ -107,8 +123,8 @@ impl Baseline {
     }
 
     /// The hits that were counted then, for the rules that there are now.
-    fn hits_then(&self, policy: &InForce, now: &[Counter]) -> Vec<Counter> {
-        let kept = self.hits.iter().flatten().map(|kept| ((&kept.rule, kept.born), &kept.hits));
+    fn hits_then(&self, policy: &InForce, of: fn(&Kept) -> &Counts, now: &[Counter]) -> Vec<Counter> {
+        let kept = self.hits.iter().flatten().map(|kept| ((&kept.rule, kept.born), of(kept)));
         let kept: HashMap<_, _> = kept.collect();
         let nothing = Counts::new();
         let rules = policy.rules.iter().enumerate();
@@ -195,7 +211,12 @@ mod tests {
             causes[0] = counter(*packets);
             causes
         };
-        Snapshot { seats: BTreeMap::from([(2, reasons)]), hits: hits.iter().flat_map(of_rule).collect() }
+        let hits: Vec<_> = hits.iter().flat_map(of_rule).collect();
+        // A trial has let ten times as much pass for each rule.
+        let tenfold =
+            |counter: &Counter| Counter { packets: counter.packets * 10, bytes: counter.bytes * 10 };
+        let trial = Bank { hits: hits.iter().map(tenfold).collect(), ..Bank::default() };
+        Snapshot { done: Bank { seats: BTreeMap::from([(2, reasons)]), hits }, trial }
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Kernel {
         let counted = self.guard.maps.counters(true)?.since(&before);
         let moved: Vec<_> = Reason::ALL.iter().filter(|reason| counted.of(**reason).packets > 0).collect();
         ensure!(moved.len() <= 1, "one frame moved {} counters", moved.len());
-        let hit = counted.hits.iter().position(|hits| hits.packets > 0);
+        let hit = counted.done.hits.iter().position(|hits| hits.packets > 0);
         Ok(Judged {
             action: run.action,
             reason: moved.first().map(|reason| **reason),

@@ -123,7 +123,8 @@ impl History {
         match event.source {
             _ if event.reason == Reason::Response => bucket.others.responses += seen,
             Some(source) if event.reason != Reason::ImpossibleSource => {
-                bucket.named.add((source.to_canonical(), Query::of(mode, event.request.as_deref())), seen);
+                let query = Query { trial: event.trial, ..Query::of(mode, event.request.as_deref()) };
+                bucket.named.add((source.to_canonical(), query), seen);
             }
             _ => bucket.others.nobodys += seen,
         }

@@ -93,7 +93,7 @@ impl Look {
 
     /// What was counted without hits, which have no rates: another policy has others.
     pub(crate) fn reasons(&self) -> Snapshot {
-        Snapshot { seats: self.counted.seats.clone(), hits: Vec::new() }
+        self.counted.clone().without_hits()
     }
 
     pub(crate) fn policy(&self) -> Option<&InForce> {

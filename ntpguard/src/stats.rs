@@ -4,18 +4,30 @@ use ntpguard_common::{
     Action, Reason,
     abi::{Counter, seat},
 };
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 /// One reading of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// What was done: passed by the policy, dropped, answered.
+    pub done: Counts,
+    /// What passed because it was a trial, and would have been dropped.
+    pub trial: Counts,
+}
+
+/// What was counted in one of the banks of counters ([`ntpguard_common::abi::BANKS`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// By [`Reason::index`], for each interface that has counted something; by its [`seat`].
     pub seats: BTreeMap<u32, Vec<Counter>>,
     /// Drops by rule and cause: for each rule those of [`ntpguard_common::abi::CAUSES`]; empty if they weren't read.
     pub hits: Vec<Counter>,
 }
 
-impl Snapshot {
+impl Counts {
     /// What one reason has counted.
     pub fn of(&self, reason: Reason) -> Counter {
         self.seats.values().map(|reasons| reasons[reason.index() as usize]).sum()
@@ -26,16 +38,13 @@ impl Snapshot {
         Reason::ALL.iter().filter(|reason| reason.action() == action).map(|reason| self.of(*reason)).sum()
     }
 
-    /// What one interface alone has counted, by its index; without hits.
-    #[must_use]
-    pub fn at(&self, interface: u32) -> Self {
+    fn at(&self, interface: u32) -> Self {
         let counted = self.seats.get_key_value(&seat(interface));
         let seats = counted.map(|(seat, reasons)| (*seat, reasons.clone())).into_iter().collect();
         Self { seats, hits: Vec::new() }
     }
 
-    /// Whether all that an earlier reading had counted is in this one: not if others have taken the counters' place.
-    pub fn reaches(&self, earlier: &Self) -> bool {
+    fn reaches(&self, earlier: &Self) -> bool {
         let none = Counter::default();
         earlier.seats.iter().all(|(seat, then)| {
             let now = self.seats.get(seat).map_or(&[][..], Vec::as_slice);
@@ -44,15 +53,64 @@ impl Snapshot {
         })
     }
 
-    /// What was counted since an earlier reading; hits, if both were read under the same policy.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
+    fn since(&self, earlier: &Self) -> Self {
         let Self { seats, hits } = self;
         // What wasn't there then had counted nothing.
         let nothing = vec![Counter::default(); Reason::COUNT];
         let then = |seat| earlier.seats.get(seat).unwrap_or(&nothing);
         let seats = seats.iter().map(|(seat, now)| (*seat, differences(now, then(seat)))).collect();
         Self { seats, hits: differences(hits, &earlier.hits) }
+    }
+}
+
+impl Snapshot {
+    /// What one reason has counted, trials left out.
+    pub fn of(&self, reason: Reason) -> Counter {
+        self.done.of(reason)
+    }
+
+    /// What one reason has counted, in trials, too.
+    pub fn judged(&self, reason: Reason) -> Counter {
+        [self.done.of(reason), self.trial.of(reason)].into_iter().sum()
+    }
+
+    /// All reasons with this action, trials left out.
+    pub fn total(&self, action: Action) -> Counter {
+        self.done.total(action)
+    }
+
+    /// What passed in trials and would have been dropped.
+    pub fn would_drop(&self) -> Counter {
+        self.trial.total(Action::Drop)
+    }
+
+    /// Where something was counted.
+    pub fn seats(&self) -> BTreeSet<u32> {
+        self.done.seats.keys().chain(self.trial.seats.keys()).copied().collect()
+    }
+
+    /// What one interface alone has counted, by its index; without hits.
+    #[must_use]
+    pub fn at(&self, interface: u32) -> Self {
+        Self { done: self.done.at(interface), trial: self.trial.at(interface) }
+    }
+
+    /// The same without hits.
+    #[must_use]
+    pub fn without_hits(mut self) -> Self {
+        (self.done.hits, self.trial.hits) = (Vec::new(), Vec::new());
+        self
+    }
+
+    /// Whether all that an earlier reading had counted is in this one: not if others have taken the counters' place.
+    pub fn reaches(&self, earlier: &Self) -> bool {
+        self.done.reaches(&earlier.done) && self.trial.reaches(&earlier.trial)
+    }
+
+    /// What was counted since an earlier reading; hits, if both were read under the same policy.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self { done: self.done.since(&earlier.done), trial: self.trial.since(&earlier.trial) }
     }
 }
 
@@ -77,14 +135,15 @@ mod tests {
     }
 
     fn snapshot(counts: &[(Reason, u64)]) -> Snapshot {
-        Snapshot { seats: BTreeMap::from([(2, counters(counts))]), hits: Vec::new() }
+        let seats = BTreeMap::from([(2, counters(counts))]);
+        Snapshot { done: Counts { seats, ..Counts::default() }, ..Snapshot::default() }
     }
 
     #[test]
     fn interfaces_are_told_apart_and_summed_up() {
         let mut all = snapshot(&[(Reason::Time, 5)]);
         let then = all.clone();
-        all.seats.insert(3, counters(&[(Reason::Time, 7), (Reason::Mode7, 1)]));
+        all.done.seats.insert(3, counters(&[(Reason::Time, 7), (Reason::Mode7, 1)]));
         assert_eq!((all.of(Reason::Time).packets, all.at(2).of(Reason::Time).packets), (12, 5));
         assert_eq!(all.at(3).total(Action::Drop).packets, 1);
         assert_eq!(all.at(4).total(Action::Pass).packets, 0);
@@ -99,6 +158,17 @@ mod tests {
             snapshot(&[(Reason::Time, 5), (Reason::Query, 2), (Reason::Mode7, 30), (Reason::Ignore, 1)]);
         assert_eq!(all.total(Action::Pass), Counter { packets: 7, bytes: 420 });
         assert_eq!(all.total(Action::Drop), Counter { packets: 31, bytes: 1860 });
+    }
+
+    #[test]
+    fn a_trial_is_kept_apart() {
+        let then = snapshot(&[(Reason::Time, 5), (Reason::Mode7, 1)]);
+        let Snapshot { done: trial, .. } = snapshot(&[(Reason::Mode7, 30)]);
+        let now = Snapshot { trial, ..then.clone() };
+        assert_eq!((now.of(Reason::Mode7).packets, now.judged(Reason::Mode7).packets), (1, 31));
+        assert_eq!((now.total(Action::Drop).packets, now.would_drop().packets), (1, 30));
+        assert_eq!((now.since(&then).would_drop().packets, now.at(3).would_drop().packets), (30, 0));
+        assert!(now.reaches(&then) && !then.reaches(&now) && now.seats().contains(&2));
     }
 
     #[test]

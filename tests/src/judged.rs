@@ -88,7 +88,7 @@ fn judge(guard: &mut Guard, case: &Golden, Compiled { conf, image, .. }: &Compil
         );
     }
     let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
-    let hits: Vec<_> = causes.zip(&counted.hits).filter(|(_, hits)| hits.packets > 0).collect();
+    let hits: Vec<_> = causes.zip(&counted.done.hits).filter(|(_, hits)| hits.packets > 0).collect();
     let line = hits.first().and_then(|(line, _)| *line);
     let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
     assert_eq!(line.map(|line| conf.place(line.restrict).span.line), wanted, "{}", case.name);

@@ -66,8 +66,9 @@ fn a_rule_that_stays_keeps_its_hits() {
     let frame = Frame::from("192.0.2.66", 40000).payload(&payload::time(3, 4)).build();
     let mut guard = Guard::load(Object::Filter, Size::new(1)).unwrap();
     guard.install(&image).unwrap();
-    let hits =
-        |guard: &Guard, rule: usize| guard.maps.counters(true).unwrap().hits[rule * CAUSES.len()].packets;
+    let hits = |guard: &Guard, rule: usize| {
+        guard.maps.counters(true).unwrap().done.hits[rule * CAUSES.len()].packets
+    };
     guard.test_run(&frame, 5, None).unwrap();
     let Decision::Judged(Verdict { rule, .. }) = decide(frame.as_slice(), &image) else { panic!("judged") };
     let rule = rule as usize;

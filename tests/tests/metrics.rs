@@ -124,8 +124,9 @@ fn a_real_prometheus_counts_what_was_sent() {
     prometheus.expect("ntpguard_configured_associations", "keyword", &lines).unwrap();
     for query in queries() {
         let got = prometheus.query(&query, "instance").unwrap();
-        // Nothing restarts here.
-        assert!(!got.is_empty() || query.starts_with("changes("), "{query}");
+        // Nothing restarts here, and nothing is on trial.
+        let may_be_empty = query.starts_with("changes(") || query.contains("(ntpguard_trial_packets_total{");
+        assert!(!got.is_empty() || may_be_empty, "{query}");
     }
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
     prometheus.expect("up", "job", &[("ntpguard", 0.0)]).unwrap();
@@ -137,7 +138,15 @@ fn a_scrape_is_clean_and_documented_and_names_nobody() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let mut guard = home.guarding_with(&LISTEN).unwrap();
+    // The metrics of lines in a trial are there from the first trial on.
+    home.run("monitor").unwrap();
+    ignored(&lab, 9);
+    home.run("enforce").unwrap();
     ignored(&lab, 7);
+    let line = format!("{{file=\"{}\",line=\"3\",reason=\"ignore\"}}", home.conf().display());
+    expect(&lab, &mut guard, &format!("ntpguard_trial_line_packets_total{line}"), "9");
+    expect(&lab, &mut guard, "ntpguard_trial_packets_total{interface=\"ntp0\",reason=\"ignore\"}", "9");
+    expect(&lab, &mut guard, &format!("ntpguard_line_packets_total{line}"), "7");
     expect(
         &lab,
         &mut guard,

@@ -3,6 +3,7 @@
 use super::{
     form::Form,
     forms::Forms,
+    hits,
     hook::{Filter, Hook},
     maps::{self, Maps, NAMES},
     pins::{Pins, Place},
@@ -125,7 +126,7 @@ impl Size {
 
 /// Loads an object's program, with maps that are pinned at a place, or with its own.
 pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(Ebpf, Maps)> {
-    let stripes = maps::cpus()? + 1;
+    let stripes = hits::stripes(maps::cpus()?);
     let (sets, mut stride) = (Set::count(size.sources), size.room() * SLOTS);
     if let Some(info) = place.as_ref().and_then(|place| place.info("HITS")) {
         stride = info.max_entries() / stripes;
@@ -148,7 +149,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
 /// Pins are reused by path, whatever they are, so they are looked at first.
 pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
     let elf = aya_obj::Object::parse(object.bytes()).context("the BPF object can't be read")?;
-    let stripes = maps::cpus()? + 1;
+    let stripes = hits::stripes(maps::cpus()?);
     let fits = |name: &str, info: &MapInfo| {
         let Some(wanted) = elf.maps.get(name) else { return false };
         let entries = info.max_entries();

@@ -19,15 +19,14 @@ use aya::{
     util::nr_cpus,
 };
 use ntpguard_common::{
-    Reason,
-    abi::{CAUSES, Counter, Limits, SEATS, Settings, seat},
+    Action, Reason,
+    abi::{BANKS, CAUSES, Counter, Limits, SEATS, Settings, seat},
     hash::Seed,
     heavy::Heavy,
     sources::Set,
 };
 use std::{
     borrow::Borrow,
-    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
     mem,
 };
@@ -232,8 +231,16 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
-        let hits = if hits { self.hits_of(self.settings()?.slot())? } else { Vec::new() };
-        Ok(Snapshot { seats: seats(self.taken()?, &self.get("REASONS")?.try_into()?)?, hits })
+        let mut counted = snapshot(self.taken()?, &self.get("REASONS")?.try_into()?)?;
+        if hits {
+            let settings = self.settings()?;
+            counted.done.hits = self.hits_of(0, settings.slot())?;
+            // They may be many, and mostly there never was a trial.
+            if settings.bank() == 1 || !counted.trial.seats.is_empty() {
+                counted.trial.hits = self.hits_of(1, settings.slot())?;
+            }
+        }
+        Ok(counted)
     }
 
     /// As many counters of rules a policy may have.
@@ -241,12 +248,12 @@ impl Maps {
         self.hits.as_ref().map_or(0, Hits::room)
     }
 
-    /// Hits of the policy in a slot, for each rule those of [`CAUSES`], summed over all stripes.
-    fn hits_of(&self, slot: u32) -> Result<Vec<Counter>> {
+    /// Hits of the policy in a slot, counted in a bank: for each rule those of [`CAUSES`], summed over all stripes.
+    fn hits_of(&self, bank: u32, slot: u32) -> Result<Vec<Counter>> {
         let Some(hits) = &self.hits else { return Ok(Vec::new()) };
         let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
         for (counted, (rule, cause)) in
-            hits.counted(slot, &self.counters)?.into_iter().zip(self.counters.owners())
+            hits.counted(bank, slot, &self.counters)?.into_iter().zip(self.counters.owners())
         {
             sums[rule * CAUSES.len() + cause] = counted;
         }
@@ -270,9 +277,11 @@ impl Maps {
         let (Some(hits), Some(earlier)) = (&self.hits, earlier.as_ref().or(self.hits.as_ref())) else {
             return Ok(());
         };
-        let counted = earlier.counted(from, &before)?;
-        hits.carry(slot, counters, |rule, cause| {
-            counted.get(before.place((*carried.get(rule)?)?, cause)? as usize).copied()
+        (0..BANKS).try_for_each(|bank| {
+            let counted = earlier.counted(bank, from, &before)?;
+            hits.carry(bank, slot, counters, |rule, cause| {
+                counted.get(before.place((*carried.get(rule)?)?, cause)? as usize).copied()
+            })
         })
     }
 
@@ -342,21 +351,31 @@ impl Maps {
     }
 }
 
-/// The counters of reasons, summed over all CPUs, of the seats (a bit each) that have counted something.
-pub(super) fn seats<D: Borrow<MapData>>(
+/// The counters of reasons, summed over all CPUs, of the seats (a bit each) that have counted something; without hits.
+pub(super) fn snapshot<D: Borrow<MapData>>(
     taken: u64,
     reasons: &PerCpuArray<D, Counter>,
-) -> Result<BTreeMap<u32, Vec<Counter>>> {
-    let mut seats = BTreeMap::new();
+) -> Result<Snapshot> {
+    let mut snapshot = Snapshot::default();
     for seat in (0..SEATS).filter(|seat| taken >> seat & 1 != 0) {
-        let first = seat * Reason::COUNT as u32;
-        let of = |reason| Ok(reasons.get(&(first + reason), 0)?.iter().copied().sum());
-        let counters = (0..Reason::COUNT as u32).map(of).collect::<Result<Vec<Counter>>>()?;
-        if counters.iter().any(|counter| counter.packets > 0) {
-            seats.insert(seat, counters);
+        let bank = |bank| -> Result<Vec<Counter>> {
+            let first = (bank * SEATS + seat) * Reason::COUNT as u32;
+            let of = |reason| Ok(reasons.get(&(first + reason), 0)?.iter().copied().sum());
+            (0..Reason::COUNT as u32).map(of).collect()
+        };
+        let (mut done, mut trial) = (bank(0)?, bank(1)?);
+        // What passes by the policy has passed, trial or not.
+        let passed = Reason::ALL.iter().filter(|reason| reason.action() != Action::Drop);
+        for place in passed.map(|reason| reason.index() as usize) {
+            done[place] = [done[place], mem::take(&mut trial[place])].into_iter().sum();
+        }
+        for (counts, counters) in [(&mut snapshot.done, done), (&mut snapshot.trial, trial)] {
+            if counters.iter().any(|counter| counter.packets > 0) {
+                counts.seats.insert(seat, counters);
+            }
         }
     }
-    Ok(seats)
+    Ok(snapshot)
 }
 
 /// How many CPUs there may be.

@@ -1,6 +1,6 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
-use super::{PROGRAM, Pins, TestRun, maps::seats, owner::is_ours, test_run::test_run};
+use super::{PROGRAM, Pins, TestRun, maps::snapshot, owner::is_ours, test_run::test_run};
 use crate::stats::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -10,7 +10,7 @@ use aya::{
 use aya_obj::programs::XdpAttachType;
 use ntpguard_common::{
     Reason,
-    abi::{Counter, SEATS},
+    abi::{BANKS, Counter, SEATS},
 };
 
 /// A loaded program that somebody else attached.
@@ -79,7 +79,7 @@ impl Running {
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Snapshot> {
-        Ok(Snapshot { seats: seats(u64::MAX, &self.reasons)?, hits: Vec::new() })
+        snapshot(u64::MAX, &self.reasons)
     }
 }
 
@@ -87,6 +87,6 @@ impl Running {
 fn counts_reasons(info: &MapInfo) -> bool {
     info.name_as_str() == Some("REASONS")
         && info.value_size() as usize == size_of::<Counter>()
-        && info.max_entries() as usize == SEATS as usize * Reason::COUNT
+        && info.max_entries() as usize == (BANKS * SEATS) as usize * Reason::COUNT
         && matches!(info.map_type(), Ok(MapType::PerCpuArray))
 }

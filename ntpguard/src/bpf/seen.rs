@@ -1,6 +1,7 @@
 //! What the filter has seen of an interface's frames, whatever became of them.
 
 use super::maps::Maps;
+use crate::stats::Snapshot;
 use anyhow::Result;
 use ntpguard_common::abi::{self, QUEUES, gate, seat};
 use std::collections::BTreeMap;
@@ -23,9 +24,11 @@ impl Maps {
     /// The kernel refuses to read a map.
     pub fn seen(&self) -> Result<Seen> {
         let gates = self.table::<abi::Seen>("SEEN")?.values().iter().map(abi::Seen::frames).collect();
-        let reasons = self.counters(false)?.seats.into_iter();
-        let judged =
-            reasons.map(|(seat, of)| (seat, of.iter().map(|counter| counter.packets).sum())).collect();
+        let Snapshot { done, trial } = self.counters(false)?;
+        let mut judged = BTreeMap::new();
+        for (seat, reasons) in done.seats.into_iter().chain(trial.seats) {
+            *judged.entry(seat).or_default() += reasons.iter().map(|counter| counter.packets).sum::<u64>();
+        }
         Ok(Seen { gates, judged })
     }
 }

@@ -75,7 +75,11 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
     let before = running.counters().environment()?;
     let run = running.test_run(&frame).environment()?;
     let counted = running.counters().environment()?.since(&before);
-    let moved = |reason: &&Reason| counted.of(**reason).packets > 0 && reason.action() == run.action;
+    // A trial lets everything pass, and counts apart what it would drop.
+    let would = |reason: Reason| counted.trial.of(reason).packets > 0 && run.action == Action::Pass;
+    let moved = |reason: &&Reason| {
+        would(**reason) || counted.of(**reason).packets > 0 && reason.action() == run.action
+    };
     let reasons: Vec<_> = Reason::ALL.iter().filter(moved).collect();
     let verdict = verdict(run.action);
     let names =
@@ -92,17 +96,20 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
             (names(&reasons), said.to_owned())
         }
     };
+    let trial = matches!(reasons[..], [reason] if would(*reason));
+    let in_trial = if trial { "\n  this is a trial, in which it passes all the same" } else { "" };
     let engine = "running";
     let mut out = options.format.stdout();
     match options.format {
         Format::Json => {
-            let answer = json!({ "verdict": verdict, "reason": reason, "rule": null, "engine": engine });
+            let answer = json!({ "verdict": verdict, "reason": reason, "rule": null, "trial": trial,
+                "engine": engine });
             writeln!(out, "{answer}")
         }
         Format::Text => {
             writeln!(
                 out,
-                "{verdict}, {reason}: {said}\n  asked the ntpguard that runs here, which knows no lines of ntp.conf"
+                "{verdict}, {reason}: {said}{in_trial}\n  asked the ntpguard that runs here, which knows no lines of ntp.conf"
             )
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     observe::life::Life,
     ruling::Ruling,
     service::Service,
-    stats::Snapshot,
+    stats::Counts,
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -27,6 +27,8 @@ const PACE: Duration = Duration::from_secs(5);
 pub(super) struct Metrics {
     published: Option<(Published, Interval)>,
     lines: Lines,
+    /// The same of trials.
+    would_lines: Lines,
     start: SystemTime,
 }
 
@@ -42,7 +44,8 @@ impl Metrics {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             Ok((published, ticks))
         });
-        Ok(Self { published: published.transpose()?, lines: Lines::default(), start: SystemTime::now() })
+        let (lines, would_lines) = (Lines::default(), Lines::default());
+        Ok(Self { published: published.transpose()?, lines, would_lines, start: SystemTime::now() })
     }
 
     /// Waits until something is to be published; for ever if nobody can see it.
@@ -68,15 +71,20 @@ impl Metrics {
         let Ok(snapshot) = service.guard.maps.counters(true) else { return };
         let tracked = watch.and_then(|watch| watch.end().ok());
         let Ruling { conf, image, .. } = &service.ruling;
-        let lines = self.lines(service, &snapshot);
+        let trial = service.options().monitor;
+        let lines = lines_of(&mut self.lines, service, &snapshot.done, true);
+        // Who is never on trial needs no zeros.
+        let would_lines = lines_of(&mut self.would_lines, service, &snapshot.trial, trial);
         let mut associations = BTreeMap::new();
         for association in &conf.associations {
             *associations.entry(association.keyword.clone()).or_insert(0) += 1;
         }
         let reloads = service.reloads();
         published.put(Reading {
-            interfaces: interfaces(&snapshot, service.seats()),
+            interfaces: interfaces(&snapshot.done, service.seats()),
+            would: interfaces(&snapshot.trial, service.seats()),
             lines,
+            would_lines,
             guarded: guarded
                 .each()
                 .map(|(name, attached)| {
@@ -87,7 +95,7 @@ impl Metrics {
             tracked: tracked.map(|tracked| [tracked.sources, tracked.places, tracked.known]),
             generation: service.generation(),
             rules: image.rules.len(),
-            trial: service.options().monitor,
+            trial,
             reloads: [reloads.succeeded, reloads.failed],
             reloaded: !reloads.failing,
             events: losses.map(|losses| {
@@ -100,18 +108,18 @@ impl Metrics {
             now: SystemTime::now(),
         });
     }
+}
 
-    /// The hits by line.
-    fn lines(&mut self, service: &Service, snapshot: &Snapshot) -> Vec<Hit> {
-        let Ruling { conf, image, .. } = &service.ruling;
-        // A rate needs the zero before the first hit; where not all lines have series, those with none have no hits.
-        let all = image.rules.len() <= MOST;
-        let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
-        let hits = causes.zip(&snapshot.hits).filter_map(|((rule, cause), counter)| {
-            let place = rule.cause(cause).map(|line| conf.place(line.restrict));
-            let place = place.map(|place| (place.file, place.span.line));
-            (counter.packets > 0 || all && place.is_some()).then_some((place, cause, *counter))
-        });
-        self.lines.read(service.generation(), hits, |file| conf.files[file].path.display().to_string())
-    }
+/// The hits by line; those of lines without hits, too, if `zeros` are wanted.
+fn lines_of(lines: &mut Lines, service: &Service, counts: &Counts, zeros: bool) -> Vec<Hit> {
+    let Ruling { conf, image, .. } = &service.ruling;
+    // A rate needs the zero before the first hit; where not all lines have series, those with none have no hits.
+    let all = zeros && image.rules.len() <= MOST;
+    let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
+    let hits = causes.zip(&counts.hits).filter_map(|((rule, cause), counter)| {
+        let place = rule.cause(cause).map(|line| conf.place(line.restrict));
+        let place = place.map(|place| (place.file, place.span.line));
+        (counter.packets > 0 || all && place.is_some()).then_some((place, cause, *counter))
+    });
+    lines.read(service.generation(), hits, |file| conf.files[file].path.display().to_string())
 }

@@ -17,7 +17,6 @@ use crate::{
     ruling::Ruling,
     sandbox,
     service::{self, Service},
-    stats::Snapshot,
     writer::{tell, warn},
 };
 use ntpguard_common::abi::CAUSES;
@@ -143,10 +142,11 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let now = Instant::now();
                 let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
-                let (seats, policy) = (service.seats(), service.policy());
-                export.tick(&Tick { elapsed: now - then, since, total: &snapshot, seats, policy, tracked });
+                let (seats, policy, trial) = (service.seats(), service.policy(), service.options().monitor);
+                let (elapsed, total) = (now - then, &snapshot);
+                export.tick(&Tick { elapsed, since, total, seats, policy, trial, tracked });
                 // The next policy has its counters elsewhere.
-                (last, then) = (Snapshot { hits: Vec::new(), ..snapshot }, now);
+                (last, then) = (snapshot.without_hits(), now);
             }
             Err(error) => warn(format_args!("can't read the counters: {error:#}; still guarding")),
         }
@@ -161,6 +161,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         total: &total,
         seats: service.seats(),
         policy: service.policy(),
+        trial: service.options().monitor,
         tracked,
     };
     export.totals(&tick, service.stays());

@@ -114,8 +114,10 @@ impl Held {
 
     fn json(&self, counted: &Snapshot) -> Value {
         let Self { interface: Interface { name, index, .. }, guarded, proof } = self;
-        let [passed, dropped, answered] = totals(&counted.at(*index));
+        let counted = counted.at(*index);
+        let [passed, dropped, answered] = totals(&counted);
         json!({ "passed": passed, "dropped": dropped, "answered": answered,
+            "would_drop": counted.would_drop().packets,
             "interface": name, "index": index,
             "hook": guarded.map(|(how, _)| how.hook().name()),
             "mode": guarded.and_then(|(how, _)| how.mode()),
@@ -174,14 +176,20 @@ impl Report {
         });
         let named = interfaces.iter().map(|held| &held.interface);
         for Interface { name, index, .. } in named.filter(|_| interfaces.len() > 1) {
-            let [passed, dropped, answered] = totals(&counted.at(*index));
-            lines.push(format!(
-                "{name}: {passed} packets passed, {dropped} dropped, {answered} answered so far"
-            ));
+            lines.push(format!("{name}: {}", self.counts(&counted.at(*index))));
         }
-        let [passed, dropped, answered] = totals(counted);
-        lines.push(format!("{passed} packets passed, {dropped} dropped, {answered} answered so far"));
+        lines.push(self.counts(counted));
         lines.join("\n")
+    }
+
+    /// What became of packets, in words.
+    fn counts(&self, counted: &Snapshot) -> String {
+        let [passed, dropped, answered] = totals(counted);
+        let line = format!("{passed} packets passed, {dropped} dropped, {answered} answered so far");
+        match counted.would_drop().packets {
+            0 if !self.settings.has(Settings::MONITOR) => line,
+            would => format!("{line}; {would} more passed in a trial, and would be dropped"),
+        }
     }
 
     fn json(&self) -> Value {
@@ -203,6 +211,7 @@ impl Report {
             "passed": passed,
             "dropped": dropped,
             "answered": answered,
+            "would_drop": counted.would_drop().packets,
         })
     }
 }

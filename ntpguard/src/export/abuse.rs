@@ -60,7 +60,8 @@ impl<'a> Abuse<'a> {
         let Self { summary, networks, more: (more, rest) } = self;
         let Summary { from, until, total, others, floor, .. } = summary;
         let mut text = format!(
-            "NTP queries (mode 6 and 7) dropped from {} to {}: {}\n",
+            "NTP queries (mode 6 and 7) dropped{} from {} to {}: {}\n",
+            if others.passed.samples > 0 { ", or passed in a trial," } else { "" },
             time(*from),
             time(*until),
             amount(total)
@@ -125,8 +126,8 @@ impl<'a> Abuse<'a> {
                 let mut object = sum(seen);
                 object["network"] = net.to_string().into();
                 object["missed"] = (*missed).into();
-                let query = |(Query { mode, request }, packets): &(Query, u64)| {
-                    json!({ "mode": mode, "request": request, "packets": packets })
+                let query = |(Query { mode, request, trial }, packets): &(Query, u64)| {
+                    json!({ "mode": mode, "request": request, "trial": trial, "packets": packets })
                 };
                 object["queries"] = queries.iter().map(query).collect();
                 let source = |Source { address, seen, missed, .. }: &&Source| {
@@ -272,6 +273,10 @@ mod tests {
         let summary = summary(&history);
         let text = Abuse::new(&summary, 9).text();
         assert!(!text.contains("192.0.2.1") && !text.contains("--networks"), "{text}");
+        assert!(
+            text.starts_with("NTP queries (mode 6 and 7) dropped, or passed in a trial, from 2023"),
+            "{text}"
+        );
         let ends: Vec<_> = text.lines().rev().step_by(2).take(3).collect();
         assert!(ends[2].starts_with("besides, ~3 \u{b1} 2 packets, ~150 bytes were responses: "), "{text}");
         assert!(ends[1].contains("source was hidden") && ends[0].contains("passed in a trial"), "{text}");
@@ -334,7 +339,10 @@ mod tests {
             (&network["packets"], &network["error"], &network["samples"]),
             (&json!(624), &json!(66.0), &json!(78))
         );
-        assert_eq!(network["queries"], json!([{ "mode": 7, "request": "monlist", "packets": 624 }]));
+        assert_eq!(
+            network["queries"],
+            json!([{ "mode": 7, "request": "monlist", "trial": false, "packets": 624 }])
+        );
         assert_eq!(
             (network["addresses"].as_array().unwrap().len(), &network["more_addresses"]),
             (10, &json!(2))

@@ -1,7 +1,13 @@
 //! One JSON object a line. Fields are added, never renamed.
 
 use super::{ACTIONS, Hit, Tick};
-use crate::{bpf::Attached, feed::Sources, sketch::Heavy, stats::Snapshot, tracked::Tracked};
+use crate::{
+    bpf::Attached,
+    feed::Sources,
+    sketch::Heavy,
+    stats::{Counts, Snapshot},
+    tracked::Tracked,
+};
 use ntpguard_common::{Reason, abi::Counter};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
@@ -18,40 +24,49 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>) -> Value {
     let interfaces: Vec<_> = tick
         .interfaces()
         .map(|(name, total, since)| {
-            let reasons = reasons(tick, super::counted(&total).map(|(reason, _)| reason), &total, &since);
+            let reasons = moved(tick, &total.done, &since.done);
+            let trial = moved(tick, &total.trial, &since.trial);
             let mut interface = actions(tick, &total, &since);
-            interface.extend([("interface".to_owned(), name.into()), ("reasons".to_owned(), reasons)]);
+            interface.extend(
+                [("interface", name.into()), ("reasons", reasons), ("trial_reasons", trial)]
+                    .map(|(name, value)| (name.to_owned(), value)),
+            );
             interface
         })
         .collect();
     let mut counters = actions(tick, tick.total, &tick.since);
-    let all = reasons(tick, Reason::ALL.iter().copied(), tick.total, &tick.since);
+    let all = reasons(tick, Reason::ALL.iter().copied(), &tick.total.done, &tick.since.done);
     counters.extend(
         [
             ("event", event.into()),
             ("seconds", tick.elapsed.as_secs_f64().into()),
+            ("monitor", tick.trial.into()),
             ("limits", tick.tracked.as_ref().map(tracked).into()),
             ("reasons", all),
+            ("trial_reasons", moved(tick, &tick.total.trial, &tick.since.trial)),
             ("interfaces", interfaces.into()),
             ("rules", tick.hits().map(hit).collect()),
+            ("trial_rules", tick.would_hits().map(hit).collect()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
     counters.into()
 }
 
-/// What passed, was dropped and was answered.
+/// What passed, was dropped and was answered, and what would have been dropped.
 fn actions(tick: &Tick<'_>, total: &Snapshot, since: &Snapshot) -> Map<String, Value> {
     let both = |action| counter(tick, total.total(action), since.total(action));
-    ACTIONS.iter().map(|&(action, name)| (name.to_owned(), both(action))).collect()
+    let mut all: Map<_, _> = ACTIONS.iter().map(|&(action, name)| (name.to_owned(), both(action))).collect();
+    all.insert("would_drop".to_owned(), counter(tick, total.would_drop(), since.would_drop()));
+    all
 }
 
-fn reasons(
-    tick: &Tick<'_>,
-    which: impl Iterator<Item = Reason>,
-    total: &Snapshot,
-    since: &Snapshot,
-) -> Value {
+/// Those that have counted something.
+fn moved(tick: &Tick<'_>, total: &Counts, since: &Counts) -> Value {
+    reasons(tick, super::counted(total).map(|(reason, _)| reason), total, since)
+}
+
+fn reasons(tick: &Tick<'_>, which: impl Iterator<Item = Reason>, total: &Counts, since: &Counts) -> Value {
     let both = |reason| counter(tick, total.of(reason), since.of(reason));
     which.map(|reason| (reason.name().to_owned(), both(reason))).collect::<Map<_, _>>().into()
 }
@@ -71,7 +86,7 @@ fn tracked(tracked: &Tracked) -> Value {
 
 /// Who was dropped most, by samples.
 pub(super) fn dropped(dropped: &Sources) -> Value {
-    let Sources { since, total, most } = dropped;
+    let Sources { since, total, most, trial: _ } = dropped;
     let one = |Heavy { key, seen, missed }: &Heavy<IpAddr>| {
         json!({ "source": key, "packets": seen.packets, "bytes": seen.bytes, "samples": seen.samples,
             "error": seen.error(), "missed": missed })

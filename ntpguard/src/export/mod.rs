@@ -12,7 +12,7 @@ use crate::{
     bpf::Attached,
     cli::Format,
     state::{Cause, InForce, Rule, Seats, seated},
-    stats::Snapshot,
+    stats::{Counts, Snapshot},
     tracked::Tracked,
     writer::{Writer, warn},
 };
@@ -38,6 +38,8 @@ pub struct Tick<'a> {
     pub seats: &'a Seats,
     /// Whose the hits are, if anybody knows.
     pub policy: Option<&'a InForce>,
+    /// Whether it is a trial now: everything passes.
+    pub trial: bool,
     /// Who is remembered and limited, if the policy limits anyone.
     pub tracked: Option<Tracked>,
 }
@@ -51,15 +53,25 @@ impl Tick<'_> {
     /// The part that so many packets are of all that were counted.
     fn share(&self, packets: u64) -> Option<f64> {
         let all: u64 = ACTIONS.iter().map(|(action, _)| self.total.total(*action).packets).sum();
+        let all = all + self.total.would_drop().packets;
         (all > 0).then(|| packets as f64 / all as f64)
     }
 
     /// The hits of each rule under each of its flags.
     pub(crate) fn hits(&self) -> impl Iterator<Item = Hit<'_>> {
-        let hits = self.policy.into_iter().flat_map(|policy| {
+        self.hits_among(self.total.done.hits.as_slice())
+    }
+
+    /// The same of trials.
+    pub(crate) fn would_hits(&self) -> impl Iterator<Item = Hit<'_>> {
+        self.hits_among(self.total.trial.hits.as_slice())
+    }
+
+    fn hits_among<'a>(&'a self, counters: &'a [Counter]) -> impl Iterator<Item = Hit<'a>> {
+        let hits = self.policy.into_iter().flat_map(move |policy| {
             let causes = policy.rules.iter().enumerate();
             let causes = causes.flat_map(|(place, rule)| CAUSES.map(|reason| (place, rule, reason)));
-            causes.zip(&self.total.hits).map(|((place, rule, reason), counter)| Hit {
+            causes.zip(counters).map(move |((place, rule, reason), counter)| Hit {
                 rule,
                 reason,
                 cause: policy.cause(place, reason),
@@ -71,8 +83,8 @@ impl Tick<'_> {
 
     /// What was counted at each interface, by its name: in all, and in this span.
     fn interfaces(&self) -> impl Iterator<Item = (String, Snapshot, Snapshot)> {
-        let seats = self.total.seats.keys();
-        seats.map(|seat| (seated(self.seats, *seat), self.total.at(*seat), self.since.at(*seat)))
+        let seats = self.total.seats().into_iter();
+        seats.map(|seat| (seated(self.seats, seat), self.total.at(seat), self.since.at(seat)))
     }
 }
 
@@ -137,6 +149,6 @@ impl Exporter {
 }
 
 /// The reasons that have counted something.
-fn counted(snapshot: &Snapshot) -> impl Iterator<Item = (Reason, Counter)> + '_ {
-    Reason::ALL.iter().map(|&reason| (reason, snapshot.of(reason))).filter(|(_, counter)| counter.packets > 0)
+fn counted(counts: &Counts) -> impl Iterator<Item = (Reason, Counter)> + '_ {
+    Reason::ALL.iter().map(|&reason| (reason, counts.of(reason))).filter(|(_, counter)| counter.packets > 0)
 }

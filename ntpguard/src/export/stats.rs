@@ -10,8 +10,6 @@ pub struct Shown<'a> {
     pub tick: Tick<'a>,
     /// The number of the policy in force.
     pub generation: u32,
-    /// Everything passes.
-    pub monitor: bool,
     /// When counting began, if not with the filter: seconds since 1970.
     pub since: Option<u64>,
     /// When this was: seconds since 1970.
@@ -27,13 +25,13 @@ pub struct Shown<'a> {
 impl Shown<'_> {
     /// For people.
     pub fn text(&self) -> String {
-        let Self { tick, generation, monitor, since, now, rules, unknown, dropped } = self;
+        let Self { tick, generation, since, now, rules, unknown, dropped } = self;
         let mut lines = vec![match tick.policy {
             Some(policy) => policy.to_string(),
             None => format!("policy {generation}: nobody knows from which file"),
         }];
-        if *monitor {
-            lines.push("a trial: everything passes, and what is said to be dropped would be".to_owned());
+        if tick.trial {
+            lines.push("a trial: everything passes, and what would be dropped is counted apart".to_owned());
         }
         lines.push(match since {
             Some(since) => format!("since the reset {} s ago", now.saturating_sub(*since)),
@@ -45,20 +43,19 @@ impl Shown<'_> {
         } else if *rules {
             lines.extend(table::rules(tick));
         }
-        lines.extend(tick.tracked.iter().flat_map(text::sources));
+        lines.extend(text::sources(tick));
         lines.extend(dropped.iter().flat_map(|dropped| text::dropped(dropped, *now)));
         lines.join("\n")
     }
 
     /// For programs: one object. Fields are added, never renamed, or the version is another.
     pub fn json(&self) -> Value {
-        let Self { tick, generation, monitor, since, now, rules: _, unknown, dropped } = self;
+        let Self { tick, generation, since, now, rules: _, unknown, dropped } = self;
         let mut object = json::counters("stats", tick);
         let known = |field: fn(&InForce) -> Value| tick.policy.map(field);
         object["version"] = 1.into();
         object["time"] = (*now).into();
         object["since"] = (*since).into();
-        object["monitor"] = (*monitor).into();
         object["policy"] = json!({
             "number": generation,
             "rules": known(|policy| policy.rules.len().into()),
@@ -66,10 +63,12 @@ impl Shown<'_> {
             "since": known(|policy| policy.since.into()),
         });
         object["unknown"] = unknown.as_deref().into();
-        object["dropped_sources"] =
-            dropped.as_ref().and_then(|dropped| dropped.as_ref().ok()).map(json::dropped).into();
+        let dropped = dropped.as_ref().and_then(|dropped| dropped.as_ref().ok());
+        object["dropped_sources"] = dropped.map(json::dropped).into();
+        let trial = dropped.and_then(|dropped| dropped.trial.as_deref());
+        object["trial_sources"] = trial.map(json::dropped).into();
         if unknown.is_some() {
-            object["rules"] = Value::Null;
+            (object["rules"], object["trial_rules"]) = (Value::Null, Value::Null);
         }
         object
     }

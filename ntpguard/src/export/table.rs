@@ -1,6 +1,6 @@
 //! The table of `ntpguard stats`.
 
-use super::{ACTIONS, Tick, counted};
+use super::{ACTIONS, Hit, Tick, counted, text::WOULD_BY_LINE};
 use crate::{state::Cause, stats::Snapshot};
 use ntpguard_common::{Action, abi::Counter};
 use std::{
@@ -22,7 +22,10 @@ pub(super) fn counters(tick: &Tick<'_>) -> Vec<String> {
 
 /// What was counted in one place.
 fn block(tick: &Tick<'_>, name: &str, total: &Snapshot, since: &Snapshot) -> Vec<String> {
-    let sum = |snapshot: &Snapshot| ACTIONS.iter().map(|(action, _)| snapshot.total(*action)).sum();
+    let sum = |snapshot: &Snapshot| {
+        let actions = ACTIONS.iter().map(|(action, _)| snapshot.total(*action));
+        actions.chain([snapshot.would_drop()]).sum()
+    };
     let mut lines = vec![row(tick, name, sum(total), sum(since))];
     for (action, verb) in ACTIONS {
         let all = total.total(action);
@@ -30,9 +33,16 @@ fn block(tick: &Tick<'_>, name: &str, total: &Snapshot, since: &Snapshot) -> Vec
         if action != Action::Transmit || all.packets > 0 {
             lines.push(row(tick, &format!("  {verb}"), all, since.total(action)));
         }
-        for (reason, counter) in counted(total).filter(|(reason, _)| reason.action() == action) {
+        for (reason, counter) in counted(&total.done).filter(|(reason, _)| reason.action() == action) {
             lines.push(row(tick, &format!("    {}", reason.name()), counter, since.of(reason)));
         }
+    }
+    let would = total.would_drop();
+    if tick.trial || would.packets > 0 {
+        lines.push(row(tick, "  would drop (trial)", would, since.would_drop()));
+    }
+    for (reason, counter) in counted(&total.trial) {
+        lines.push(row(tick, &format!("    {}", reason.name()), counter, since.trial.of(reason)));
     }
     lines
 }
@@ -49,9 +59,28 @@ fn row(tick: &Tick<'_>, name: &str, total: Counter, since: Counter) -> String {
 
 /// By line of ntp.conf: most first, whichever of the line's rules it was.
 pub(super) fn rules(tick: &Tick<'_>) -> Vec<String> {
-    let mut sums: BTreeMap<(&str, String), Counter> = BTreeMap::new();
     let mut seen: BTreeSet<Cause<'_>> = BTreeSet::new();
-    for hit in tick.hits() {
+    let mut lines = vec!["dropped or answered by line".to_owned()];
+    lines.extend(by_line(tick.hits(), &mut seen));
+    let would = by_line(tick.would_hits(), &mut seen);
+    if !would.is_empty() {
+        lines.push(WOULD_BY_LINE.to_owned());
+        lines.extend(would);
+    }
+    let all: BTreeSet<_> =
+        tick.policy.into_iter().flat_map(|policy| policy.causes()).map(|(cause, _)| cause).collect();
+    match all.difference(&seen).count() {
+        0 => (),
+        1 => lines.push("  1 more line could drop something, and has not".to_owned()),
+        more => lines.push(format!("  {more} more lines could drop something, and have not")),
+    }
+    lines
+}
+
+/// Rows of hits, most first; adds the lines to those that were seen.
+fn by_line<'a>(hits: impl Iterator<Item = Hit<'a>>, seen: &mut BTreeSet<Cause<'a>>) -> Vec<String> {
+    let mut sums: BTreeMap<(&str, String), Counter> = BTreeMap::new();
+    for hit in hits {
         seen.extend(hit.cause);
         let blamed = hit.cause.map_or_else(
             || format!("{}: no line (built in, or not written down)", hit.rule.net),
@@ -62,16 +91,8 @@ pub(super) fn rules(tick: &Tick<'_>) -> Vec<String> {
     }
     let mut rows: Vec<_> = sums.into_iter().collect();
     rows.sort_by_key(|(_, counter)| Reverse(counter.packets));
-    let mut lines = vec!["dropped or answered by line".to_owned()];
-    lines.extend(rows.iter().map(|((reason, blamed), Counter { packets, bytes })| {
-        format!("  {:<20}{packets:>14}{bytes:>17}  {blamed}", reason)
-    }));
-    let all: BTreeSet<_> =
-        tick.policy.into_iter().flat_map(|policy| policy.causes()).map(|(cause, _)| cause).collect();
-    match all.difference(&seen).count() {
-        0 => (),
-        1 => lines.push("  1 more line could drop something, and has not".to_owned()),
-        more => lines.push(format!("  {more} more lines could drop something, and have not")),
-    }
-    lines
+    let row = |((reason, blamed), Counter { packets, bytes }): &((&str, String), Counter)| {
+        format!("  {reason:<20}{packets:>14}{bytes:>17}  {blamed}")
+    };
+    rows.iter().map(row).collect()
 }

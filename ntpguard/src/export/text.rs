@@ -1,10 +1,12 @@
 //! Lines for people.
 
-use super::{ACTIONS, Tick, counted};
+use super::{ACTIONS, Hit, Tick, counted};
 use crate::{bpf::Attached, feed::Sources, sketch::Heavy, tracked::Tracked};
-use ntpguard_common::Action;
+use ntpguard_common::{Action, Reason, abi::Counter};
 use std::iter;
 
+/// What stands above the hits of trials.
+pub(super) const WOULD_BY_LINE: &str = "would be dropped by line (trial)";
 /// The width of a terminal.
 const COLUMNS: usize = 80;
 
@@ -37,21 +39,26 @@ fn folded(words: &str) -> String {
 
 pub(super) fn tick(tick: &Tick<'_>) -> String {
     let rate = |packets: u64| format!("{:.0}/s", tick.rate(packets).unwrap_or_default());
-    let reasons: Vec<_> = counted(&tick.since)
-        .filter(|(reason, _)| reason.action() != Action::Pass)
-        .map(|(reason, counter)| format!("{} {}", reason.name(), rate(counter.packets)))
-        .collect();
+    let refused = |counts| counted(counts).filter(|(reason, _)| reason.action() != Action::Pass);
+    let named = |(reason, counter): (Reason, Counter)| format!("{} {}", reason.name(), rate(counter.packets));
+    let trial = refused(&tick.since.trial).map(|of| named(of) + " (trial)");
+    let reasons: Vec<_> = refused(&tick.since.done).map(named).chain(trial).collect();
+    let would = tick.since.would_drop().packets;
+    let would =
+        if tick.trial || would > 0 { format!("   would drop {:>10}", rate(would)) } else { String::new() };
     let tracked = tick.tracked.as_ref().map(|tracked| {
         let most = most(tracked, rate, 3).join(", ");
         let most = if most.is_empty() { most } else { format!("   limited most: {most}") };
         format!("   sources {} ({:.1} %){most}", tracked.sources, tracked.load())
     });
     format!(
-        "passed {:>10}   dropped {:>10}   since start {} passed, {} dropped{}{}{}",
+        "{}passed {:>10}   dropped {:>10}{would}   since start {} passed, {} dropped{}{}{}{}",
+        if tick.trial { "trial: " } else { "" },
         rate(tick.since.total(Action::Pass).packets),
         rate(tick.since.total(Action::Drop).packets),
         tick.total.total(Action::Pass).packets,
         tick.total.total(Action::Drop).packets,
+        trial_part(tick, tick.total.would_drop().packets),
         if reasons.is_empty() { "" } else { "   " },
         reasons.join(", "),
         tracked.unwrap_or_default(),
@@ -71,48 +78,76 @@ pub(super) fn totals(tick: &Tick<'_>, stays: bool) -> String {
             continue;
         }
         lines.push(format!("{verb} {} packets, {} bytes", all.packets, all.bytes));
-        for (reason, counter) in counted(tick.total).filter(|(reason, _)| reason.action() == action) {
-            lines.push(format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary()));
-        }
+        let reasons = counted(&tick.total.done).filter(|(reason, _)| reason.action() == action);
+        lines.extend(reasons.map(reason));
     }
-    if tick.total.seats.len() > 1 {
+    let would = tick.total.would_drop();
+    if would.packets > 0 {
+        let Counter { packets, bytes } = would;
+        lines.push(format!("would have dropped {packets} packets, {bytes} bytes, which passed in a trial"));
+        lines.extend(counted(&tick.total.trial).map(reason));
+    }
+    if tick.total.seats().len() > 1 {
         lines.extend(tick.interfaces().map(|(name, total, _)| {
             let [passed, dropped] = [Action::Pass, Action::Drop].map(|action| total.total(action).packets);
-            format!("on {name}: {passed} passed, {dropped} dropped")
+            let would = trial_part(tick, total.would_drop().packets);
+            format!("on {name}: {passed} passed, {dropped} dropped{would}")
         }));
     }
-    lines.extend(tick.tracked.iter().flat_map(sources));
-    if tick.hits().next().is_some() {
-        lines.push("dropped or answered by line".to_owned());
-    }
-    for hit in tick.hits() {
-        // No flag without a line: the built-in entries have none.
-        if let Some(cause) = hit.cause {
-            lines.push(format!("  {:<18}{:>12}  {cause}", hit.reason.name(), hit.counter.packets));
-        }
-    }
+    lines.extend(sources(tick));
+    lines.extend(by_line("dropped or answered by line", tick.hits()));
+    lines.extend(by_line(WOULD_BY_LINE, tick.would_hits()));
     lines.join("\n")
 }
 
+fn reason((reason, counter): (Reason, Counter)) -> String {
+    format!("  {:<18}{:>12}  {}", reason.name(), counter.packets, reason.summary())
+}
+
+fn by_line<'a>(title: &str, hits: impl Iterator<Item = Hit<'a>>) -> Vec<String> {
+    let mut hits = hits.peekable();
+    let title = hits.peek().is_some().then(|| title.to_owned());
+    // No flag without a line: the built-in entries have none.
+    let line = |hit: Hit<'a>| {
+        Some(format!("  {:<18}{:>12}  {}", hit.reason.name(), hit.counter.packets, hit.cause?))
+    };
+    title.into_iter().chain(hits.filter_map(line)).collect()
+}
+
+/// What else there is to say of numbers, if there is or was a trial.
+fn trial_part(tick: &Tick<'_>, would: u64) -> String {
+    if tick.trial || would > 0 { format!(", {would} would be dropped (trial)") } else { String::new() }
+}
+
 /// Who is remembered, and who was limited most.
-pub(super) fn sources(tracked: &Tracked) -> Vec<String> {
+pub(super) fn sources(tick: &Tick<'_>) -> Vec<String> {
+    let Some(tracked) = &tick.tracked else { return Vec::new() };
     let Tracked { sources, places, known, .. } = tracked;
     let mut lines = vec![format!("{sources} sources remembered in {places} places, {known} of them known")];
     let most = most(tracked, |packets| packets.to_string(), usize::MAX);
-    lines.extend(most.iter().map(|one| format!("  limited {one}")));
+    // The table has no banks: what it takes would be paid for by every packet that is limited.
+    let trial = tick.total.trial.of(Reason::Limited).packets > 0;
+    let trial = if trial { " (trials included)" } else { "" };
+    lines.extend(most.iter().map(|one| format!("  limited {one}{trial}")));
     lines
 }
 
 /// Who was dropped most, by samples; or why nobody knows.
 pub(super) fn dropped(dropped: &Result<Sources, String>, now: u64) -> Vec<String> {
-    let Sources { since, most, .. } = match dropped {
+    let sources = match dropped {
         Ok(sources) => sources,
         Err(why) => return vec![format!("dropped most: {why}")],
     };
-    let head = format!("dropped most, by samples of the last {} s", now.saturating_sub(*since));
+    let mut lines = heaviest("dropped", sources, now);
+    lines.extend(sources.trial.iter().flat_map(|trial| heaviest("would drop (trial)", trial, now)));
+    lines
+}
+
+fn heaviest(verb: &str, Sources { since, most, .. }: &Sources, now: u64) -> Vec<String> {
+    let head = format!("{verb} most, by samples of the last {} s", now.saturating_sub(*since));
     let one = |Heavy { key, seen, missed }: &Heavy<_>| {
         let more = if *missed > 0 { format!(", or up to {missed} more") } else { String::new() };
-        format!("  dropped {key} {seen}{more}")
+        format!("  {verb} {key} {seen}{more}")
     };
     iter::once(head).chain(most.iter().map(one)).collect()
 }

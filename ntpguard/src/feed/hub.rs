@@ -296,7 +296,7 @@ impl Work {
     }
 }
 
-/// Drops and answers since the filter was attached first.
+/// Drops and answers since the filter was attached first; in trials, too, whose events say so.
 fn counts(snapshot: &Snapshot) -> ByReason<u64> {
-    array::from_fn(|reason| snapshot.of(Reason::ALL[reason]).packets)
+    array::from_fn(|reason| snapshot.judged(Reason::ALL[reason]).packets)
 }

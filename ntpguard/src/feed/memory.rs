@@ -23,12 +23,25 @@ pub(super) struct Memory {
     readers: Readers,
     recent: VecDeque<Event>,
     since: u64,
-    total: Seen,
-    sources: Sketch<IpAddr>,
+    dropped: Named,
+    /// What passed in trials and would have been dropped.
+    trial: Named,
     history: History,
     /// When the history was written down: seconds since 1970.
     saved: u64,
     failed: bool,
+}
+
+/// Who sent what, by events.
+struct Named {
+    total: Seen,
+    sources: Sketch<IpAddr>,
+}
+
+impl Named {
+    fn new() -> Self {
+        Self { total: Seen::default(), sources: Sketch::new(SOURCES) }
+    }
 }
 
 impl Memory {
@@ -44,8 +57,8 @@ impl Memory {
             readers,
             recent: VecDeque::with_capacity(RECENT),
             since: now,
-            total: Seen::default(),
-            sources: Sketch::new(SOURCES),
+            dropped: Named::new(),
+            trial: Named::new(),
             history: history.unwrap_or_else(|| History::new(now)),
             saved: now,
             failed: false,
@@ -55,9 +68,10 @@ impl Memory {
     /// Remembers an event.
     pub(super) fn add(&mut self, event: Event) {
         let seen = Seen::from(&event);
-        self.total += seen;
+        let named = if event.trial { &mut self.trial } else { &mut self.dropped };
+        named.total += seen;
         if let Some(source) = event.source {
-            self.sources.add(source, seen);
+            named.sources.add(source, seen);
         }
         self.history.add(&event);
         if self.recent.len() == RECENT {
@@ -72,8 +86,12 @@ impl Memory {
             Request::Events { .. } => Answer::Ready,
             Request::Recent => Answer::Recent(self.recent.iter().cloned().collect()),
             Request::Sources { most } => {
-                let most = self.sources.top(*most);
-                Answer::Sources(Sources { since: self.since, total: self.total, most })
+                let of = |named: &Named, trial| {
+                    let most = named.sources.top(*most);
+                    Sources { since: self.since, total: named.total, most, trial }
+                };
+                let trial = (self.trial.total.samples > 0).then(|| Box::new(of(&self.trial, None)));
+                Answer::Sources(of(&self.dropped, trial))
             }
             Request::History { seconds } => {
                 Answer::History(self.history.since(Duration::from_secs(*seconds), state::now()))

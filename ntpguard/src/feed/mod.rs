@@ -63,6 +63,9 @@ pub struct Sources {
     pub total: Seen,
     /// The sources, most first.
     pub most: Vec<Heavy<IpAddr>>,
+    /// The same of what passed in trials and would have been dropped, if anything did.
+    #[serde(default)]
+    pub trial: Option<Box<Self>>,
 }
 
 /// What the hub says, a line each.

@@ -4,6 +4,9 @@ use crate::event;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
+/// What stands behind a query that passed in a trial.
+const TRIAL: &str = " (trial)";
+
 /// A mode, and what is asked for if it has a name ([`event::requests`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Query {
@@ -11,19 +14,22 @@ pub struct Query {
     pub mode: u8,
     /// `readvar`, `monlist`.
     pub request: Option<&'static str>,
+    /// It passed in a trial.
+    pub trial: bool,
 }
 
 impl Query {
     /// What an event says of it.
     pub fn of(mode: u8, request: Option<&str>) -> Self {
         let named = |request| event::requests(mode).find(|name| *name == request);
-        Self { mode, request: request.and_then(named) }
+        Self { mode, request: request.and_then(named), trial: false }
     }
 }
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mode {} {}", self.mode, self.request.unwrap_or("other"))
+        let trial = if self.trial { TRIAL } else { "" };
+        write!(f, "mode {} {}{trial}", self.mode, self.request.unwrap_or("other"))
     }
 }
 
@@ -39,7 +45,8 @@ impl<'de> Deserialize<'de> for Query {
         let parsed = text.strip_prefix("mode ").and_then(|text| {
             let (mode, request) = text.split_once(' ')?;
             let mode = mode.parse().ok().filter(|mode| matches!(mode, 6 | 7))?;
-            Some(Self::of(mode, Some(request)))
+            let named = request.strip_suffix(TRIAL);
+            Some(Self { trial: named.is_some(), ..Self::of(mode, Some(named.unwrap_or(request))) })
         });
         parsed.ok_or_else(|| D::Error::custom(format!("`{text}` is no query")))
     }
@@ -57,7 +64,8 @@ mod tests {
         for other in [Some("monlist"), Some("request 31"), None] {
             assert_eq!(text(6, other), "mode 6 other");
         }
-        for query in [Query::of(7, Some("monlist")), Query::of(6, None)] {
+        let monlist = Query::of(7, Some("monlist"));
+        for query in [monlist, Query { trial: true, ..monlist }, Query::of(6, None)] {
             let written = serde_json::to_string(&query).unwrap();
             assert_eq!(serde_json::from_str::<Query>(&written).unwrap(), query);
         }

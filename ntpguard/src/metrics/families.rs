@@ -30,6 +30,7 @@ pub(super) struct Family {
 
 const OF_REASON: &[&str] = &["interface", "reason", "action"];
 const OF_LINE: &[&str] = &["file", "line", "reason"];
+const OF_TRIAL: &[&str] = &["interface", "reason"];
 
 /// All of them.
 pub(super) const FAMILIES: &[Family] = &[
@@ -37,7 +38,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "ntpguard_packets",
         Count(|it| reasons(it, |counter| counter.packets)),
         OF_REASON,
-        "Packets to UDP port 123, by what became of them (pass, drop, or kiss: answered with a kiss-o'-death) and why; in a trial, what would have become of them",
+        "Packets to UDP port 123, by what became of them (pass, drop, or kiss: answered with a kiss-o'-death) and why; what a trial lets pass is counted apart (ntpguard_trial_packets_total)",
     ),
     bytes(
         "ntpguard",
@@ -47,11 +48,40 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family(
         "ntpguard_line_packets",
-        Count(|it| lines(it, |counter| counter.packets)),
+        Count(|it| lines(&it.lines, |counter| counter.packets)),
         OF_LINE,
         "Packets dropped or answered on account of a line of ntp.conf: the 200 lines with most hits, and the rest under line=\"other\"",
     ),
-    bytes("ntpguard_line", Count(|it| lines(it, |counter| counter.bytes)), OF_LINE, "Bytes of these packets"),
+    bytes(
+        "ntpguard_line",
+        Count(|it| lines(&it.lines, |counter| counter.bytes)),
+        OF_LINE,
+        "Bytes of these packets",
+    ),
+    family(
+        "ntpguard_trial_packets",
+        Count(|it| would(it, |counter| counter.packets)),
+        OF_TRIAL,
+        "Packets that passed in a trial (--monitor) and would have been dropped, by why; in no other metric of packets",
+    ),
+    bytes(
+        "ntpguard_trial",
+        Count(|it| would(it, |counter| counter.bytes)),
+        OF_TRIAL,
+        "Bytes of these packets, as whole frames",
+    ),
+    family(
+        "ntpguard_trial_line_packets",
+        Count(|it| lines(&it.would_lines, |counter| counter.packets)),
+        OF_LINE,
+        "Packets that passed in a trial and would have been dropped on account of a line of ntp.conf; lines as in ntpguard_line_packets_total",
+    ),
+    bytes(
+        "ntpguard_trial_line",
+        Count(|it| lines(&it.would_lines, |counter| counter.bytes)),
+        OF_LINE,
+        "Bytes of these packets",
+    ),
     family(
         "ntpguard_interface_guarded",
         Gauge(guarded),
@@ -82,7 +112,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "ntpguard_trial",
         Gauge(|it| one(it.trial)),
         &[],
-        "1 during a trial (--monitor): everything passes, and what would be dropped is counted",
+        "1 during a trial (--monitor): everything passes, and what would be dropped is counted apart",
     ),
     family(
         "ntpguard_reloads",
@@ -176,11 +206,21 @@ fn reasons(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
     .collect()
 }
 
-fn lines(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+/// Of trials, which alone have nothing but drops.
+fn would(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+    let drops = |(reason, _): &(&Reason, &Counter)| reason.action() == Action::Drop;
+    let all = reading.would.iter().flat_map(|(name, counters)| {
+        let drops = Reason::ALL.iter().zip(counters).filter(drops);
+        drops.map(move |(reason, counter)| (vec![name.clone(), reason.name().to_owned()], value(counter)))
+    });
+    all.collect()
+}
+
+fn lines(hits: &[Hit], value: fn(&Counter) -> u64) -> Samples<u64> {
     let sample = |Hit { file, line, reason, counter }: &Hit| {
         (vec![file.clone(), line.clone(), reason.name().to_owned()], value(counter))
     };
-    reading.lines.iter().map(sample).collect()
+    hits.iter().map(sample).collect()
 }
 
 fn guarded(reading: &Reading) -> Samples<f64> {

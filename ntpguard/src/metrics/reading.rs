@@ -4,7 +4,7 @@ use super::Hit;
 use crate::{
     observe::life::Life,
     state::{Seats, seated},
-    stats::Snapshot,
+    stats::Counts,
 };
 use ntpguard_common::{Reason, abi::Counter};
 use std::{collections::BTreeMap, time::SystemTime};
@@ -14,8 +14,12 @@ use std::{collections::BTreeMap, time::SystemTime};
 pub struct Reading {
     /// By [`Reason::index`], for each interface.
     pub interfaces: BTreeMap<String, Vec<Counter>>,
+    /// The same of what passed in trials and would have been dropped.
+    pub would: BTreeMap<String, Vec<Counter>>,
     /// The lines with most hits, and the rest.
     pub lines: Vec<Hit>,
+    /// The same of trials.
+    pub would_lines: Vec<Hit>,
     /// Each interface that is to be guarded, and whether the filter runs there.
     pub guarded: Vec<(String, Life)>,
     /// Sources remembered, places for them, and those known to `--max-rate`; nothing where nobody is limited.
@@ -47,11 +51,11 @@ pub struct Reading {
 
 /// The counters of each interface by its name. One that went and came back has counted in two places, and one that has
 /// counted nothing is there too: a rate needs the zero before the first packet.
-pub fn interfaces(snapshot: &Snapshot, seats: &Seats) -> BTreeMap<String, Vec<Counter>> {
+pub fn interfaces(counts: &Counts, seats: &Seats) -> BTreeMap<String, Vec<Counter>> {
     let nothing = vec![Counter::default(); Reason::COUNT];
     let mut interfaces = BTreeMap::new();
-    for seat in seats.keys().chain(snapshot.seats.keys().filter(|seat| !seats.contains_key(seat))) {
-        let counted = snapshot.seats.get(seat).unwrap_or(&nothing);
+    for seat in seats.keys().chain(counts.seats.keys().filter(|seat| !seats.contains_key(seat))) {
+        let counted = counts.seats.get(seat).unwrap_or(&nothing);
         let sums: &mut Vec<Counter> =
             interfaces.entry(seated(seats, *seat)).or_insert_with(|| nothing.clone());
         for (sum, counter) in sums.iter_mut().zip(counted) {
@@ -72,11 +76,10 @@ mod tests {
             reasons[Reason::Mode7.index() as usize] = Counter { packets, bytes: packets * 60 };
             reasons
         };
-        let snapshot =
-            Snapshot { seats: BTreeMap::from([(2, counted(5)), (9, counted(7))]), hits: Vec::new() };
+        let counts = Counts { seats: BTreeMap::from([(2, counted(5)), (9, counted(7))]), hits: Vec::new() };
         let named = |name: &str| vec![name.to_owned()];
         let seats = Seats::from([(2, named("eth0")), (3, named("eth1")), (9, named("eth0"))]);
-        let all = interfaces(&snapshot, &seats);
+        let all = interfaces(&counts, &seats);
         let of = |name: &str| all[name][Reason::Mode7.index() as usize];
         assert_eq!(of("eth0"), Counter { packets: 12, bytes: 720 });
         assert_eq!((of("eth1").packets, all.len()), (0, 2));

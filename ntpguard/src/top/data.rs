@@ -90,6 +90,9 @@ impl Data {
     /// Another reading.
     pub fn read(&mut self, sample: Sample) {
         self.trouble = None;
+        if self.sample().is_some_and(|last| last.trial != sample.trial) {
+            self.history.clear();
+        }
         if self.sample().is_some_and(|last| !sample.goes_on_from(last)) {
             // Others count now, and what there was belongs to those before.
             self.readings.clear();
@@ -277,6 +280,7 @@ pub(crate) mod tests {
             generation: 1,
             everybody: Some(everybody),
             unknown: None,
+            others: 0,
             trial: false,
             silent: Vec::new(),
             interfaces: vec!["eth0".to_owned()],
@@ -310,6 +314,19 @@ pub(crate) mod tests {
         assert_eq!(data.rate(monlist), None);
         data.read(Sample { identity: 6, ..sample(start, 12, &[(Reason::Mode7, 9)]) });
         assert_eq!(data.rate(monlist), Some(4.0));
+    }
+
+    #[test]
+    fn a_trial_has_counters_of_its_own() {
+        let (mut data, start) = (Data::new(Duration::from_secs(1)), Instant::now());
+        data.read(sample(start, 0, &[(Reason::Mode7, 1000)]));
+        data.read(sample(start, 1, &[(Reason::Mode7, 3000)]));
+        let trial =
+            |second, packets| Sample { trial: true, ..sample(start, second, &[(Reason::Mode7, packets)]) };
+        data.read(trial(2, 9000));
+        assert_eq!((data.rate(Sample::refused), data.history.peak(|rates| rates.dropped)), (None, 0.0));
+        data.read(trial(3, 9010));
+        assert_eq!(data.rate(Sample::refused), Some(10.0));
     }
 
     #[test]

@@ -58,16 +58,25 @@ impl Headline {
         }
         let passed = data.rate(|sample| sample.total(Action::Pass).packets);
         let Some(refused) = data.rate(crate::top::Sample::refused) else {
-            let first = format!("{} packets refused so far; rates in a moment", grouped(sample.refused()));
+            let trial = if sample.trial { "TRIAL, NOTHING IS DROPPED: " } else { "" };
+            let word = if sample.trial { "would be refused" } else { "refused" };
+            let refused = grouped(sample.refused());
+            let first = format!("{trial}{refused} packets {word} so far; rates in a moment");
             return Self::new(Level::Calm, first);
         };
         let trial = if sample.trial { "TRIAL, NOTHING IS DROPPED: " } else { "" };
         if refused == 0.0 {
             let first = format!("{trial}no attack: nothing to drop now, {} passed", rate(passed));
             let mut headline = Self::new(Level::Calm, first);
-            headline.lines[1] = match sample.refused() {
-                0 => "nothing was dropped since the filter was attached".to_owned(),
-                refused => format!("{} packets dropped since the filter was attached", grouped(refused)),
+            headline.lines[1] = match (sample.refused(), sample.trial) {
+                (0, false) => "nothing was dropped since the filter was attached".to_owned(),
+                (0, true) => "nothing would have been dropped in the trial".to_owned(),
+                (refused, false) => {
+                    format!("{} packets dropped since the filter was attached", grouped(refused))
+                }
+                (refused, true) => {
+                    format!("{} packets passed in trials and would be dropped", grouped(refused))
+                }
             };
             return headline;
         }
@@ -109,14 +118,16 @@ fn asked(data: &Data, reason: Reason) -> String {
 
 /// Which line stops it, and how much of it.
 fn stopped(data: &Data, reason: Reason) -> String {
+    let trial = data.sample().is_some_and(|sample| sample.trial);
+    let stopped = if trial { "would be stopped" } else { "stopped" };
     let now = |rule: &Rule| rule.rate.unwrap_or_default();
     let rules = data.rules.iter().filter(|rule| rule.reason == reason);
     match rules.max_by(|one, other| now(one).total_cmp(&now(other))) {
         Some(rule) => {
             let place = rule.line.as_ref().map_or_else(|| "ntpguard".to_owned(), place);
-            format!("stopped by {place}, {}: {}", rate(rule.rate), clean(&rule.text))
+            format!("{stopped} by {place}, {}: {}", rate(rule.rate), clean(&rule.text))
         }
-        None => format!("stopped by ntpguard: {}", meaning(reason)),
+        None => format!("{stopped} by ntpguard: {}", meaning(reason)),
     }
 }
 
@@ -191,8 +202,15 @@ mod tests {
         assert_eq!(Headline::of(&lost).level, Level::Open);
         let mut trial = data(&[]);
         let last = sample(trial.sample().unwrap().taken, 1, &[(Reason::Mode7, 2000)]);
+        let last_taken = last.taken;
         trial.read(crate::top::Sample { trial: true, ..last });
-        assert!(first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: attack: would drop 1,000/s"));
+        assert!(
+            first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: 2,000 packets would be refused so far")
+        );
+        let next = sample(last_taken, 1, &[(Reason::Mode7, 4000)]);
+        trial.read(crate::top::Sample { trial: true, ..next });
+        assert!(first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: attack: would drop 2,000/s"));
+        assert!(Headline::of(&trial).lines[1].starts_with("would be stopped by ntp.conf:1, 2,000/s"));
         trial.trouble = Some("gone\x1b".to_owned());
         assert_eq!(first(&trial), "NO COUNTERS: gone\u{fffd}");
         assert_eq!(first(&Data::new(Duration::from_secs(1))), "reading counters");

@@ -45,6 +45,12 @@ impl History {
         self.seen += 1;
     }
 
+    /// Forgets all: others count from now on.
+    pub fn clear(&mut self) {
+        self.rates.clear();
+        self.seen = 0;
+    }
+
     /// How many seconds are kept.
     pub fn seconds(&self) -> u64 {
         (self.interval * self.most as u32).as_secs()

@@ -140,15 +140,19 @@ fn cells(event: &Event) -> Vec<String> {
         (Some(source), None) => source.to_string(),
         _ => "hidden".to_owned(),
     };
-    let trial = if event.trial { " (trial)" } else { "" };
     vec![
         clock(event.time_ns),
         source,
         clean(&event.asked()),
-        format!("{}{trial}", event.reason.name()),
+        tried(event.reason, event.trial),
         event.cause.as_ref().map_or_else(|| "-".to_owned(), place),
         format!("~{}", grouped(event.scale.into())),
     ]
+}
+
+/// The name of a reason, and that it was a trial.
+fn tried(reason: Reason, trial: bool) -> String {
+    format!("{}{}", reason.name(), if trial { " (trial)" } else { "" })
 }
 
 fn rules(data: &Data, sort: usize) -> Vec<Row> {
@@ -162,12 +166,13 @@ fn rules(data: &Data, sort: usize) -> Vec<Row> {
             _ => other.counter.packets.cmp(&one.counter.packets),
         }
     });
+    let trial = data.sample().is_some_and(|sample| sample.trial);
     let row = |rule: &Rule| Row {
         subject: Subject::Rule(rule.reason, rule.line.clone()),
         cells: vec![
             grouped(rule.counter.packets),
             self::rate(rule.rate),
-            rule.reason.name().to_owned(),
+            tried(rule.reason, trial),
             rule.line.as_ref().map_or_else(|| "-".to_owned(), place),
             clean(&rule.text),
         ],
@@ -224,7 +229,7 @@ fn sources(data: &Data, names: &Names, sort: usize) -> Vec<Row> {
                     format!("~{}", percent(*share, 1.0)),
                     refused.map_or_else(|| "-".to_owned(), |all| format!("~{}", rate(Some(all * recent)))),
                     sender.address.to_string(),
-                    reason.to_owned(),
+                    if sample.trial { format!("{reason} (trial)") } else { reason.to_owned() },
                     line.clone().unwrap_or_else(|| "-".to_owned()),
                 ]
             }

@@ -28,9 +28,12 @@ pub struct Sample {
     pub taken: Instant,
     /// The same, in seconds since 1970.
     pub time: u64,
-    /// What each reason has counted since the filter was attached first, by [`Reason::index`].
+    /// What each reason has counted since the filter was attached first, by [`Reason::index`]; in a trial, of drops what would have
+    /// been dropped in trials.
     pub reasons: Vec<Counter>,
-    /// What each line has, and what has none: each line and reason once.
+    /// The drops that aren't in there: of trials, or in a trial those before.
+    pub others: u64,
+    /// What each line has, and what has none: each line and reason once; in a trial, of trials.
     pub lines: Vec<Line>,
     /// Sources that were limited, and how often at least; most first.
     pub limited: Vec<(IpAddr, u64)>,
@@ -79,27 +82,35 @@ impl Sample {
             total: &look.counted,
             seats: look.state.as_ref().map_or(&nobody, |state| &state.seats),
             policy,
+            trial: look.settings.has(Settings::MONITOR),
             tracked: None,
         };
         // The table isn't small, and mostly nobody is limited.
-        let is_limited = look.counted.of(Reason::Limited).packets > 0;
+        let is_limited = look.counted.judged(Reason::Limited).packets > 0;
         let limited = if is_limited { look.limited()? } else { Default::default() };
         let mut limited: Vec<_> = limited.into_iter().collect();
         limited.sort_by_key(|(source, packets)| (std::cmp::Reverse(*packets), *source));
         let generation = look.settings.generation;
+        let (done, would) = (&look.counted.done, &look.counted.trial);
+        let [now, others] = if tick.trial { [would, done] } else { [done, would] };
+        let of_reason = |reason: &Reason| match reason.action() {
+            Action::Drop => now.of(*reason),
+            Action::Pass | Action::Transmit => done.of(*reason),
+        };
         Ok(Self {
             taken: look.taken,
             time: state::now(),
-            reasons: Reason::ALL.iter().map(|reason| look.counted.of(*reason)).collect(),
+            reasons: Reason::ALL.iter().map(of_reason).collect(),
+            others: others.total(Action::Drop).packets,
             lines: lines(&tick),
             limited,
             policy: policy.map_or_else(|| format!("policy {generation}"), InForce::to_string),
             generation,
             everybody: policy.and_then(everybody),
             unknown: look.unknown.clone(),
-            trial: look.settings.has(Settings::MONITOR),
+            trial: tick.trial,
             silent: Vec::new(),
-            interfaces: look.counted.seats.keys().map(|seat| seated(tick.seats, *seat)).collect(),
+            interfaces: look.counted.seats().into_iter().map(|seat| seated(tick.seats, seat)).collect(),
             run: look.state.as_ref().and_then(|state: &State| state.run),
             identity: look.identity,
         })
@@ -121,10 +132,11 @@ impl Sample {
         self.total(Action::Drop).packets + self.total(Action::Transmit).packets
     }
 
-    /// Whether an earlier reading is of the same counters.
+    /// Whether an earlier reading is of the same counters: those of a trial are others.
     pub fn goes_on_from(&self, earlier: &Self) -> bool {
         let mut both = self.reasons.iter().zip(&earlier.reasons);
-        self.identity == earlier.identity && both.all(|(now, then)| now.packets >= then.packets)
+        let same = self.identity == earlier.identity && self.trial == earlier.trial;
+        same && both.all(|(now, then)| now.packets >= then.packets)
     }
 }
 
@@ -138,7 +150,8 @@ fn lines(tick: &Tick<'_>) -> Vec<Line> {
     let mut sums: BTreeMap<(u32, Option<Cause<'_>>), (Reason, Counter)> = BTreeMap::new();
     let could = tick.policy.into_iter().flat_map(|policy| policy.causes());
     let could = could.map(|(cause, reason)| (reason, Some(cause), Counter::default()));
-    for (reason, cause, counter) in could.chain(tick.hits().map(|hit| (hit.reason, hit.cause, hit.counter))) {
+    let hits = tick.hits().filter(|_| !tick.trial).chain(tick.would_hits().filter(|_| tick.trial));
+    for (reason, cause, counter) in could.chain(hits.map(|hit| (hit.reason, hit.cause, hit.counter))) {
         let (_, sum) = sums.entry((reason.index(), cause)).or_insert((reason, Counter::default()));
         *sum = [*sum, counter].into_iter().sum();
     }

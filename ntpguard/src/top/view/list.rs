@@ -144,11 +144,13 @@ pub(super) fn details(top: &Top) -> Vec<Line<'static>> {
 
 fn exact(data: &Data, counter: ntpguard_common::abi::Counter, rate: Option<f64>) -> String {
     let refused = data.sample().map_or(0, crate::top::Sample::refused);
+    let trial = data.sample().is_some_and(|sample| sample.trial);
     format!(
-        "{} packets, {}, {} of what is refused, {} bytes",
+        "{} packets, {}, {} of what {}, {} bytes",
         grouped(counter.packets),
         self::rate(rate),
         percent(counter.packets as f64, refused as f64),
+        if trial { "would be refused (trial)" } else { "is refused" },
         grouped(counter.bytes),
     )
 }

@@ -62,7 +62,8 @@ q, Ctrl-C         quit; the filter in the kernel stays
 
 Counts of lines and reasons are exact. What has a ~ is estimated from sampled
 packets; > or \u{2265} is at least. Rates are means of the last 3 s. Each plot has its
-own scale: max is its highest bar. limited is a part of dropped.
+own scale: max is its highest bar. limited is a part of dropped. In a trial
+drops are what would drop, and (trial) stands beside.
 Any key goes on.";
 
 /// Draws all of it.

@@ -88,6 +88,10 @@ pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
     if data.sample().is_some_and(|sample| sample.total(Action::Transmit).packets > 0) {
         totals.push(total("answered", &of(Action::Transmit), None, 1));
     }
+    // What the trial, or what came before it, has left.
+    if data.sample().is_some_and(|sample| sample.others > 0) {
+        totals.push(total(if trial { "dropped" } else { "would drop" }, &|sample| sample.others, None, 1));
+    }
     if let Some(tall) = totals.iter_mut().find(|total| total.height > 1) {
         tall.span = format!(" in {}", plotted(top));
     }
@@ -149,7 +153,8 @@ pub(super) fn reasons(top: &Top, width: u16, most: usize) -> Vec<Line<'static>> 
             rate(data.rate(|sample| sample.reason(*reason).packets)),
         );
         let refuses = reason.action() != Action::Pass;
-        let means = if bar == 0 { String::new() } else { format!("  {}", meaning(*reason)) };
+        let would = if sample.trial && reason.action() == Action::Drop { "would drop: " } else { "" };
+        let means = if bar == 0 { String::new() } else { format!("  {would}{}", meaning(*reason)) };
         let bars = drawn(share, bar);
         Line::from(vec![
             Span::styled(format!("{:<name$} ", reason.name()), if refuses { HEAD } else { Style::new() }),
