@@ -1,6 +1,7 @@
 //! Proof of life: a filter that is shown as guarding is one that runs, whatever the kernel says is attached.
 
 use nix::sys::signal::Signal;
+use ntpguard::host::queues;
 use ntpguard_tests::{
     client::{Wire, ask},
     following::wait_for,
@@ -64,6 +65,48 @@ fn what_runs_is_told_from_what_is_too_quiet() {
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.starts_with(&format!("guarding {INTERFACE}, native XDP, program ")), "{text}");
     assert!(text.lines().next().unwrap().contains(", runs: "), "{text}");
+}
+
+/// Each queue is judged by what its driver counts, and one that brings nothing but NTP isn't taken for lost.
+#[test]
+fn queues_that_run_the_filter_are_not_lost() {
+    let lab = Lab::new().unwrap();
+    let four = "numrxqueues 4 numtxqueues 4";
+    for line in [
+        format!("ip link add wide0 {four} type veth peer name wide1 {four}").as_str(),
+        "ip link set wide0 up",
+        "ip link set wide1 up",
+    ] {
+        lab.server.run(line).unwrap();
+    }
+    let received = || lab.server.enter(|| queues::received("wide0")).unwrap();
+    assert_eq!(received().into_keys().collect::<Vec<_>>(), [0, 1, 2, 3], "the driver's names are known");
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.run(&home.attaching().replacen(INTERFACE, "wide0", 1)).unwrap();
+    // Other traffic by one flow, and so by one queue, and NTP by all.
+    let frame = |port, to| Frame::from("192.0.2.2", port).to_port(to).payload(payload::MONLIST).build();
+    let frames: Vec<_> = (40_000..40_064).map(|port| frame(port, 123)).chain([frame(53, 40_000)]).collect();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let wire = Wire::open_on(&lab.server, "wide1").unwrap();
+            while !done.load(Ordering::Relaxed) {
+                (0..10).for_each(|_| frames.iter().for_each(|frame| wire.send(frame).unwrap()));
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let before = received();
+        let found: Vec<_> = (0..3).map(|_| status(&home)).collect();
+        let after = received();
+        done.store(true, Ordering::Relaxed);
+        for (code, interface) in found {
+            assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
+            assert_eq!(interface["lost_queues"], serde_json::json!([]), "{interface}");
+        }
+        let came: Vec<_> = after.iter().map(|(queue, count)| count - before[queue]).collect();
+        println!("frames by queue: {came:?}");
+        assert!(came.iter().all(|count| *count >= 100), "{came:?}");
+    });
 }
 
 /// Frames that aren't NTP are what proves it on most hosts.

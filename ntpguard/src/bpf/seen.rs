@@ -37,18 +37,23 @@ impl Seen {
     /// How many frames of an interface, by its index, the filter has seen since an earlier reading of the same maps. In
     /// generic mode and at tc this may be too low by a few, but it is 0 only if nothing was seen.
     pub fn since(&self, earlier: &Self, interface: u32) -> u64 {
-        let of = |seen: &Self, at: u32| seen.gates.get(at as usize).copied().unwrap_or_default();
-        let first = gate(interface, 0);
-        let passed = (first..first + QUEUES).map(|at| match (of(earlier, at), of(self, at)) {
-            (then, now) if now >= then => now - then,
-            // Two CPUs have written to a counter at once.
-            _ => 1,
-        });
+        let passed = (0..QUEUES).map(|queue| self.passed_since(earlier, interface, queue));
         passed.sum::<u64>() + self.judged_since(earlier, interface)
     }
 
+    /// How many of them came in by a receive queue, or by one that is counted together with it, and were without NTP.
+    pub fn passed_since(&self, earlier: &Self, interface: u32, queue: u32) -> u64 {
+        let at = gate(interface, queue);
+        let of = |seen: &Self| seen.gates.get(at as usize).copied().unwrap_or_default();
+        match (of(earlier), of(self)) {
+            (then, now) if now >= then => now - then,
+            // Two CPUs have written to a counter at once.
+            _ => 1,
+        }
+    }
+
     /// How many of them were packets to port 123, or may have been.
-    fn judged_since(&self, earlier: &Self, interface: u32) -> u64 {
+    pub fn judged_since(&self, earlier: &Self, interface: u32) -> u64 {
         let of = |seen: &Self| seen.judged.get(&seat(interface)).copied().unwrap_or_default();
         of(self).saturating_sub(of(earlier))
     }

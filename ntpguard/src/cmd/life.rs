@@ -4,7 +4,10 @@ use super::mend::Mender;
 use crate::{
     bpf::{Hook, How, Mode},
     interface::Interface,
-    observe::life::{self, Life, Proof, Pulse, Reading},
+    observe::{
+        life::{self, Life, Proof, Reading},
+        pulse::Pulse,
+    },
     service::Service,
     writer::{tell, warn},
 };
@@ -94,7 +97,7 @@ impl Lives {
             return;
         }
         warn(format_args!("the filter doesn't run on {name}, though it is attached there:"));
-        warn(format_args!("  {} frames came in by {}, and it saw none", proof.received, proof.interface));
+        warn(format_args!("  {}", proof.evidence()));
         let said = if said.is_none() && how == How::Native && service.put_back(interface).is_ok() {
             warn(format_args!("  another instance of it is there now"));
             Said::PutBack

@@ -122,7 +122,7 @@ impl Held {
             "hook": guarded.map(|(how, _)| how.hook().name()),
             "mode": guarded.and_then(|(how, _)| how.mode()),
             "program": guarded.map(|(_, program)| program),
-            "life": proof.life.name(), "received": proof.received, "seen": proof.seen })
+            "life": proof.life.name(), "received": proof.received, "seen": proof.seen, "lost_queues": proof.queues })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     fault::{Blame as _, Fault},
     feed::{Follower, RATE, Request},
     look::Look,
-    observe::life::{Life, Pulse},
+    observe::{life::Life, pulse::Pulse},
     resolve::Reverse,
     top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
 };

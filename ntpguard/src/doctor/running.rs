@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn each_life_has_its_status() {
         let of = |life| {
-            let proof = Proof { life, interface: "eth0".to_owned(), received: 300, seen: 0 };
+            let proof =
+                Proof { life, interface: "eth0".to_owned(), received: 300, seen: 0, queues: Vec::new() };
             judge("eth0", How::Native, &proof)
         };
         assert_eq!(of(Life::Runs).status, Status::Ok);

@@ -9,6 +9,7 @@ pub mod link_events;
 pub mod lock;
 pub(crate) mod memory;
 pub mod netlink;
+pub mod queues;
 pub mod release;
 pub(crate) mod seccomp;
 pub(crate) mod secrets;

@@ -3,18 +3,21 @@
 //! The kernel shows what was attached, not what the driver runs: some drivers lose the program or never run it, and a
 //! program before this one at tc may end the chain. What proves that it runs is that it counts what the interface counts.
 //!
+//! Where the driver counts by receive queue, each queue has to prove it ([`super::queues`]).
+//!
 //! Contract: [`Life::of`] is pure. Counts aren't compared one to one, since packets are merged before tc and generic XDP
 //! (GRO), and drivers differ on whether dropped frames are among those received.
 
+use super::queues::{self, Judged, Lost};
 use crate::{
     bpf::{How, Maps, Seen},
+    host::queues::{Received, received},
     interface::{self, Interface},
 };
 use anyhow::Result;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -28,15 +31,12 @@ pub const WINDOW: Duration = Duration::from_secs(1);
 /// How long between two looks of it.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How long what was found by enough frames holds where no more come.
-const HOLDS: Duration = Duration::from_secs(300);
-
 /// Whether the filter runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// It has seen frames.
     Runs,
-    /// The interface has received enough frames, and the filter has seen none of them.
+    /// The interface, or one of its receive queues, has received enough frames, and the filter has seen none of them.
     NotRun,
     /// Too few frames came in to tell.
     Unknown,
@@ -74,31 +74,51 @@ pub struct Proof {
     pub received: u64,
     /// How many of them the filter saw, or a few more.
     pub seen: u64,
+    /// The receive queues that it was found by, where others run the program; one of them at least doesn't.
+    pub queues: Vec<u32>,
 }
 
 impl Proof {
     /// Of an interface that the filter isn't attached to.
     pub fn absent(interface: &Interface) -> Self {
-        Self { life: Life::NotRun, interface: interface.name.clone(), received: 0, seen: 0 }
+        Self::of_all(&interface.name, Life::NotRun, 0, 0)
+    }
+
+    /// Found by all frames of an interface.
+    fn of_all(interface: &str, life: Life, received: u64, seen: u64) -> Self {
+        Self { life, interface: interface.to_owned(), received, seen, queues: Vec::new() }
+    }
+
+    /// Found by some of its queues.
+    pub(super) fn of_queues(interface: &str, Lost { queues, received, seen }: Lost) -> Self {
+        Self { life: Life::NotRun, interface: interface.to_owned(), received, seen, queues }
+    }
+
+    /// What came in where, and what was seen of it, in words.
+    pub fn evidence(&self) -> String {
+        let Self { life, interface, received, seen, queues } = self;
+        let frames = if *received == 1 { "frame" } else { "frames" };
+        let by = match queues.as_slice() {
+            [] => interface.clone(),
+            [queue] => format!("receive queue {queue} of {interface}"),
+            many => {
+                let numbers: Vec<_> = many.iter().map(u32::to_string).collect();
+                format!("receive queues {} of {interface}", numbers.join(", "))
+            }
+        };
+        let came = format!("{received} {frames} came in by {by}");
+        match (life, seen) {
+            (Life::Runs, _) => format!("{came}, {seen} were seen"),
+            (Life::NotRun, 0) => format!("{came}, and the filter saw none"),
+            (Life::NotRun, _) => format!("{came}, and the filter saw at most {seen}"),
+            (Life::Unknown, _) => format!("{came}, too few to tell whether the filter runs"),
+        }
     }
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { life, interface, received, seen } = self;
-        let frames = if *received == 1 { "frame" } else { "frames" };
-        match life {
-            Life::Runs => write!(f, "runs: {received} {frames} came in by {interface}, {seen} were seen"),
-            Life::NotRun => {
-                write!(f, "not run: {received} {frames} came in by {interface}, and the filter saw none")
-            }
-            Life::Unknown => {
-                write!(
-                    f,
-                    "unknown: {received} {frames} came in by {interface}, too few to tell whether the filter runs"
-                )
-            }
-        }
+        write!(f, "{}: {}", self.life.name(), self.evidence())
     }
 }
 
@@ -110,6 +130,8 @@ pub struct Reading {
     /// Before the interfaces were read, and after it: so the later of two readings never misses what the earlier had.
     seen: [Seen; 2],
     interfaces: Vec<Interface>,
+    /// By an interface's index, of those whose driver has a program and counts by queue.
+    queues: BTreeMap<u32, Received>,
     taken: Instant,
 }
 
@@ -122,12 +144,23 @@ impl Reading {
         let identity = maps.identity()?;
         let before = maps.seen()?;
         let interfaces = interface::all()?;
-        Ok(Self { identity, seen: [before, maps.seen()?], interfaces, taken: Instant::now() })
+        let queues = by_queue(&interfaces);
+        Ok(Self { identity, seen: [before, maps.seen()?], interfaces, queues, taken: Instant::now() })
     }
 
     /// The interface of a name, as it was then.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)
+    }
+
+    /// How long after another one it was taken.
+    pub(super) fn after(&self, earlier: &Self) -> Duration {
+        self.taken.saturating_duration_since(earlier.taken)
+    }
+
+    /// Whether both are of the same maps.
+    pub(super) const fn is_comparable(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Whether the filter ran on an interface since an earlier reading; `native` if it is attached there in native mode.
@@ -148,7 +181,7 @@ impl Reading {
             } else {
                 0
             };
-            Proof { life: Life::of(received, seen), interface: site.interface.name.clone(), received, seen }
+            Proof::of_all(&site.interface.name, Life::of(received, seen), received, seen)
         });
         // The worst is what counts: of a bond each member is a way in. One that is quiet says nothing about the others.
         let worst = |proof: &Proof| match proof.life {
@@ -156,13 +189,43 @@ impl Reading {
             Life::Runs => 1,
             Life::Unknown => 0,
         };
-        proofs.max_by_key(worst).unwrap_or_else(|| Proof {
-            life: Life::Unknown,
-            interface: interface.name.clone(),
-            received: 0,
-            seen: 0,
+        proofs.max_by_key(worst).unwrap_or_else(|| Proof::of_all(&interface.name, Life::Unknown, 0, 0))
+    }
+
+    /// What each queue of an interface has proved since an earlier reading, by the interface that has the queue. In the stack
+    /// there is one program for all.
+    pub(super) fn queues_since<'a>(
+        &'a self,
+        earlier: &'a Self,
+        interface: &'a Interface,
+        native: bool,
+    ) -> impl Iterator<Item = (&'a Interface, Judged)> {
+        let sites = sites(&self.interfaces, interface, native).into_iter();
+        sites.filter(move |_| native && self.identity == earlier.identity).filter_map(|site| {
+            let index = site.interface.index;
+            let (then, now) = (earlier.queues.get(&index)?, self.queues.get(&index)?);
+            // One that came meanwhile has received nothing, and where the numbers went back the driver counts anew.
+            let received: Received = now
+                .iter()
+                .filter_map(|(queue, now)| Some((*queue, now.checked_sub(*then.get(queue)?)?)))
+                .collect();
+            let (seen, before) = (&self.seen[1], &earlier.seen[0]);
+            let passed = |queue| seen.passed_since(before, index, queue);
+            Some((site.interface, queues::judge(&received, passed, seen.judged_since(before, index))))
         })
     }
+}
+
+/// What came in by each queue of those whose driver has a program, or has it through the one that they belong to.
+fn by_queue(interfaces: &[Interface]) -> BTreeMap<u32, Received> {
+    let is_native = |interface: &Interface| interface.xdp.is_some_and(|xdp| xdp.native);
+    let of = |index: Option<u32>| interfaces.iter().find(|other| Some(other.index) == index);
+    let native = interfaces
+        .iter()
+        .filter(|interface| is_native(interface) || of(interface.master).is_some_and(is_native));
+    // A driver without statistics is judged by all frames alone.
+    let counted = native.filter_map(|interface| Some((interface.index, received(&interface.name).ok()?)));
+    counted.filter(|(_, queues)| queues.len() > 1).collect()
 }
 
 /// Looks for a second, or until all of these interfaces run; each with whether it is guarded in native mode.
@@ -177,9 +240,18 @@ pub fn watch(maps: &Maps, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> 
     loop {
         sleep(STEP);
         let now = Reading::take(maps)?;
-        let proofs: Vec<_> =
-            guarded.iter().map(|(interface, native)| now.since(&first, interface, *native)).collect();
-        let settled = !patient && proofs.iter().all(|proof| proof.life == Life::Runs);
+        let mut is_open = false;
+        let proof = |(interface, native): &(&Interface, bool)| {
+            let proof = now.since(&first, interface, *native);
+            let mut lost = None;
+            for (site, judged) in now.queues_since(&first, interface, *native) {
+                is_open |= judged.is_open;
+                lost = lost.or(judged.lost.map(|lost| Proof::of_queues(&site.name, lost)));
+            }
+            lost.filter(|_| proof.life != Life::NotRun).unwrap_or(proof)
+        };
+        let proofs: Vec<_> = guarded.iter().map(proof).collect();
+        let settled = !patient && !is_open && proofs.iter().all(|proof| proof.life == Life::Runs);
         if settled || now.taken.duration_since(first.taken) >= WINDOW {
             return Ok(proofs);
         }
@@ -227,145 +299,5 @@ fn sites<'a>(all: &'a [Interface], interface: &'a Interface, native: bool) -> Ve
     sites
 }
 
-/// Whether the filter runs, again and again: as long is waited as it takes for enough frames.
-#[derive(Default)]
-pub struct Pulse(BTreeMap<u32, Window>);
-
-/// The time since what was found last about an interface.
-struct Window {
-    since: Arc<Reading>,
-    found: Option<Proof>,
-}
-
-impl Pulse {
-    /// What is known about an interface after another reading.
-    pub fn look(&mut self, now: &Arc<Reading>, interface: &Interface, native: bool) -> Proof {
-        let window = self.0.entry(interface.index).or_insert_with(|| Window::new(now));
-        if window.since.identity != now.identity {
-            *window = Window::new(now);
-        }
-        let proof = now.since(&window.since, interface, native);
-        if proof.life != Life::Unknown {
-            *window = Window { since: Arc::clone(now), found: Some(proof.clone()) };
-            return proof;
-        }
-        let is_old = now.taken.saturating_duration_since(window.since.taken) > HOLDS;
-        window.found.clone().filter(|_| !is_old).unwrap_or(proof)
-    }
-
-    /// Forgets what is known about an interface, by its index: another program is there now.
-    pub fn forget(&mut self, index: u32) {
-        self.0.remove(&index);
-    }
-}
-
-impl Window {
-    fn new(now: &Arc<Reading>) -> Self {
-        Self { since: Arc::clone(now), found: None }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn interface(index: u32, received: u64) -> Interface {
-        Interface { index, name: format!("eth{index}"), received, ..Interface::default() }
-    }
-
-    fn reading(interfaces: Vec<Interface>, seen: Seen) -> Reading {
-        Reading { identity: 1, seen: [seen.clone(), seen], interfaces, taken: Instant::now() }
-    }
-
-    /// What is found on an interface that received so many frames, of which the filter saw so many.
-    fn found(received: u64, seen: u64) -> Proof {
-        let then = reading(vec![interface(2, 1000)], Seen::made_up(2, &[50, 7], 4));
-        let now = reading(vec![interface(2, 1000 + received)], Seen::made_up(2, &[50 + seen, 7], 4));
-        now.since(&then, &interface(2, 0), true)
-    }
-
-    #[test]
-    fn a_hundred_frames_are_enough() {
-        assert_eq!(found(100, 0).life, Life::NotRun);
-        assert_eq!(found(99, 0).life, Life::Unknown);
-        assert_eq!(found(99, 99).life, Life::Unknown, "never ok with fewer");
-        assert_eq!(found(100, 1).life, Life::Runs, "packets are merged before the filter");
-        assert_eq!(found(3, 5000).life, Life::Runs, "a driver that doesn't count what XDP drops");
-        assert_eq!(found(0, 0).life, Life::Unknown);
-    }
-
-    #[test]
-    fn the_words_say_by_what() {
-        assert_eq!(found(120, 119).to_string(), "runs: 120 frames came in by eth2, 119 were seen");
-        assert_eq!(found(120, 0).to_string(), "not run: 120 frames came in by eth2, and the filter saw none");
-        assert!(found(1, 1).to_string().starts_with("unknown: 1 frame came in by eth2, too few to tell"));
-    }
-
-    #[test]
-    fn frames_of_port_123_are_seen_too() {
-        let then = reading(vec![interface(2, 0)], Seen::made_up(2, &[], 4));
-        let now = reading(vec![interface(2, 500)], Seen::made_up(2, &[], 504));
-        assert_eq!(now.since(&then, &interface(2, 0), true).life, Life::Runs);
-    }
-
-    #[test]
-    fn a_member_of_a_bond_that_lost_the_program_shows() {
-        let all = |received: [u64; 2]| {
-            let bond = Interface { kind: Some("bond".to_owned()), ..interface(4, received.iter().sum()) };
-            let member = |index, received| Interface { master: Some(4), ..interface(index, received) };
-            vec![member(2, received[0]), member(3, received[1]), bond]
-        };
-        let bond = &all([0, 0])[2];
-        let then = reading(all([0, 0]), Seen::made_up(2, &[0], 0));
-        let now = reading(all([500, 500]), Seen::made_up(2, &[500], 0));
-        let proof = now.since(&then, bond, true);
-        assert_eq!((proof.life, proof.interface.as_str()), (Life::NotRun, "eth3"));
-        let now = reading(all([500, 20]), Seen::made_up(2, &[500], 0));
-        assert_eq!(now.since(&then, bond, true).life, Life::Runs, "the other one is quiet");
-        // In generic mode and at tc the bond itself has the program.
-        let now = reading(all([500, 500]), Seen::made_up(4, &[1000], 0));
-        assert_eq!(now.since(&then, bond, false).life, Life::Runs);
-        let now = reading(all([500, 500]), Seen::made_up(2, &[1000], 0));
-        assert_eq!(now.since(&then, bond, false).life, Life::NotRun);
-    }
-
-    #[test]
-    fn a_virtual_function_of_hv_netvsc_is_a_way_in() {
-        let all = |function: u64, both: u64| {
-            vec![Interface { master: Some(2), ..interface(3, function) }, interface(2, both)]
-        };
-        let then = reading(all(0, 0), Seen::made_up(3, &[0], 0));
-        let of = |now: &Reading| now.since(&then, &interface(2, 0), true).life;
-        assert_eq!(of(&reading(all(500, 500), Seen::made_up(3, &[500], 0))), Life::Runs);
-        assert_eq!(of(&reading(all(500, 900), Seen::made_up(2, &[400], 0))), Life::NotRun, "the function");
-    }
-
-    #[test]
-    fn other_maps_and_other_interfaces_prove_nothing() {
-        let then = reading(vec![interface(2, 0)], Seen::made_up(2, &[900], 0));
-        let mut now = reading(vec![interface(2, 500)], Seen::made_up(2, &[0], 0));
-        now.identity = 2;
-        assert_eq!(now.since(&then, &interface(2, 0), true).life, Life::Unknown);
-        let back = reading(vec![interface(7, 500)], Seen::made_up(7, &[0], 0));
-        assert_eq!(back.since(&then, &interface(7, 0), true).life, Life::Unknown);
-    }
-
-    #[test]
-    fn windows_are_as_long_as_it_takes() {
-        let mut pulse = Pulse::default();
-        let eth2 = interface(2, 0);
-        let mut look = |received, seen| {
-            let now = Arc::new(reading(vec![interface(2, received)], Seen::made_up(2, &[seen], 0)));
-            pulse.look(&now, &eth2, true).life
-        };
-        assert_eq!(look(0, 0), Life::Unknown);
-        assert_eq!(look(60, 60), Life::Unknown);
-        assert_eq!(look(120, 120), Life::Runs);
-        assert_eq!(look(130, 130), Life::Runs, "it holds while nothing else is known");
-        assert_eq!(look(219, 130), Life::Runs);
-        assert_eq!(look(231, 130), Life::Runs, "ten of them were seen before");
-        assert_eq!(look(400, 130), Life::NotRun);
-        assert_eq!(look(410, 140), Life::NotRun, "until enough frames say otherwise");
-        assert_eq!(look(510, 240), Life::Runs);
-    }
-}
+pub(super) mod tests;
