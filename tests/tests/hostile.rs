@@ -212,7 +212,7 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
 }
 
 /// Names and texts that would do something to a terminal.
-const HOSTILE: &str = "\x1b]0;title\x07\u{9b}31m\u{202e}";
+const HOSTILE: &str = "\x1b]0;title\x07\u{9b}31m\u{202e}\u{61c}\u{200b}\u{ad}\u{e0041}";
 
 #[test]
 fn no_verb_sends_a_terminal_what_it_would_obey() {

@@ -1,8 +1,8 @@
 //! Text of others on its way to a terminal: what a terminal would obey is shown, not sent.
 //!
 //! Paths, lines of files and names of interfaces may have any characters. Control characters (ECMA-48: C0, DEL and C1, of which
-//! U+009B alone begins a sequence) can move the cursor, change titles or answer as if typed, and those for writing direction
-//! (Unicode Annex 9) make text look like another one.
+//! U+009B alone begins a sequence) can move the cursor, change titles or answer as if typed, those for writing direction
+//! (Unicode Annex 9) make text look like another one, and those that show nothing make two texts look the same.
 
 use std::{
     borrow::Cow,
@@ -10,11 +10,22 @@ use std::{
     io::{self, Stdout, Write},
 };
 
-/// Whether a terminal would obey a character. Line ends and tabs it may.
+/// Whether a terminal would obey a character, or show nothing for it. Line ends and tabs it may.
 pub fn is_obeyed(c: char) -> bool {
-    let directs =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    directs || c.is_control() && !matches!(c, '\n' | '\t')
+    c.is_control() && !matches!(c, '\n' | '\t') || !c.is_ascii() && is_invisible(c)
+}
+
+/// Format characters (Unicode's category Cf), and others that show nothing by themselves: separators of lines and paragraphs,
+/// fillers of Hangul, variation selectors.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+            | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// The text with U+FFFD in the place of each such character.
@@ -25,10 +36,11 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 /// The text with another character in the place of each such one that takes as many bytes, so that columns stay what they are.
 pub fn of_same_length(text: &str) -> Cow<'_, str> {
     replaced(text, |shown, c| {
-        shown.push(match c.len_utf8() {
-            1 => '?',
-            2 => '\u{bf}',
-            _ => '\u{fffd}',
+        shown.push_str(match c.len_utf8() {
+            1 => "?",
+            2 => "\u{bf}",
+            3 => "\u{fffd}",
+            _ => "\u{fffd}?",
         });
     })
 }
@@ -36,8 +48,10 @@ pub fn of_same_length(text: &str) -> Cow<'_, str> {
 /// JSON with its own escapes in the place of such characters: outside of strings it has none.
 fn escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |escaped, c| {
-        // A string takes everything.
-        let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        for half in c.encode_utf16(&mut [0; 2]) {
+            // A string takes everything.
+            let _ = write!(escaped, "\\u{half:04x}");
+        }
     })
 }
 
@@ -110,6 +124,21 @@ mod tests {
         let plain = "restrict 192.0.2.0 # für alle \u{2603}";
         assert_eq!(written(Content::Text, plain), format!("{plain}\n"));
         assert!(matches!(shown(plain), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_shows_nothing_is_shown() {
+        let marks =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let others = "\u{ad}\u{200b}\u{200c}\u{200d}\u{2028}\u{2029}\u{2060}\u{2064}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{e0001}\u{e0041}";
+        for c in marks.chars().chain(others.chars()) {
+            let path = format!("/etc/ntp{c}.conf");
+            assert_eq!(shown(&path), "/etc/ntp\u{fffd}.conf", "{c:?}");
+            assert_eq!(of_same_length(&path).len(), path.len(), "{c:?}");
+            let json = written(Content::Json, &serde_json::json!(path).to_string());
+            assert!(!json.contains(is_obeyed), "{json:?}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), path);
+        }
     }
 
     #[test]

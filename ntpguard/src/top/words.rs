@@ -1,18 +1,12 @@
 //! Numbers, times and reasons in few letters.
 
-use crate::event::Blamed;
+use crate::{event::Blamed, host::terminal::is_obeyed};
 use ntpguard_common::Reason;
 use std::path::Path;
 
-/// Characters that would change how what follows is shown, beside control characters: invisible ones, and those that turn
-/// the direction of writing (Unicode, UAX #9).
-const UNSEEN: [(char, char); 4] =
-    [('\u{200b}', '\u{200f}'), ('\u{202a}', '\u{202e}'), ('\u{2060}', '\u{206f}'), ('\u{feff}', '\u{feff}')];
-
 /// What others wrote, with nothing in it that a terminal obeys.
 pub fn clean(text: &str) -> String {
-    let obeyed = |c: char| c.is_control() || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c));
-    text.replace('\t', " ").replace(obeyed, "\u{fffd}")
+    text.replace('\t', " ").replace(|c: char| c.is_control() || is_obeyed(c), "\u{fffd}")
 }
 
 /// All digits, in groups of three.
@@ -103,6 +97,7 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {
         assert_eq!(clean("a\x1b[2J\u{9b}b\tc\u{202e}d\n"), "a\u{fffd}[2J\u{fffd}b c\u{fffd}d\u{fffd}");
+        assert_eq!(clean("e\u{61c}t\u{ad}h\u{e0041}0"), "e\u{fffd}t\u{fffd}h\u{fffd}0");
         assert_eq!(clean("restrict ntp.example ignore # für"), "restrict ntp.example ignore # für");
     }
 
