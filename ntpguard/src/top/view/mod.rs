@@ -48,21 +48,25 @@ const KEYS: [(&str, &str); 8] = [
     ("n", "names"),
 ];
 
+/// Fits into 60 columns.
 const HELP: &str = "\
-Tab, Shift-Tab    the next list, the one before: rules (lines of ntp.conf with
-                  hits), sources, events (sampled packets), reasons
-Up, Down, PgUp, PgDn, Home, End          select
-Enter             drill in: one line, source or reason, its numbers and events
-Esc               back; takes a filter away
-/                 filter: only rows with these words
-s                 sort by something else
-p, Space          pause: the screen stays as it is, counting goes on
-n                 ask DNS for the names of the sources
-q, Ctrl-C         quit; the filter in the kernel stays
+Tab, Shift-Tab  the next list, the one before: rules (lines
+                of ntp.conf with hits), sources, events
+                (sampled packets), reasons
+Up, Down, PgUp, PgDn, Home, End   select
+Enter           drill in: one line, source or reason, its
+                numbers and events
+Esc             back; takes a filter away
+/               filter: only rows with these words
+s               sort by something else
+p, Space        pause: the screen stays, counting goes on
+n               ask DNS for the names of the sources
+q, Ctrl-C       quit; the filter in the kernel stays
 
-Counts of lines and reasons are exact. What has a ~ is estimated from sampled
-packets; > or \u{2265} is at least. Rates are means of the last 3 s. Each plot has its
-own scale: max is its highest bar. limited is a part of dropped. In a trial
+Counts of lines and reasons are exact. What has a ~ is
+estimated from sampled packets; > or \u{2265} is at least. Rates
+are means of the last 3 s. Each plot has its own scale: max
+is its highest bar. limited is a part of dropped. In a trial
 drops are what would drop, and (trial) stands beside.
 Any key goes on.";
 

@@ -136,7 +136,7 @@ fn panes_details_filters_and_pauses() {
     has(&screen, " Rules [Sources] Events  Reasons   filter: 51  by packets");
     assert!(screen[0].contains(" PAUSED  22:13:50 UTC"), "{}", screen[0]);
     press(&mut top, &[Press::Char('?')]);
-    has(&shown(&top, (80, 24), FULL), "q, Ctrl-C         quit; the filter in the kernel stays");
+    has(&shown(&top, (80, 24), FULL), "q, Ctrl-C       quit; the filter in the kernel stays");
 }
 
 #[test]
@@ -154,4 +154,15 @@ fn what_is_missing_is_said() {
     has(&shown(&top, (80, 24), FULL), "192.0.2.1:40000");
     top.update(Input::Trouble("nothing is guarded".to_owned()));
     has(&shown(&top, (80, 24), FULL), "NO COUNTERS: nothing is guarded");
+}
+
+#[test]
+fn the_help_fits_60_columns() {
+    let mut top = attacked();
+    press(&mut top, &[Press::Char('?')]);
+    let (narrow, wide) = (shown(&top, (60, 24), FULL), shown(&top, (200, 24), FULL));
+    assert_eq!(narrow, wide, "nothing is cut off");
+    has(&narrow, "Any key goes on.");
+    assert_eq!(HELP.lines().filter(|line| line.chars().count() > 60).collect::<Vec<_>>(), [""; 0]);
+    assert!(HELP.lines().count() <= 24);
 }
