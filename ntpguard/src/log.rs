@@ -4,14 +4,15 @@
 //! said; a message is never cut in half, however many lines it has.
 //!
 //! Where standard error is the journal, each line begins with its priority (`<4>`, sd-daemon(3)). That needs no socket
-//! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`.
+//! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`. On a terminal
+//! no line is longer than 80 columns; elsewhere a message stays in the lines that it has, so that it can be searched for.
 
 use crate::{host::terminal, writer::Writer};
 use nix::sys::stat::fstat;
 use std::{
     env,
     fmt::{self, Write as _},
-    io,
+    io::{self, IsTerminal as _},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -36,7 +37,7 @@ pub(crate) fn log() -> &'static Log {
     let mut first = false;
     let log = LOG.get_or_init(|| {
         first = true;
-        Arc::new(Log::new(Writer::to(io::stderr()), is_journal()))
+        Arc::new(Log::new(Writer::to(io::stderr()), Target::of_stderr()))
     });
     if first {
         // Another one that is there already is a test's.
@@ -45,19 +46,40 @@ pub(crate) fn log() -> &'static Log {
     log
 }
 
+/// Who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// The journal, which takes priorities.
+    Journal,
+    /// Somebody at a terminal.
+    Terminal,
+    /// A file or another program.
+    Other,
+}
+
+impl Target {
+    fn of_stderr() -> Self {
+        match io::stderr().is_terminal() {
+            _ if is_journal() => Self::Journal,
+            true => Self::Terminal,
+            false => Self::Other,
+        }
+    }
+}
+
 /// Lines to a writer.
 pub(crate) struct Log {
     writer: Writer,
-    priorities: bool,
+    target: Target,
     budget: Mutex<Budget>,
     /// What waits to be written, while it does.
     held: Mutex<Option<Vec<String>>>,
 }
 
 impl Log {
-    fn new(writer: Writer, priorities: bool) -> Self {
+    fn new(writer: Writer, target: Target) -> Self {
         let budget = Mutex::new(Budget { window: WINDOW, since: Instant::now(), spent: 0, lost: 0 });
-        Self { writer, priorities, budget, held: Mutex::new(None) }
+        Self { writer, target, budget, held: Mutex::new(None) }
     }
 
     fn write(&self, level: Level, text: &str) {
@@ -109,11 +131,14 @@ impl Log {
     /// What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
     fn lines(&self, level: Level, text: &str) -> String {
         let text = terminal::shown(text);
-        if !self.priorities {
-            return text.into_owned();
-        }
         let priority = priority(level);
-        text.lines().map(|line| format!("<{priority}>{line}")).collect::<Vec<_>>().join("\n")
+        match self.target {
+            Target::Journal => {
+                text.lines().map(|line| format!("<{priority}>{line}")).collect::<Vec<_>>().join("\n")
+            }
+            Target::Terminal => terminal::folded(&text),
+            Target::Other => text.into_owned(),
+        }
     }
 
     /// Waits until everything is written, but not for ever.
@@ -217,10 +242,10 @@ mod tests {
     }
 
     /// What is written of what is told.
-    fn written(priorities: bool, tell: impl FnOnce(&Log)) -> String {
+    fn written(target: Target, tell: impl FnOnce(&Log)) -> String {
         let written = Written::default();
         // However busy the machine is: the writer is waited for, and all of it is one window.
-        let log = Arc::new(Log::new(Writer::patient(written.clone(), Duration::MAX), priorities));
+        let log = Arc::new(Log::new(Writer::patient(written.clone(), Duration::MAX), target));
         log.budget.lock().unwrap().window = Duration::MAX;
         tracing::subscriber::with_default(Arc::clone(&log), || tell(&log));
         log.flush();
@@ -236,15 +261,35 @@ mod tests {
             tracing::info!(number = 7, "a word");
         };
         let shown = "an error\na warning\nand \u{fffd}[31mone more\na word number=7\n";
-        assert_eq!(written(false, tell), shown);
+        assert_eq!(written(Target::Other, tell), shown);
         let journal = "<3>an error\n<4>a warning\n<4>and \u{fffd}[31mone more\n<6>a word number=7\n";
-        assert_eq!(written(true, tell), journal);
+        assert_eq!(written(Target::Journal, tell), journal);
+    }
+
+    #[test]
+    fn on_a_terminal_every_line_fits() {
+        let tell = |_: &Log| {
+            let (interface, address) = ("enp0s31f6np0v15", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff");
+            tracing::error!(
+                "ntpguard: {interface}: the kernel refuses: {address} isn't this host's, and {address} isn't"
+            );
+            tracing::warn!(
+                "a head:\n  the server {address}, which {interface} leads to, is behind `ignore`, {address} too"
+            );
+            tracing::info!("guarding {interface}, {}", "word ".repeat(40));
+        };
+        let terminal = written(Target::Terminal, tell);
+        assert!(terminal.lines().all(|line| line.chars().count() <= 80), "{terminal}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let whole = written(Target::Other, tell);
+        assert_eq!(whole.lines().count(), 4, "elsewhere a message stays whole");
+        assert_eq!(words(&terminal), words(&whole));
     }
 
     #[test]
     fn too_much_is_left_out_and_its_number_said() {
         let told = MESSAGES + 50;
-        let said = written(false, |log| {
+        let said = written(Target::Other, |log| {
             for number in 0..told {
                 tracing::info!("message {number}");
                 // The reader keeps up.
@@ -256,7 +301,7 @@ mod tests {
 
         // In one piece, and in error, it is said all the same.
         let lines = "line\n".repeat(5000);
-        let said = written(false, |log| {
+        let said = written(Target::Other, |log| {
             tracing::warn!("{}", lines.trim_end());
             for _ in 0..told {
                 tracing::info!("word");

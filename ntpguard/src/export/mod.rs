@@ -11,6 +11,7 @@ mod text;
 use crate::{
     bpf::Attached,
     cli::Format,
+    host::terminal::folded,
     state::{Cause, InForce, Rule, Seats, seated},
     stats::{Counts, Snapshot},
     tracked::Tracked,
@@ -20,7 +21,10 @@ use ntpguard_common::{
     Action, Reason,
     abi::{CAUSES, Counter},
 };
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 /// What becomes of packets, in the words of people.
 const ACTIONS: [(Action, &str); 3] =
@@ -100,13 +104,15 @@ pub(crate) struct Hit<'a> {
 /// Writes to standard output, in one format.
 pub struct Exporter {
     format: Format,
+    /// A person reads it. Programs that get text have a line for each reading.
+    folds: bool,
     writer: Writer,
 }
 
 impl Exporter {
     /// To standard output.
     pub fn new(format: Format) -> Self {
-        Self { format, writer: Writer::to(format.stdout()) }
+        Self { format, folds: io::stdout().is_terminal(), writer: Writer::to(format.stdout()) }
     }
 
     /// Whether [`Exporter::tick`] shows the hits of rules, which are many to read.
@@ -117,7 +123,7 @@ impl Exporter {
     /// An interface is guarded from now on.
     pub fn attached(&self, interface: &str, attached: &Attached) {
         self.writer.insist(match self.format {
-            Format::Text => text::attached(interface, attached),
+            Format::Text => folded(&text::attached(interface, attached)),
             Format::Json => json::attached(interface, attached),
         });
     }
@@ -125,6 +131,7 @@ impl Exporter {
     /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
     pub fn tick(&self, tick: &Tick<'_>) {
         let line = match self.format {
+            Format::Text if self.folds => folded(&text::tick(tick)),
             Format::Text => text::tick(tick),
             Format::Json => json::counters("counters", tick).to_string(),
         };
@@ -134,6 +141,7 @@ impl Exporter {
     /// All is over; `stays`: not for the filter.
     pub fn totals(self, tick: &Tick<'_>, stays: bool) {
         self.writer.insist(match self.format {
+            Format::Text if self.folds => folded(&text::totals(tick, stays)),
             Format::Text => text::totals(tick, stays),
             Format::Json => json::counters("totals", tick).to_string(),
         });

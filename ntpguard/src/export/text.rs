@@ -7,34 +7,15 @@ use std::iter;
 
 /// What stands above the hits of trials.
 pub(super) const WOULD_BY_LINE: &str = "would be dropped by line (trial)";
-/// The width of a terminal.
-const COLUMNS: usize = 80;
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     let Attached { how, fallback, taken_over, .. } = attached;
     let again = if *taken_over { ", taken over without a gap" } else { "" };
     let line = format!("guarding {interface}, {how}{again}");
     match fallback {
-        Some(why) => line + &folded(&format!("at several times the cost of native, since {why}")),
+        Some(why) => format!("{line}\n  at several times the cost of native, since {why}"),
         None => line,
     }
-}
-
-/// Words in lines of their own, indented, none longer than [`COLUMNS`] unless a word is.
-fn folded(words: &str) -> String {
-    let mut text = String::new();
-    let mut length = COLUMNS;
-    for word in words.split_whitespace() {
-        let columns = word.chars().count();
-        if length + 1 + columns > COLUMNS {
-            text.push_str("\n ");
-            length = 1;
-        }
-        text.push(' ');
-        text.push_str(word);
-        length += 1 + columns;
-    }
-    text
 }
 
 pub(super) fn tick(tick: &Tick<'_>) -> String {

@@ -66,6 +66,42 @@ fn replaced(text: &str, replace: impl Fn(&mut String, char)) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// How long a line is at most.
+pub const COLUMNS: usize = 80;
+
+/// The text in lines of [`COLUMNS`] at most. What doesn't fit goes on below, indented, and is broken only where spaces are: a
+/// path or an address that is longer stays whole.
+pub fn folded(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(fold).collect();
+    lines.join("\n")
+}
+
+fn fold(line: &str) -> Cow<'_, str> {
+    if line.chars().count() <= COLUMNS {
+        return Cow::Borrowed(line);
+    }
+    let own = line.len() - line.trim_start_matches(' ').len();
+    let indent = if own == 0 { 2 } else { own.min(COLUMNS / 2) };
+    let (mut folded, mut row) = (String::new(), " ".repeat(own));
+    // Where a row has no word yet.
+    let mut begun = own;
+    for word in line[own..].split_inclusive(' ') {
+        let columns = row.chars().count() + word.trim_end().chars().count();
+        if columns > COLUMNS && row.len() > begun {
+            folded.push_str(row.trim_end());
+            folded.push('\n');
+            row = " ".repeat(indent);
+            begun = indent;
+        }
+        // Spaces between two rows are none.
+        if row.len() > begun || !word.trim_end().is_empty() {
+            row.push_str(word);
+        }
+    }
+    folded.push_str(row.trim_end());
+    Cow::Owned(folded)
+}
+
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -124,6 +160,36 @@ mod tests {
         let plain = "restrict 192.0.2.0 # für alle \u{2603}";
         assert_eq!(written(Content::Text, plain), format!("{plain}\n"));
         assert!(matches!(shown(plain), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn lines_are_folded_where_spaces_are() {
+        let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff";
+        let line = format!(
+            "warning: enp0s31f6np0v15: can't put the filter back, since {address} and {address} came"
+        );
+        let folded = folded(&line);
+        assert!(folded.lines().all(|row| row.chars().count() <= COLUMNS), "{folded}");
+        assert_eq!(
+            folded.split_whitespace().collect::<Vec<_>>(),
+            line.split_whitespace().collect::<Vec<_>>()
+        );
+        assert!(folded.lines().skip(1).all(|row| row.starts_with("  2001:")), "{folded}");
+        let indented = super::folded(&format!("head\n    {line}"));
+        assert!(
+            indented.lines().skip(1).all(|row| row.starts_with("    ") && row.len() <= COLUMNS),
+            "{indented}"
+        );
+    }
+
+    #[test]
+    fn lines_that_fit_and_words_that_do_not_stay_as_they_are() {
+        let table = format!("passed          3/s   dropped {:>30}\n{}\n", 7, "x".repeat(COLUMNS));
+        assert_eq!(folded(&table), table);
+        let path = format!("/{}", "folder/".repeat(20));
+        assert_eq!(folded(&path), path);
+        assert_eq!(folded(&format!("can't read {path} at all")), format!("can't read\n  {path}\n  at all"));
+        assert_eq!(folded(&format!("{:<81}end", "a")), "a\n  end", "no spaces at an end");
     }
 
     #[test]
