@@ -3,6 +3,7 @@
 //! Contract: every packet of a known link type either is Ethernet, or has a network packet and its EtherType, or is
 //! skipped for a reason that is counted. Numbers and layouts: <https://www.tcpdump.org/linktypes.html>.
 
+use super::ppp;
 use std::collections::BTreeMap;
 
 /// Packets that could not be made Ethernet frames.
@@ -13,6 +14,8 @@ pub struct Skipped {
     /// By device type (Linux's ARPHRD), those captured on "any" from devices that don't say which network protocol
     /// it is.
     pub devices: BTreeMap<u16, u64>,
+    /// By PPP's number of the protocol, those inside of which another packet is compressed, encrypted or cut into parts.
+    pub ppp: BTreeMap<u16, u64>,
     /// Those without the beginning of a network header, or with one that isn't IP's where nothing else can be.
     pub headless: u64,
 }
@@ -20,14 +23,36 @@ pub struct Skipped {
 impl Skipped {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Self { link_types, devices, headless } = self;
-        link_types.values().chain(devices.values()).sum::<u64>() + headless
+        let Self { link_types, devices, ppp, headless } = self;
+        link_types.values().chain(devices.values()).chain(ppp.values()).sum::<u64>() + headless
+    }
+
+    /// Each kind of them in words: how many, what they are, and how to capture what can be read.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        let Self { link_types, devices, ppp, headless } = self;
+        let link_types = link_types.iter().map(|(number, count)| {
+            format!(
+                "{count} more of link type {number}, which isn't read (`tcpdump -i any` writes one that is)"
+            )
+        });
+        let devices = devices.iter().map(|(number, count)| {
+            format!("{count} more from devices of type {number}, whose frames name no network protocol")
+        });
+        let ppp = ppp.iter().map(|(number, count)| {
+            format!(
+                "{count} more packed into PPP's protocol {number:#06x} (`tcpdump -i ppp0` has them unpacked)"
+            )
+        });
+        let headless =
+            (*headless > 0).then(|| format!("{headless} more without an IP header at their beginning"));
+        link_types.chain(devices).chain(ppp).chain(headless)
     }
 
     pub(super) fn count(&mut self, skip: Skip) {
         let count = match skip {
             Skip::LinkType(link_type) => self.link_types.entry(link_type).or_default(),
             Skip::Device(device) => self.devices.entry(device).or_default(),
+            Skip::Ppp(protocol) => self.ppp.entry(protocol).or_default(),
             Skip::Headless => &mut self.headless,
         };
         *count += 1;
@@ -57,6 +82,8 @@ pub(super) enum Skip {
     LinkType(u16),
     /// A cooked packet of a device (ARPHRD) whose protocol field is no EtherType.
     Device(u16),
+    /// A PPP frame of a protocol that has another packet inside in a form that can't be read.
+    Ppp(u16),
     /// No network header: too few bytes were kept, or it isn't IP where it should be.
     Headless,
 }
@@ -75,6 +102,9 @@ pub(super) fn content(link: u16, bytes: &[u8]) -> Result<Content, Skip> {
         229 => Ok(raw(IPV6)),
         113 => cooked(bytes).ok_or(Skip::Headless)?,
         276 => cooked2(bytes).ok_or(Skip::Headless)?,
+        9 | 50 => ppp::content(bytes, 0),
+        51 => ppp::session(bytes),
+        204 => ppp::with_direction(bytes),
         other => Err(Skip::LinkType(other)),
     }
 }
@@ -105,8 +135,8 @@ fn network(device: [u8; 2], protocol: [u8; 2], offset: usize, kind: u8) -> Resul
 }
 
 /// EtherTypes, in network byte order.
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
+pub(super) const IPV4: [u8; 2] = [0x08, 0x00];
+pub(super) const IPV6: [u8; 2] = [0x86, 0xdd];
 /// Devices whose protocol field is something else, or nothing: LINKTYPE_LINUX_SLL's description has the list,
 /// include/uapi/linux/if_arp.h the numbers.
 const ARPHRD_FRAD: u16 = 770;
@@ -172,7 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn cooked_packets_of_ppp_are_read() {
+        // From ppp0 itself (ARPHRD_PPP), without PPP's header; and a session's frame from the card that it lies on.
+        let mut sll = SLL;
+        sll[2..4].copy_from_slice(&512_u16.to_be_bytes());
+        assert_eq!(content(113, &sll), found(IPV4, 16, false));
+        let mut sll2 = SLL2;
+        sll2[..2].copy_from_slice(&[0x88, 0x64]);
+        assert_eq!(content(276, &sll2), found([0x88, 0x64], 20, false));
+    }
+
+    #[test]
     fn other_link_types_are_named() {
         assert_eq!(content(127, &SLL), Err(Skip::LinkType(127)));
+    }
+
+    #[test]
+    fn what_is_skipped_is_named_with_what_to_do() {
+        let mut skipped = Skipped::default();
+        let skips =
+            [Skip::LinkType(127), Skip::LinkType(127), Skip::Ppp(0xfd), Skip::Device(803), Skip::Headless];
+        skips.into_iter().for_each(|skip| skipped.count(skip));
+        let words: Vec<_> = skipped.words().collect();
+        assert_eq!((skipped.total(), words.len()), (5, 4));
+        assert!(words[0].starts_with("2 more of link type 127, ") && words[0].contains("tcpdump -i any"));
+        assert!(words[2].contains("0x00fd") && words[2].contains("tcpdump -i ppp0"), "{words:?}");
     }
 }

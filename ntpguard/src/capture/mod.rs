@@ -9,6 +9,7 @@ mod interface;
 mod link;
 mod pcap;
 mod pcapng;
+mod ppp;
 mod window;
 mod writer;
 

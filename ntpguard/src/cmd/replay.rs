@@ -192,10 +192,10 @@ impl Told<'_> {
             (*outgoing, "sent by the host to others, and not judged"),
             (*within, "sent by the host to itself, which pass no card, and not judged"),
             (*cut, "of which the capture kept too little to judge"),
-            (self.skipped.total(), "more of link types that ntpguard doesn't read"),
         ];
         lines
             .extend(asides.iter().filter(|(n, _)| *n > 0).map(|(number, what)| format!("  {number} {what}")));
+        lines.extend(self.skipped.words().map(|words| format!("  {words}")));
         for (action, verb) in [(Action::Pass, "would have passed"), (Action::Drop, "would have been dropped")]
         {
             let all = self.tally.total(action);
