@@ -7,6 +7,7 @@
 
 use crate::{
     filter,
+    maps::Maps,
     packet::{Frame, Linear, copied},
     sample::{self, Words},
 };
@@ -18,7 +19,8 @@ use aya_ebpf::{
 };
 use core::{hint::cold_path, ops::Deref};
 use ntpguard_common::{
-    Action, Packet,
+    Action, Lookup as _, Packet,
+    abi::Settings,
     limit::Asked,
     packet::Wire,
     wire::{Datagram, Located, Network, segments::representative},
@@ -221,7 +223,9 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     let (payload, length) = (payload as u32 as usize, length as u32 as usize);
     // Only the payload's place and length matter here.
     let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
-    match representative(&frame, datagram, frame.segment()) {
+    // Asked here and not handed over: a caller's stack has no room for more.
+    let hardened = Maps.settings().has(Settings::HARDEN_SEGMENTS);
+    match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,
         _ => TRUNCATED,

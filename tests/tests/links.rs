@@ -76,6 +76,7 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
     let served = |count| time(3, 4).repeat(count);
     // A segment as long as a packet may be, and the query far behind.
     let far = [vec![0x23; 1400].repeat(40), MONLIST.to_vec()].concat();
+    let queried = [READVAR, &[0; 48][READVAR.len()..], &served(100)].concat();
     for (name, bytes, size, reason, arrive) in [
         ("two requests", served(2), 48, "time", 2),
         ("a request and monlist", [served(1), MONLIST.to_vec()].concat(), 48, "mode7", 0),
@@ -84,7 +85,11 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
         ("monlist behind 56,000 bytes", far, 1400, "mode7", 0),
         ("100 requests", served(100), 48, "segments", 0),
         ("100 requests, not hardened", served(100), 48, "unread", 100),
-        ("a query first of 100", [READVAR, &served(100)].concat(), 12, "mode6", 0),
+        ("a query first of 101", queried.clone(), 48, "segments", 0),
+        ("a query first of 101, not hardened", queried.clone(), 48, "mode6", 0),
+        // A query that is permitted vouches for none that aren't looked at.
+        ("a permitted query first of 101", queried.clone(), 48, "segments", 0),
+        ("a permitted query first of 101, not hardened", queried, 48, "query", 101),
     ] {
         let lab = Lab::new().unwrap();
         let socket = listening(&lab);
@@ -99,6 +104,9 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
             socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{name}, unguarded: {error}"));
         }
         let (_folder, conf) = conf();
+        if name.contains("permitted") {
+            fs::write(&conf, format!("{PLAIN}restrict 192.0.2.2 nomodify\n")).unwrap();
+        }
         let hardening = if name.ends_with("not hardened") { "sources,fragments" } else { "segments" };
         let mut guard =
             Guarding::start(&lab.server, &conf, &["--hook", "tc", "--harden", hardening]).unwrap();

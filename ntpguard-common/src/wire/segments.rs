@@ -11,11 +11,24 @@ pub const MAX_SEGMENTS: usize = 64;
 
 /// The one segment by which all are judged: the first query, of mode 7 if there is one, since whoever may send that may send
 /// mode 6, too; or the first segment. `size` is a segment's length in bytes; 0 says that there is one.
+///
+/// Nobody vouches for what lies beyond [`MAX_SEGMENTS`]. Where that is `hardened` against, none of such a frame is judged: a
+/// permitted query among the first would let the others pass. Else it goes by those that are looked at, as far as they refuse.
 #[inline(always)]
-pub fn representative<P: Packet + ?Sized>(packet: &P, datagram: Datagram, size: usize) -> Located {
+pub fn representative<P: Packet + ?Sized>(
+    packet: &P,
+    datagram: Datagram,
+    size: usize,
+    hardened: bool,
+) -> Located {
     let Datagram { payload, length, .. } = datagram;
     if size == 0 || length <= size {
         return Located::Datagram(datagram);
+    }
+    let beyond = MAX_SEGMENTS * size;
+    // A length that is left open may be longer than the frame.
+    if hardened && length > beyond && packet.load::<[u8; 1]>(payload + beyond).is_some() {
+        return Located::TooManySegments;
     }
     let end = payload + length;
     // Where the first of mode 6 is; 0 if there is none. Kept without a branch: the verifier would walk on from each.
@@ -66,13 +79,17 @@ const fn segment(datagram: Datagram, at: usize, size: usize) -> Datagram {
 mod tests {
     use super::*;
 
-    /// Payloads of segments from offset 42 on, and a size.
+    /// Payloads of segments from offset 42 on, and a size; hardened.
     fn judged(segments: &[&[u8]], size: usize) -> Located {
+        of(segments, size, true)
+    }
+
+    fn of(segments: &[&[u8]], size: usize, hardened: bool) -> Located {
         let frame = [&[0; 42], segments.concat().as_slice()].concat();
         let length = frame.len() - 42;
         let datagram =
             Datagram { is_v6: false, network: 14, transport: 34, payload: 42, length, end: frame.len() };
-        representative(frame.as_slice(), datagram, size)
+        representative(frame.as_slice(), datagram, size, hardened)
     }
 
     fn at(located: Located) -> (usize, usize) {
@@ -104,12 +121,12 @@ mod tests {
             let frame = [&[0; 42], segments.map(|segment| segment.as_slice()).concat().as_slice()].concat();
             let (payload, length, end) = (42, 1 << 20, 42 + (1 << 20));
             let datagram = Datagram { is_v6: true, network: 14, transport: 34, payload, length, end };
-            let located = representative(frame.as_slice(), datagram, 8);
+            let located = representative(frame.as_slice(), datagram, 8, true);
             assert_eq!(at(located).0, begins);
         }
         let datagram =
             Datagram { is_v6: true, network: 14, transport: 34, payload: 42, length: 1 << 20, end: 1 << 20 };
-        assert_eq!(representative([0; 42].as_slice(), datagram, 8), Located::Truncated);
+        assert_eq!(representative([0; 42].as_slice(), datagram, 8, true), Located::Truncated);
     }
 
     #[test]
@@ -123,6 +140,20 @@ mod tests {
     fn more_than_are_looked_at_are_not_vouched_for() {
         let many = vec![TIME.as_slice(); MAX_SEGMENTS + 1];
         assert_eq!(judged(&many, 8), Located::TooManySegments);
+        // A query among those that are looked at vouches for none of the others.
+        for query in [&CONTROL, &PRIVATE] {
+            for at in [0, 1, MAX_SEGMENTS - 1] {
+                let mut many = many.clone();
+                many[at] = query;
+                assert_eq!(judged(&many, 8), Located::TooManySegments, "{at}");
+                assert_eq!(
+                    self::at(of(&many, 8, false)),
+                    (42 + 8 * at, 8),
+                    "without hardening it refuses what it may"
+                );
+            }
+        }
+        assert_eq!(of(&many, 8, false), Located::TooManySegments);
         let one_byte = judged(&[&[0x23; 128]], 1);
         assert_eq!(one_byte, Located::TooManySegments);
         assert_eq!(at(judged(&[&[&[0x23; 63][..], &[0x17]].concat()], 1)), (42 + 63, 1));
