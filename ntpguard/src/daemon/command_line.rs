@@ -7,6 +7,9 @@
 use crate::{conf::Family, dialect::Dialect};
 use std::{fmt, path::PathBuf};
 
+/// What stands at the end of a word whose rest can't be seen. No name, number or path of a daemon's ends with it.
+pub const CUT: &str = "\u{2026}";
+
 /// Short options that take a value, whichever daemon knows them: the rest of their word, or the next one.
 const WITH_VALUE: &str = "cDfiIklpPrstuUw";
 
@@ -77,7 +80,8 @@ pub struct CommandLine {
     pub auth: Option<bool>,
     /// The one family that is used (`-4`, `-6`).
     pub family: Option<Family>,
-    /// The interfaces or addresses that it listens on (`-I`).
+    /// The interfaces or addresses that it listens on (`-I`). No reason to drop: what comes to others it doesn't answer, and the
+    /// policy goes by the source alone.
     pub interfaces: Vec<String>,
     /// It doesn't listen on virtual interfaces (`-L`).
     pub no_virtual: bool,
@@ -85,19 +89,23 @@ pub struct CommandLine {
     pub broadcasts: bool,
     /// The configuration file (`-c`), as written.
     pub config: Option<PathBuf>,
+    /// Its end can't be seen: it stops within a word, or before the value of an option.
+    pub is_cut: bool,
 }
 
 impl CommandLine {
     /// Reads the words after the program's name.
     pub fn parse<W: AsRef<str>>(words: &[W], dialect: Dialect) -> Self {
-        let mut found = Self::default();
-        let mut words = words.iter().map(AsRef::as_ref);
+        let whole = words.iter().map(AsRef::as_ref).take_while(|word| !word.ends_with(CUT));
+        let mut found = Self { is_cut: whole.clone().count() < words.len(), ..Self::default() };
+        let mut words = whole;
         while let Some(word) = words.next() {
             if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
                 let (name, value) =
                     long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
                 let Some((_, letter, takes)) = known(name, dialect) else { continue };
                 let value = if takes { value.or_else(|| words.next()) } else { None };
+                found.is_cut |= takes && value.is_none();
                 found.option(letter, value, dialect);
             } else if word == "--" {
                 found.servers.extend(words.by_ref().map(str::to_owned));
@@ -109,6 +117,7 @@ impl CommandLine {
                     }
                     let rest = &letters[at + letter.len_utf8()..];
                     let value = if rest.is_empty() { words.next() } else { Some(rest) };
+                    found.is_cut |= value.is_none();
                     found.option(letter, value, dialect);
                     break;
                 }
@@ -172,7 +181,9 @@ impl CommandLine {
 
     /// Whether associations may come of it: servers, broadcasts, or keys by which others may set some up.
     pub fn may_associate(&self) -> bool {
-        !self.servers.is_empty() || self.broadcasts || !self.trusted_keys.is_empty() || self.is_auth_off()
+        let named = !self.servers.is_empty() || self.broadcasts || !self.trusted_keys.is_empty();
+        // What can't be seen may name some.
+        named || self.is_auth_off() || self.is_cut
     }
 }
 
@@ -192,8 +203,9 @@ impl fmt::Display for CommandLine {
                 Family::V6 => "IPv6 alone".to_owned(),
             }),
             (!self.interfaces.is_empty()).then(|| format!("listens on {}", list(&self.interfaces))),
-            self.no_virtual.then(|| "no virtual interfaces".to_owned()),
+            self.no_virtual.then(|| "not on virtual interfaces".to_owned()),
             self.broadcasts.then(|| "takes broadcasts".to_owned()),
+            self.is_cut.then(|| "its end is cut off, and there may be more servers".to_owned()),
         ];
         // What a terminal would obey is shown, not sent.
         let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -299,12 +311,39 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_cannot_be_seen_is_told() {
+        for line in [
+            "-g ntp.exam\u{2026}",
+            "a ntp.exam\u{2026}",
+            "-c /etc/nt\u{2026}",
+            "-g -k",
+            "--keyfile",
+            "-gt",
+            "-\u{2026}",
+        ] {
+            for dialect in [Ntp426, Ntp428, NtpSec] {
+                let found = parse(line, dialect);
+                assert!(found.is_cut && found.may_associate(), "{line}");
+                assert!(
+                    found.to_string().ends_with("its end is cut off, and there may be more servers"),
+                    "{found}"
+                );
+                assert!(found.servers.iter().all(|server| server == "a"), "{line}: no half of a name");
+                assert_eq!(found.config, None, "{line}: no half of a path");
+            }
+        }
+        for line in ["-g ntp.example.net", "-k /keys", "--keyfile=", "-t5"] {
+            assert!(!parse(line, Ntp428).is_cut, "{line}");
+        }
+    }
+
+    #[test]
     fn what_is_said_of_it() {
         let line = "-4 -L -I eth0 -k /keys -t5 -t 6 -A ntp.example.net 192.0.2.1";
         assert_eq!(
             parse(line, Ntp428).to_string(),
             "servers ntp.example.net 192.0.2.1, trusted keys 5 6, keys in /keys, no authentication needed, IPv4 alone, \
-             listens on eth0, no virtual interfaces"
+             listens on eth0, not on virtual interfaces"
         );
         assert_eq!(parse("-n -g -c /a -u ntp:ntp", Ntp428).to_string(), "");
         let evil = CommandLine::parse(&["\u{1b}[2Jx"], NtpSec).to_string();

@@ -5,6 +5,7 @@
 //! socket. Nobody is named whom neither way leads to.
 
 use super::{
+    command_line::CUT,
     release::{self, Program},
     socket::{self, Socket},
 };
@@ -37,7 +38,7 @@ pub(crate) struct Holder {
     pub(crate) file: Option<PathBuf>,
     /// Which program it is, if it is one that ntpguard knows, and only root can have put it there.
     pub(crate) program: Option<Program>,
-    /// The words after its name on its command line.
+    /// The words after its name on its command line; the last ends with [`CUT`] if it goes on.
     pub(crate) arguments: Vec<String>,
     /// Its working folder, for relative paths.
     folder: PathBuf,
@@ -166,8 +167,11 @@ fn holder(root: &Path, pid: u32) -> Option<Holder> {
     let mut words = line.split(|&b| b == 0);
     let first = words.next().unwrap_or_default();
     let mut arguments: Vec<_> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    // The last word ends with a zero, too.
-    arguments.pop();
+    // The last word ends with a zero, too; what has none is cut off.
+    match arguments.pop() {
+        Some(rest) if !rest.is_empty() => arguments.push(rest + CUT),
+        _ => (),
+    }
     let name = text("comm").trim_end().to_owned();
     let file = binary(&process, OsStr::from_bytes(first));
     // What tests make up belongs to whoever runs them.
@@ -279,6 +283,21 @@ pub(crate) mod tests {
         assert_eq!(holder.arguments, ["-gc", "ntp.conf"]);
         assert_eq!(holder.path(Path::new("ntp.conf")), Path::new("/var/lib/ntp.conf"));
         assert_eq!(holder.service.as_deref(), Some("ntp"));
+    }
+
+    #[test]
+    fn a_command_line_that_is_cut_off_is_known_to_be() {
+        let root = tempfile::tempdir().unwrap();
+        process(
+            root.path(),
+            77,
+            "ntpd",
+            "/usr/sbin/ntpd -g ntp.example.net",
+            b"\x7fELF ntpd 4.2.6p5@1.2349-o\0",
+        );
+        fs::write(root.path().join("proc/77/cmdline"), "/usr/sbin/ntpd\0-g\0ntp.exam").unwrap();
+        let sockets = socket::sockets(root.path()).unwrap();
+        assert_eq!(holders(root.path(), &sockets).unwrap().all[0].arguments, ["-g", "ntp.exam\u{2026}"]);
     }
 
     #[test]
