@@ -24,7 +24,8 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 const CONF: &str = "restrict default nomodify nopeer noquery\nrestrict 127.0.0.1\n";
@@ -190,6 +191,13 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
         assert_eq!(seen, "", "{secret}");
         assert_eq!(lab.server.run(&format!("cat /etc/{secret}")).unwrap(), "secret");
     }
+    // A single file is uncovered by another one that takes its place, and that is told; a folder isn't.
+    for secret in ["shadow", "ssh/ssh_host_ed25519_key"] {
+        fs::write(etc.join("new"), "secret").unwrap();
+        fs::rename(etc.join("new"), etc.join(secret)).unwrap();
+    }
+    let key = fs::read_to_string(format!("/proc/{process}/root/etc/ssh/ssh_host_ed25519_key"));
+    assert_eq!(key.unwrap_or_default(), "");
     // An editor puts another file in its place, also of a name that is looked for and wasn't there.
     let before = policy(&home);
     fs::write(etc.join("ntp.conf~"), OTHER).unwrap();
@@ -207,7 +215,11 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
     assert!(threads > 3, "{threads} threads");
     // It draws events, and others hear of them.
     assert!(home.output("events").unwrap().status.success());
+    // It looks once a second.
+    thread::sleep(Duration::from_secs(3));
     let errors = guard.end(Signal::SIGTERM).unwrap().errors;
+    assert_eq!(errors.matches("could read /etc/shadow again").count(), 1, "{errors}");
+    assert_eq!(errors.matches("again: another file").count(), 1, "{errors}");
     assert!(!errors.contains("could still") && !errors.contains("can still"), "{errors}");
 }
 

@@ -11,7 +11,7 @@ use crate::{
     fault::{Blame as _, Fault},
     feed::Unbound,
     home::Home,
-    host::farewell,
+    host::{farewell, secrets::Uncovered},
     notify::Manager,
     own,
     ruling::Ruling,
@@ -68,9 +68,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     }
     // What it talks to is opened first.
     let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
-    if !options.no_sandbox {
-        confine(options, &service)?;
-    }
+    let mut uncovered = if options.no_sandbox { None } else { Some(confine(options, &service)?) };
     let export = Exporter::new(options.format);
     attached.iter().for_each(|(interface, attached)| export.attached(interface, attached));
     manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
@@ -101,6 +99,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 lives.follow(&mut service, &mut mender, attached.map(|(name, _)| name));
                 service.follow_trial();
                 feed.begin();
+                uncovered.iter_mut().flat_map(Uncovered::look).for_each(tell_uncovered);
                 if service.is_outdated() {
                     (watch, look_ups) = reload(&mut service, options.trace, &manager)?;
                 }
@@ -200,13 +199,20 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
     helper.environment()
 }
 
-/// Gives up what isn't needed any more.
-fn confine(options: &Run, service: &Service) -> Result<(), Fault> {
+/// Gives up what isn't needed any more. Returns who looks after what it covers.
+fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
     let places = &options.places;
     let writable = if options.ephemeral { vec![] } else { vec![&*places.pin_path, &*places.state_dir] };
     let missing = sandbox::enter(&service.ruling.conf.sought, &writable).environment()?;
     missing.iter().for_each(|missing| warn(format_args!("{missing}")));
-    Ok(())
+    Ok(Uncovered::new())
+}
+
+fn tell_uncovered(path: &str) {
+    warn(format_args!(
+        "ntpguard could read {path} again: another file was put in its place, and has no cover"
+    ));
+    warn(format_args!("  start `ntpguard run` again, and it is covered"));
 }
 
 fn watch(service: &Service) -> Result<Option<Watch>, Fault> {

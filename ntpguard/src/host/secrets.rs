@@ -2,14 +2,18 @@
 //!
 //! Landlock's rules hang on inodes, and editors put new ones in the place of files, so all of /etc stays readable to a confined
 //! process. These are taken out of its sight by mounts. As the unit's `InaccessiblePaths=`, they cover what is there when they are
-//! made: a single file that is replaced later, as passwd(1) replaces /etc/shadow, is seen again; a folder stays covered.
+//! made: a single file that is replaced later, as passwd(1) replaces /etc/shadow, is seen again; a folder stays covered. The kernel
+//! takes a mount off a file that another one is renamed over, and who is confined can't mount anew, so [`Uncovered`] tells.
 
 use anyhow::{Context as _, Result};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 /// Files with secrets: passwords, and the keys of Kerberos.
 const FILES: [&str; 6] = [
@@ -63,7 +67,25 @@ pub(crate) fn cover<'a>(needed: impl Iterator<Item = &'a Path>) -> Result<()> {
 
 /// One that this thread could still read.
 pub(crate) fn exposed() -> Option<&'static str> {
-    let readable =
-        |path: &&&str| File::open(path).and_then(|file| file.metadata()).is_ok_and(|data| data.len() > 0);
-    FILES.iter().find(readable).copied()
+    FILES.iter().find(|path| is_readable(path)).copied()
+}
+
+/// What covers a file is empty, and is looked at without opening it.
+fn is_readable(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > 0) && File::open(path).is_ok()
+}
+
+/// Finds files that can be read again since others were put in their place.
+pub(crate) struct Uncovered(Vec<&'static str>);
+
+impl Uncovered {
+    /// To be told of those that can't be read now.
+    pub(crate) fn new() -> Self {
+        Self(FILES.into_iter().filter(|path| !is_readable(path)).collect())
+    }
+
+    /// Those that can be read since the last look.
+    pub(crate) fn look(&mut self) -> Vec<&'static str> {
+        self.0.extract_if(.., |path| is_readable(path)).collect()
+    }
 }
