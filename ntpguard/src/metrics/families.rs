@@ -86,7 +86,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "ntpguard_interface_guarded",
         Gauge(guarded),
         &["interface"],
-        "1 if the filter runs on the interface, as what the interface received and the filter saw shows; 0 if the filter saw none of a hundred frames or more, and while the interface is gone or can't be attached to; NaN while too few frames come in to tell",
+        "1 if the filter runs on the interface, as what the interface received and the filter saw shows; 0 if the filter saw none of a hundred frames or more, on the whole interface or on one of its receive queues, and while the interface is gone or can't be attached to; NaN while too few frames come in to tell",
     ),
     family(
         "ntpguard_tracked_sources",
