@@ -9,6 +9,10 @@ use super::{
     tc::at_tc,
 };
 use crate::{
+    host::{
+        driver::{self, Driver},
+        release::Release,
+    },
     interface::{self, Interface},
     writer::tell,
 };
@@ -58,6 +62,9 @@ pub(super) fn attach(
     }
     // A native program that the driver never runs isn't taken over.
     let mode = if filter.hook() == Hook::Xdp { settled(&found, mode) } else { mode };
+    if let Some(driver) = keeps_its_program(filter, &found, pins, &pinned) {
+        return Ok((attach_again(filter, &found, mode, (pins, driver))?, None));
+    }
     if let Some(how) = take_over(filter, &found, mode, (pins, &pinned))? {
         return Ok((Attached { how, fallback: None, taken_over: true, was_guarded: true }, None));
     }
@@ -101,6 +108,12 @@ pub(super) fn take_over_others(
     for index in pins.links()? {
         let found = all.iter().find(|interface| interface.index == index);
         if found.is_some_and(|interface| named.contains(&interface.name)) {
+            continue;
+        }
+        if let Some(interface) = found
+            && let Some(driver) = keeps_its_program(filter, interface, pins, &pinned)
+        {
+            attach_again(filter, interface, mode, (pins, driver))?;
             continue;
         }
         let path = pins.link(index)?;
@@ -155,8 +168,40 @@ fn switch(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pin
     Ok(Attached { how, fallback, taken_over: true, was_guarded: true })
 }
 
-/// Lets go of an interface and attaches in the other mode of XDP. The kernel has no two modes on an interface at once, so
-/// there is no way without a gap; if the other can't be had, the one before is put back.
+/// The driver of an interface, where the program there is to be replaced and that one goes on running it whatever is put behind
+/// the hold.
+fn keeps_its_program(
+    filter: &mut Filter<'_>,
+    interface: &Interface,
+    pins: &Pins,
+    pinned: &[Identity],
+) -> Option<&'static Driver> {
+    let all = interface::all().ok()?;
+    let driver = driver::irreplaceable(Path::new("/"), &all, interface)?;
+    let is_native = matches!(look(pins, interface), Ok(Some((How::Native, _))));
+    (is_native && !stays(filter, interface, pins, pinned)).then_some(driver)
+}
+
+/// Takes the filter off and attaches it anew, and says beforehand what that does to the card.
+fn attach_again(
+    filter: &mut Filter<'_>,
+    interface: &Interface,
+    mode: Mode,
+    (pins, driver): (&Pins, &Driver),
+) -> Result<Attached> {
+    let Interface { name, .. } = interface;
+    let shown = driver.names.first().copied().unwrap_or_default();
+    tell(format_args!("replacing the filter on {name} has no effect in its driver ({shown}):"));
+    tell(format_args!("  it is taken off and attached again"));
+    let stops = driver.stops.at(Release::running(Path::new("/")));
+    if let Some(words) = stops.attach.max(stops.detach).words() {
+        tell(format_args!("  each of the two {words}"));
+    }
+    change_mode(filter, interface, mode, pins)
+}
+
+/// Lets go of an interface and attaches anew, in another mode of XDP or in the same. The kernel has no two programs of XDP on an
+/// interface at once, so there is no way without a gap; if the new one can't be had, the one before is put back.
 fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Attached> {
     let before = match interface.xdp {
         Some(xdp) if xdp.native => Mode::Native,
@@ -178,7 +223,7 @@ fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins:
         pins.hold(interface.index, |path| Ok(link.pin(path).map(drop)?))?;
     }
     tell(format_args!(
-        "from one mode of XDP to the other, {} wasn't guarded for {} ms",
+        "until it was attached anew, {} wasn't guarded for {} ms",
         interface.name,
         gap.as_millis()
     ));

@@ -287,7 +287,17 @@ impl Guard {
         if form.is_none_or(|form| form == Form::on(interface, native)) {
             return Ok(false);
         }
+        standby::is_replaceable(interface)?;
         held.swap().map(|()| true)
+    }
+
+    /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
+    ///
+    /// # Errors
+    /// There is no other one, or the driver refuses it, or wouldn't run it either.
+    pub fn put_back(&mut self, interface: &Interface) -> Result<()> {
+        standby::is_replaceable(interface)?;
+        self.held(interface)?.swap()
     }
 
     /// Lets a group read the maps that are shown, and no other.

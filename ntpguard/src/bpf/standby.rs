@@ -40,6 +40,24 @@ pub(super) fn may_have_lost(interface: &Interface) -> bool {
     losses.into_iter().any(|loss| *loss != Loss::Resume || slept)
 }
 
+/// Makes sure that another program behind the hold on an interface comes to run.
+///
+/// # Errors
+/// The driver goes on running the one that is there.
+pub(super) fn is_replaceable(interface: &Interface) -> Result<()> {
+    let all = interface::all().unwrap_or_default();
+    if let Some(driver) = driver::irreplaceable(Path::new("/"), &all, interface) {
+        let driver = driver.names.first().copied().unwrap_or_default();
+        bail!("a replacement has no effect in its driver ({driver}): only attaching anew has");
+    }
+    Ok(())
+}
+
+/// Whether there is such a driver.
+pub(super) fn loses(interface: &Interface) -> bool {
+    losing(interface).is_some()
+}
+
 /// A hold on an interface, and the programs that may stand behind it. It needs nothing of the guard that it is of, and no
 /// right but CAP_BPF.
 pub struct Held {

@@ -139,9 +139,9 @@ impl Service {
     /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
     ///
     /// # Errors
-    /// There is no other one, or the driver refuses it.
+    /// As [`bpf::Guard::put_back`].
     pub fn put_back(&mut self, interface: &Interface) -> Result<()> {
-        self.guard.held(interface)?.swap()
+        self.guard.put_back(interface)
     }
 
     /// The next start takes over from here, and whoever may look does.

@@ -31,7 +31,7 @@ pub use setup::{Setup, VirtioFeatures};
 pub use tell::{beforehand, mtu_lost};
 
 use super::release::{ByRelease, Release};
-use crate::interface::Interface;
+use crate::interface::{self, Interface};
 use std::{fs, path::Path};
 
 /// A driver, or several that behave alike.
@@ -149,6 +149,12 @@ pub fn find(name: &str) -> Option<&'static Driver> {
     all().find(|driver| driver.names.iter().any(|known| fits(known)))
 }
 
+/// The driver of an interface, or of a bond's member, in which a replacement of the program has no effect.
+pub fn irreplaceable(root: &Path, all: &[Interface], interface: &Interface) -> Option<&'static Driver> {
+    let cards = interface::members(all, interface).chain([interface]);
+    cards.filter_map(|card| find(&name(root, card)?)).find(|driver| !driver.replaceable)
+}
+
 /// The name of an interface's driver: of hardware its name in /sys, of a virtual interface its kind.
 pub fn name(root: &Path, interface: &Interface) -> Option<String> {
     hardware(root, interface).or_else(|| interface.kind.clone())
@@ -228,5 +234,33 @@ mod tests {
         assert_eq!(name(root.path(), &eth0), None, "another one of this name");
         let veth = Interface { kind: Some("veth".to_owned()), ..eth0 };
         assert_eq!(name(root.path(), &veth).as_deref(), Some("veth"));
+    }
+
+    #[test]
+    fn where_a_replacement_has_no_effect_that_is_known_of_a_bond_too() {
+        let root = tempfile::tempdir().unwrap();
+        let bond = Interface {
+            index: 9,
+            name: "bond0".to_owned(),
+            kind: Some("bond".to_owned()),
+            ..Interface::default()
+        };
+        let card = |index: u32, driver: &str| {
+            let name = format!("eth{index}");
+            let folder = root.path().join("sys/class/net").join(&name);
+            fs::create_dir_all(folder.join("device")).unwrap();
+            symlink(format!("../../../bus/pci/drivers/{driver}"), folder.join("device/driver")).unwrap();
+            fs::write(folder.join("ifindex"), format!("{index}\n")).unwrap();
+            Interface { index, name, ..Interface::default() }
+        };
+        let (igc, mut atlantic) = (card(7, "igc"), card(8, "atlantic"));
+        let found = |all: &[Interface], one: &Interface| {
+            irreplaceable(root.path(), all, one).and_then(|driver| driver.names.first().copied())
+        };
+        assert_eq!(found(&[], &igc), None);
+        assert_eq!(found(&[], &atlantic), Some("atlantic"));
+        assert_eq!(found(&[igc.clone(), atlantic.clone()], &bond), None);
+        atlantic.master = Some(9);
+        assert_eq!(found(&[igc, atlantic], &bond), Some("atlantic"));
     }
 }
