@@ -38,9 +38,15 @@ pub(super) fn driver(card: &Card, native: &Native) -> Finding {
             let whence =
                 if by_kernel.is_some() { "as the kernel tells" } else { "by ntpguard's table of drivers" };
             let message = format!("{driver} has native XDP, {whence}");
-            match card.setup.row().and_then(losses) {
-                Some(losses) => Finding::note(Check::Driver, name, message + &losses),
-                None => Finding::ok(Check::Driver, name, message),
+            let mut but = card.setup.row().and_then(losses).unwrap_or_default();
+            if card.setup.hides_headroom() {
+                but += "; whether it runs a program can't be told: its backend's feature-xdp-headroom isn't to be read here \
+                        (/dev/xen/xenbus)";
+            }
+            if but.is_empty() {
+                Finding::ok(Check::Driver, name, message)
+            } else {
+                Finding::note(Check::Driver, name, message + &but)
             }
         }
     }

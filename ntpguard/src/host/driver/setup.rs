@@ -1,6 +1,6 @@
 //! How a card is set up, as far as that decides what native XDP does on it.
 
-use super::{Driver, find, hardware, name};
+use super::{Driver, Never, find, hardware, name};
 use crate::{
     host::{
         netlink::{self, Features, Offloads, Queues},
@@ -135,6 +135,12 @@ impl Setup {
             (Some(known), Some(told)) => known && told,
             (known, told) => known.or(told).unwrap_or(false),
         }
+    }
+
+    /// Whether nobody here can tell that the driver will run a program: the Xen backend's part isn't to be read (the XenStore
+    /// is root's, and a service may not see its device).
+    pub fn hides_headroom(&self) -> bool {
+        self.headroom.is_none() && self.row().is_some_and(|row| row.never.contains(&Never::NoHeadroom))
     }
 
     /// Whether an offload is on.

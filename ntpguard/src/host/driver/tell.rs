@@ -21,6 +21,9 @@ pub fn beforehand(setup: &Setup) -> Vec<String> {
     if setup.timestamping.on == Some(true) && row.timestamps == Timestamps::Lost {
         lines.push(format!("packets that pass {name} lose their hardware timestamps"));
     }
+    if setup.hides_headroom() {
+        lines.push(format!("whether the Xen backend of {name} has room for XDP can't be read here"));
+    }
     if row.also == Also::Members || row.also == Also::VirtualFunction {
         lines.extend(setup.lower.iter().flat_map(beforehand));
     }
@@ -91,6 +94,8 @@ mod tests {
         assert!(said("i40e", NEW).contains("virtual functions"));
         assert!(said("mvpp2", NEW).contains("all ports"));
         assert!(said("fsl_enetc", OLD).contains("routes") && !said("fsl_enetc", NEW).contains("routes"));
+        assert!(said("vif", NEW).contains("can't be read here"));
+        assert_eq!(beforehand(&Setup { headroom: Some(true), ..card("vif", NEW) }), [""; 0]);
         let mut vmxnet3 = card("vmxnet3", NEW);
         assert!(!beforehand(&vmxnet3).iter().any(|line| line.contains("rx-lro")), "it is off");
         vmxnet3.offloads = Some(Offloads { on: vec!["rx-lro".to_owned()], changeable: vec![] });
