@@ -53,11 +53,6 @@ pub(super) fn is_replaceable(interface: &Interface) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is such a driver.
-pub(super) fn loses(interface: &Interface) -> bool {
-    losing(interface).is_some()
-}
-
 /// A hold on an interface, and the programs that may stand behind it. It needs nothing of the guard that it is of, and no
 /// right but CAP_BPF.
 pub struct Held {

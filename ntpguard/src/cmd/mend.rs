@@ -1,15 +1,17 @@
 //! Puts the filter back before interfaces whose driver has lost it.
 //!
 //! Some drivers forget their program when the link goes up, its MTU or its rings change, or the machine resumes, and the
-//! kernel's core goes on showing it (`host::driver`, `Loss`). A thread of its own waits for such events, since a reload may
-//! keep the main thread busy for seconds. Where the driver doesn't take the filter back, with an MTU over its limit, the main
-//! thread is told, which can attach it in the stack instead.
+//! kernel's core goes on showing it (`host::driver`, `Loss`). Nobody tells whether one has, so what is said is what may be. A
+//! thread of its own waits for such events, since a reload may keep the main thread busy for seconds. Where the driver doesn't
+//! take the filter back, with an MTU over its limit, the main thread is told, which can attach it in the stack instead.
+
+mod card;
 
 use crate::{
     bpf::{Held, Mode},
     host::{
         clock::{ASLEEP, suspended},
-        driver::{Driver, Loss},
+        driver::{self, Driver},
         link_events::LinkEvents,
     },
     interface::{self, Interface},
@@ -17,9 +19,11 @@ use crate::{
     service::Service,
     writer::warn,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use card::{Card, cards, lost, lost_asleep};
 use std::{
     mem,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -49,45 +53,37 @@ struct Refused {
 
 /// An interface whose driver may lose the filter.
 struct Watched {
-    driver: &'static Driver,
     held: Held,
-    /// How it was when the filter was put there last.
-    seen: Shape,
+    /// How its cards were when the filter was put there last.
+    seen: Vec<Card>,
     /// What it had received at the last look at which nothing had changed.
     received: u64,
-    /// The driver may have lost it, and it hasn't been put back since.
-    due: bool,
+    /// Why a driver may have lost it, which hasn't been put back since.
+    due: Option<String>,
     /// It couldn't be put back, and that was said.
     refused: bool,
     /// If it can't be, the filter may be attached in the stack instead.
     may_be_generic: bool,
 }
 
-/// What changes when a driver loses its program: it is set down and up, it gets another MTU, or it takes the carrier away
-/// while it rebuilds its rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    mtu: u32,
-    carrier_changes: u32,
-}
-
-impl Shape {
-    const fn of(interface: &Interface) -> Self {
-        Self { mtu: interface.mtu, carrier_changes: interface.carrier_changes }
-    }
+/// The cards of an interface whose drivers may lose the filter.
+fn losing(all: &[Interface], interface: &Interface) -> Vec<Card> {
+    let driver =
+        |one: &Interface| -> Option<&'static Driver> { driver::find(&driver::name(Path::new("/"), one)?) };
+    cards(all, interface, driver)
 }
 
 impl Mender {
     /// Looks after all interfaces that are guarded now and whose driver may lose the filter, and after no others.
     pub(super) fn renew(&mut self, service: &mut Service) {
         let may_be_generic = service.options().xdp_mode == Mode::Auto;
-        let watched = match service.losable() {
-            Ok(losable) => losable.into_iter().map(|(interface, driver, held)| Watched {
-                driver,
+        let losable = interface::all().and_then(|all| Ok((service.losable()?, all)));
+        let watched = match losable {
+            Ok((losable, all)) => losable.into_iter().map(move |(interface, held)| Watched {
                 held,
-                seen: Shape::of(&interface),
+                seen: losing(&all, &interface),
                 received: interface.received,
-                due: false,
+                due: None,
                 refused: false,
                 may_be_generic,
             }),
@@ -141,13 +137,9 @@ impl Mender {
         for (name, reason) in names {
             self.leave(&name);
             match service.fall_back(&name) {
-                Ok(()) => warn(format_args!(
-                    "{name}: the filter didn't run: its driver lost it and doesn't take it back ({reason}); now it runs in the \
-                     stack, as generic XDP"
-                )),
+                Ok(()) => warn(format_args!("{name}: {reason}; now it runs in the stack, as generic XDP")),
                 Err(error) => warn(format_args!(
-                    "{name}: the filter doesn't run: its driver lost it and doesn't take it back ({reason}), and it can't be \
-                     attached in the stack either: {error:#}"
+                    "{name}: {reason}, and it can't be attached in the stack either: {error:#}"
                 )),
             }
         }
@@ -187,13 +179,13 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
         // What is handed over isn't watched any more: without a pin its hold is open here, too, and must be closed to end it.
         watched.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|watched| {
             let found = all.iter().find(|interface| interface.index == watched.held.index);
-            let Some((found, error)) =
-                found.and_then(|found| Some((found, watched.look(found, resumed, start)?)))
+            let Some((found, reason)) =
+                found.and_then(|found| Some((found, watched.look(&all, found, resumed, start)?)))
             else {
                 return true;
             };
             let mut names = refused.names.lock().unwrap_or_else(PoisonError::into_inner);
-            names.push((found.name.clone(), format!("{error:#}")));
+            names.push((found.name.clone(), reason));
             refused.more.notify_one();
             false
         });
@@ -204,70 +196,81 @@ impl Watched {
     /// Puts the filter back if something has happened at which the driver may have lost it. While the interface is down there
     /// is nothing to guard, and some drivers would lose it again. Returns why it wasn't taken back, if it may be attached in
     /// the stack then.
-    fn look(&mut self, found: &Interface, resumed: bool, start: Instant) -> Option<anyhow::Error> {
-        let changed =
-            Shape::of(found) != self.seen && self.driver.losses.iter().any(|loss| *loss != Loss::Resume);
+    fn look(
+        &mut self,
+        all: &[Interface],
+        found: &Interface,
+        resumed: bool,
+        start: Instant,
+    ) -> Option<String> {
+        let now = losing(all, found);
+        let happened = lost(&self.seen, &now).or_else(|| lost_asleep(&now).filter(|_| resumed));
         // Until it has been put back, and not only in this turn.
-        self.due |= changed || resumed;
-        if !self.due {
+        self.due = self.due.take().or(happened);
+        let Some(due) = self.due.clone() else {
+            // Members that are new are watched from now on.
+            self.seen = now;
             self.received = found.received;
             return None;
-        }
+        };
         if !found.up {
             return None;
         }
         let name = &found.name;
-        match self.put_back(found) {
+        match self.put_back(found, now) {
             Ok(swapping) => {
-                (self.due, self.refused) = (false, false);
+                (self.due, self.refused) = (None, false);
                 // Since the kernel told of the event; and of that, until the kernel and the driver had taken the program.
                 let (took, within) = (start.elapsed().as_millis(), swapping.as_millis());
                 // Some drivers' counters begin anew with the rings.
                 let passed = match found.received.checked_sub(self.received) {
                     Some(passed) => format!("at most {passed} frames weren't judged"),
-                    None => "what wasn't judged isn't known".to_owned(),
+                    None => "how many frames weren't judged isn't known".to_owned(),
                 };
-                let driver = self.driver.names.first().copied().unwrap_or_default();
                 warn(format_args!(
-                    "{name}: the filter didn't run ({driver} loses it), put back in {took} ms, {within} of them in the driver; \
-                     {passed}"
+                    "{name}: {due}; put back in {took} ms, {within} of them in the driver; {passed}"
                 ));
                 self.received = found.received;
+                None
             }
-            Err(error) if self.may_be_generic => return Some(error),
-            Err(_) if self.refused => (),
             Err(error) => {
-                self.refused = true;
-                warn(format_args!(
-                    "{name}: the filter doesn't run: its driver has lost it and doesn't take it back (tried again): \
-                     {error:#}; `--xdp-mode auto` attaches it in the stack then"
-                ));
+                let reason = format!("{due}, and doesn't take it back ({error:#})");
+                if self.may_be_generic {
+                    return Some(reason);
+                }
+                if !mem::replace(&mut self.refused, true) {
+                    warn(format_args!(
+                        "{name}: {reason}; tried again; `--xdp-mode auto` attaches it in the stack then"
+                    ));
+                }
+                None
             }
         }
-        None
     }
 
     /// Goes on from what was known, with a hold that is open anew.
     fn go_on(&mut self, before: &Self) {
-        let Self { seen, received, due, refused, .. } = *before;
-        (self.seen, self.received, self.due, self.refused) = (seen, received, due, refused);
+        let Self { seen, received, due, refused, .. } = before;
+        (self.seen, self.due) = (seen.clone(), due.clone());
+        (self.received, self.refused) = (*received, *refused);
     }
 
-    /// Puts another instance there, until nothing more has changed since the last one was put there. Returns how long the kernel
-    /// and the driver took for it.
-    fn put_back(&mut self, found: &Interface) -> Result<Duration> {
-        let mut before = Shape::of(found);
+    /// Puts another instance there, until nothing more has happened since the last one was put there. Returns how long the
+    /// kernel and the driver took for it.
+    fn put_back(&mut self, found: &Interface, mut before: Vec<Card>) -> Result<Duration> {
         let mut swapping = Duration::ZERO;
         for _ in 0..TRIES {
             let start = Instant::now();
             self.held.swap()?;
             swapping += start.elapsed();
-            self.seen = before;
-            let now = Shape::of(&interface::find(&found.name)?);
-            if now == before {
+            let all = interface::all()?;
+            let found = all.iter().find(|one| one.index == found.index).context("it is gone")?;
+            let now = losing(&all, found);
+            let again = lost(&before, &now).is_some();
+            self.seen = mem::replace(&mut before, now);
+            if !again {
                 break;
             }
-            before = now;
         }
         Ok(swapping)
     }

@@ -6,10 +6,7 @@ use crate::{
     cli::Guarding,
     fault::{Blame as _, Fault},
     home::{self, Home},
-    host::{
-        driver::Driver,
-        features::{Altered, Features},
-    },
+    host::features::{Altered, Features},
     interface::{self, Interface},
     readers::Readers,
     state::{Card, Seats},
@@ -110,15 +107,13 @@ impl Service {
     ///
     /// # Errors
     /// A hold can't be opened.
-    pub fn losable(&mut self) -> Result<Vec<(Interface, &'static Driver, Held)>> {
+    pub fn losable(&mut self) -> Result<Vec<(Interface, Held)>> {
         let mut losable = Vec::new();
         for interface in self.guarded()? {
-            if let Some(driver) = bpf::losing(&interface)
-                && interface.xdp.is_some_and(|xdp| xdp.native)
-                && self.is_guarded(&interface)
+            if loses(&interface) && interface.xdp.is_some_and(|xdp| xdp.native) && self.is_guarded(&interface)
             {
                 let held = self.guard.held(&interface)?;
-                losable.push((interface, driver, held));
+                losable.push((interface, held));
             }
         }
         Ok(losable)

@@ -49,8 +49,7 @@ impl Course<'_> {
 
     /// The line among these that says that the filter doesn't run, or didn't for a while.
     pub(super) fn not_running(said: &str) -> Option<&str> {
-        const WORDS: &[&str] =
-            &["NOT GUARDING", "isn't guarded", "put back where", "doesn't take it back", "didn't run"];
+        const WORDS: &[&str] = &["NOT GUARDING", "isn't guarded", "may have lost the filter"];
         said.lines().map(str::trim).find(|line| WORDS.iter().any(|words| line.contains(words)))
     }
 
