@@ -98,10 +98,11 @@ fn running(root: &Path, config: Option<&Path>) -> Option<Detected> {
     let named =
         program.daemon().and_then(|daemon| CommandLine::parse(&chosen.arguments, daemon.dialect).config);
     let file = chosen.file.as_ref().map_or_else(|| chosen.name.clone(), |file| file.display().to_string());
+    let config = named.map(|path| chosen.path(&path)).or_else(|| chosen.built_in.clone());
     Some(Detected {
         because: format!("process {}, {file}", chosen.pid),
         arguments: Some((chosen.arguments.clone(), format!("process {}", chosen.pid))),
-        config: named.map(|path| chosen.path(&path)).or_else(|| chosen.built_in.clone()),
+        config: config.map(|path| holder::of_its_own(root, chosen.pid, &path).unwrap_or(path)),
         since: chosen.since,
         others: others.collect(),
         program,
@@ -150,7 +151,7 @@ pub fn reading(found: &Detected) -> Option<(Daemon, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::holder::tests::process;
+    use crate::daemon::holder::tests::{contain, process};
 
     #[test]
     fn the_place_of_the_file() {
@@ -173,6 +174,16 @@ mod tests {
         assert_eq!((command.servers, command.trusted_keys), (vec!["192.0.2.2".to_owned()], vec![5]));
         let (_, why) = reading(&found).unwrap();
         assert!(why.contains("4.2.7p9, which ntpguard doesn't know"), "{why}");
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_the_daemon_sees() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "/usr/sbin/ntpd -c /etc/ntp.conf", b"ntpd ntpsec-%s\0");
+        let config = || find(root.path(), None).unwrap().config.unwrap();
+        assert_eq!(config(), Path::new("/etc/ntp.conf"));
+        let file = contain(root.path(), 77, "/etc/ntp.conf", "");
+        assert_eq!(config(), file);
     }
 
     #[test]

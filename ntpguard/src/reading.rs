@@ -141,8 +141,10 @@ fn named_file(found: Option<&Detected>, reading: &cli::Reading) -> Option<PathBu
     let of_found = || found?.program.daemon().map(|daemon| daemon.dialect);
     let (command, _) = command(found, reading.dialect.or_else(of_found)?, reading);
     let path = command.config?;
-    // A relative one is looked for where the daemon was started: it has found that place out.
-    if path.is_absolute() { Some(path) } else { found?.config.clone() }
+    // A relative one is looked for where the daemon was started, and one in its mount namespace there: it has found that place out.
+    let is_given = reading.daemon_args.is_some() && path.is_absolute();
+    let found = found.and_then(|found| found.config.clone()).filter(|_| !is_given);
+    found.or_else(|| path.is_absolute().then_some(path))
 }
 
 /// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.

@@ -224,6 +224,17 @@ pub(crate) fn sees(root: &Path, pid: u32, path: &Path) -> io::Result<bool> {
     within.join(path.strip_prefix("/").unwrap_or(path)).try_exists()
 }
 
+/// Where this process finds a file as another one sees it, if that isn't the file that this one sees under its path: the other
+/// is in a mount namespace of its own, a container's. `None` also where only root with all rights may look (CAP_SYS_PTRACE).
+pub(crate) fn of_its_own(root: &Path, pid: u32, path: &Path) -> Option<PathBuf> {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let within = root.join("proc").join(pid.to_string()).join("root").join(relative);
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    // One that isn't there was read before the daemon went into its jail.
+    let theirs = identity(&within)?;
+    (identity(&root.join(relative)) != Some(theirs)).then_some(within)
+}
+
 /// When a process was started, in seconds since 1970: field 22 of its own line, in ticks since the machine's start
 /// (proc_pid_stat(5)), and that start.
 fn since(own: &str, machine: &str) -> Option<u64> {
@@ -265,6 +276,31 @@ pub(crate) mod tests {
         symlink(&file, process.join("exe")).unwrap();
         symlink("/var/lib", process.join("cwd")).unwrap();
         symlink(root, process.join("root")).unwrap();
+    }
+
+    /// Puts a process into a mount namespace of its own, with a file.
+    pub(crate) fn contain(root: &Path, pid: u32, path: &str, text: &str) -> PathBuf {
+        let own = root.join("proc").join(pid.to_string()).join("root");
+        fs::remove_file(&own).unwrap();
+        let file = own.join(path.trim_start_matches('/'));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_of_another_mount_namespace() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "ntpd", b"");
+        let of_its_own = || of_its_own(root.path(), 77, Path::new("/etc/ntp.conf"));
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        assert_eq!(of_its_own(), None, "it is in neither");
+        fs::write(root.path().join("etc/ntp.conf"), "").unwrap();
+        assert_eq!(of_its_own(), None, "the same file");
+        let file = contain(root.path(), 77, "/etc/ntp.conf", "");
+        assert_eq!(of_its_own().as_ref(), Some(&file));
+        fs::remove_file(root.path().join("etc/ntp.conf")).unwrap();
+        assert_eq!(of_its_own(), Some(file));
     }
 
     #[test]

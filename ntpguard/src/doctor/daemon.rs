@@ -143,7 +143,8 @@ fn older(
     daemon: crate::dialect::Daemon,
 ) -> Option<Finding> {
     let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
-    let path = root.join(path.strip_prefix("/").unwrap_or(&path));
+    let own = holder::of_its_own(root, holder.pid, &path);
+    let path = own.unwrap_or_else(|| root.join(path.strip_prefix("/").unwrap_or(&path)));
     let mut conf = ConfFile::new(daemon);
     // What is wrong with it is for `check` to say.
     let _ = conf.read(Some(&path));
@@ -207,14 +208,25 @@ fn config(root: &Path, holder: &Holder, command: &CommandLine) -> Finding {
         Err(error) => Finding::unknown(Check::Config, subject, &error),
         Ok(false) => Finding::warning(Check::Config, subject, format!("{shown}, which isn't there"))
             .fix("put it there, and restart the daemon"),
-        Ok(true) => Finding::ok(Check::Config, subject, shown),
+        Ok(true) => match holder::of_its_own(root, holder.pid, path) {
+            Some(own) => {
+                let message =
+                    format!("{shown}, in a mount namespace of its own: here it is {}", own.display());
+                Finding::note(Check::Config, subject, message)
+                    .fix("give ntpguard the same file to read, by a place that stays when the daemon is restarted (--config)")
+            }
+            None => Finding::ok(Check::Config, subject, shown),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{daemon::holder::tests::process, doctor::Status};
+    use crate::{
+        daemon::holder::tests::{contain, process},
+        doctor::Status,
+    };
     use std::fs;
 
     const OLD: &[u8] = b"\x7fELF\0ntpd 4.2.6p5@1.2349-o\0/etc/ntp.conf\0";
@@ -256,6 +268,15 @@ mod tests {
         fs::write(root.path().join("run/ntp.conf"), "").unwrap();
         let named = "/run/ntp.conf (-c on its command line)".to_owned();
         assert_eq!(said(root.path(), None)[2], (Status::Ok, named));
+    }
+
+    #[test]
+    fn a_file_in_a_container() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 77, "ntpd", "ntpd -c /run/ntp.conf", b"ntpd ntpsec-%s\0");
+        contain(root.path(), 77, "/run/ntp.conf", "");
+        let (status, message) = &said(root.path(), None)[2];
+        assert!(*status == Status::Note && message.contains("in a mount namespace of its own"), "{message}");
     }
 
     #[test]
