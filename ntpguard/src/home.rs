@@ -8,7 +8,7 @@ use crate::{
     cli::Places,
     host::lock::{Held, Lock},
     readers::Readers,
-    state::State,
+    state::{State, Summary},
     trial::Trial,
 };
 use anyhow::{Result, bail, ensure};
@@ -119,6 +119,14 @@ impl Home {
         if readers.group.is_none() {
             return Ok(());
         }
+        /// The little of it that most ask for.
+        ///
+        /// # Errors
+        /// As [`State::load`].
+        pub fn summary(&self) -> Result<Option<Summary>> {
+            Summary::load(&self.folder)
+        }
+
         fs::create_dir_all(&self.folder)?;
         readers.admit(&self.folder, 0o2700)
     }
@@ -126,19 +134,20 @@ impl Home {
     /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed. A crash of the
     /// machine has ended the filter, and its clock, too.
     pub fn begin(&self) {
-        let died = self.state().ok().flatten().is_some_and(|state| state.run.is_some());
+        let died = self.summary().ok().flatten().is_some_and(|state| state.run.is_some());
         let goes_on = self.pins.current().is_ok_and(|current| current.is_some());
         if !(died && goes_on) {
             Trial::forget(&self.folder);
         }
     }
 
-    /// Makes sure that the interfaces that are held are this network namespace's: their numbers say nothing of it.
+    /// Makes sure that the interfaces that are held are this network namespace's: their numbers say nothing of it, and the state
+    /// has the number of theirs.
     ///
     /// # Errors
     /// They are of another one.
-    pub fn is_here(&self, state: &State) -> Result<()> {
-        let elsewhere = state.namespace.is_some_and(|there| Some(there) != namespace());
+    pub fn is_here(&self, there: Option<u64>) -> Result<()> {
+        let elsewhere = there.is_some_and(|there| Some(there) != namespace());
         ensure!(
             !elsewhere || self.pins.links()?.is_empty(),
             "what is pinned here guards interfaces of another network namespace: name another --pin-path and --state-dir, or \
@@ -189,7 +198,7 @@ pub fn namespace() -> Option<u64> {
 
 /// Whether it is an `ntpguard run`: as its lock says, or, of an earlier version, the state.
 pub fn looks_after(places: &Places, taken: Taken) -> bool {
-    let of_state = || State::load(&places.state_dir).ok().flatten().and_then(|state| state.run);
+    let of_state = || Summary::load(&places.state_dir).ok().flatten().and_then(|state| state.run);
     let runs = Lock::holder(&places.pin_path.join(RUN)).or_else(of_state);
     taken.pid.is_some() && runs == taken.pid
 }

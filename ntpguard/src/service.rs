@@ -78,7 +78,7 @@ impl Service {
         });
         let known = known.flatten();
         if let (Some(home), Some(state)) = (&home, &known) {
-            home.is_own(state).and_then(|()| home.is_here(state)).environment()?;
+            home.is_own(state).and_then(|()| home.is_here(state.namespace)).environment()?;
         }
         if let Some(home) = &home {
             forget_gone(home);

@@ -4,8 +4,10 @@
 //! what is lost is which line a hit belongs to.
 
 mod in_force;
+mod summary;
 
 pub use in_force::{Cause, InForce, Origin, Rule, rules};
+pub use summary::{PolicySummary, Summary};
 
 use crate::{
     cli::Guarding,
@@ -66,7 +68,7 @@ pub fn seated(seats: &Seats, seat: u32) -> String {
 }
 
 /// A network card with the filter before it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Card {
     /// The name of its interface.
     pub name: String,
@@ -77,7 +79,7 @@ pub struct Card {
 }
 
 /// An attempt that failed.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Failure {
     /// When: seconds since 1970.
     pub when: u64,
@@ -143,7 +145,7 @@ impl State {
     /// # Errors
     /// The folder can't be made or written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        kept::write(&file(folder), self, &Readers { group: self.group })
+        kept::write(&file(folder), &summary::File::of(self), &Readers { group: self.group })
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.

@@ -8,7 +8,7 @@ use crate::{
     host::driver::{Driver, Leak, Setup},
     interface::{self, Interface},
     service::restore,
-    state::{Card, State},
+    state::{Card, Summary},
     writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
@@ -36,8 +36,9 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         Ok(home) => home.pins.clone(),
         Err(_) => Pins::open(&places.pin_path).environment()?,
     };
-    let mut state = State::load(&places.state_dir).ok().flatten();
-    let is_here = home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state));
+    let state = Summary::load(&places.state_dir).ok().flatten();
+    let is_here =
+        home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state.namespace));
     let before = Before::look(&pins).environment()?;
     let held = pins.links().environment()?;
     if *all {
@@ -46,7 +47,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         pins.clear().environment()?;
         // Of another network namespace's interfaces the numbers are others here.
         if is_here.is_ok() {
-            put_back(home.as_ref().ok(), state.as_mut(), |_| true);
+            put_back(home.as_ref().ok(), state.as_ref(), |_| true);
         }
         let left = left(before, &pins, home.is_ok())?;
         if left.is_empty() {
@@ -66,7 +67,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     for found in &given {
         let still = || format!("{} is still guarded", found.name);
         bpf::give_up(&pins, found).with_context(still).environment()?;
-        put_back(home.as_ref().ok(), state.as_mut(), |card| card.guarded == found.index);
+        put_back(home.as_ref().ok(), state.as_ref(), |card| card.guarded == found.index);
     }
     let left = left(before, &pins, home.is_ok())?;
     for Interface { name, .. } in &given {
@@ -83,11 +84,18 @@ fn left(before: Before, pins: &Pins, alone: bool) -> Result<Vec<Left>, Fault> {
 }
 
 /// Puts back what attaching has changed of network cards, and forgets it.
-fn put_back(home: Option<&Home>, state: Option<&mut State>, is_free: impl Fn(&Card) -> bool) {
-    let Some(state) = state else { return };
-    let free: BTreeMap<_, _> = state.cards.extract_if(.., |_, card| is_free(card)).collect();
+fn put_back(home: Option<&Home>, state: Option<&Summary>, is_free: impl Fn(&Card) -> bool) {
+    let cards = state.map(|state| state.cards.clone()).unwrap_or_default();
+    let free: BTreeMap<_, _> = cards.into_iter().filter(|(_, card)| is_free(card)).collect();
     restore(&free);
-    if let Some(Err(error)) = home.filter(|_| !free.is_empty()).map(|home| home.save(state)) {
+    // All of the state may be a million rules: it is written anew only where that makes a difference.
+    let is_altered = free.values().any(|card| !card.altered.is_nothing());
+    let forget = |home: &Home| {
+        let Some(mut state) = home.state()? else { return Ok(()) };
+        state.cards.retain(|index, _| !free.contains_key(index));
+        home.save(&state)
+    };
+    if let Some(Err(error)) = home.filter(|_| is_altered).map(forget) {
         warn(format_args!("{error:#}; the next `detach` may put the cards' features back once more"));
     }
 }

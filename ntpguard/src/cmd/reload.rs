@@ -7,7 +7,7 @@ use crate::{
     home::{Home, NOTHING, Taken, looks_after},
     kept,
     service::Service,
-    state::State,
+    state::Summary,
     writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
@@ -65,7 +65,7 @@ fn unknown(home: &Home) -> String {
 /// Asks the one that does, and waits for what comes of it.
 fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
     let state = || {
-        State::load(&places.state_dir).environment().map(|state| state.map(|state| (state.attempts, state)))
+        Summary::load(&places.state_dir).environment().map(|state| state.map(|state| (state.attempts, state)))
     };
     let Some(pid) = taken.pid.filter(|_| looks_after(places, taken)) else {
         return Err(Fault::Environment(anyhow!(

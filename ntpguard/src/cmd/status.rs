@@ -8,7 +8,7 @@ use crate::{
     interface::{self, Interface},
     observe::life::{self, Life, Proof},
     reading,
-    state::State,
+    state::Summary,
     stats::Snapshot,
 };
 use anyhow::{Result, anyhow};
@@ -24,7 +24,7 @@ struct Report {
     interfaces: Vec<Held>,
     settings: Settings,
     counted: Snapshot,
-    state: Option<State>,
+    state: Option<Summary>,
 }
 
 /// An interface with a hold on it.
@@ -88,7 +88,7 @@ fn look(options: &Status) -> Result<Option<Report>> {
                 Held { interface, guarded, proof }
             })
             .collect();
-        let state = State::load(&options.places.state_dir)?;
+        let state = Summary::load(&options.places.state_dir)?;
         let counted = maps.counters(false)?;
         return Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }));
     }
@@ -201,7 +201,7 @@ impl Report {
             "interfaces": interfaces,
             "policy": {
                 "number": settings.generation,
-                "rules": known.map(|policy| policy.rules.len()),
+                "rules": known.map(|policy| policy.rules),
                 "because": known.map(|policy| &policy.because),
                 "since": known.map(|policy| policy.since),
             },

@@ -77,9 +77,12 @@ impl fmt::Display for Cause<'_> {
 
 impl fmt::Display for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, rules, because, .. } = self;
-        write!(f, "policy {generation}: {} rules, {because}", rules.len())
+        words(f, self.generation, self.rules.len(), &self.because)
     }
+}
+
+pub(super) fn words(f: &mut fmt::Formatter<'_>, generation: u32, rules: usize, because: &str) -> fmt::Result {
+    write!(f, "policy {generation}: {rules} rules, {because}")
 }
 
 impl InForce {
