@@ -7,6 +7,7 @@ use crate::{
     bpf::{Pins, RUN, TURN},
     cli::Places,
     host::lock::{Held, Lock},
+    interface,
     readers::Readers,
     state::{State, Summary},
     trial::Trial,
@@ -24,7 +25,25 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to say where there is no filter.
-pub const NOTHING: &str = "nothing is guarded: `ntpguard run` or `ntpguard attach` first";
+const NOTHING: &str = "nothing is guarded: `ntpguard run` or `ntpguard attach` first";
+
+/// What to say where there is no filter of this version below a folder of pins: one of another version may guard there, whose
+/// maps this one can't read.
+pub fn nothing(root: &Path) -> String {
+    let held = Pins::find(root).and_then(|pins| pins.of_another_version().ok()).unwrap_or_default();
+    if held.is_empty() {
+        return NOTHING.to_owned();
+    }
+    let all = interface::all().unwrap_or_default();
+    let names: Vec<_> = all.iter().filter(|one| held.contains(&one.index)).map(|one| &*one.name).collect();
+    let names =
+        if names.is_empty() { "no interface of this network namespace".to_owned() } else { names.join(", ") };
+    format!(
+        "a filter of another version of ntpguard is pinned at {} and guards {names}; this version can't read its counters: \
+         `ntpguard run` or `ntpguard attach` takes its place without a gap, and `ntpguard detach` takes it away",
+        root.display()
+    )
+}
 
 /// The place, for this process alone as long as this lives.
 pub struct Home {
@@ -100,6 +119,14 @@ impl Home {
         State::load(&self.folder)
     }
 
+    /// The little of it that most ask for.
+    ///
+    /// # Errors
+    /// As [`State::load`].
+    pub fn summary(&self) -> Result<Option<Summary>> {
+        Summary::load(&self.folder)
+    }
+
     /// Whether it is a trial, as `ntpguard enforce` or `monitor` has said since the start, if one has.
     pub fn monitors(&self) -> Option<bool> {
         Trial::load(&self.folder).map(|trial| trial.monitors())
@@ -119,14 +146,6 @@ impl Home {
         if readers.group.is_none() {
             return Ok(());
         }
-        /// The little of it that most ask for.
-        ///
-        /// # Errors
-        /// As [`State::load`].
-        pub fn summary(&self) -> Result<Option<Summary>> {
-            Summary::load(&self.folder)
-        }
-
         fs::create_dir_all(&self.folder)?;
         readers.admit(&self.folder, 0o2700)
     }

@@ -49,7 +49,7 @@ impl Look {
     pub(crate) fn take(places: &Places) -> Result<Self> {
         let start = Instant::now();
         loop {
-            let place = Pins::seen(&places.pin_path)?.context(home::NOTHING)?;
+            let place = Pins::seen(&places.pin_path)?.with_context(|| home::nothing(&places.pin_path))?;
             let patient = start.elapsed() < PATIENCE;
             match Self::once(places, place, patient) {
                 Ok(Some(look)) => return Ok(look),

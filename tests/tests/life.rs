@@ -9,7 +9,12 @@ use ntpguard_tests::{
     netns::{INTERFACE, Lab},
 };
 use serde_json::Value;
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
 const CONF: &str = "\
 restrict default kod nomodify nopeer noquery limited
@@ -201,4 +206,31 @@ fn no_reload_restart_or_kill_opens_a_gap() {
     });
     // One folder of maps, one program, one hold: nothing of 200 accidents is left.
     assert_eq!(home.pins().unwrap(), 16);
+}
+
+/// After an upgrade the filter of the version before goes on, and whoever looks hears of it, with what to do.
+#[test]
+fn a_filter_of_another_version_is_named_and_can_be_taken_away() {
+    let lab = lab();
+    for detaching in [&*format!("detach --interface {INTERFACE}"), "detach --all"] {
+        let home = Home::new(&lab.server, CONF).unwrap();
+        home.attach().unwrap();
+        home.age().unwrap();
+        for verb in ["status", "stats", "enforce", "reload"] {
+            let output = home.output(verb).unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{verb}: {said}");
+            assert!(said.contains("another version of ntpguard is pinned at "), "{verb}: {said}");
+            assert!(said.contains(&format!(" and guards {INTERFACE}; ")), "{verb}: {said}");
+            assert!(said.contains("`ntpguard attach`"), "{verb}: {said}");
+        }
+        let start = Instant::now();
+        home.run(detaching).unwrap();
+        println!("{detaching}: {:?}", start.elapsed());
+        assert_eq!((lab.attached().unwrap(), home.pins().unwrap()), (vec![], 0), "{detaching}");
+        let said = String::from_utf8(home.output("status").unwrap().stderr).unwrap();
+        assert!(said.contains("nothing is guarded"), "{said}");
+        home.attach().unwrap();
+        home.run("detach --all").unwrap();
+    }
 }

@@ -299,10 +299,11 @@ pub fn give_up(pins: &Pins, interface: &Interface) -> Result<()> {
     let there = look(pins, interface).ok().flatten();
     pins.release(interface.index)?;
     // The kernel's core takes away the others itself.
-    let (Some((How::Native, _)), Some(place)) = (there, pins.current()?) else { return Ok(()) };
+    let Some((How::Native, there)) = there else { return Ok(()) };
     let needed = behind(pins)?;
-    let programs = place.programs().into_iter().map(|(_, program)| program.id);
-    programs.filter(|program| !needed.contains(program)).try_for_each(|program| place.retire(program))
+    let current = pins.current()?.map(|place| place.programs()).unwrap_or_default();
+    let programs = current.into_iter().map(|(_, program)| program.id).chain([there]);
+    programs.filter(|program| !needed.contains(program)).try_for_each(|program| pins.retire(program))
 }
 
 /// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.

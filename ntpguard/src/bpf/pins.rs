@@ -107,6 +107,31 @@ impl Pins {
         Ok(places.into_iter().max_by_key(|(number, _)| *number).map(|(_, place)| place))
     }
 
+    /// The indexes of the interfaces that a filter of another version holds, where none of this version is pinned.
+    ///
+    /// # Errors
+    /// The folders can't be read.
+    pub fn of_another_version(&self) -> Result<Vec<u32>> {
+        let others = self.places()?.iter().any(|(number, _)| number.is_none());
+        if others && self.current()?.is_none() { self.links() } else { Ok(Vec::new()) }
+    }
+
+    /// Takes a program out that is on no interface any more, of whatever version; see [`Place::retire`].
+    pub(super) fn retire(&self, id: u32) -> Result<()> {
+        let idle = self.links()?.is_empty();
+        self.places()?.into_iter().try_for_each(|(number, place)| match number {
+            // What a folder of this version is taken for whole by.
+            Some(_) => place.retire(id),
+            // Nobody goes on counting there.
+            None if idle => remove(&place.path),
+            None => place
+                .programs()
+                .into_iter()
+                .filter(|(_, program)| program.id == id)
+                .try_for_each(|(path, _)| remove(&path)),
+        })
+    }
+
     /// Makes a folder for new maps.
     ///
     /// # Errors
@@ -294,7 +319,7 @@ impl Place {
     ///
     /// # Errors
     /// The folder can't be written.
-    pub(super) fn retire(&self, id: u32) -> Result<()> {
+    fn retire(&self, id: u32) -> Result<()> {
         for (path, _) in self.programs().into_iter().filter(|(_, program)| program.id == id) {
             if path == self.path(PROGRAM) {
                 replace(&self.beside(0), &path, |new| {

@@ -4,7 +4,7 @@ use crate::{
     bpf::{Maps, Pins},
     cli::{Enforce, Places},
     fault::{Blame as _, Fault},
-    home::{Home, NOTHING},
+    home::{self, Home},
     trial::{self, Trial},
     writer::{tell, warn},
 };
@@ -67,7 +67,7 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
 /// Has it said, and in force: by the process that looks after the filter, or here. Whatever has become of ntp.conf.
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
-    let place = place.context(NOTHING).environment()?;
+    let place = place.with_context(|| home::nothing(&places.pin_path)).environment()?;
     let saved = trial.save(&places.state_dir);
     // Until when can't be kept anywhere else.
     let saved = if trial.until.is_some() { Ok(saved.environment()?) } else { saved };

@@ -4,7 +4,7 @@ use crate::{
     bpf::{Maps, Object, Pins},
     cli::Places,
     fault::{Blame as _, Fault},
-    home::{Home, NOTHING, Taken, looks_after},
+    home::{Home, Taken, looks_after, nothing},
     kept,
     service::Service,
     state::Summary,
@@ -53,7 +53,7 @@ fn here(home: Home) -> Result<(), Fault> {
 fn unknown(home: &Home) -> String {
     let guards = home.pins.current().is_ok_and(|current| current.is_some());
     if !guards {
-        return NOTHING.to_owned();
+        return nothing(home.pins.root());
     }
     let [pins, folder] = home.folders().map(Path::display);
     format!(

@@ -47,7 +47,7 @@ pub(super) fn run(options: &Status) -> Result<(), Fault> {
             writeln!(options.format.stdout(), "{}", json!({ "interfaces": [], "policy": null }))
                 .environment()?;
         }
-        return Err(Fault::Environment(anyhow!(home::NOTHING)));
+        return Err(Fault::Environment(anyhow!(home::nothing(&options.places.pin_path))));
     };
     match options.format {
         Format::Text => writeln!(options.format.stdout(), "{}", report.text()),

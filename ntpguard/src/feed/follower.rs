@@ -1,7 +1,7 @@
 //! One who follows the hub, and is it where nobody else is.
 
 use super::{Answer, Hub, Request, socket};
-use crate::{bpf::Pins, cli::Places, event::Event, home::NOTHING, readers::Readers, state::State};
+use crate::{bpf::Pins, cli::Places, event::Event, home::nothing, readers::Readers, state::Summary};
 use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,
@@ -150,9 +150,9 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
         if let Some(line) = Line::open(&path)? {
             return Ok((line, None));
         }
-        Pins::seen(&places.pin_path)?.context(NOTHING)?;
+        Pins::seen(&places.pin_path)?.with_context(|| nothing(&places.pin_path))?;
         // Whoever was let in by the options stays so.
-        let state = State::load(&places.state_dir).ok().flatten();
+        let state = Summary::load(&places.state_dir).ok().flatten();
         let readers = Readers { group: state.and_then(|state| state.group) };
         let hub = Hub::start(places, rate, &readers, &mut None).context(
             "no `ntpguard run` draws events, and this process can't: run as root, or start `ntpguard run`",

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bpf::{EVENTS, Events, Pins, Place},
     cli::Places,
-    home::NOTHING,
+    home::nothing,
     host::lock::{Held, Lock},
     readers::Readers,
     sandbox,
@@ -70,7 +70,7 @@ impl Hub {
         readers: &Readers,
         socket: &mut Option<Unbound>,
     ) -> Result<Option<Self>> {
-        let place = Pins::seen(&places.pin_path)?.context(NOTHING)?;
+        let place = Pins::seen(&places.pin_path)?.with_context(|| nothing(&places.pin_path))?;
         let former = places.state_dir.join("events.lock");
         let turn = match Lock::take(&places.pin_path.join(EVENTS), Some(&former))? {
             Ok(turn) => turn,
@@ -189,7 +189,7 @@ impl Work {
             return Ok(());
         }
         self.looked = Instant::now();
-        let now = Pins::seen(&self.places.pin_path)?.context(NOTHING)?;
+        let now = Pins::seen(&self.places.pin_path)?.with_context(|| nothing(&self.places.pin_path))?;
         if now != self.place {
             self.events = Events::open(now.clone())?;
             (self.place, self.last) = (now, None);
