@@ -1,8 +1,8 @@
 //! Debian's kernels, unpacked and never installed.
 
 use crate::{
+    debian::{find, update},
     run::{lab, output},
-    setup::{find, update},
 };
 use anyhow::{Context as _, Result};
 use std::{path::PathBuf, process::Command};

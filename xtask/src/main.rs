@@ -1,6 +1,7 @@
 //! `cargo xtask`: what cargo alone can't do.
 
 mod bench;
+mod debian;
 mod demo;
 mod kernel;
 mod lint;

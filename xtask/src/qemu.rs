@@ -1,8 +1,8 @@
 //! QEMU: this system's, or a newer one that set-up unpacked, which has more network cards.
 
 use crate::{
+    debian::unpack_with,
     run::{lab, output},
-    setup::unpack_with,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf, process::Command};
