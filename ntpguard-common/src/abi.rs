@@ -9,10 +9,10 @@
 //! | `RULES_FAR` | array of arrays           | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
 //! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
 //! | `LIMITS`   | array, 2                   | slot → [`Limits`]                                    |
-//! | `SOURCES`  | array                      | [`crate::sources::Set::number`] → [`crate::sources::Set`] |
-//! | `HEAVY`    | array                      | [`crate::heavy::Heavy::number`] → [`crate::heavy::Heavy`] |
-//! | `CEILING`  | array, 1                   | 0 → [`crate::ceiling::Ceiling`]                      |
-//! | `KISSES`   | array, 1                   | 0 → [`crate::ceiling::Kisses`]                       |
+//! | `SOURCES`  | array                      | [`crate::limit::table::Set::number`] → [`crate::limit::table::Set`] |
+//! | `HEAVY`    | array                      | [`crate::limit::top::Heavy::number`] → [`crate::limit::top::Heavy`] |
+//! | `CEILING`  | array, 1                   | 0 → [`crate::limit::ceiling::Ceiling`]                      |
+//! | `KISSES`   | array, 1                   | 0 → [`crate::limit::ceiling::Kisses`]                       |
 //! | `REASONS`  | per-CPU array              | ([`Settings::bank`] × [`SEATS`] + [`seat`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
 //! | `SEEN`     | array, [`GATES`]           | [`gate`] → [`Seen`]                                  |

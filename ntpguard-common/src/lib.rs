@@ -15,21 +15,17 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod abi;
-pub mod ceiling;
 pub mod decide;
 pub mod form;
 pub mod hash;
-pub mod heavy;
 pub mod kiss;
 pub mod limit;
-pub mod limiter;
 pub mod packet;
 pub mod ranges;
 pub mod reason;
 pub mod sample;
 pub mod shared;
 pub mod source;
-pub mod sources;
 pub mod verdict;
 pub mod wire;
 

@@ -11,12 +11,14 @@ use core::ptr::read_volatile;
 use ntpguard_common::{
     Books, Lookup, Reason, Source,
     abi::{BANKS, Counter, GATES, Gap, Limits, Rule, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
-    ceiling::{Ceiling, Kisses},
-    heavy::{CANDIDATES, Heavy},
+    limit::{
+        ceiling::{Ceiling, Kisses},
+        table::Set,
+        top::{CANDIDATES, Heavy},
+    },
     ranges::{CHUNKS, Chunks, FAR, NEAR},
     sample::{WORDS, is_drawn},
     shared::{Count, Shared},
-    sources::Set,
 };
 
 #[btf_map]

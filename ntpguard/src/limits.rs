@@ -6,7 +6,7 @@ use nix::time::{ClockId, clock_getres, clock_gettime};
 use ntpguard_common::{
     abi::{self, Settings},
     hash::Seed,
-    limiter::{Account, ONE},
+    limit::daemon::{Account, ONE},
 };
 
 /// ntp.org: with a headway of 2^11 seconds and more, nothing is limited here.

@@ -7,13 +7,15 @@ use crate::{
 use ntpguard_common::{
     Books, Decision, Reason, Source, Verdict,
     abi::Limits,
-    ceiling::{Ceiling, Kisses},
     decide,
     hash::Seed,
-    heavy::{CANDIDATES, Heavy},
     kiss::{self, Sums},
-    limit::{self, Asked},
-    sources::Set,
+    limit::{
+        self, Asked,
+        ceiling::{Ceiling, Kisses},
+        table::Set,
+        top::{CANDIDATES, Heavy},
+    },
 };
 use std::{cell::Cell, time::Duration};
 

@@ -1,9 +1,9 @@
 //! Who is remembered, and who is limited: readings of the tables that the kernel fills.
 
 use crate::net;
-use ntpguard_common::{
-    heavy::Heavy,
-    sources::{Set, WAYS},
+use ntpguard_common::limit::{
+    table::{Set, WAYS},
+    top::Heavy,
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 

@@ -14,7 +14,7 @@ use ntpguard::{
     policy::Policy,
 };
 use ntpguard_common::{
-    Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, sources::Set,
+    Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, limit::table::Set,
 };
 
 /// So few places that sources have to go for others.

@@ -6,7 +6,10 @@ use ntpguard::{
     limits::Clock,
     model::Model,
 };
-use ntpguard_common::{Action, Decision, Reason, Source, limit::Asked, sources::Set};
+use ntpguard_common::{
+    Action, Decision, Reason, Source,
+    limit::{Asked, table::Set},
+};
 use ntpguard_tests::{fixture::compile, frame::Frame};
 use std::{fs, net::Ipv4Addr};
 

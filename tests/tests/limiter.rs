@@ -6,8 +6,10 @@ use ntpguard::{
 };
 use ntpguard_common::{
     abi::{Limits, Settings},
-    ceiling::{Admission, Ceiling, Kisses},
-    limiter::{Account, Outcome, step},
+    limit::{
+        ceiling::{Admission, Ceiling, Kisses},
+        daemon::{Account, Outcome, step},
+    },
 };
 use ntpguard_tests::random::Random;
 

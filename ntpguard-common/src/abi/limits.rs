@@ -29,7 +29,7 @@ pub struct Limits {
     pub head: u32,
     /// ntp.org: where the leak is full, 8 times the head.
     pub limit: u32,
-    /// NTPsec: from this score on a packet is refused for certain, in units of [`crate::limiter::ONE`].
+    /// NTPsec: from this score on a packet is refused for certain, in units of [`crate::limit::daemon::ONE`].
     pub refused: u32,
     /// NTPsec: up to this score a refused packet gets a kiss (`limit average` + `limit kod`).
     pub kissed: u32,

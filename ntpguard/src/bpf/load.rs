@@ -16,7 +16,7 @@ use aya::{
     programs::{Program, ProgramError},
 };
 use nix::errno::Errno;
-use ntpguard_common::{abi::SLOTS, sources::Set};
+use ntpguard_common::{abi::SLOTS, limit::table::Set};
 use std::io;
 
 /// The program's name in the object, and in `bpftool prog`.

@@ -22,8 +22,7 @@ use ntpguard_common::{
     Action, Reason,
     abi::{BANKS, CAUSES, Counter, Limits, SEATS, Settings, seat},
     hash::Seed,
-    heavy::Heavy,
-    sources::Set,
+    limit::{table::Set, top::Heavy},
 };
 use std::{
     borrow::Borrow,

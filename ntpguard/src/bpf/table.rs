@@ -32,9 +32,9 @@ pub struct Table<T> {
 pub unsafe trait Value {}
 
 // SAFETY: words, and nothing else.
-unsafe impl Value for ntpguard_common::sources::Set {}
+unsafe impl Value for ntpguard_common::limit::table::Set {}
 // SAFETY: as above.
-unsafe impl Value for ntpguard_common::heavy::Heavy {}
+unsafe impl Value for ntpguard_common::limit::top::Heavy {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::shared::Count {}
 

@@ -11,7 +11,11 @@ use crate::{
     writer::{tell, warn},
 };
 use anyhow::Result;
-use ntpguard_common::{Reason, abi::Settings, heavy::Heavy, sources::Set};
+use ntpguard_common::{
+    Reason,
+    abi::Settings,
+    limit::{table::Set, top::Heavy},
+};
 use std::time::{Duration, Instant};
 
 /// The table is read no more often: it may be large.

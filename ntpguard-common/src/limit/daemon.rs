@@ -22,7 +22,7 @@ pub struct Account {
     pub level: u32,
     /// ntp.org: the daemon's leak isn't only bounded by the level but equal to it.
     pub exact: bool,
-    /// It sent before, with pauses, and kept to its limits (see [`crate::ceiling`]).
+    /// It sent before, with pauses, and kept to its limits (see [`super::ceiling`]).
     pub known: bool,
 }
 

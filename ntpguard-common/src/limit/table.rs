@@ -9,9 +9,9 @@
 //! charged for one packet less; while a place changes hands, its next holder may be charged for the two packets that
 //! the one before can have sent by then.
 
+use super::daemon::{Account, ONE};
 use crate::{
     abi::{Limits, Settings},
-    limiter::{Account, ONE},
     shared::Shared,
 };
 

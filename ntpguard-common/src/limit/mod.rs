@@ -2,16 +2,21 @@
 //!
 //! It comes last, so that a source that is dropped for another reason never takes a place in the table.
 
+pub mod ceiling;
+pub mod daemon;
+pub mod table;
+pub mod top;
+
 use crate::{
     Reason, Source,
     abi::{Limits, Rule, Settings},
-    ceiling::{Admission, Ceiling, Kisses},
     form,
-    heavy::Heavy,
-    limiter::{self, Outcome},
-    sources::Set,
     wire::ntp::{Mode, TIME_HEADER_LEN},
 };
+use ceiling::{Admission, Ceiling, Kisses};
+use daemon::Outcome;
+use table::Set;
+use top::Heavy;
 
 /// What is remembered, and the clock: maps in the kernel, a model on the host.
 pub trait Books {
@@ -185,9 +190,9 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
     };
     let account = place.account();
     let (outcome, mut next) = if limited {
-        limiter::step(settings, limits, account, now, kod)
+        daemon::step(settings, limits, account, now, kod)
     } else {
-        (Outcome::Serve, limiter::Account { time: now, ..account })
+        (Outcome::Serve, daemon::Account { time: now, ..account })
     };
     // In a crowd nobody is got to know: each of its packets may be made up.
     let learnt = account.known || calm && calmly(account.pause(now)) && !asked.only_counts();
