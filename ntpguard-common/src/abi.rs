@@ -2,31 +2,31 @@
 //!
 //! Integers only, in host byte order, without padding.
 //!
-//! | map        | type                       | key → value                                          |
-//! |------------|----------------------------|------------------------------------------------------|
-//! | `SETTINGS` | array, 2                   | 0 → [`Settings::to_word`]: what is in force; 1, for loaders alone: which seats are taken, a bit each |
-//! | `RULES`    | array of arrays, 2         | slot → an array of one: the near chunk of [`crate::ranges`] |
-//! | `RULES_FAR` | array of arrays           | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
-//! | `GAPS`     | array, [`Gap::ALL`]        | [`Gap::place`] → [`Gap::to_words`]                   |
-//! | `LIMITS`   | array, 2                   | slot → [`Limits`]                                    |
-//! | `SOURCES`  | array                      | [`crate::limit::table::Set::number`] → [`crate::limit::table::Set`] |
-//! | `HEAVY`    | array                      | [`crate::limit::top::Heavy::number`] → [`crate::limit::top::Heavy`] |
-//! | `CEILING`  | array, 1                   | 0 → [`crate::limit::ceiling::Ceiling`]                      |
-//! | `KISSES`   | array, 1                   | 0 → [`crate::limit::ceiling::Kisses`]                       |
-//! | `REASONS`  | per-CPU array              | ([`Settings::bank`] × [`SEATS`] + [`seat`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
-//! | `HITS`     | array                      | [`stripe`] + [`hit`] → [`Counter`]                   |
-//! | `SEEN`     | array, [`GATES`]           | [`gate`] → [`Seen`]                                  |
-//! | `SAMPLING` | array                      | which drops are told of: [`crate::sample`]           |
-//! | `EVENTS`   | ring buffer                | [`crate::sample::Sample`], and bytes of the frame    |
+//! | map         | type                | key → value |
+//! |-------------|---------------------|---|
+//! | `SETTINGS`  | array, 2            | 0 → [`Settings::to_word`]: what is in force; 1, for loaders alone: which seats are taken, a bit each |
+//! | `RULES`     | array of arrays, 2  | slot → an array of one: the near chunk of [`crate::ranges`] |
+//! | `RULES_FAR` | array of arrays     | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
+//! | `GAPS`      | array, [`Gap::ALL`] | [`Gap::place`] → [`Gap::to_words`] |
+//! | `LIMITS`    | array, 2            | slot → [`Limits`] |
+//! | `SOURCES`   | array               | [`crate::limit::table::Set::number`] → [`crate::limit::table::Set`] |
+//! | `HEAVY`     | array               | [`crate::limit::top::Heavy::number`] → [`crate::limit::top::Heavy`] |
+//! | `CEILING`   | array, 1            | 0 → [`crate::limit::ceiling::Ceiling`] |
+//! | `KISSES`    | array, 1            | 0 → [`crate::limit::ceiling::Kisses`] |
+//! | `REASONS`   | per-CPU array       | ([`Settings::bank`] × [`SEATS`] + [`seat`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
+//! | `HITS`      | array               | [`stripe`] + [`crate::verdict::hit`] → [`Counter`] |
+//! | `SEEN`      | array, [`GATES`]    | [`gate`] → [`Seen`] |
+//! | `SAMPLING`  | array               | which drops are told of: [`crate::sample`] |
+//! | `EVENTS`    | ring buffer         | [`crate::sample::Sample`], and bytes of the frame |
 
 mod limits;
 mod seen;
 
+pub use crate::shared::Counter;
 pub use limits::Limits;
 pub use seen::{GATES, QUEUES, Seen, gate};
 
-use crate::{Reason, Source, Verdict};
-use core::iter::Sum;
+use crate::{Reason, Source};
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
 pub const VERSION: u32 = 6;
@@ -113,12 +113,14 @@ impl Settings {
 pub struct Rule {
     /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
     pub flags: u32,
-    /// In the maps, where its counters would begin (see [`hit`]); in an image, its place among the rules.
-    /// [`Verdict::NO_RULE`] if it has none.
+    /// In the maps, where its counters would begin (see [`crate::verdict::hit`]); in an image, its place among the rules.
+    /// [`Rule::NO_INDEX`] if it has none.
     pub index: u32,
 }
 
 impl Rule {
+    /// In place of an index: there are fewer counters.
+    pub const NO_INDEX: u32 = 1 << 31;
     /// `ignore`: nothing passes.
     pub const IGNORE: u32 = 1;
     /// `noserve`: modes 0 to 5 are dropped.
@@ -145,7 +147,7 @@ impl Rule {
     pub const GAPS_SHIFT: u32 = 16;
 
     /// What stands in for a rule where there is none.
-    pub const NONE: Self = Self { flags: Self::NO_RULE, index: Verdict::NO_RULE };
+    pub const NONE: Self = Self { flags: Self::NO_RULE, index: Self::NO_INDEX };
 
     /// Any of these keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
@@ -259,16 +261,6 @@ pub const fn cause(reason: Reason) -> Option<u32> {
     if cause < CAUSES.len() as u32 { Some(cause) } else { None }
 }
 
-/// The counter of a drop that a flag of a rule caused. A rule has counters from its first to its last possible cause,
-/// and its index is where that of [`CAUSES`]' first would be: maybe before the first counter of all.
-#[inline(always)]
-pub const fn hit(verdict: Verdict) -> Option<u32> {
-    match cause(verdict.reason) {
-        Some(cause) => Some(verdict.rule.wrapping_add(cause)),
-        None => None,
-    }
-}
-
 /// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
 pub const SEATS: u32 = u64::BITS;
 
@@ -288,32 +280,6 @@ pub const fn seat(interface: u32) -> u32 {
 pub const fn stripe(cpu: u32, bank: u32, stride: u32) -> u32 {
     cpu.wrapping_add(1).wrapping_mul(BANKS - 1 - bank).wrapping_mul(stride)
 }
-
-/// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
-/// the first, the bytes after that buffer are not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Counter {
-    /// Frames.
-    pub packets: u64,
-    /// Bytes of these frames.
-    pub bytes: u64,
-}
-
-impl Sum for Counter {
-    fn sum<I: Iterator<Item = Self>>(counters: I) -> Self {
-        counters.fold(Self::default(), |sum, Self { packets, bytes }| Self {
-            packets: sum.packets + packets,
-            bytes: sum.bytes + bytes,
-        })
-    }
-}
-
-const _: () = assert!(size_of::<Counter>() == 16 && align_of::<Counter>() == 8);
-
-// SAFETY: `#[repr(C)]`, integers only, no padding.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Counter {}
 
 #[cfg(test)]
 mod tests {
@@ -342,16 +308,5 @@ mod tests {
         assert!(!gap.holds(Gap::words(&Source::of_v4([11, 9, 8, 5]))));
         assert_eq!(Gap::from_words(gap.to_words()), gap);
         assert_eq!(Gap::place(1, true, 15), Gap::ALL - 1);
-    }
-
-    #[test]
-    fn each_cause_has_a_counter_of_its_own() {
-        let verdict = |reason| Verdict { rule: 5, ..Verdict::of(reason) };
-        for (place, cause) in CAUSES.into_iter().enumerate() {
-            assert_eq!(hit(verdict(cause)), Some(5 + place as u32));
-        }
-        for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
-            assert_eq!(hit(verdict(*reason)), None);
-        }
     }
 }

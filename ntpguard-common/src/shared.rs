@@ -3,8 +3,7 @@
 //! The BPF target can't compile Rust's atomics (LLVM has no atomic loads for it), though it has what they need: loads
 //! and stores of eight aligned bytes are whole, and one instruction adds atomically.
 
-use crate::abi::Counter;
-use core::{cell::UnsafeCell, fmt};
+use core::{cell::UnsafeCell, fmt, iter::Sum};
 
 /// The word. In memory it is a `u64`.
 #[derive(Default)]
@@ -46,6 +45,32 @@ impl Shared {
         }
     }
 }
+
+/// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
+/// the first, the bytes after that buffer are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes of these frames.
+    pub bytes: u64,
+}
+
+impl Sum for Counter {
+    fn sum<I: Iterator<Item = Self>>(counters: I) -> Self {
+        counters.fold(Self::default(), |sum, Self { packets, bytes }| Self {
+            packets: sum.packets + packets,
+            bytes: sum.bytes + bytes,
+        })
+    }
+}
+
+const _: () = assert!(size_of::<Counter>() == 16 && align_of::<Counter>() == 8);
+
+// SAFETY: `#[repr(C)]`, integers only, no padding.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Counter {}
 
 /// A [`Counter`] in memory that the program and the loader share.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! What comes of a frame: the verdict, and what follows from it.
 
 use crate::{
-    abi::Settings,
+    abi::{Rule, Settings, cause},
     limit::Asked,
     reason::{Action, Reason},
     wire::Datagram,
@@ -12,7 +12,7 @@ use crate::{
 pub struct Verdict {
     /// Why.
     pub reason: Reason,
-    /// The index of the source's rule ([`crate::abi::Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
+    /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
     pub rule: u32,
     /// What limits have a say in, if they do.
     pub asked: Asked,
@@ -21,8 +21,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// In place of a rule's index: there are fewer counters.
-    pub const NO_RULE: u32 = 1 << 31;
+    /// In place of a rule's index.
+    pub const NO_RULE: u32 = Rule::NO_INDEX;
 
     /// A verdict that no rule is to blame for.
     #[inline(always)]
@@ -40,6 +40,16 @@ impl Verdict {
     #[inline(always)]
     pub const fn action(self) -> Action {
         self.reason.action()
+    }
+}
+
+/// The counter of a drop that a flag of a rule caused. A rule has counters from its first to its last possible cause,
+/// and its index is where that of [`crate::abi::CAUSES`]' first would be: maybe before the first counter of all.
+#[inline(always)]
+pub const fn hit(verdict: Verdict) -> Option<u32> {
+    match cause(verdict.reason) {
+        Some(cause) => Some(verdict.rule.wrapping_add(cause)),
+        None => None,
     }
 }
 
@@ -80,7 +90,7 @@ pub trait Consequence: Sized {
         self.of(settings, verdict)
     }
 
-    /// Goes on with what most floods end as: a drop that is in no counter of a rule ([`crate::abi::hit`]).
+    /// Goes on with what most floods end as: a drop that is in no counter of a rule ([`hit`]).
     #[inline(always)]
     fn of_drop(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
         self.of(settings, verdict)
@@ -103,5 +113,22 @@ impl Consequence for Itself {
     #[inline(always)]
     fn of(self, _: Settings, verdict: Verdict) -> Verdict {
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::CAUSES;
+
+    #[test]
+    fn each_cause_has_a_counter_of_its_own() {
+        let verdict = |reason| Verdict { rule: 5, ..Verdict::of(reason) };
+        for (place, cause) in CAUSES.into_iter().enumerate() {
+            assert_eq!(hit(verdict(cause)), Some(5 + place as u32));
+        }
+        for reason in Reason::ALL.iter().filter(|reason| !CAUSES.contains(reason)) {
+            assert_eq!(hit(verdict(*reason)), None);
+        }
     }
 }

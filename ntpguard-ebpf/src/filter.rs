@@ -7,9 +7,8 @@ use crate::{
     sample::Words,
 };
 use ntpguard_common::{
-    Action, Consequence, Decision, Packet, Reason, Verdict,
-    abi::{Settings, hit},
-    decide_known, decide_plain, decide_then,
+    Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_known, decide_plain,
+    decide_then, verdict::hit,
 };
 
 /// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.

@@ -1,22 +1,17 @@
 //! IPv4 (RFC 791), as net/ipv4/ip_input.c:ip_rcv_core reads it.
 
-use super::{Located, Transport, udp};
-use crate::{packet::Packet, source::Source};
-use core::{hint::cold_path, mem::offset_of};
+use super::{
+    located::{Located, Transport, other},
+    udp,
+};
+use crate::packet::Packet;
+use core::hint::cold_path;
 use network_types::ip::{IpProto, Ipv4Hdr};
 
 /// Fragment field: more fragments follow.
 const MORE_FRAGMENTS: u16 = 0x2000;
 /// Fragment field: offset in units of 8 bytes.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
-/// Where the source address lies in the header.
-const SOURCE: usize = offset_of!(Ipv4Hdr, src_addr);
-
-/// The source address in the header at this offset.
-#[inline(always)]
-pub(super) fn source<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<Source> {
-    packet.load(offset + SOURCE).map(|address| Source::of_v4(*address))
-}
 
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Transport, Located> {
@@ -27,7 +22,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
         return Err(Located::NotNtp);
     }
     if header.proto != IpProto::Udp as u8 {
-        return Err(super::other(header.proto));
+        return Err(other(header.proto));
     }
     behind(packet, offset, &header, header.ihl() as usize)
 }

@@ -1,8 +1,11 @@
 //! IPv6 (RFC 8200) and its extension headers, as net/ipv6/ip6_input.c reads them.
 
-use super::{Located, Transport, udp};
-use crate::{packet::Packet, source::Source};
-use core::{hint::cold_path, mem::offset_of};
+use super::{
+    located::{Located, Transport, other},
+    udp,
+};
+use crate::packet::Packet;
+use core::hint::cold_path;
 use network_types::ip::{IpProto, Ipv6Hdr};
 
 /// Extension headers followed. RFC 8200 §4.1 knows seven in one packet; Linux sets no bound. A longer chain
@@ -21,20 +24,12 @@ const AUTHENTICATION: u8 = IpProto::Ah as u8;
 const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
 const UDP: u8 = IpProto::Udp as u8;
 
-/// Where the source address lies in the header.
-const SOURCE: usize = offset_of!(Ipv6Hdr, src_addr);
 /// The length in bytes of the shortest extension header.
 const SHORTEST: usize = 8;
 /// Fragment header, bytes 2 and 3: the offset, in units of 8 bytes (RFC 8200 §4.5).
 const FRAGMENT_OFFSET: u32 = 0xfff8;
 /// Fragment header, bytes 2 and 3: more fragments follow.
 const MORE_FRAGMENTS: u32 = 1;
-
-/// The source address in the header at this offset.
-#[inline(always)]
-pub(super) fn source<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<Source> {
-    packet.load(offset + SOURCE).map(|address| Source::of_v6(*address))
-}
 
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Result<Transport, Located> {
@@ -63,7 +58,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, network: usize) -> Resul
                 return Ok(transport);
             }
             next if is_extension(next) => (),
-            next => return Err(super::other(next)),
+            next => return Err(other(next)),
         }
         if first_fragment != 0 && offset + SHORTEST > end {
             // "Extension headers … must be in the first fragment" (RFC 8200 §4.5), but Linux reassembles it

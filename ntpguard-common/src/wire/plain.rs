@@ -1,6 +1,10 @@
 //! The first bytes of a frame whose headers lie where nearly everybody's do.
 
-use super::{Located, Transport, ipv4, ipv6, udp};
+use super::{
+    ipv4, ipv6,
+    located::{self, Located, Transport},
+    udp,
+};
 use crate::packet::{Packet, Wire};
 use core::{
     mem::{offset_of, size_of},
@@ -81,7 +85,7 @@ impl<const LEN: usize> Plain<LEN> {
 /// What a packet of another protocol than UDP is; `None` for what is seldom, and counted.
 #[inline(always)]
 const fn other(protocol: u8) -> Option<Located> {
-    match super::other(protocol) {
+    match located::other(protocol) {
         Located::NotNtp => Some(Located::NotNtp),
         _ => None,
     }

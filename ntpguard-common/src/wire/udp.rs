@@ -1,15 +1,12 @@
 //! UDP (RFC 768), as net/ipv4/udp.c:__udp4_lib_rcv and net/ipv6/udp.c:__udp6_lib_rcv read its length.
 
-use super::{Datagram, Located, Transport, ntp};
+use super::{
+    located::{Datagram, Located, Transport},
+    ntp,
+};
 use crate::packet::Packet;
-use core::{hint::cold_path, mem::offset_of};
+use core::hint::cold_path;
 use network_types::udp::UdpHdr;
-
-/// The source port, in host byte order, of the datagram whose UDP header lies at this offset.
-#[inline(always)]
-pub(super) fn source_port<P: Packet + ?Sized>(packet: &P, offset: usize) -> Option<u16> {
-    packet.load(offset + offset_of!(UdpHdr, src)).map(|port| u16::from_be_bytes(*port))
-}
 
 /// The datagram, if it is one to port 123.
 #[inline(always)]

@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
 use ntpguard_common::{
     Reason, Verdict,
-    abi::{self, SLOTS},
+    abi::SLOTS,
     sample::{Sample, Sampling},
     shared::Shared,
+    verdict::hit,
 };
 
 /// As many are taken at once: a full ring of the smallest, so that nobody who goes on filling it keeps its reader.
@@ -64,7 +65,7 @@ impl Events {
 
     /// Which rule of its policy a drop is counted for, if it is for any; `counters` are that policy's.
     pub fn rule(&self, sample: &Sample, reason: Reason, counters: &Counters) -> Option<usize> {
-        let hit = abi::hit(Verdict { rule: sample.rule, ..Verdict::of(reason) })?;
+        let hit = hit(Verdict { rule: sample.rule, ..Verdict::of(reason) })?;
         let slot = sample.generation % SLOTS;
         let (rule, _) = counters.owner(hit.checked_sub(slot * self.maps.room())?)?;
         Some(rule)

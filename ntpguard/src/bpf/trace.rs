@@ -12,7 +12,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use ntpguard_common::{Reason, Verdict, abi};
+use ntpguard_common::{Reason, Verdict, verdict::hit};
 use std::{
     os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
@@ -42,7 +42,7 @@ struct Words {
     causes: Causes,
 }
 
-/// The lines of ntp.conf to blame, by counter ([`abi::hit`]): those of the policy in force, in a room for two.
+/// The lines of ntp.conf to blame, by counter ([`hit`]): those of the policy in force, in a room for two.
 pub(super) type Causes = Arc<Mutex<Vec<Option<String>>>>;
 
 impl Words {
@@ -51,9 +51,9 @@ impl Words {
         let mut words = line.split(' ');
         let mut number = || words.next()?.parse::<u32>().ok();
         let (reason, rule) = (*Reason::ALL.get(number()? as usize)?, number()?);
-        let hit = abi::hit(Verdict { rule, ..Verdict::of(reason) });
+        let counter = hit(Verdict { rule, ..Verdict::of(reason) });
         let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
-        let cause = hit.and_then(|hit| causes.get(hit as usize)?.as_deref());
+        let cause = counter.and_then(|counter| causes.get(counter as usize)?.as_deref());
         let from = match (words.next(), words.next()) {
             (Some(source), Some(port)) => format!(" from {source} port {port}"),
             _ => String::new(),
