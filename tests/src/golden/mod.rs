@@ -3,76 +3,14 @@
 //! Expectations are written by hand from the RFCs, the daemons' manuals and the kernel's sources; nothing here is
 //! derived from the code under test.
 
+mod case;
 mod path;
 mod payload;
 mod policy;
 
-use crate::frame::{
-    Frame,
-    payload::{MONLIST, time},
-};
-use ntpguard::dialect::Dialect;
-use ntpguard_common::Reason;
-
-/// What must become of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// Passes, and no counter moves.
-    Untouched,
-    /// Passes or is dropped as the reason says, and that counter alone moves by one; the line of ntp.conf that
-    /// caused a drop, if one did.
-    Counted(Reason, Option<usize>),
-}
-
-/// A golden packet.
-#[derive(Clone, Debug)]
-pub struct Golden {
-    /// What it shows.
-    pub name: &'static str,
-    /// The fixture in force.
-    pub fixture: &'static str,
-    /// The daemon that reads it.
-    pub dialect: Dialect,
-    /// The frame.
-    pub frame: Vec<u8>,
-    /// What must become of it.
-    pub expect: Expect,
-    /// The length of the frame's first buffer, if the test says (Linux 6.18).
-    pub linear: Option<u32>,
-}
-
-const OUTSIDER: &str = "192.0.2.66";
-const OUTSIDER6: &str = "2001:db8::66";
+pub use case::{Expect, Golden};
 
 /// All of them.
 pub fn cases() -> Vec<Golden> {
     [payload::cases(), policy::cases(), path::cases()].concat()
-}
-
-fn golden(name: &'static str, fixture: &'static str, frame: &Frame, expect: Expect) -> Golden {
-    // The one that takes most: mode 7 without being told to.
-    Golden { name, fixture, dialect: Dialect::Ntp426, frame: frame.build(), expect, linear: None }
-}
-
-impl Golden {
-    /// The same before another daemon.
-    fn before(self, dialect: Dialect) -> Self {
-        Self { dialect, ..self }
-    }
-}
-
-fn drops(reason: Reason) -> Expect {
-    Expect::Counted(reason, None)
-}
-
-fn passes(reason: Reason) -> Expect {
-    Expect::Counted(reason, None)
-}
-
-fn monlist(source: &str) -> Frame {
-    Frame::from(source, 40000).payload(MONLIST)
-}
-
-fn client(source: &str) -> Frame {
-    Frame::from(source, 40000).payload(&time(3, 4))
 }

@@ -1,6 +1,6 @@
 //! What stands between the frame's start and the payload: tags, options, extension headers, fragments, lengths, buffers.
 
-use super::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
+use super::case::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
 use crate::frame::{
     Frame,
     extension::{authentication, destination, fragment, hop_by_hop, routing},

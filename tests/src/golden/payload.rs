@@ -1,6 +1,6 @@
 //! What the datagram says: modes, versions, opcodes, forms.
 
-use super::{Golden, OUTSIDER, drops, golden, passes};
+use super::case::{Golden, OUTSIDER, drops, golden, passes};
 use crate::frame::{
     Frame,
     payload::{MONLIST, READVAR, time},

@@ -1,6 +1,6 @@
 //! Who sent it: sources that can't be, ports that make loops, and the restrict lines of the fixtures.
 
-use super::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
+use super::case::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
 use crate::frame::{
     Frame,
     payload::{MONLIST, READVAR, time},

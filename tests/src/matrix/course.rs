@@ -1,11 +1,10 @@
 //! The course that each card takes: what happens to it, and what each step came to, judged from outside.
 
 use super::{
-    baseline::Baseline,
     card::Card,
-    machine::Machine,
+    looks::Baseline,
+    machine::{Machine, line},
     outside::{Flow, Outside},
-    says::line,
     verdict::{Step, Verdict},
 };
 use anyhow::{Context as _, Result, bail};

@@ -2,7 +2,7 @@
 
 use super::{
     course::Course,
-    says::line,
+    machine::line,
     verdict::{Step, Verdict},
 };
 use anyhow::Result;

@@ -180,3 +180,8 @@ fn qemu(boot: &Boot, mut command: Command) -> Command {
     }
     command
 }
+
+/// The last line that says something.
+pub(super) fn line(text: &str) -> String {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}

@@ -8,6 +8,7 @@ pub mod card;
 pub mod course;
 mod judge;
 mod leave;
+mod looks;
 pub mod machine;
 pub mod outside;
 pub mod page;

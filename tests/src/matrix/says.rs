@@ -71,8 +71,3 @@ impl Course<'_> {
 fn json(text: &str) -> Option<Value> {
     text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object))
 }
-
-/// The last line that says something.
-pub(super) fn line(text: &str) -> String {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
-}
