@@ -9,6 +9,43 @@
 //!                       Lookup: Settings and Rules
 //! ```
 //!
+//! A policy is whatever answers two questions, what is in force and what a source may do. Here it lets nobody send queries, and
+//! a monlist request is dropped:
+//!
+//! ```
+//! use ntpguard_common::{
+//!     Action, Decision, Lookup, Reason, Source,
+//!     abi::{Rule, Settings},
+//!     decide,
+//! };
+//!
+//! struct NobodyQueries;
+//!
+//! impl Lookup for NobodyQueries {
+//!     fn settings(&self) -> Settings {
+//!         Settings { flags: Settings::INSTALLED, generation: 1 }
+//!     }
+//!
+//!     fn rule(&self, _slot: u32, _source: &Source, _port: u16) -> Rule {
+//!         Rule { flags: Rule::NOQUERY, index: 0 }
+//!     }
+//! }
+//!
+//! let ethernet = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+//! let ip = [0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1];
+//! let udp = [0x9c, 0x40, 0, 123, 0, 16, 0, 0];
+//! let monlist = [0x17, 0, 3, 42, 0, 0, 0, 0];
+//! let frame = [&ethernet[..], &ip, &udp, &monlist].concat();
+//!
+//! let Decision::Judged(verdict) = decide(&frame[..], &NobodyQueries) else { panic!("not NTP") };
+//! assert_eq!((verdict.reason, verdict.action()), (Reason::Noquery, Action::Drop));
+//! assert_eq!(verdict.datagram.and_then(|datagram| datagram.source(&frame[..])), Some(Source::of_v4([192, 0, 2, 1])));
+//! ```
+//!
+//! Where to look: [`wire`] finds the datagram, [`form`] knows what each daemon discards by a packet's form, [`decide`](mod@decide)
+//! puts both and the [`Lookup`] together, [`limit`] judges once more by who sent how much before, [`kiss`] turns a request into
+//! its answer, [`abi`] has the values in the kernel's maps, and [`sample`] the records of single drops.
+//!
 //! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: the
 //! verifier accepts one bounded access, [`packet::Packet::load`], and nothing else.
 #![cfg_attr(not(test), no_std)]
