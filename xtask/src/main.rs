@@ -41,7 +41,7 @@ enum Task {
     },
     /// Everything: unit tests, golden packets, the lab, VMs. As root.
     Test,
-    /// Format and clippy, for the host and for the BPF target.
+    /// Format, clippy for the host and for the BPF target, rustdoc, dependencies and their licences.
     Lint,
     /// How the sources are divided: no circle among files, no import upward, no file too long.
     Rooms {

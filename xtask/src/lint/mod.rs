@@ -1,8 +1,12 @@
-//! `cargo xtask lint`: format, and clippy with warnings denied, for the host and for the BPF target.
+//! `cargo xtask lint`: all that can be said of the sources without running them.
+//!
+//! Format; how they are divided into files and rooms; dependencies and their licences; clippy and rustdoc with warnings denied; the
+//! oldest compiler. Clippy reads the programs for the BPF target, too.
 
 mod circles;
 mod imports;
 mod names;
+mod packages;
 pub(crate) mod rooms;
 mod sources;
 #[cfg(test)]
@@ -17,12 +21,19 @@ use anyhow::{Context as _, Result};
 use std::process::Command;
 
 pub(crate) fn lint() -> Result<()> {
-    setup::ensure(Purpose::Build)?;
+    setup::ensure(Purpose::Lint)?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     let host =
         ["clippy", "--workspace", "--exclude", "ntpguard-ebpf", "--all-targets", "--", "--deny", "warnings"];
     run(&mut cargo(&host))?;
     // Not yet: `rooms::rooms(false)?;`
+    packages::packages()?;
+    let mut deny = Command::new(setup::cargo_deny());
+    run(deny.args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root()))?;
+    let doc = ["doc", "--workspace", "--exclude", "ntpguard-ebpf", "--no-deps", "--document-private-items"];
+    // Who reads these pages reads them with private items, so links may lead there.
+    let warnings = "--deny warnings --allow rustdoc::private_intra_doc_links";
+    run(cargo(&doc).env("RUSTDOCFLAGS", warnings))?;
 
     let name = toolchain::find().context("no toolchain for the BPF target")?;
     let mut bpf = Command::new("rustup");

@@ -14,6 +14,10 @@ pub(crate) struct Package {
     pub(crate) library: bool,
     /// Path → text, of all its files.
     pub(crate) files: BTreeMap<String, String>,
+    /// The packages that it depends on, by the names that its code has for them.
+    pub(crate) dependencies: Vec<String>,
+    /// The oldest compiler that it promises to build with.
+    pub(crate) rust_version: String,
 }
 
 impl Package {
@@ -43,7 +47,18 @@ impl Package {
         for part in ["src", "tests", "benches", "examples"] {
             collect(&folder.join(part), &mut files)?;
         }
-        Ok(Self { name, roots: [libraries, binaries].concat(), library, files })
+        let build = folder.join("build.rs");
+        if build.exists() {
+            files.insert(relative(&build)?, fs::read_to_string(&build)?);
+        }
+        let dependencies = package["dependencies"].as_array().context("a package without dependencies")?;
+        let named = |dependency: &serde_json::Value| {
+            let name = dependency["rename"].as_str().or(dependency["name"].as_str())?;
+            Some(name.replace('-', "_"))
+        };
+        let dependencies = dependencies.iter().filter_map(named).collect();
+        let rust_version = package["rust_version"].as_str().unwrap_or("none").to_owned();
+        Ok(Self { name, roots: [libraries, binaries].concat(), library, files, dependencies, rust_version })
     }
 }
 

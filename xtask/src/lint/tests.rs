@@ -3,6 +3,7 @@
 use super::{
     circles::circles,
     imports::{Import, imports},
+    packages::unused_in,
     rooms::{asks_who, check, picture},
     sources::Package,
 };
@@ -12,7 +13,14 @@ fn house(files: &[(&str, &str)]) -> Package {
     let path = |file: &str| format!("ntpguard/src/{file}");
     let roots = ["lib.rs", "main.rs"].map(path);
     let files = files.iter().map(|(file, text)| (path(file), (*text).to_owned())).collect();
-    let mut package = Package { name: "ntpguard".to_owned(), roots: Vec::new(), library: true, files };
+    let mut package = Package {
+        name: "ntpguard".to_owned(),
+        roots: Vec::new(),
+        library: true,
+        files,
+        dependencies: Vec::new(),
+        rust_version: "1.95".to_owned(),
+    };
     package.roots.extend(roots.into_iter().filter(|root| package.files.contains_key(root)));
     package
 }
@@ -255,4 +263,12 @@ fn which_daemon_it_is_is_asked_in_two_places() {
         .map(|import| import.from.as_str())
         .collect();
     assert_eq!(askers, ["ntpguard/src/policy.rs"]);
+}
+
+#[test]
+fn dependency_that_no_source_names_is_unused() {
+    let mut package =
+        house(&[("lib.rs", "use one::One; macro_rules! m { () => { two::f() } }\n// three::f()")]);
+    package.dependencies = ["one", "two", "three", "ntpguard_ebpf"].map(str::to_owned).to_vec();
+    assert_eq!(unused_in(&package).unwrap(), ["three of ntpguard"]);
 }
