@@ -3,8 +3,8 @@
 use crate::{
     limit,
     maps::{self, Maps},
+    packed::PackedVerdict,
     packet::Frame,
-    sample::Words,
 };
 use ntpguard_common::{
     Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_known, decide_plain,
@@ -127,7 +127,7 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Sequel<'_, F, P, IS_WHOLE> {
         let count = maps::count(settings.bank(), verdict.reason, hit, frame.interface(), bytes);
         frame.trace(verdict);
         if action != Action::Pass && maps::is_told(verdict.reason, count) {
-            frame.tell(Words::new(verdict, bytes));
+            frame.tell(PackedVerdict::new(verdict, bytes));
         }
         let passes = action == Action::Drop && settings.has(Settings::MONITOR);
         F::code(if passes { Action::Pass } else { action })

@@ -3,17 +3,15 @@
 //! It reads a global function by its signature alone, whatever the caller knows: the paths through the limiter add to
 //! those that lead to a verdict, and don't multiply. Hence numbers as arguments, and nothing inlined.
 
-use crate::{maps::Maps, packet::Frame};
+use crate::{
+    maps::Maps,
+    packed::{IS_V6, NETWORK_SHIFT, family},
+    packet::Frame,
+};
 use ntpguard_common::{
     Packet, Reason, Source, Verdict,
     limit::{self, Asked},
 };
-
-/// In a global function's words, above 32 bits of something else: the source has an IPv6 address.
-pub(crate) const IS_V6: u64 = 1 << 32;
-
-/// In the word of offsets that a kiss is given: that of the IP header, above [`IS_V6`] and the UDP payload's.
-pub(crate) const NETWORK_SHIFT: u32 = 40;
 
 /// The verdict under limits. If it is a kiss, the frame has become one. `may_kiss`: the request lies in the first buffer, as it
 /// must to be turned into one.
@@ -41,12 +39,6 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict,
         verdict.reason
     };
     Verdict { reason, ..verdict }
-}
-
-/// [`IS_V6`], or 0.
-#[inline(always)]
-pub(crate) const fn family(is_v6: bool) -> u64 {
-    if is_v6 { IS_V6 } else { 0 }
 }
 
 /// [`ntpguard_common::limit`] with numbers: what is asked, the address's [`Source::halves`], and the payload's length.

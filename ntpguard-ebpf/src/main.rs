@@ -5,7 +5,12 @@
 
 mod filter;
 mod limit;
+mod log {
+    mod nothing;
+    pub(crate) use nothing::log;
+}
 mod maps;
+mod packed;
 mod packet;
 mod rule;
 mod runtime;
@@ -13,7 +18,6 @@ mod sample;
 mod xdp;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
-use ntpguard_common::Verdict;
 use xdp::Buffers;
 
 /// Stands in front of the daemon. `frags`: frames in several buffers (jumbo) are shown too.
@@ -32,7 +36,3 @@ fn ntpguard(ctx: XdpContext) -> u32 {
 fn ntpguard_linear(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }
-
-/// Nothing is logged here ([`packet::Frame::trace`]).
-#[inline(always)]
-fn trace(_: &XdpContext, _: Verdict) {}

@@ -1,6 +1,6 @@
-//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`Lookup`] and the [`Books`].
+//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`Books`], and what `rule.rs` makes the
+//! [`ntpguard_common::Lookup`] of.
 
-use crate::rule;
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf},
@@ -9,8 +9,8 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Books, Lookup, Reason, Source,
-    abi::{BANKS, Counter, GATES, Gap, Limits, Rule, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
+    Books, Reason, Source,
+    abi::{BANKS, Counter, GATES, Gap, Limits, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
     limit::{
         ceiling::{Ceiling, Kisses},
         table::Set,
@@ -80,20 +80,12 @@ pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
 /// The policy in the maps.
 pub(crate) struct Maps;
 
-impl Lookup for Maps {
-    #[inline(always)]
-    fn settings(&self) -> Settings {
-        // SAFETY: a value of the map. Volatile, so that the word is read whole and once: a policy may come into
-        // force in between.
-        SETTINGS
-            .get(0)
-            .map_or_else(Settings::default, |word| Settings::from_word(unsafe { read_volatile(word) }))
-    }
-
-    #[inline(always)]
-    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
-        rule::rule(slot, source, port)
-    }
+/// What is in force.
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    // SAFETY: a value of the map. Volatile, so that the word is read whole and once: a policy may come into force in
+    // between.
+    SETTINGS.get(0).map_or_else(Settings::default, |word| Settings::from_word(unsafe { read_volatile(word) }))
 }
 
 /// The chunks of a slot.

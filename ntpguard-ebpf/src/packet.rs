@@ -1,6 +1,6 @@
 //! A frame's bytes: straight from the first buffer, or through a helper of the hook that crosses buffers.
 
-use crate::sample::Words;
+use crate::packed::PackedVerdict;
 use aya_ebpf::cty::{c_long, c_void};
 use core::{
     arch::asm,
@@ -40,7 +40,7 @@ pub(crate) trait Frame: Packet {
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long;
 
     /// Tells of a drop ([`crate::sample`]).
-    fn tell(&self, words: Words);
+    fn tell(&self, verdict: PackedVerdict);
 
     /// Writes a line of log about a verdict, if this is the program that does.
     #[inline(always)]

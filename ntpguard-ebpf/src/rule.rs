@@ -2,12 +2,12 @@
 //! is (`limit.rs`).
 
 use crate::{
-    limit::{IS_V6, family},
-    maps::{self, InSlot},
+    maps::{self, InSlot, Maps},
+    packed::{IS_V6, family},
 };
 use ntpguard_common::{
-    Source,
-    abi::{Gap, Rule},
+    Lookup, Source,
+    abi::{Gap, Rule, Settings},
     ranges::{self, Chunks, FAR, NEAR},
     wire::ntp,
 };
@@ -15,9 +15,21 @@ use ntpguard_common::{
 /// In the first argument, beside the slot and [`IS_V6`]: the source port is 123.
 const IS_NTP_PORT: u64 = IS_V6 << 1;
 
+impl Lookup for Maps {
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        maps::settings()
+    }
+
+    #[inline(always)]
+    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
+        rule(slot, source, port)
+    }
+}
+
 /// The rule for a source and its port.
 #[inline(always)]
-pub(crate) fn rule(slot: u32, source: &Source, port: u16) -> Rule {
+fn rule(slot: u32, source: &Source, port: u16) -> Rule {
     // Without the call, which costs a quarter of it all.
     if let Source::V4(address) = *source
         && let Some(rule) = ranges::of_v4(&Shallow(InSlot(slot)), address, port == ntp::PORT)

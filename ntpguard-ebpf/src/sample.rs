@@ -4,63 +4,16 @@
 //! context, around [`record`].
 
 use crate::{
-    maps::{EVENTS, Maps, sampling},
+    maps::{EVENTS, sampling, settings},
+    packed::PackedVerdict,
     packet::{Frame, bounded},
 };
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, cty::c_void, helpers::bpf_ktime_get_ns};
 use core::ptr::addr_of_mut;
 use ntpguard_common::{
-    Lookup as _, Source, Verdict,
+    Source,
     sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample, may_spend, spent},
-    wire::Datagram,
 };
-
-/// What is told, in the numbers that a global function takes beside its context.
-#[derive(Clone, Copy)]
-pub(crate) struct Words {
-    /// The rule's index; from bit 32 on the reason's, from bit 40 on the offset of the UDP header.
-    pub(crate) why: u64,
-    /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of the
-    /// UDP payload.
-    pub(crate) what: u64,
-}
-
-/// In [`Words::what`]: the frame doesn't hide its datagram.
-const KNOWN: u64 = 1 << 32;
-/// In [`Words::what`]: it has an IPv6 header.
-const OVER_V6: u64 = 1 << 33;
-const NETWORK_SHIFT: u32 = 34;
-const PAYLOAD_SHIFT: u32 = 48;
-const TRANSPORT_SHIFT: u32 = 40;
-
-impl Words {
-    /// Of a verdict on a frame of this length.
-    #[inline(always)]
-    pub(crate) fn new(verdict: Verdict, length: u64) -> Self {
-        let why = u64::from(verdict.rule) | u64::from(verdict.reason.index()) << 32;
-        let length = length & 0xffff_ffff;
-        let Some(Datagram { is_v6, network, transport, payload, .. }) = verdict.datagram else {
-            return Self { why, what: length };
-        };
-        let offsets = (network as u64) << NETWORK_SHIFT | (payload as u64) << PAYLOAD_SHIFT;
-        let why = why | (transport as u64) << TRANSPORT_SHIFT;
-        Self { why, what: length | KNOWN | if is_v6 { OVER_V6 } else { 0 } | offsets }
-    }
-
-    /// Where the datagram lies, if it is known; its lengths aren't.
-    #[inline(always)]
-    pub(crate) fn datagram(self) -> Option<Datagram> {
-        let (network, payload) = (self.what >> NETWORK_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);
-        (self.what & KNOWN != 0).then_some(Datagram {
-            is_v6: self.what & OVER_V6 != 0,
-            network: network as usize,
-            transport: (self.why >> TRANSPORT_SHIFT) as usize,
-            payload: payload as usize,
-            length: 0,
-            end: 0,
-        })
-    }
-}
 
 /// A record with room for bytes of the frame.
 #[repr(C)]
@@ -72,7 +25,7 @@ struct Long<const ROOM: usize> {
 /// Writes a record, if there is room for one and the budget has some left. Returns how many bytes of the frame came along,
 /// which nobody asks for: the verifier wants a number.
 #[inline(always)]
-pub(crate) fn record(frame: &impl Frame, words: Words) -> u32 {
+pub(crate) fn record(frame: &impl Frame, words: PackedVerdict) -> u32 {
     let reason = (words.why >> 32) as u8;
     let (Some(budget), Some(all), Some(of_reason)) =
         (sampling(BUDGET), sampling(SPENT), sampling(spent(u32::from(reason))))
@@ -101,7 +54,7 @@ pub(crate) fn record(frame: &impl Frame, words: Words) -> u32 {
 
 /// The same with up to so many bytes of the frame.
 #[inline(always)]
-fn long<const ROOM: usize>(frame: &impl Frame, words: Words, wanted: u32) -> u32 {
+fn long<const ROOM: usize>(frame: &impl Frame, words: PackedVerdict, wanted: u32) -> u32 {
     let Some(mut entry) = EVENTS.reserve_untyped::<Long<ROOM>>(0) else { return count(FULL) };
     let long: *mut Long<ROOM> = entry.as_mut_ptr();
     // At most ROOM, and not 0, as no length of a frame is.
@@ -118,9 +71,9 @@ fn long<const ROOM: usize>(frame: &impl Frame, words: Words, wanted: u32) -> u32
 }
 
 #[inline(always)]
-fn sample(frame: &impl Frame, words: Words, captured: u32) -> Sample {
-    let Words { why, what } = words;
-    let settings = Maps.settings();
+fn sample(frame: &impl Frame, words: PackedVerdict, captured: u32) -> Sample {
+    let PackedVerdict { why, what } = words;
+    let settings = settings();
     let (mut family, mut halves, mut port, mut heads, mut head) = (0, [0; 2], 0, 0, [0; 4]);
     if let Some(datagram) = words.datagram()
         && let Some(source) = datagram.source(frame)

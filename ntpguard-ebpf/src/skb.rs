@@ -6,10 +6,10 @@
 //! be told from bare IP: the others begin with another nibble than a version's, or with a header that is longer than the frame.
 
 use crate::{
-    filter,
-    maps::Maps,
+    filter, maps,
+    packed::PackedVerdict,
     packet::{Frame, Linear, copied},
-    sample::{self, Words},
+    sample,
 };
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_hdr_start_off::BPF_HDR_START_NET},
@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use core::{hint::cold_path, ops::Deref};
 use ntpguard_common::{
-    Action, Lookup as _, Packet,
+    Action, Packet,
     abi::Settings,
     limit::Asked,
     packet::Wire,
@@ -154,7 +154,7 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn tell(&self, Words { why, what }: Words) {
+    fn tell(&self, PackedVerdict { why, what }: PackedVerdict) {
         ntpguard_tell(self.skb, why, what);
     }
 
@@ -224,7 +224,7 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     // Only the payload's place and length matter here.
     let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
     // Asked here and not handed over: a caller's stack has no room for more.
-    let hardened = Maps.settings().has(Settings::HARDEN_SEGMENTS);
+    let hardened = maps::settings().has(Settings::HARDEN_SEGMENTS);
     match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,
@@ -240,5 +240,5 @@ const TOO_MANY: u64 = 1;
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_tell(skb: *mut __sk_buff, why: u64, what: u64) -> u32 {
-    sample::record(&Skb { skb }, Words { why, what })
+    sample::record(&Skb { skb }, PackedVerdict { why, what })
 }

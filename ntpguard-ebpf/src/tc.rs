@@ -6,6 +6,7 @@
 mod filter;
 mod limit;
 mod maps;
+mod packed;
 mod packet;
 mod rule;
 mod runtime;

@@ -8,17 +8,19 @@
 
 mod filter;
 mod limit;
+mod log {
+    mod lines;
+    pub(crate) use lines::log;
+}
 mod maps;
+mod packed;
 mod packet;
 mod rule;
 mod runtime;
 mod sample;
 mod xdp;
 
-use aya_ebpf::{bindings::xdp_md, macros::xdp, programs::XdpContext};
-use aya_log_ebpf::info;
-use ntpguard_common::{Source, Verdict};
-use sample::Words;
+use aya_ebpf::{macros::xdp, programs::XdpContext};
 use xdp::Buffers;
 
 /// Stands in front of the daemon.
@@ -26,33 +28,4 @@ use xdp::Buffers;
 #[inline(always)]
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
-}
-
-/// Tells of a verdict.
-#[inline(always)]
-fn trace(ctx: &XdpContext, verdict: Verdict) {
-    let Words { why, what } = Words::new(verdict, 0);
-    ntpguard_trace(ctx.ctx, why, what);
-}
-
-/// Tells of a verdict: reason, rule, source, source port. The loader puts words to the numbers. A function of its own, since
-/// a line of log is much to verify after each path to a verdict. Returns nothing that anybody asks for.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ntpguard_trace(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
-    let ctx = &XdpContext::new(ctx);
-    let frame = Buffers::of(ctx);
-    let (reason, rule) = (u32::from((why >> 32) as u8), why as u32);
-    let datagram = Words { why, what }.datagram();
-    let sender = datagram.and_then(|datagram| datagram.source(&frame).zip(datagram.source_port(&frame)));
-    match sender {
-        Some((Source::V4(source), port)) => info!(ctx, "{} {} {:i} {}", reason, rule, source, port),
-        Some((Source::V6(halves), port)) => {
-            let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = halves.map(u64::to_be_bytes);
-            let source = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
-            info!(ctx, "{} {} {:i} {}", reason, rule, source, port);
-        }
-        None => info!(ctx, "{} {}", reason, rule),
-    }
-    0
 }

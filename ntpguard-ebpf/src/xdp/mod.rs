@@ -1,48 +1,28 @@
 //! A frame as XDP has it: in one buffer or several, and open to be turned into an answer.
 
+mod buffers;
+
+pub(crate) use buffers::Buffers;
+
 use crate::{
-    filter,
-    limit::{IS_V6, NETWORK_SHIFT},
+    filter, log,
     maps::Maps,
-    packet::{Frame, Linear, copied},
-    sample::{self, Words},
+    packed::{IS_V6, NETWORK_SHIFT, PackedVerdict},
+    packet::{Frame, Linear},
+    sample,
 };
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
     cty::{c_long, c_void},
-    helpers::{bpf_csum_diff, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    helpers::{bpf_csum_diff, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
-use core::{
-    ops::Deref,
-    ptr::{from_ref, null_mut},
-};
+use core::ptr::{from_ref, null_mut};
 use ntpguard_common::{
-    Action, Books as _, Packet, Verdict,
+    Action, Books as _, Verdict,
     kiss::{self, Sums},
     limit::Asked,
-    packet::Wire,
 };
-
-/// All buffers of the frame (`xdp.frags`).
-pub(crate) struct Buffers {
-    ctx: *mut xdp_md,
-}
-
-impl Buffers {
-    #[inline(always)]
-    pub(crate) fn of(ctx: &XdpContext) -> Self {
-        Self { ctx: ctx.ctx }
-    }
-}
-
-impl Packet for Buffers {
-    #[inline(always)]
-    fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
-        // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
-        unsafe { copied(offset, |offset, to, length| self.copy(offset, to, length)) }
-    }
-}
 
 impl Frame for Buffers {
     #[inline(always)]
@@ -76,18 +56,18 @@ impl Frame for Buffers {
 
     #[inline(always)]
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long {
-        // SAFETY: ctx as above; the caller has room.
-        unsafe { bpf_xdp_load_bytes(self.ctx, offset, to, length) }
+        // SAFETY: the caller has room.
+        unsafe { self.copy_bytes(offset, to, length) }
     }
 
     #[inline(always)]
-    fn tell(&self, Words { why, what }: Words) {
+    fn tell(&self, PackedVerdict { why, what }: PackedVerdict) {
         ntpguard_tell(self.ctx, why, what);
     }
 
     #[inline(always)]
     fn trace(&self, verdict: Verdict) {
-        crate::trace(&XdpContext::new(self.ctx), verdict);
+        log::log(self.ctx, verdict);
     }
 
     #[inline(always)]
@@ -129,7 +109,7 @@ extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, offsets: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_tell(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
-    sample::record(&Buffers { ctx }, Words { why, what })
+    sample::record(&Buffers { ctx }, PackedVerdict { why, what })
 }
 
 /// The kernel's own sum.
