@@ -118,7 +118,7 @@ fn kernel_and_host_find_the_same_rule_among_any_number() {
                 1,
                 "{source} port {port}, {lines} lines: {wanted:?}"
             );
-            let rules = counted.hits.iter().enumerate().filter(|(_, hits)| hits.packets > 0);
+            let rules = counted.done.hits.iter().enumerate().filter(|(_, hits)| hits.packets > 0);
             let rules: Vec<_> = rules.map(|(place, _)| place / CAUSES.len()).collect();
             // Some sources can't be, whatever the rules say.
             let caused = cause(wanted.reason)
