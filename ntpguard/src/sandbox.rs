@@ -3,7 +3,7 @@
 //! Loading takes CAP_PERFMON, and root has everything. From then on `ntpguard run` reads ntp.conf, which others write,
 //! and answers of DNS; so it gives up what it needs for neither. Rights belong to threads: the main thread gives up
 //! before it starts others, and those that were there before have given up everything ([`renounce`]). One thread is left that
-//! may have sockets: it starts those that look names up ([`crate::resolve::stay`]).
+//! may have sockets: it starts those that look names up (`resolve::stay`).
 
 use crate::{
     fault::Fault,

@@ -74,7 +74,7 @@ impl Running {
         test_run(&self.program, frame, 1, None)
     }
 
-    /// What [`super::Guard::counters`] does, without hits.
+    /// What [`super::Maps::counters`] does, without hits.
     ///
     /// # Errors
     /// The kernel refuses to read the map.

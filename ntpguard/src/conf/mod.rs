@@ -3,7 +3,7 @@
 //!
 //! Contract: a line that the daemon drops is dropped, the part that it keeps is kept (it applies what stands before
 //! the first word it doesn't know, and starts), and each such line leaves a [`Diagnostic`]. What the daemon reads and
-//! ntpguard can't is marked [`ConfFile::blind`]: nothing may be dropped on account of the rest then.
+//! ntpguard can't is marked [`field@ConfFile::blind`]: nothing may be dropped on account of the rest then.
 
 mod commands;
 mod edit;

@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 
 /// Of whom these findings are.
 const SUBJECT: &str = "kernel";
-/// Since then tc programs have links (https://git.kernel.org/torvalds/c/e420bed02507).
+/// Since then tc programs have links (<https://git.kernel.org/torvalds/c/e420bed02507>).
 const TCX: Release = Release(6, 6);
 
 pub(super) fn examine(root: &Path) -> Vec<Finding> {

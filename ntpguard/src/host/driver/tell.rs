@@ -31,7 +31,7 @@ pub fn beforehand(setup: &Setup) -> Vec<String> {
 }
 
 /// What becomes of frames when a native program is on a card whose MTU is over the driver's limit; `None` if all is well.
-/// For a card with a program: before there is one, [`super::predict`] tells.
+/// For a card with a program: before there is one, [`mod@super::predict`] tells.
 pub fn mtu_lost(setup: &Setup) -> Option<String> {
     let own = setup.row().and_then(|row| lost(setup, row));
     own.or_else(|| setup.lower.iter().find_map(mtu_lost))
