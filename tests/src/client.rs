@@ -42,7 +42,7 @@ pub fn ask(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> R
     })
 }
 
-/// Sends `count` datagrams to port 123 as fast as it can, in bursts of [`BURST`], and counts every answer until
+/// Sends `count` datagrams to port 123 as fast as it can, in bursts, and counts every answer until
 /// there is a pause.
 ///
 /// # Errors
