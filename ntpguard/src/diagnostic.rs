@@ -1,6 +1,6 @@
 //! What an administrator should know about a configuration: one table of codes, and the findings that use them.
 //!
-//! The table makes the enum, the severity, the name in every output, and the documentation (docs/diagnostics.md).
+//! The table makes the enum, the severity, the name in every output, and the documentation (docs/src/reference/diagnostics.md).
 
 use crate::conf::Place;
 
@@ -124,7 +124,7 @@ impl Code {
     }
 }
 
-/// The table of codes, as docs/diagnostics.md has it.
+/// The table of codes, as docs/src/reference/diagnostics.md has it.
 pub fn table() -> String {
     let rows = Code::ALL
         .iter()

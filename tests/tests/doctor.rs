@@ -316,9 +316,9 @@ fn every_finding_has_the_documented_fields() {
 
 #[test]
 fn the_documentation_has_the_table() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/doctor.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/doctor.md");
     let written = fs::read_to_string(document).unwrap();
-    assert!(written.ends_with(&table()), "docs/doctor.md must end with:\n{}", table());
+    assert!(written.ends_with(&table()), "docs/src/reference/doctor.md must end with:\n{}", table());
 }
 
 /// The daemon itself tells everyone; what is judged is what an outside source gets.

@@ -58,9 +58,9 @@ fn every_fixture_and_every_code() {
 
 #[test]
 fn the_documentation_has_the_table() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/diagnostics.md");
     let written = fs::read_to_string(document).unwrap();
-    assert!(written.ends_with(&table()), "docs/diagnostics.md must end with:\n{}", table());
+    assert!(written.ends_with(&table()), "docs/src/reference/diagnostics.md must end with:\n{}", table());
 }
 
 /// What the packages of distributions install, and their tools write: nothing is wrong with it, and nothing is said to be,

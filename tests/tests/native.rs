@@ -109,8 +109,8 @@ fn lines_of_run_fit_a_terminal() {
 
 #[test]
 fn the_documentation_has_the_drivers() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/drivers.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/drivers.md");
     let written = fs::read_to_string(document).unwrap();
     let page = driver::page();
-    assert!(written.ends_with(&page), "docs/drivers.md must end with:\n{page}");
+    assert!(written.ends_with(&page), "docs/src/reference/drivers.md must end with:\n{page}");
 }

@@ -205,7 +205,7 @@ fn every_field_is_documented() {
     let home = Home::new(&lab.server, CONF).unwrap();
     home.run(&both(&home.attaching())).unwrap();
     send(&lab, &mix());
-    let text = include_str!("../../docs/stats.md");
+    let text = include_str!("../../docs/src/reference/stats.md");
     let mut missing = Vec::new();
     let mut named = |name: &str| {
         if !text.contains(&format!("`{name}`")) {

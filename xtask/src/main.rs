@@ -32,10 +32,10 @@ enum Task {
     },
     /// A real ntpd under attack in namespaces, without ntpguard and then with it.
     Demo,
-    /// What ntpguard costs, beside what else does the same: tables, JSON, docs/performance.md. As root.
+    /// What ntpguard costs, beside what else does the same: tables, JSON, docs/src/performance.md. As root.
     #[command(disable_help_flag = true)]
     Bench {
-        /// `--quick`, `--only SECTION,…`, `--json FILE`, `--write docs/performance.md`; `--help` tells more.
+        /// `--quick`, `--only SECTION,…`, `--json FILE`, `--write docs/src/performance.md`; `--help` tells more.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },

@@ -83,7 +83,7 @@ checks! {
     Running   "running"   "Whether the filter that is attached runs: for a second, or less where many frames come in, what each interface receives is held against what the filter sees. A failure if a hundred frames came in and it saw none; a note if too few came in to tell. An interface that leads outside and isn't guarded is a warning where others are, else a note; so is one that leads to guests and containers of this host alone.";
     Bpffs     "bpffs"     "Whether a BPF file system is mounted where the filter is to stay (`--pin-path`). A failure if not.";
     Interface "interface" "Whether it is there, is up, and has Ethernet frames. A failure if it can't be guarded; a note if it has bare IP, which `--hook tc` alone judges.";
-    Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by ntpguard's table of drivers (docs/drivers.md). A note if it has none, or loses programs.";
+    Driver    "driver"    "Its driver, and whether that has native XDP: as the kernel tells (6.3 and later), or by ntpguard's table of drivers. A note if it has none, or loses programs.";
     Place     "place"     "Whether it is part of another interface (a member of a bond, a bridge or a team) or lies on one (a VLAN): a note, since the other may be the one to guard. A failure if both are named.";
     Owner     "owner"     "Which XDP program is on it. A failure if it is somebody else's: there can be only one, and `--hook tc` stands behind it.";
     Tc        "tc"        "Which programs are at its tc ingress, by tcx: they see what XDP passes. For those who may look, on Linux 6.6 and later.";
@@ -96,7 +96,7 @@ checks! {
     Around    "around"    "Ways past the filter on the card: tunnels that end on this host, rules that redirect ports, and in generic mode several datagrams in one frame. Notes, each with what closes it.";
 }
 
-/// The table of checks, as docs/doctor.md has it.
+/// The table of checks, as docs/src/reference/doctor.md has it.
 pub fn table() -> String {
     let rows = Check::ALL.iter().map(|check| format!("| `{}` | {} |\n", check.name(), check.summary()));
     "| check | what is looked at |\n|---|---|\n".to_owned() + &rows.collect::<String>()

@@ -1,4 +1,4 @@
-//! What `ntpguard report` shows (docs/report.md): the victims of floods, by network.
+//! What `ntpguard report` shows (docs/src/reference/report.md): the victims of floods, by network.
 //!
 //! Contract: nothing is said that isn't known. Addresses are given as they came, and networks are cut by length (/24, /48), not by whose they
 //! are.
@@ -331,7 +331,7 @@ mod tests {
         }
         let summary = summary(&history());
         let object = Abuse::new(&summary, 2).json(START + 200);
-        let docs = include_str!("../../../docs/report.md");
+        let docs = include_str!("../../../docs/src/reference/report.md");
         fields(&object, &mut |name| assert!(docs.contains(&format!("`{name}`")), "{name}"));
         assert_eq!((&object["time"], &object["sources"]), (&json!("2023-11-14T22:18:20Z"), &json!(14)));
         let network = &object["networks"][0];

@@ -1,4 +1,4 @@
-//! What `ntpguard stats` shows: a table, or an object (docs/stats.md).
+//! What `ntpguard stats` shows: a table, or an object (docs/src/reference/stats.md).
 
 use super::{Tick, json, table, text};
 use crate::{feed::Sources, state::InForce};

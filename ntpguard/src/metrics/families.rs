@@ -1,4 +1,4 @@
-//! The metrics, in one table: it makes every scrape and docs/metrics.md.
+//! The metrics, in one table: it makes every scrape and docs/src/reference/metrics.md.
 //!
 //! A row's name goes without what its kind and its unit add to it (`_bytes`, `_total`).
 
@@ -281,7 +281,7 @@ impl Family {
     }
 }
 
-/// The table of metrics, as docs/metrics.md has it.
+/// The table of metrics, as docs/src/reference/metrics.md has it.
 pub fn table() -> String {
     let row = |family: &Family| {
         let unit = family.unit.as_ref().map_or("number", Unit::as_str);

@@ -1,4 +1,4 @@
-//! The table of drivers as docs/drivers.md has it.
+//! The table of drivers as docs/src/reference/drivers.md has it.
 
 use super::{Also, ByRelease, Clock, Driver, Leak, Mtu, Release, Stops, Timestamps, all};
 use std::fmt::Write as _;
