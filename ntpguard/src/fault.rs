@@ -16,8 +16,8 @@ impl Fault {
     /// The process's exit code; usage errors, which never get this far, are [`Fault::USAGE`].
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => 1,
-            Self::Environment(_) => 2,
+            Self::Configuration(_) => Self::CONFIGURATION,
+            Self::Environment(_) => Self::ENVIRONMENT,
         }
     }
 
@@ -28,8 +28,33 @@ impl Fault {
         (denied && !geteuid().is_root() && !words.contains("root")).then_some("run it as root")
     }
 
+    const CONFIGURATION: u8 = 1;
+    const ENVIRONMENT: u8 = 2;
     /// The exit code for a command line that makes no sense (sysexits.h:EX_USAGE).
     pub const USAGE: u8 = 64;
+
+    /// All exit codes, as docs/src/reference/exit-codes.md has them.
+    pub const EXIT_CODES: [(u8, &str); 4] = [
+        (
+            0,
+            "The command did what it was asked to do. A closed standard output (a pipe to `head`) is no error.",
+        ),
+        (
+            Self::CONFIGURATION,
+            "The configuration is at fault: an ntp.conf or a settings file that can't be read, errors that `check` found \
+             (with `--deny-warnings` also warnings), a policy that cuts off the file's own servers. `doctor \
+             --deny-warnings` found a warning, and no failure.",
+        ),
+        (
+            Self::ENVIRONMENT,
+            "The system is at fault: missing rights, no such interface, a driver or a kernel that refuses, nothing is \
+             guarded. `status` found an interface whose filter doesn't run; `doctor` found a failure.",
+        ),
+        (
+            Self::USAGE,
+            "The command line makes no sense, or the value of an option in the settings file doesn't.",
+        ),
+    ];
 }
 
 impl fmt::Display for Fault {

@@ -1,6 +1,6 @@
 //! `ntpguard doctor` on hosts that the tests make: what it finds, and whether it says so.
 
-use ntpguard::doctor::{Check, table};
+use ntpguard::doctor::Check;
 use ntpguard_tests::{
     guard::binary,
     home::Home,
@@ -12,7 +12,6 @@ use serde_json::Value;
 use std::{
     fs,
     net::{SocketAddr, UdpSocket},
-    path::Path,
     process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -312,13 +311,6 @@ fn every_finding_has_the_documented_fields() {
     let findings = lines.lines().filter(|line| !line.starts_with(' ')).count();
     assert_eq!(findings, visit.report["checks"].as_array().unwrap().len(), "{lines}");
     assert!(String::from_utf8(output.stderr).unwrap().contains("this host isn't ready"));
-}
-
-#[test]
-fn the_documentation_has_the_table() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/doctor.md");
-    let written = fs::read_to_string(document).unwrap();
-    assert!(written.ends_with(&table()), "docs/src/reference/doctor.md must end with:\n{}", table());
 }
 
 /// The daemon itself tells everyone; what is judged is what an outside source gets.

@@ -1,16 +1,16 @@
-//! What `ntpguard check` says of every fixture, in every dialect, held as snapshots; and the table of codes.
+//! What `ntpguard check` says of every fixture, in every dialect, held as snapshots.
 
 use ntpguard::{
     compile::Hardening,
     conf,
-    diagnostic::{Code, Severity, table},
+    diagnostic::{Code, Severity},
     dialect::Daemon,
     export::report::Report,
     policy::{Policy, audit::audit},
     reading::Read,
 };
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs};
 
 /// The fixtures that have findings, one after the other.
 const FINDINGS: [&str; 14] = [
@@ -54,13 +54,6 @@ fn every_fixture_and_every_code() {
     }
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
     assert!(unseen.is_empty(), "no fixture leads to {unseen:?}");
-}
-
-#[test]
-fn the_documentation_has_the_table() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/diagnostics.md");
-    let written = fs::read_to_string(document).unwrap();
-    assert!(written.ends_with(&table()), "docs/src/reference/diagnostics.md must end with:\n{}", table());
 }
 
 /// What the packages of distributions install, and their tools write: nothing is wrong with it, and nothing is said to be,

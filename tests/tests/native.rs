@@ -1,14 +1,12 @@
 //! Native XDP where it is refused or not to be had, on real interfaces: the kernel's own reason, and advice that works there.
 
 use nix::sys::signal::Signal;
-use ntpguard::host::driver;
 use ntpguard_tests::{
     fixture::path,
     guard::{Guarding, binary, command},
     netns::{Lab, Netns},
 };
 use serde_json::Value;
-use std::{fs, path::Path};
 
 /// A veth whose peer has more queues to send by than it has to receive by.
 const FEW_QUEUES: [&str; 3] = [
@@ -105,12 +103,4 @@ fn lines_of_run_fit_a_terminal() {
     run.wait().unwrap();
     assert!(text.starts_with("guarding few0, generic XDP\n  at several times the cost"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-}
-
-#[test]
-fn the_documentation_has_the_drivers() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/drivers.md");
-    let written = fs::read_to_string(document).unwrap();
-    let page = driver::page();
-    assert!(written.ends_with(&page), "docs/src/reference/drivers.md must end with:\n{page}");
 }
