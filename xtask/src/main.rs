@@ -1,6 +1,7 @@
 //! `cargo xtask`: what cargo alone can't do.
 
 mod bench;
+mod book;
 mod debian;
 mod demo;
 mod kernel;
@@ -39,6 +40,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
+    /// The book: pages, links and commands checked, and built by mdBook into target/book.
+    Book {
+        /// Only check, and list the commands that are shown and not run.
+        #[arg(long)]
+        check: bool,
+    },
     /// Everything: unit tests, golden packets, the lab, VMs. As root.
     Test,
     /// Format, clippy for the host and for the BPF target, rustdoc, dependencies and their licences.
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
         Task::Setup { check } => setup::setup(check),
         Task::Demo => demo::demo(),
         Task::Bench { options } => bench::bench(&options),
+        Task::Book { check } => book::book(check),
         Task::Test => test::test(),
         Task::Lint => lint::lint(),
         Task::Rooms { graph } => lint::rooms::rooms(graph),
