@@ -21,6 +21,7 @@ pub mod netns;
 pub mod ntpd;
 pub mod prometheus;
 pub mod random;
+pub mod reader;
 pub mod stand_in;
 pub mod stranger;
 pub mod tmux;
