@@ -123,6 +123,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// It can't be run, or doesn't end.
     pub fn types(&mut self, line: &str) -> Result<Outcome> {
+        // What stands behind it is for people.
+        let line = line.split(" # ").next().unwrap_or(line);
         let words: Vec<_> = line.split_whitespace().collect();
         let guards = words.contains(&"ntpguard") && words.contains(&"run");
         let goes_on = ENDLESS.iter().any(|word| words.contains(word));
