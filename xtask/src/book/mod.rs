@@ -39,11 +39,8 @@ pub(crate) fn checked() -> Result<Vec<String>> {
     wrong.extend(links::unlisted(summary, &pages));
     let readme = root().join("README.md");
     let readme = Page { text: fs::read_to_string(&readme)?, path: readme };
-    // Without a fenced block it is the one from before there was a book.
-    if readme.text.contains("```") {
-        wrong.extend(links::wrong(&readme, root()).iter().map(|wrong| told(&readme, wrong)));
-        pages.push(readme);
-    }
+    wrong.extend(links::wrong(&readme, root()).iter().map(|wrong| told(&readme, wrong)));
+    pages.push(readme);
 
     let mut shown = Vec::new();
     for page in &pages {
