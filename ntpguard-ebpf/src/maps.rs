@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Books, Reason, Source,
+    Books, Reason,
     abi::{BANKS, Counter, GATES, Gap, Limits, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
     limit::{
         ceiling::{Ceiling, Kisses},
