@@ -1,5 +1,6 @@
 //! The command line, as types.
 
+mod duration;
 mod events;
 mod guarding;
 mod limiting;
@@ -8,6 +9,7 @@ mod report;
 mod stats;
 mod top;
 
+use duration::duration;
 pub use events::{Capture, Drawing, Events};
 pub use guarding::{Guarding, Places};
 pub use limiting::{Kod, Limiting};
@@ -304,29 +306,6 @@ impl Format {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 =
-        number.parse().map_err(|_| "a number and a unit, as in 500ms, 1.5s, 5m or 1h".to_owned())?;
-    let unit = match unit {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 60.0 * 60.0,
-        "d" => 24.0 * 60.0 * 60.0,
-        _ => return Err(format!("`{unit}` is no unit: ms, s, m, h or d")),
-    };
-    match Duration::try_from_secs_f64(unit * number) {
-        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
-        Ok(duration) if duration <= LONGEST => Ok(duration),
-        _ => Err("is longer than anybody waits".to_owned()),
-    }
-}
-
-/// The longest time that can be given: what a number of 32 bits says in days.
-const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 * 86_400);
-
 /// An address and a port to listen on; `localhost` is 127.0.0.1, and no other name is looked up.
 fn listen(text: &str) -> Result<SocketAddr, String> {
     let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -356,22 +335,6 @@ mod tests {
         }
         for wrong in ["localhost", "localhost:", "localhost:99999", "9123", ":9123", "example.org:9123"] {
             assert!(listen(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("36h"), Ok(Duration::from_secs(129_600)));
-        assert_eq!(duration("4294967295d").unwrap().as_secs(), 4_294_967_295 * 86_400);
-        assert_eq!(duration(".5"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        for wrong in
-            ["", "s", ".", "1.2.3s", "1w", "0s", ".0", "0d", "99999999999d", "-1s", "1e3s", "nan", "inf"]
-        {
-            assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
 }
