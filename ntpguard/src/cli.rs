@@ -3,6 +3,7 @@
 mod duration;
 mod events;
 mod guarding;
+mod interfaces;
 mod limiting;
 mod packets;
 mod report;
@@ -12,6 +13,8 @@ mod top;
 use duration::duration;
 pub use events::{Capture, Drawing, Events};
 pub use guarding::{Guarding, Places};
+pub use interfaces::Interfaces;
+pub(crate) use interfaces::PLAIN;
 pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
 pub use packets::{Bytes, EngineChoice, Explain, REPEATS, Replay};
@@ -26,14 +29,16 @@ use crate::{
     feed,
     host::terminal::{Content, Shown},
 };
-use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// An XDP filter in front of an unmodified ntpd: drops NTP queries (mode 6 and 7, monlist) and enforces the
-/// restrict lines of ntp.conf before a packet reaches the stack, and counts every drop.
+/// An XDP filter in front of an unmodified ntpd.
+///
+/// It drops NTP queries (mode 6 and 7, monlist), enforces the restrict lines of ntp.conf before a packet reaches the stack, and
+/// counts every drop.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, max_term_width = 80)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -64,21 +69,25 @@ impl Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Stand in front of the daemon and show what is dropped, until SIGINT or SIGTERM; the filter stays.
+    /// Guard, and show what is dropped.
+    ///
+    /// Until SIGINT or SIGTERM; the filter stays, unless `--ephemeral` says otherwise.
     Run(Box<Run>),
-    /// Put the filter in front of the daemon, and leave it there.
+    /// Guard, and leave the filter there without a process.
     Attach(Box<Attach>),
     /// Take the filter away.
+    ///
+    /// Where no interface is named, from the only one that is guarded; which one, is said.
     Detach(Detach),
     /// Read ntp.conf again, and put what it says in force.
     Reload(Places),
     /// End a trial (`--monitor`): drop what the policy refuses.
     Enforce(Enforce),
-    /// Begin a trial: count what would be dropped, and let everything pass.
+    /// Begin a trial: everything passes, and is counted.
     Monitor(Places),
     /// Say what is guarded, and by which policy.
     Status(Status),
-    /// Show what was counted, by reason, interface, line of ntp.conf and source.
+    /// Show what was counted, by reason, interface, line and source.
     Stats(Stats),
     /// Show drops one by one: a sample of them.
     Events(Events),
@@ -86,7 +95,9 @@ pub enum Verb {
     Top(Top),
     /// Write dropped packets to a file that Wireshark reads.
     Capture(Capture),
-    /// Say whose addresses floods of queries came in the name of, for the networks that these victims are in.
+    /// Say whose addresses floods of queries came in the name of.
+    ///
+    /// For the networks that these victims are in.
     Report(Report),
     /// Read an ntp.conf as the daemon does, and say what it really does.
     Check(Check),
@@ -97,25 +108,34 @@ pub enum Verb {
     /// Put a card's features back when `run --ephemeral` has ended, which starts this itself.
     #[command(hide = true)]
     RestoreFeatures,
-    /// Say whether this host is ready: its daemon, its kernel, its interfaces.
+    /// Say whether this host is ready: daemon, kernel, interfaces.
+    ///
+    /// Where no interface is named, Ethernet interfaces are looked at that are hardware, or up with an address by which others
+    /// reach them.
     Doctor(Doctor),
 }
 
 /// How ntp.conf is read.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[command(next_help_heading = "How ntp.conf is read")]
 pub struct Reading {
-    /// The daemon that reads the file [default: the one that runs or is installed here].
+    /// The daemon that reads the file.
+    ///
+    /// By default the one that runs or is installed here.
     #[arg(long, value_enum, value_name = "DAEMON")]
     pub dialect: Option<Dialect>,
 
-    /// Where ntp.org's ntpd 4.2.8 puts ntpport lines: p17 for releases before 4.2.8p18 [default: that of the release
-    /// found, or p18].
-    #[arg(long, value_enum)]
+    /// Where ntp.org's ntpd 4.2.8 puts ntpport lines.
+    ///
+    /// p17 for releases before 4.2.8p18. By default that of the release found, or p18.
+    #[arg(long, value_enum, hide_short_help = true)]
     pub ordering: Option<Ordering>,
 
-    /// The daemon's own command line, after its name, which counts as configuration, too (servers, -t, -k, -A, -4, -6):
-    /// "-g -t 5 192.0.2.1" [default: that of the daemon that runs, or of the service that starts it].
-    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    /// The daemon's own command line, after its name.
+    ///
+    /// It counts as configuration, too (servers, -t, -k, -A, -4, -6): "-g -t 5 192.0.2.1". By default that of the daemon that
+    /// runs, or of the service that starts it.
+    #[arg(long, hide_short_help = true, value_name = "ARGUMENTS", allow_hyphen_values = true)]
     // State that an earlier version wrote has none.
     #[serde(default)]
     pub daemon_args: Option<String>,
@@ -123,17 +143,23 @@ pub struct Reading {
 
 /// What is dropped beyond the daemon's own reading.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[command(next_help_heading = "What is dropped")]
 pub struct Hardened {
-    /// Who may send queries (mode 6 and 7): sources that a restrict line other than default lets query, or
-    /// whoever the daemon itself would answer.
-    #[arg(long, value_enum, default_value_t)]
+    /// Who may send queries (mode 6 and 7).
+    ///
+    /// Sources that a restrict line other than default lets query, or whoever the daemon itself would answer.
+    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
     pub queries: Queries,
 
-    /// What else is dropped that the daemon might take: all of it, unless some are named.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,…", default_values_t = Harden::value_variants().to_vec())]
+    /// What else is dropped that the daemon might take.
+    ///
+    /// All of it, unless some are named.
+    #[arg(long, value_enum, hide_short_help = true, value_delimiter = ',', value_name = "KIND,…", default_values_t = Harden::value_variants().to_vec())]
     pub harden: Vec<Harden>,
 
-    /// Only the daemon's own reading: nothing is dropped that it would have taken. Implies `--queries restrict`.
+    /// Drop nothing that the daemon would have taken.
+    ///
+    /// Only the daemon's own reading counts. Implies `--queries restrict`.
     #[arg(long, conflicts_with_all = ["queries", "harden"])]
     pub no_hardening: bool,
 }
@@ -156,32 +182,42 @@ pub struct Run {
     #[command(flatten)]
     pub places: Places,
 
-    /// Detach at the end, however it comes, instead of leaving the filter pinned.
-    #[arg(long)]
+    /// Detach at the end, however it comes.
+    ///
+    /// Instead of leaving the filter pinned.
+    #[arg(long, help_heading = "Where it stays")]
     pub ephemeral: bool,
 
     /// A readable line or one JSON object a line.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
 
-    /// Time between two lines of counters: 500ms, 1s, 5m.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    /// Time between two lines: 500ms, 1s, 5m.
+    #[arg(long, help_heading = "Output", value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub interval: Duration,
 
-    /// Show the counters to Prometheus at http://ADDR:PORT/metrics: an address that only those reach who may see them.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    /// Show the counters to Prometheus.
+    ///
+    /// At http://ADDR:PORT/metrics: an address that only those reach who may see them.
+    #[arg(long, help_heading = "Output", value_name = "ADDR:PORT", value_parser = listen)]
     pub metrics: Option<SocketAddr>,
 
-    /// Drops a second that are told of one by one at most (`ntpguard events`, `top`, `capture`, `report`); 0 for none.
-    #[arg(long, value_name = "N", default_value_t = feed::RATE, value_parser = clap::value_parser!(u32).range(..=feed::MOST as i64))]
+    /// Drops a second that become events, at most.
+    ///
+    /// `ntpguard events`, `top`, `capture` and `report` are made of them; 0 for none.
+    #[arg(long, hide_short_help = true, help_heading = "Output", value_name = "N", default_value_t = feed::RATE, value_parser = clap::value_parser!(u32).range(..=feed::MOST as i64))]
     pub event_rate: u32,
 
-    /// Log every packet to port 123 with its verdict to standard error: for debugging, not for floods.
-    #[arg(long, requires = "ephemeral")]
+    /// Log every packet to port 123 with its verdict.
+    ///
+    /// To standard error: for debugging, not for floods.
+    #[arg(long, hide_short_help = true, help_heading = "Output", requires = "ephemeral")]
     pub trace: bool,
 
-    /// Keep all rights and all files after the start: for debugging.
-    #[arg(long)]
+    /// Keep all rights and all files after the start.
+    ///
+    /// For debugging.
+    #[arg(long, hide_short_help = true, help_heading = "Where it stays")]
     pub no_sandbox: bool,
 }
 
@@ -199,18 +235,17 @@ pub struct Attach {
 
 /// The options of `detach`.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("what").required(true).args(["interface", "all"]))]
 pub struct Detach {
-    /// The interface to give up; may be given more than once.
-    #[arg(long, value_name = "IF")]
-    pub interface: Vec<String>,
+    /// What is given up.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
 
     /// Every interface, and what is pinned beside.
-    #[arg(long)]
+    #[arg(long, help_heading = "Which interfaces", conflicts_with_all = ["interface", PLAIN])]
     pub all: bool,
 
     /// Even while `ntpguard run` looks after the filter.
-    #[arg(long)]
+    #[arg(long, help_heading = "Which interfaces")]
     pub force: bool,
 
     /// Where the filter is.
@@ -221,7 +256,9 @@ pub struct Detach {
 /// The options of `enforce`.
 #[derive(Args, Debug)]
 pub struct Enforce {
-    /// Go back to the trial after this time, unless a second `ntpguard enforce` or the Enter key confirms.
+    /// Go back to the trial after this time.
+    ///
+    /// Unless a second `ntpguard enforce` or the Enter key confirms.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub confirm: Option<Duration>,
 
@@ -245,7 +282,9 @@ pub struct Status {
 /// The options of `check`.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
+    /// The daemon's configuration file.
+    ///
+    /// By default that of the daemon that runs here, or /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists.
     pub file: Option<PathBuf>,
 
     /// How the file is read.
@@ -268,16 +307,19 @@ pub struct Check {
 /// The options of `doctor`.
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// An interface to look at; may be given more than once [default: Ethernet interfaces that are hardware, or up with
-    /// an address by which others reach them].
-    #[arg(long, value_name = "IF")]
-    pub interface: Vec<String>,
+    /// What is looked at.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
 
-    /// Where the filter is to be pinned: a folder in a BPF file system.
+    /// Where the filter is to be pinned.
+    ///
+    /// A folder in a BPF file system.
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ntpguard")]
     pub pin_path: PathBuf,
 
-    /// Exit with 1 if there is a warning and no failure, as a gate for configuration management.
+    /// Exit with 1 on warnings without a failure, too.
+    ///
+    /// As a gate for configuration management.
     #[arg(long)]
     pub deny_warnings: bool,
 

@@ -10,14 +10,17 @@ pub enum Fault {
     Configuration(anyhow::Error),
     /// The system: rights, interfaces, drivers, the kernel. Exit code 2.
     Environment(anyhow::Error),
+    /// What was typed isn't enough, as only this host's interfaces show. Exit code 64, as of all that is refused before.
+    Usage(anyhow::Error),
 }
 
 impl Fault {
-    /// The process's exit code; usage errors, which never get this far, are [`Fault::USAGE`].
+    /// The process's exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) => Self::CONFIGURATION,
             Self::Environment(_) => Self::ENVIRONMENT,
+            Self::Usage(_) => Self::USAGE,
         }
     }
 
@@ -52,14 +55,15 @@ impl Fault {
         ),
         (
             Self::USAGE,
-            "The command line makes no sense, or the value of an option in the settings file doesn't.",
+            "The command line makes no sense, or the value of an option in the settings file doesn't; or no interface is \
+             named, and not exactly one makes sense.",
         ),
     ];
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Configuration(error) | Self::Environment(error)) = self;
+        let (Self::Configuration(error) | Self::Environment(error) | Self::Usage(error)) = self;
         write!(f, "{error:#}")
     }
 }

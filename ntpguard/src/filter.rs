@@ -26,6 +26,11 @@ enum Wanted {
 }
 
 impl Filter {
+    /// Events of any of these interfaces.
+    pub fn interfaces(names: Vec<String>) -> Self {
+        Self { wanted: Wanted::Interface(names), reverse: false }
+    }
+
     /// Whether an event meets it.
     pub fn holds(&self, event: &Event) -> bool {
         let found = match &self.wanted {

@@ -142,7 +142,7 @@ fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
 
 /// Names the sandbox where it may be the reason of an error.
 pub fn blame(fault: Fault) -> Fault {
-    let (Fault::Configuration(error) | Fault::Environment(error)) = &fault;
+    let (Fault::Configuration(error) | Fault::Environment(error) | Fault::Usage(error)) = &fault;
     let denied = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     if !{ denied }.any(is_denied) || !is_entered() {
         return fault;
@@ -150,6 +150,7 @@ pub fn blame(fault: Fault) -> Fault {
     match fault {
         Fault::Configuration(error) => Fault::Configuration(anyhow::anyhow!("{error:#}; {HINT}")),
         Fault::Environment(error) => Fault::Environment(anyhow::anyhow!("{error:#}; {HINT}")),
+        usage @ Fault::Usage(_) => usage,
     }
 }
 

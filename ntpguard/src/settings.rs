@@ -4,7 +4,7 @@
 //! the only one. What the command line says wins. Other verbs take the places of the filter from it, and nothing else.
 
 use crate::{
-    cli::{Cli, Places},
+    cli::{Cli, PLAIN, Places},
     conf::is_one_edit,
     fault::{Blame as _, Fault},
     host,
@@ -141,11 +141,11 @@ impl Settings<'_> {
     }
 }
 
-/// The options that a file can have: all of a verb, but where the file is, and those that end it.
+/// The options that a file can have: all of a verb, but where the file is, and those that end it. The plain argument is no option.
 pub fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
     verb.get_arguments().filter(|option| {
         let acts = matches!(option.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue);
-        acts && option.get_id() != SETTINGS
+        acts && option.get_long().is_some() && option.get_id() != SETTINGS
     })
 }
 
@@ -165,10 +165,14 @@ fn guess(guards: &[&Command], key: &str) -> String {
 fn is_overruled(verb: &Command, option: &Arg, given: &ArgMatches) -> bool {
     let is_given =
         |option: &Arg| given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let is_same = |other: &Arg| {
+        // Interfaces as plain arguments are as good as by the option.
+        other.get_id() == option.get_id() || other.get_id() == PLAIN && option.get_id() == "interface"
+    };
     let excludes = |one: &Arg, other: &Arg| verb.get_arg_conflicts_with(one).contains(&other);
     verb.get_arguments()
         .filter(|other| is_given(other))
-        .any(|other| other.get_id() == option.get_id() || excludes(other, option) || excludes(option, other))
+        .any(|other| is_same(other) || excludes(other, option) || excludes(option, other))
 }
 
 /// An option as it would be given.
@@ -215,7 +219,9 @@ mod tests {
         let interfaces = ["--interface=eth0", "--interface=eth1"];
         let rest = ["--interval=5m", "--monitor", "--sources=1000"];
         assert_eq!(with(file, "run").unwrap(), [&interfaces[..], &rest].concat());
-        assert_eq!(with(file, "run --interface eth2").unwrap(), rest);
+        for named in ["run --interface eth2", "run -i eth2", "run eth2", "run eth2 -i eth3"] {
+            assert_eq!(with(file, named).unwrap(), rest, "{named}");
+        }
         assert_eq!(with(file, "attach --sources 1").unwrap(), [&interfaces[..], &["--monitor"]].concat());
         // Not what `detach --interface` would mean.
         assert_eq!(with("interface = 'eth0'\npin-path = '/a'", "detach --all").unwrap(), ["--pin-path=/a"]);
@@ -233,7 +239,7 @@ mod tests {
             ("settings = '/a'", "FILE:1: there is no setting `settings`"),
             (
                 "yes = true\nxdp-mode = 'fast'",
-                "FILE:2: xdp-mode: invalid value 'fast' for '--xdp-mode <XDP_MODE>' [possible values: auto, native, generic]",
+                "FILE:2: xdp-mode: invalid value 'fast' for '--xdp-mode <MODE>' [possible values: auto, native, generic]",
             ),
             ("monitor = 'yes'", "FILE:1: monitor is true or false, not string"),
             ("interval = ['1s']", "FILE:1: interval wants a string or a number, not array"),

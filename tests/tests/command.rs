@@ -10,6 +10,7 @@ use ntpguard_tests::{
     following::wait_for,
     frame::payload,
     guard::{Guarding, command},
+    home::Home,
     netns::{INTERFACE, Lab},
 };
 use std::{
@@ -53,7 +54,7 @@ fn every_failure_says_whose_fault_it_is_and_what_to_do() {
         (&run("eth7", &pool), 2, "there is no interface eth7; there are: lo, ntp0"),
         (&run("lo", &pool), 2, "name the network card"),
         (&[], 64, "Usage"),
-        (&["run"], 64, "--interface"),
+        (&["run", "--pin-path", "/nowhere", "--interval", "soon"], 64, "as in 500ms, 1.5s, 5m or 1h30m"),
         (&["run", "--interface", INTERFACE, "--interval", "0s"], 64, "more than nothing"),
         (&["run", "--interface", INTERFACE, "--xdp-mode", "fast"], 64, "native"),
     ] {
@@ -63,6 +64,52 @@ fn every_failure_says_whose_fault_it_is_and_what_to_do() {
     }
     assert!(command(&lab.server, &["--help"]).unwrap().output().unwrap().status.success());
     assert_eq!(lab.attached().unwrap(), [0; 0]);
+}
+
+#[test]
+fn the_only_interface_that_makes_sense_is_taken_and_said() {
+    let lab = Lab::new().unwrap();
+    lab.second_wire("ntp1").unwrap();
+    let home = Home::new(&lab.server, "restrict default noquery\n").unwrap();
+    let conf = home.conf().display().to_string();
+    let attach = format!("attach --dialect ntpsec -c {conf}");
+    let first = |said: &str| said.lines().next().unwrap_or_default().to_owned();
+
+    // Nothing is guarded, so nothing is given up.
+    let (status, errors) = fails(&mut home.command("detach").unwrap());
+    assert!(status == 2 && errors.contains("nothing is guarded"), "{errors}");
+    // The lab's default route is by the first one.
+    let said = home.run(&attach).unwrap();
+    assert_eq!(
+        first(&said),
+        format!(
+            "no interface named; taking {INTERFACE}, the only one with a default route; not guarded: ntp1"
+        )
+    );
+    assert_eq!(lab.attached().unwrap().len(), 1);
+    let said = home.run("detach").unwrap();
+    assert_eq!(first(&said), format!("no interface named; taking {INTERFACE}, the only one that is guarded"));
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+
+    // Two make sense: neither is taken, and what to type is said.
+    lab.server.run("ip -6 route add default via fe80::1 dev ntp1 metric 9000").unwrap();
+    let (status, errors) = fails(&mut home.command(&attach).unwrap());
+    assert_eq!(status, 64, "{errors}");
+    let both = format!("which interface? `ntpguard attach {INTERFACE}` or `ntpguard attach ntp1`");
+    assert!(errors.contains(&both), "{errors}");
+    assert_eq!(lab.attached().unwrap(), [0; 0]);
+
+    // A plain argument and the option are as good; what is guarded goes on where nothing is named.
+    home.run(&format!("{attach} ntp1 -i {INTERFACE}")).unwrap();
+    assert_eq!(lab.attached().unwrap().len(), 1);
+    let (status, errors) = fails(&mut home.command("detach").unwrap());
+    assert!(status == 64 && errors.contains("`ntpguard detach ntp1`, or --all"), "{errors}");
+    home.run("detach ntp1").unwrap();
+    assert_eq!(
+        first(&home.run(&attach).unwrap()),
+        format!("no interface named; going on with what is guarded already: {INTERFACE}")
+    );
+    home.run("detach --all").unwrap();
 }
 
 #[test]

@@ -68,7 +68,12 @@ fn example() -> String {
     let all = verbs.into_iter().flat_map(options).filter(|option| seen.insert(option.get_long()));
     let one = |option: &Arg| {
         let long = option.get_long().unwrap();
-        let mut help = option.get_help().unwrap_or_else(|| panic!("--{long} has no help")).to_string();
+        let help = option.get_long_help().or(option.get_help());
+        let mut help = help
+            .unwrap_or_else(|| panic!("--{long} has no help"))
+            .to_string()
+            .replace("\n\n", ". ")
+            .replace("..", ".");
         if !help.ends_with('.') {
             help.push('.');
         }

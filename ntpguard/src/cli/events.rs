@@ -1,6 +1,6 @@
 //! The options of `events` and `capture`.
 
-use super::{Format, Places};
+use super::{Format, Interfaces, Places};
 use crate::{feed, filter::Filter};
 use clap::Args;
 use std::path::PathBuf;
@@ -8,13 +8,21 @@ use std::path::PathBuf;
 /// What both take.
 #[derive(Args, Debug)]
 pub struct Drawing {
-    /// Only these: reason=, source=, port=, mode=, version=, request=, interface= or line=, with several values after commas,
-    /// != for the reverse; given again, all must hold.
-    #[arg(long, value_name = "KEY=VALUE,…")]
+    /// Only these interfaces.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
+
+    /// Only events with this.
+    ///
+    /// The keys are reason, source, port, mode, version, request, interface and line; several values stand after commas, != is
+    /// the reverse, and where it is given again, all must hold.
+    #[arg(long, help_heading = "Which events", value_name = "KEY=VALUE,…")]
     pub filter: Vec<Filter>,
 
-    /// Events a second at most, where no `ntpguard run` draws them.
-    #[arg(long, value_name = "N", default_value_t = feed::RATE, value_parser = clap::value_parser!(u32).range(1..=feed::MOST as i64))]
+    /// Events a second, at most.
+    ///
+    /// Only where no `ntpguard run` draws them, which has an option of its own for it.
+    #[arg(long, help_heading = "Which events", value_name = "N", default_value_t = feed::RATE, value_parser = clap::value_parser!(u32).range(1..=feed::MOST as i64))]
     pub event_rate: u32,
 
     /// Where the filter is.
@@ -22,19 +30,31 @@ pub struct Drawing {
     pub places: Places,
 }
 
+impl Drawing {
+    /// Makes a filter of the interfaces that are named, which is what they stand for.
+    pub fn complete(&mut self) {
+        let names = self.interfaces.names();
+        if !names.is_empty() {
+            self.filter.push(Filter::interfaces(names));
+        }
+    }
+}
+
 /// The options of `events`.
 #[derive(Args, Debug)]
 pub struct Events {
-    /// Show them as they come, until SIGINT; without, the last ones that `ntpguard run` remembers.
-    #[arg(long, short)]
+    /// Show them as they come, until SIGINT.
+    ///
+    /// Otherwise the last ones are shown that `ntpguard run` remembers.
+    #[arg(long, help_heading = "Output", short)]
     pub follow: bool,
 
-    /// So many, and no more.
-    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// This many, and no more.
+    #[arg(long, short = 'n', help_heading = "Output", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
     /// A line each, or one JSON object a line.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
 
     /// Which, and from where.
@@ -46,22 +66,40 @@ pub struct Events {
 #[derive(Args, Debug)]
 pub struct Capture {
     /// The file to write, in pcapng; - for standard output.
-    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    #[arg(short = 'w', long = "write", help_heading = "Output", value_name = "FILE")]
     pub file: PathBuf,
 
-    /// So many packets; 0 for no limit.
-    #[arg(long, short = 'c', value_name = "N", default_value_t = 1000)]
+    /// This many packets; 0 for no limit.
+    ///
+    /// -c is tcpdump's here, and not --config.
+    #[arg(long, short = 'c', help_heading = "Output", value_name = "N", default_value_t = 1000)]
     pub count: u64,
 
-    /// So many bytes of each.
-    #[arg(long, short = 's', value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=2048))]
+    /// This many bytes of each.
+    #[arg(long, short = 's', help_heading = "Output", value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=2048))]
     pub snaplen: u32,
 
-    /// No more than so many MiB; 0 for no limit.
-    #[arg(long, value_name = "MIB", default_value_t = 16)]
+    /// At most this many MiB; 0 for no limit.
+    #[arg(long, help_heading = "Output", value_name = "MIB", default_value_t = 16)]
     pub max_size: u64,
 
     /// Which, and from where.
     #[command(flatten)]
     pub drawing: Drawing,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::{Cli, Verb};
+    use clap::Parser as _;
+
+    #[test]
+    fn interfaces_are_short_for_a_filter() {
+        for line in ["capture -w - eth0 -i eth1", "capture -w - --filter interface=eth0,eth1"] {
+            let line = ["ntpguard"].into_iter().chain(line.split(' '));
+            let Verb::Capture(mut capture) = Cli::parse_from(line).verb else { panic!("another verb") };
+            capture.drawing.complete();
+            assert_eq!(capture.drawing.filter, ["interface=eth0,eth1".parse().unwrap()]);
+        }
+    }
 }

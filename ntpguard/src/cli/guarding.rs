@@ -8,31 +8,49 @@ use std::{path::PathBuf, time::Duration};
 
 /// What is guarded, and by which rules.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[command(next_help_heading = "What is guarded")]
 pub struct Guarding {
-    /// The network interface to guard; may be given more than once.
-    #[arg(long, required = true, value_name = "IF")]
+    /// A network interface to guard; may be given more than once.
+    ///
+    /// Where none is named, neither here nor in the settings file, it is those that are guarded already, or the only one that
+    /// makes sense: up, and with a default route or the only hardware. Which one that is, is said.
+    #[arg(value_name = "IF", help_heading = None::<&'static str>)]
+    // The state has all in one list.
+    #[serde(skip)]
+    pub plain: Vec<String>,
+
+    /// An interface to guard, as an option.
+    ///
+    /// May be given more than once, and beside plain arguments.
+    #[arg(long, short, value_name = "IF")]
     pub interface: Vec<String>,
 
-    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
-    #[arg(long, value_name = "FILE")]
+    /// The daemon's configuration file.
+    ///
+    /// By default that of the daemon that runs here, or /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists.
+    #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// How the file is read.
     #[command(flatten)]
     pub reading: Reading,
 
-    /// Where the program stands: on the interface, or behind it where XDP is taken or not to be had (Linux 6.6).
-    #[arg(long, value_enum, default_value_t)]
+    /// Where the filter is attached.
+    ///
+    /// On the interface itself (xdp), or behind it (tc) where another program has XDP or the driver has none; tc takes Linux 6.6.
+    #[arg(long, help_heading = "What is guarded", value_enum, default_value_t)]
     // State that an earlier version wrote has none.
     #[serde(default)]
     pub hook: Hook,
 
-    /// Where the XDP program runs: in the driver, in the stack, or the best there is.
-    #[arg(long, value_enum, default_value_t)]
+    /// Where the XDP program runs.
+    ///
+    /// In the driver (native), in the stack (generic), or the best that there is.
+    #[arg(long, help_heading = "What is guarded", value_enum, value_name = "MODE", default_value_t)]
     pub xdp_mode: Mode,
 
-    /// Take an XDP program of somebody else off the interface.
-    #[arg(long)]
+    /// Take a foreign XDP program off the interface.
+    #[arg(long, help_heading = "What is guarded", hide_short_help = true)]
     #[serde(default)]
     pub replace: bool,
 
@@ -44,22 +62,26 @@ pub struct Guarding {
     #[command(flatten)]
     pub limiting: Limiting,
 
-    /// Count what would be dropped, and let everything pass; `ntpguard enforce` ends the trial.
-    #[arg(long)]
+    /// Count what would be dropped; everything passes.
+    ///
+    /// A trial, which `ntpguard enforce` ends.
+    #[arg(long, help_heading = "What is dropped")]
     pub monitor: bool,
 
     /// Even if the file's own servers are cut off.
-    #[arg(long)]
+    #[arg(long, help_heading = "What is dropped")]
     pub yes: bool,
 
-    /// A group that may see what is counted and who is dropped (`ntpguard stats`, `top`, `events`) and do nothing else, by its
-    /// name or number.
-    #[arg(long, value_name = "GROUP")]
+    /// A group that may see what is counted.
+    ///
+    /// By its name or number. It may use `ntpguard stats`, `top` and `events`, which also show who is dropped, and can do
+    /// nothing else.
+    #[arg(long, value_name = "GROUP", help_heading = "Where it stays")]
     #[serde(default)]
     pub group: Option<String>,
 
-    /// How often the names in the file are looked up again.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    /// How often names in the file are looked up.
+    #[arg(long, help_heading = "How ntp.conf is read", hide_short_help = true, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub names_interval: Duration,
 }
 
@@ -81,16 +103,23 @@ impl Guarding {
 
 /// Where a guard is found again.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Where it stays")]
 pub struct Places {
-    /// Where the filter is pinned: a folder in a BPF file system.
+    /// Where the filter is pinned.
+    ///
+    /// A folder in a BPF file system.
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ntpguard")]
     pub pin_path: PathBuf,
 
-    /// Where ntpguard keeps what it knows about the filter.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ntpguard")]
+    /// What ntpguard knows about the filter.
+    ///
+    /// A folder, for what outlives a process: which rules the counters belong to, and by which options the filter was made.
+    #[arg(long, hide_short_help = true, value_name = "DIR", default_value = "/var/lib/ntpguard")]
     pub state_dir: PathBuf,
 
-    /// The file with options that aren't given here [default: /etc/ntpguard/ntpguard.toml, if it is there].
+    /// The file with options that aren't given here.
+    ///
+    /// By default /etc/ntpguard/ntpguard.toml, if it is there; /dev/null for none.
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
 }

@@ -6,25 +6,33 @@ use serde::{Deserialize, Serialize};
 
 /// How much is too much.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[command(next_help_heading = "Limits")]
 pub struct Limiting {
-    /// How many sources can be remembered at once, in 16 bytes each; others pass unlimited.
+    /// How many sources are remembered at once.
+    ///
+    /// In 16 bytes each; others pass unlimited.
     #[arg(long, value_name = "N", default_value_t = 1 << 18, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub sources: u32,
 
-    /// Limit networks instead of addresses: 24 for IPv4, 56 or 64 for IPv6; with a comma both. The daemon doesn't.
-    #[arg(long, value_name = "LENGTH", value_delimiter = ',', value_parser = ["24", "56", "64"])]
+    /// Limit networks instead of addresses.
+    ///
+    /// 24 for IPv4, 56 or 64 for IPv6; with a comma both. The daemon itself limits addresses.
+    #[arg(long, hide_short_help = true, value_name = "LENGTH", value_delimiter = ',', value_parser = ["24", "56", "64"])]
     pub aggregate: Vec<String>,
 
-    /// Who sends the kisses-o'-death that `limited kod` asks for.
-    #[arg(long, value_enum, default_value_t)]
+    /// Who sends the kisses-o'-death of `limited kod`.
+    #[arg(long, hide_short_help = true, value_enum, value_name = "WHO", default_value_t)]
     pub kod: Kod,
 
-    /// Kisses a second that ntpguard sends at most.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    /// Kisses a second, at most.
+    ///
+    /// Those that ntpguard sends itself.
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 100)]
     pub kod_rate: u32,
 
-    /// Time requests a second that reach the daemon at most: above it, sources heard before come first, and the rest is
-    /// drawn by lot [default: no limit].
+    /// Time requests a second for the daemon, at most.
+    ///
+    /// Above that, sources heard before come first, and the rest is drawn by lot. By default there is no limit.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub max_rate: Option<u32>,
 }

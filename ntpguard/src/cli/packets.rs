@@ -10,9 +10,21 @@ pub const REPEATS: RangeInclusive<u32> = 1..=1_000_000;
 /// The options of `explain`.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("packet").required(true).args(["payload", "mode", "frame", "vectors"]))]
+#[command(override_usage = "ntpguard explain [OPTIONS] --source <ADDR> --mode <N>\n       \
+    ntpguard explain [OPTIONS] --source <ADDR> --payload <HEX>\n       \
+    ntpguard explain [OPTIONS] --frame <HEX>\n       \
+    ntpguard explain [OPTIONS] --vectors <FILE>")]
 pub struct Explain {
-    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
-    #[arg(long, value_name = "FILE", conflicts_with = "vectors")]
+    /// The daemon's configuration file.
+    ///
+    /// By default that of the daemon that runs here, or /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists.
+    #[arg(
+        long,
+        short,
+        help_heading = "How ntp.conf is read",
+        value_name = "FILE",
+        conflicts_with = "vectors"
+    )]
     pub config: Option<PathBuf>,
 
     /// How the file is read.
@@ -24,59 +36,71 @@ pub struct Explain {
     pub hardened: Hardened,
 
     /// The packet's source address.
-    #[arg(long, value_name = "ADDR", required_unless_present_any = ["frame", "vectors"])]
+    #[arg(long, help_heading = "The packet", value_name = "ADDR", required_unless_present_any = ["frame", "vectors"])]
     pub source: Option<IpAddr>,
 
     /// Its UDP source port.
-    #[arg(long, value_name = "N", default_value_t = 40_000)]
+    #[arg(long, help_heading = "The packet", value_name = "N", default_value_t = 40_000)]
     pub source_port: u16,
 
     /// Its UDP payload.
-    #[arg(long, value_name = "HEX", value_parser = hex)]
+    #[arg(long, help_heading = "The packet", value_name = "HEX", value_parser = hex)]
     pub payload: Option<Bytes>,
 
-    /// A usual packet of this mode instead: 3 a client, 6 ntpq's readvar, 7 monlist.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..8))]
+    /// A usual packet of this mode instead.
+    ///
+    /// 3 is a client's, 6 ntpq's readvar, 7 monlist.
+    #[arg(long, help_heading = "The packet", value_name = "N", value_parser = clap::value_parser!(u8).range(0..8))]
     pub mode: Option<u8>,
 
     /// Of mode 6 the opcode, of mode 7 the request code.
-    #[arg(long, value_name = "N", requires = "mode")]
+    #[arg(long, help_heading = "The packet", value_name = "N", requires = "mode")]
     pub request: Option<u8>,
 
     /// A whole Ethernet frame instead.
-    #[arg(long, value_name = "HEX", value_parser = hex, conflicts_with_all = ["source", "source_port"])]
+    #[arg(long, help_heading = "The packet", value_name = "HEX", value_parser = hex, conflicts_with_all = ["source", "source_port"])]
     pub frame: Option<Bytes>,
 
-    /// Many packets, one JSON object a line: conf, src, sport, payload_hex. Names in them are not looked up.
-    #[arg(long, value_name = "FILE")]
+    /// Many packets, one JSON object a line.
+    ///
+    /// Each has conf, src, sport and payload_hex. Names in the configurations aren't looked up.
+    #[arg(long, help_heading = "The packet", value_name = "FILE")]
     pub vectors: Option<PathBuf>,
 
-    /// Ask the ntpguard that runs here instead, with the policy that it has now. The packet is counted among its own.
-    #[arg(long, conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "repeat", "every"])]
+    /// Ask the ntpguard that runs here.
+    ///
+    /// With the policy that it has now. The packet is counted among its own.
+    #[arg(long, help_heading = "Who is asked", conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "repeat", "every"])]
     pub running: bool,
 
-    /// Where that one is pinned, if several run here.
-    #[arg(long, value_name = "DIR", requires = "running")]
+    /// Where that one is pinned, if several run.
+    #[arg(long, help_heading = "Who is asked", value_name = "DIR", requires = "running")]
     pub pin_path: Option<PathBuf>,
 
-    /// Send the packet so many times, and say what becomes of the last one: for `limited`.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
+    /// Send the packet this many times.
+    ///
+    /// And say what becomes of the last one: for `limited`.
+    #[arg(long, help_heading = "The packet", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub repeat: u32,
 
     /// The time between two of them.
-    #[arg(long, value_name = "TIME", requires = "repeat", value_parser = duration)]
+    #[arg(long, help_heading = "The packet", value_name = "TIME", requires = "repeat", value_parser = duration)]
     pub every: Option<Duration>,
 
-    /// An address of the daemon's host; may be given more than once [default: those of this host].
-    #[arg(long, value_name = "ADDR")]
+    /// An address of the daemon's host.
+    ///
+    /// May be given more than once. By default those of this host.
+    #[arg(long, help_heading = "How ntp.conf is read", value_name = "ADDR")]
     pub local_address: Vec<IpAddr>,
 
-    /// Who is asked: the program in the kernel, the same code on the host, or the first that can be.
-    #[arg(long, value_enum, default_value_t)]
+    /// Who judges.
+    ///
+    /// The program in the kernel, the same code on the host, or the first of them that can be had.
+    #[arg(long, help_heading = "Who is asked", value_enum, default_value_t)]
     pub engine: EngineChoice,
 
     /// For people, or one JSON object.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
 }
 
@@ -95,11 +119,13 @@ pub enum EngineChoice {
 /// The options of `replay`.
 #[derive(Args, Debug)]
 pub struct Replay {
-    /// A capture: pcap or pcapng; `-` for standard input.
+    /// A capture, pcap or pcapng; `-` for standard input.
     pub capture: PathBuf,
 
-    /// The daemon's configuration [default: /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists].
-    #[arg(long, value_name = "FILE")]
+    /// The daemon's configuration file.
+    ///
+    /// By default that of the daemon that runs here, or /etc/ntpsec/ntp.conf or /etc/ntp.conf, whichever exists.
+    #[arg(long, short, help_heading = "How ntp.conf is read", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// How the file is read.
@@ -110,17 +136,18 @@ pub struct Replay {
     #[command(flatten)]
     pub hardened: Hardened,
 
-    /// An address of the daemon's host; may be given more than once [default: those that the capture shows to answer, or
-    /// this host's].
-    #[arg(long, value_name = "ADDR")]
+    /// An address of the daemon's host.
+    ///
+    /// May be given more than once. By default those that the capture shows to answer, or this host's.
+    #[arg(long, help_heading = "How ntp.conf is read", value_name = "ADDR")]
     pub local_address: Vec<IpAddr>,
 
     /// How many sources to show.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 10)]
     pub top: usize,
 
     /// For people, or one JSON object.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
 }
 

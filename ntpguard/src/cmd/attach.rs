@@ -1,5 +1,6 @@
 //! `ntpguard attach`: the filter in front of the daemon, and no process beside it.
 
+use super::choose;
 use crate::{
     cli::{Attach, Format},
     export::Exporter,
@@ -12,7 +13,8 @@ use crate::{
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
-pub(super) fn run(options: &Attach) -> Result<(), Fault> {
+pub(super) fn run(mut options: Attach) -> Result<(), Fault> {
+    choose::to_guard("attach", &mut options.guarding, Some(&options.places))?;
     let home = Home::alone(&options.places).environment()?;
     home.begin();
     let object = service::object(&options.guarding);

@@ -1,5 +1,6 @@
 //! `ntpguard detach`: takes the filter away from interfaces.
 
+use super::choose;
 use crate::{
     bpf::{self, Before, Left, Pins},
     cli::Detach,
@@ -22,7 +23,7 @@ use std::{
 /// # Errors
 /// The interface isn't guarded, or `ntpguard run` looks after it.
 pub(super) fn run(options: &Detach) -> Result<(), Fault> {
-    let Detach { interface: names, all, force, places } = options;
+    let Detach { interfaces, all, force, places } = options;
     // Kept to the end: nobody attaches meanwhile.
     let home = Home::enter(places).environment()?;
     if let Err(Taken { pid }) = &home
@@ -57,7 +58,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     }
     is_here.environment()?;
     let mut given = Vec::new();
-    for name in names {
+    for name in &choose::to_give_up(interfaces.names(), places)? {
         let found = interface::find(name).environment()?;
         if !held.contains(&found.index) {
             return Err(Fault::Environment(anyhow!("{name} isn't guarded; see `ntpguard status`")));

@@ -3,6 +3,7 @@
 mod attach;
 mod capture;
 mod check;
+mod choose;
 mod detach;
 mod doctor;
 mod enforce;
@@ -33,16 +34,16 @@ use std::io;
 /// It can't, in words that say whose fault it is.
 pub fn run(verb: Verb) -> Result<(), Fault> {
     match verb {
-        Verb::Run(options) => run::run(&options),
-        Verb::Attach(options) => attach::run(&options),
+        Verb::Run(options) => run::run(*options),
+        Verb::Attach(options) => attach::run(*options),
         Verb::Detach(options) => detach::run(&options),
         Verb::Reload(places) => reload::run(&places),
         Verb::Enforce(options) => enforce::enforce(&options),
         Verb::Monitor(places) => enforce::monitor(&places),
         Verb::Status(options) => status::run(&options),
         Verb::Stats(options) => stats::run(&options),
-        Verb::Events(options) => events::run(&options),
-        Verb::Capture(options) => capture::run(&options),
+        Verb::Events(options) => events::run(options),
+        Verb::Capture(options) => capture::run(options),
         Verb::Top(options) => top::run(&options),
         Verb::Report(options) => report::run(&options),
         Verb::Explain(options) => explain::run(&options),

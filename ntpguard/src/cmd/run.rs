@@ -4,7 +4,7 @@ use crate::{
     bpf::Object,
     cli::Run,
     cmd::{
-        feed::Feed, guarded::Guarded, life::Lives, mend::Mender, metrics::Metrics, names::LookUps,
+        choose, feed::Feed, guarded::Guarded, life::Lives, mend::Mender, metrics::Metrics, names::LookUps,
         restore::Helper, watch::Watch,
     },
     export::{Exporter, Tick},
@@ -37,9 +37,11 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
-pub(super) fn run(options: &Run) -> Result<(), Fault> {
+pub(super) fn run(mut options: Run) -> Result<(), Fault> {
+    let places = (!options.ephemeral).then_some(&options.places);
+    choose::to_guard("run", &mut options.guarding, places)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
-    runtime.block_on(guard(options))
+    runtime.block_on(guard(&options))
 }
 
 async fn guard(options: &Run) -> Result<(), Fault> {

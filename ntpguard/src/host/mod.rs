@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub mod netlink;
 pub mod queues;
 pub mod release;
+pub mod routes;
 pub(crate) mod seccomp;
 pub(crate) mod secrets;
 pub mod terminal;
