@@ -44,6 +44,11 @@ impl Counts {
         Self { seats, hits: Vec::new() }
     }
 
+    fn only(&self, wanted: &[u32]) -> Self {
+        let seats = self.seats.iter().filter(|(seat, _)| wanted.contains(seat));
+        Self { seats: seats.map(|(seat, reasons)| (*seat, reasons.clone())).collect(), hits: Vec::new() }
+    }
+
     fn reaches(&self, earlier: &Self) -> bool {
         let none = Counter::default();
         earlier.seats.iter().all(|(seat, then)| {
@@ -93,6 +98,17 @@ impl Snapshot {
     #[must_use]
     pub fn at(&self, interface: u32) -> Self {
         Self { done: self.done.at(interface), trial: self.trial.at(interface) }
+    }
+
+    /// What the interfaces of these [`seat`]s alone have counted, each there even if that is nothing; without hits, which aren't
+    /// counted by interface.
+    #[must_use]
+    pub fn only(&self, wanted: &[u32]) -> Self {
+        let (mut done, trial) = (self.done.only(wanted), self.trial.only(wanted));
+        for seat in wanted {
+            done.seats.entry(*seat).or_insert_with(|| vec![Counter::default(); Reason::COUNT]);
+        }
+        Self { done, trial }
     }
 
     /// The same without hits.
@@ -148,6 +164,9 @@ mod tests {
         assert_eq!(all.at(3).total(Action::Drop).packets, 1);
         assert_eq!(all.at(4).total(Action::Pass).packets, 0);
         assert!(all.reaches(&then) && !then.reaches(&all));
+        assert_eq!(all.only(&[3]).of(Reason::Time).packets, 7);
+        // Shown, too, where it has counted nothing.
+        assert_eq!(all.only(&[2, 4]).done.seats.keys().collect::<Vec<_>>(), [&2, &4]);
         // One that had counted nothing before.
         assert_eq!(all.since(&then).of(Reason::Time).packets, 7);
     }

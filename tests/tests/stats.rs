@@ -200,6 +200,34 @@ fn without_rates(value: &Value) -> Value {
 }
 
 #[test]
+fn of_one_interface_alone() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    home.run(&both(&home.attaching())).unwrap();
+    send(&lab, &mix());
+    for named in ["ntp1", "--interface ntp1", "-i ntp1", "ntp1 -i ntp1"] {
+        let seen = stats(&home, named);
+        assert_eq!((packets(&seen["dropped"]), packets(&seen["passed"])), (13000, 0), "{named}: {seen}");
+        assert_eq!(seen["interfaces"].as_array().unwrap().len(), 1, "{seen}");
+        assert_eq!(of(&seen, None, "ignore"), 2000, "{seen}");
+        // Lines are counted for both together, which isn't shown as one's.
+        assert_eq!(seen["rules"], Value::Null);
+        assert!(seen["unknown"].as_str().unwrap().contains("for all interfaces together"), "{seen}");
+    }
+    let seen = stats(&home, &format!("ntp1 {INTERFACE}"));
+    assert_eq!((packets(&seen["dropped"]), packets(&seen["passed"])), (27000, 3000), "{seen}");
+    let table = text(&home, "ntp1 --rules --sources");
+    assert!(!table.contains("all interfaces  ") && !table.contains(INTERFACE), "{table}");
+    assert_eq!(table.matches("counted for all interfaces together").count(), 2, "{table}");
+    let other = home.output("stats lo").unwrap();
+    assert_eq!(other.status.code(), Some(2), "{other:?}");
+    assert!(words(&other).contains("lo isn't guarded"), "{other:?}");
+    // Since a reset, too.
+    home.run("stats --reset").unwrap();
+    assert_eq!(packets(&stats(&home, "ntp1")["dropped"]), 0);
+}
+
+#[test]
 fn every_field_is_documented() {
     let lab = lab();
     let home = Home::new(&lab.server, CONF).unwrap();

@@ -1,6 +1,6 @@
 //! The options of `stats`.
 
-use super::{Format, Places, duration};
+use super::{Format, Interfaces, Places, duration};
 use crate::tracked::MOST;
 use clap::Args;
 use std::time::Duration;
@@ -8,28 +8,42 @@ use std::time::Duration;
 /// The options of `stats`.
 #[derive(Args, Debug)]
 pub struct Stats {
-    /// Again and again, with rates, until SIGINT: so many seconds apart, or as in 500ms, 1s, 5m.
-    #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1s", value_parser = duration)]
+    /// What is shown.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
+
+    /// Again and again, with rates, until SIGINT.
+    ///
+    /// This long apart: 500ms, 1s, 5m. An interface stands before it: `ntpguard stats eth0 --watch`.
+    #[arg(long, help_heading = "Output", value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = duration)]
     pub watch: Option<Duration>,
 
     /// Show drops by line of ntp.conf, too.
-    #[arg(long)]
+    ///
+    /// These are counted for all interfaces together.
+    #[arg(long, help_heading = "Output")]
     pub rules: bool,
 
-    /// Show who is remembered, and the sources limited and dropped most, so many of them.
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = MOST_SHOWN)]
+    /// Show the sources limited and dropped most.
+    ///
+    /// This many of them, and how many are remembered. They are counted for all interfaces together.
+    #[arg(long, help_heading = "Output", value_name = "N", num_args = 0..=1, default_missing_value = MOST_SHOWN)]
     pub sources: Option<usize>,
 
-    /// Count from zero from now on, for this user alone; nobody else's counts change.
-    #[arg(long, conflicts_with_all = ["watch", "rules", "sources", "total", "format"])]
+    /// Count from zero from now on, for this user alone.
+    ///
+    /// Nobody else's counts change.
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["watch", "rules", "sources", "total", "format", "interface", "plain"])]
     pub reset: bool,
 
-    /// Count since the filter was attached first, whatever `--reset` said.
-    #[arg(long)]
+    /// Count since the filter was attached first.
+    ///
+    /// Whatever `--reset` said.
+    #[arg(long, help_heading = "Output")]
     pub total: bool,
 
     /// For people, or one JSON object (with `--watch` one a line).
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
 
     /// Where the filter is.

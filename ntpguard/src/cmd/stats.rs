@@ -10,13 +10,14 @@ use crate::{
     fault::{Blame as _, Fault},
     feed::{Answer, Request, Sources, ask},
     host::terminal,
+    interface,
     look::Look,
     state::{self, Seats},
     stats::Snapshot,
     writer::{tell, warn},
 };
-use anyhow::{Context as _, Result};
-use ntpguard_common::abi::Settings;
+use anyhow::{Context as _, Result, anyhow};
+use ntpguard_common::abi::{Settings, seat};
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
@@ -26,6 +27,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
+
+/// Why there is nothing to show by interface.
+const TOGETHER: &str = "counted for all interfaces together; ask without an interface";
 
 /// Shows it, or begins anew.
 ///
@@ -79,19 +83,28 @@ fn reset(places: &Places) -> Result<()> {
 /// Shows one look, with rates since the last one.
 fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> {
     let nobody = Seats::new();
-    let (total, baseline) = since(options, look).environment()?;
+    let (mut total, baseline) = since(options, look).environment()?;
+    let last = last.filter(|last| look.goes_on_from(last));
+    let mut rates = last.map(|last| look.reasons().since(&last.counted));
     let mut unknown = look.unknown.clone();
     if baseline.as_ref().is_some_and(|baseline| !baseline.knows_hits()) && unknown.is_none() {
         unknown = Some("whose the hits before the reset were wasn't known; --total has all".to_owned());
     }
     let when = baseline.as_ref().map(|baseline| baseline.when);
+    let named = options.interfaces.names();
+    let wanted = wanted(&named, look).environment()?;
+    if !named.is_empty() {
+        total = total.only(&wanted);
+        rates = rates.map(|rates| rates.only(&wanted));
+        unknown = Some(TOGETHER.to_owned());
+    }
     let limited = baseline.map(|baseline| baseline.limited).unwrap_or_default();
-    let tracked = options.sources.map(|most| look.tracked(limited, most)).transpose().environment()?;
-    let last = last.filter(|last| look.goes_on_from(last));
+    let most = options.sources.filter(|_| named.is_empty());
+    let tracked = most.map(|most| look.tracked(limited, most)).transpose().environment()?;
     let shown = Shown {
         tick: Tick {
             elapsed: last.map_or(Duration::ZERO, |last| look.taken - last.taken),
-            since: last.map_or_else(Snapshot::default, |last| look.reasons().since(&last.counted)),
+            since: rates.unwrap_or_default(),
             total: &total,
             seats: look.state.as_ref().map_or(&nobody, |state| &state.seats),
             policy: look.policy(),
@@ -103,9 +116,31 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
         now: state::now(),
         rules: options.rules,
         unknown,
-        dropped: options.sources.map(|most| dropped(options, most)),
+        dropped: options.sources.map(|most| match named.is_empty() {
+            true => dropped(options, most),
+            false => Err(TOGETHER.to_owned()),
+        }),
     };
     write(options, &shown, last.is_none()).environment()
+}
+
+/// Where the interfaces of these names are counted.
+///
+/// # Errors
+/// One has never been guarded here.
+fn wanted(named: &[String], look: &Look) -> Result<Vec<u32>> {
+    let known = look.state.as_ref().map(|state| &state.seats);
+    let place = |name: &String| {
+        // Those that are gone, too; without a state, those that are there.
+        let known =
+            known.into_iter().flatten().find(|(_, names)| names.contains(name)).map(|(seat, _)| *seat);
+        match known {
+            Some(seat) => Ok(seat),
+            None if look.state.is_none() => Ok(seat(interface::find(name)?.index)),
+            None => Err(anyhow!("{name} isn't guarded; see `ntpguard status`")),
+        }
+    };
+    named.iter().map(place).collect()
 }
 
 /// Who was dropped most, as whoever draws the events knows.
