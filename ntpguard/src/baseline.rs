@@ -5,8 +5,7 @@
 
 use crate::{
     cli::Places,
-    host, kept,
-    readers::Readers,
+    host::{self, access::Readers, atomic_file},
     state::{self, InForce, Rule},
     stats::{Counts as Bank, Snapshot},
 };
@@ -155,7 +154,7 @@ impl Baseline {
     /// # Errors
     /// The folder can't be made or written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        kept::write(path, self, &Readers::default())
+        atomic_file::write(path, self, &Readers::default())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         socket, unit,
     },
     dialect::{Daemon, Dialect},
-    sandbox,
+    host::sandbox,
 };
 use std::{
     path::{Path, PathBuf},

@@ -16,7 +16,12 @@ mod query;
 
 pub use query::Query;
 
-use crate::{event::Event, host, kept, readers::Readers, seen::Seen, sketch::Sketch};
+use crate::{
+    event::Event,
+    host::{self, access::Readers, atomic_file},
+    seen::Seen,
+    sketch::Sketch,
+};
 use anyhow::{Context as _, Result};
 use ntpguard_common::{Action, Reason};
 use serde::{Deserialize, Serialize};
@@ -184,7 +189,7 @@ impl History {
     /// The folder can't be made or written.
     pub fn save(&mut self, folder: &Path, now: u64, readers: &Readers) -> Result<()> {
         self.forget(now);
-        kept::write(&file(folder), self, readers)
+        atomic_file::write(&file(folder), self, readers)
     }
 
     /// The bucket that begins then.

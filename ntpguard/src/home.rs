@@ -6,9 +6,11 @@
 use crate::{
     bpf::{Pins, RUN, TURN},
     cli::Places,
-    host::lock::{Held, Lock},
-    interface,
-    readers::Readers,
+    host::{
+        access::Readers,
+        interface,
+        lock::{Held, Lock},
+    },
     state::{State, Summary},
     trial::Trial,
 };

@@ -4,9 +4,11 @@ use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
     cli::Cli,
     cmd,
-    fault::Fault,
+    host::{
+        fault::Fault,
+        writer::{complain, told},
+    },
     settings,
-    writer::{complain, told},
 };
 use std::process::ExitCode;
 

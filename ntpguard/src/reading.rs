@@ -7,9 +7,11 @@ use crate::{
     detect::{self, Detected},
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
-    fault::{Blame as _, Fault},
-    fingerprint::Fingerprint,
-    own,
+    host::{
+        addresses,
+        fault::{Blame as _, Fault},
+        file_changes::Fingerprint,
+    },
 };
 use anyhow::{Context as _, anyhow};
 use std::{
@@ -249,7 +251,7 @@ pub(crate) fn older_than(files: &[String]) -> Option<String> {
 /// # Errors
 /// The kernel doesn't tell.
 pub fn local_addresses(given: &[IpAddr]) -> Result<Vec<IpAddr>, Fault> {
-    if given.is_empty() { own::addresses().environment() } else { Ok(given.to_owned()) }
+    if given.is_empty() { addresses::addresses().environment() } else { Ok(given.to_owned()) }
 }
 
 /// The default that is there. One that can't be looked at isn't absent: to guard without it would be to ignore it.

@@ -1,9 +1,8 @@
 //! Names to addresses: the only user of DNS.
 
-mod reverse;
 mod workers;
 
-pub use reverse::Reverse;
+pub use crate::host::reverse_dns::Reverse;
 pub use workers::look_up;
 pub(crate) use workers::stay;
 

@@ -12,19 +12,20 @@ use crate::{
     cli::Guarding,
     compile::Counters,
     conf,
-    fault::{Blame as _, Fault},
-    fingerprint::Fingerprint,
     home::Home,
-    host::memory,
-    own,
-    readers::Readers,
+    host::{
+        access::Readers,
+        addresses,
+        fault::{Blame as _, Fault},
+        file_changes::Fingerprint,
+        memory, sandbox,
+        writer::{tell, warn},
+    },
     reloads::Reloads,
     resolve::{Answers, Moved, Names},
     ruling::Ruling,
-    sandbox,
     state::{self, Change, InForce, State},
     trial,
-    writer::{tell, warn},
 };
 use ntpguard_common::abi::Settings;
 use std::{
@@ -88,7 +89,7 @@ impl Service {
         let named = options.interface.clone();
         attach::join(&mut options.interface, home.as_ref()).environment()?;
         let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
-        let own = own::addresses().environment()?;
+        let own = addresses::addresses().environment()?;
         let mut fingerprint = Fingerprint::default();
         let ruling = Ruling::read(&options, &mut names, &own, &mut fingerprint).inspect_err(|fault| {
             if let (Some(home), Some(mut state)) = (&home, home.as_ref().and_then(|home| home.state().ok()?))
@@ -163,7 +164,7 @@ impl Service {
     }
 
     fn read(&mut self) -> Result<Change, Fault> {
-        let own = own::addresses().environment()?;
+        let own = addresses::addresses().environment()?;
         self.fingerprint = self.ruling.conf.sought.again();
         fits(&self.fingerprint).environment()?;
         let (mut names, mut sought) = (Names::with(self.names.good()), Fingerprint::default());
@@ -246,7 +247,7 @@ impl Service {
     /// # Errors
     /// The kernel refuses; what was in force stays.
     pub fn follow_addresses(&mut self) -> anyhow::Result<Option<(usize, usize)>> {
-        let now = own::addresses()?;
+        let now = addresses::addresses()?;
         if now == self.own {
             return Ok(None);
         }

@@ -6,8 +6,10 @@
 use crate::{
     cli::{Cli, PLAIN, Places},
     conf::is_one_edit,
-    fault::{Blame as _, Fault},
-    host,
+    host::{
+        self,
+        fault::{Blame as _, Fault},
+    },
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{

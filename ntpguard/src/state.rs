@@ -11,9 +11,7 @@ pub use summary::{PolicySummary, Summary};
 
 use crate::{
     cli::Guarding,
-    host::{self, features::Altered},
-    kept,
-    readers::Readers,
+    host::{self, access::Readers, atomic_file, features::Altered},
     resolve::Answers,
     ruling::Ruling,
 };
@@ -145,7 +143,7 @@ impl State {
     /// # Errors
     /// The folder can't be made or written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        kept::write(&file(folder), &summary::File::of(self), &Readers { group: self.group })
+        atomic_file::write(&file(folder), &summary::File::of(self), &Readers { group: self.group })
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.

@@ -3,7 +3,7 @@
 //! A file beside the state, written by those verbs and read by whoever looks after the filter. It may name a moment at
 //! which the trial begins again by itself.
 
-use crate::{host, kept, readers::Readers};
+use crate::host::{self, access::Readers, atomic_file};
 use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ impl Trial {
     /// # Errors
     /// The folder can't be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        kept::write(&file(folder), self, &Readers::default())
+        atomic_file::write(&file(folder), self, &Readers::default())
     }
 
     /// Nothing was said.

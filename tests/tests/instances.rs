@@ -6,7 +6,7 @@ use ntpguard::{
     bpf::{Guard, Mode, Object, Pins, Size},
     compile::Hardening,
     dialect::Dialect,
-    interface,
+    host::interface,
 };
 use ntpguard_tests::{
     client::flood,

@@ -2,7 +2,12 @@
 //! `NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests --test reference` writes them anew.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
-use ntpguard::{cli::Cli, diagnostic, doctor, fault::Fault, host::driver, metrics};
+use ntpguard::{
+    cli::Cli,
+    diagnostic, doctor,
+    host::{driver, fault::Fault},
+    metrics,
+};
 use ntpguard_common::{Action, Reason};
 use ntpguard_tests::{
     frame::{Frame, payload},

@@ -3,7 +3,7 @@
 use ntpguard::{
     event::Event,
     history::{History, file},
-    readers::Readers,
+    host::access::Readers,
     state,
 };
 use ntpguard_common::Reason;

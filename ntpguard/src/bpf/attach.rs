@@ -6,8 +6,8 @@ use super::{
     hook::{How, New, errno},
     owner,
 };
-use crate::{
-    host::driver::{self, Native, Obstacle, Setup},
+use crate::host::{
+    driver::{self, Native, Obstacle, Setup},
     interface::{self, Interface},
 };
 use anyhow::{Context as _, Result, bail};

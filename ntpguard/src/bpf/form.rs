@@ -8,13 +8,11 @@
 //! another program; so the choice depends on the driver and the mode alone.
 
 use super::load::PROGRAM;
-use crate::{
-    host::{
-        driver,
-        netlink::{self, Features},
-        release::Release,
-    },
+use crate::host::{
+    driver,
     interface::{self, Interface},
+    netlink::{self, Features},
+    release::Release,
 };
 use std::path::Path;
 

@@ -8,12 +8,10 @@ use super::{
     standby,
     tc::at_tc,
 };
-use crate::{
-    host::{
-        driver::{self, Driver},
-        release::Release,
-    },
+use crate::host::{
+    driver::{self, Driver},
     interface::{self, Interface},
+    release::Release,
     writer::tell,
 };
 use anyhow::{Context as _, Result, bail};

@@ -8,7 +8,7 @@ use super::{
     load::program_in_words,
     tc,
 };
-use crate::interface::Interface;
+use crate::host::interface::Interface;
 use anyhow::{Context as _, Result};
 use aya::programs::{
     ProgramError, ProgramFd, SchedClassifier,

@@ -10,7 +10,7 @@ use super::{
     owner::is_ours,
     pins::{Pins, Place},
 };
-use crate::interface::{self, Interface};
+use crate::host::interface::{self, Interface};
 use anyhow::Result;
 use aya::programs::loaded_programs;
 use std::{

@@ -8,7 +8,10 @@ use super::{
     maps::{self, Maps, NAMES},
     pins::{Pins, Place},
 };
-use crate::{compile::Image, interface::Interface, sandbox};
+use crate::{
+    compile::Image,
+    host::{interface::Interface, sandbox},
+};
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     compile::{Counters, Image},
+    host::writer::warn,
     stats::Snapshot,
-    writer::warn,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{

@@ -62,8 +62,10 @@ pub use trie::Trie;
 
 use crate::{
     compile::Image,
-    interface::{self, Interface},
-    readers::Readers,
+    host::{
+        access::Readers,
+        interface::{self, Interface},
+    },
 };
 use anyhow::{Context as _, Result, anyhow};
 use aya::{Ebpf, programs::links::FdLink};

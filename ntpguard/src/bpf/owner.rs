@@ -1,7 +1,7 @@
 //! Whose programs an interface has, as far as their names tell.
 
 use super::form::Form;
-use crate::{
+use crate::host::{
     interface::{Interface, Xdp},
     writer::tell,
 };

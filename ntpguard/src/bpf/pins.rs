@@ -12,7 +12,7 @@
 //! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
 
 use super::{call, forms::Instance, identity::Identity, maps::SHOWN};
-use crate::readers::Readers;
+use crate::host::access::Readers;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapData, MapInfo};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};

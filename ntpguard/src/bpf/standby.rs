@@ -4,11 +4,9 @@
 //! bringing a driver to take the program again takes another one: the same code around the same maps, loaded twice.
 
 use super::{call, forms::Instance};
-use crate::{
-    host::{
-        clock::{ASLEEP, suspended},
-        driver::{self, Driver, Loss},
-    },
+use crate::host::{
+    clock::{ASLEEP, suspended},
+    driver::{self, Driver, Loss},
     interface::{self, Interface},
 };
 use anyhow::{Context as _, Result, bail, ensure};

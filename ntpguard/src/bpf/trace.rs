@@ -1,6 +1,6 @@
 //! `run --trace`: the lines that the tracing program logs, with words put to the numbers.
 
-use crate::{
+use crate::host::{
     sandbox,
     writer::{trace, warn},
 };

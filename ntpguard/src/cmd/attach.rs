@@ -4,8 +4,8 @@ use super::choose;
 use crate::{
     cli::{Attach, Format},
     export::Exporter,
-    fault::{Blame as _, Fault},
     home::Home,
+    host::fault::{Blame as _, Fault},
     service::{self, Service},
 };
 

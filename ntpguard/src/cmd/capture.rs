@@ -5,10 +5,12 @@ use crate::{
     capture::Writer,
     cli::Capture,
     event::Event,
-    fault::{Blame as _, Fault},
     feed::{Follower, Request},
     filter,
-    writer::tell,
+    host::{
+        fault::{Blame as _, Fault},
+        writer::tell,
+    },
 };
 use anyhow::{Context as _, Result};
 use std::{

@@ -4,7 +4,7 @@ use crate::{
     cli::{self, Format},
     diagnostic::Severity,
     export::report::Report,
-    fault::{Blame as _, Fault},
+    host::fault::{Blame as _, Fault},
     policy::{Policy, audit},
     reading, resolve,
 };

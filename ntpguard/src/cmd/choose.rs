@@ -3,11 +3,13 @@
 use crate::{
     bpf::Pins,
     cli::{Guarding, Places},
-    fault::{Blame as _, Fault},
     home,
-    host::routes,
-    interface::{self, Interface},
-    writer::tell,
+    host::{
+        fault::{Blame as _, Fault},
+        interface::{self, Interface},
+        routes,
+        writer::tell,
+    },
 };
 use anyhow::anyhow;
 

@@ -4,13 +4,15 @@ use super::choose;
 use crate::{
     bpf::{self, Before, Left, Pins},
     cli::Detach,
-    fault::{Blame as _, Fault},
     home::{Home, Taken},
-    host::driver::{Driver, Leak, Setup},
-    interface::{self, Interface},
+    host::{
+        driver::{Driver, Leak, Setup},
+        fault::{Blame as _, Fault},
+        interface::{self, Interface},
+        writer::{tell, warn},
+    },
     service::restore,
     state::{Card, Summary},
-    writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
 use std::{

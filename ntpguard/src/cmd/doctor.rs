@@ -3,7 +3,7 @@
 use crate::{
     cli::{Doctor, Format},
     doctor::{Finding, Status, examine},
-    fault::{Blame as _, Fault},
+    host::fault::{Blame as _, Fault},
 };
 use anyhow::anyhow;
 use serde_json::{Value, json};

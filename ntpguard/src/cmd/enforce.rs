@@ -3,10 +3,12 @@
 use crate::{
     bpf::{Maps, Pins},
     cli::{Enforce, Places},
-    fault::{Blame as _, Fault},
     home::{self, Home},
+    host::{
+        fault::{Blame as _, Fault},
+        writer::{tell, warn},
+    },
     trial::{self, Trial},
-    writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
 use ntpguard_common::abi::Settings;

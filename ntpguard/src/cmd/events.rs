@@ -5,10 +5,12 @@ use crate::{
     cli::Events,
     event::Event,
     export::events::line,
-    fault::{Blame as _, Fault},
     feed::{Answer, Follower, Request, ask},
     filter,
-    writer::tell,
+    host::{
+        fault::{Blame as _, Fault},
+        writer::tell,
+    },
 };
 use anyhow::{Result, bail};
 use std::{

@@ -10,8 +10,11 @@ use crate::{
     conf::{self, ConfFile, Place},
     dialect::Daemon,
     engine::{Engine, Judged, Train},
-    fault::{Blame as _, Fault},
-    frame, host,
+    frame,
+    host::{
+        self,
+        fault::{Blame as _, Fault},
+    },
     policy::Policy,
     reading, resolve,
 };

@@ -3,9 +3,11 @@
 use crate::{
     cli::{Places, Run},
     feed::{Hub, Losses, Unbound},
-    readers::Readers,
+    host::{
+        access::Readers,
+        writer::{tell, warn},
+    },
     service::Service,
-    writer::{tell, warn},
 };
 
 /// The hub, if events are drawn.

@@ -2,9 +2,11 @@
 
 use crate::{
     export::Exporter,
-    interface,
+    host::{
+        interface,
+        writer::{tell, warn},
+    },
     service::Service,
-    writer::{tell, warn},
 };
 
 /// One of them.

@@ -3,13 +3,15 @@
 use super::mend::Mender;
 use crate::{
     bpf::{Hook, How, Mode},
-    interface::Interface,
+    host::{
+        interface::Interface,
+        writer::{tell, warn},
+    },
     observe::{
         life::{self, Life, Proof, Reading},
         pulse::Pulse,
     },
     service::Service,
-    writer::{tell, warn},
 };
 use std::{
     collections::BTreeMap,

@@ -12,12 +12,12 @@ use crate::{
     host::{
         clock::{ASLEEP, suspended},
         driver::{self, Driver},
+        interface::{self, Interface},
         link_events::LinkEvents,
+        sandbox,
+        writer::warn,
     },
-    interface::{self, Interface},
-    sandbox,
     service::Service,
-    writer::warn,
 };
 use anyhow::{Context as _, Result};
 use card::{Card, cards, lost, lost_asleep};

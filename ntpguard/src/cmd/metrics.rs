@@ -2,8 +2,8 @@
 
 use super::{guarded::Guarded, life::Lives, names::LookUps, watch::Watch};
 use crate::{
-    fault::{Blame as _, Fault},
     feed::Losses,
+    host::fault::{Blame as _, Fault},
     metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
     observe::life::Life,
     ruling::Ruling,

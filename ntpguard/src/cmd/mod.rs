@@ -25,7 +25,7 @@ mod status;
 mod top;
 mod watch;
 
-use crate::{cli::Verb, fault::Fault};
+use crate::{cli::Verb, host::fault::Fault};
 use std::io;
 
 /// Does what a verb says.

@@ -1,10 +1,12 @@
 //! `ntpguard run` on names: looks them up again, at an interval, and sooner while one has no answer.
 
 use crate::{
+    host::{
+        sandbox,
+        writer::{tell, warn},
+    },
     resolve::{self, Answers},
-    sandbox,
     service::Service,
-    writer::{tell, warn},
 };
 use std::{thread, time::Duration};
 use tokio::{

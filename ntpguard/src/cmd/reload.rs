@@ -3,12 +3,14 @@
 use crate::{
     bpf::{Maps, Object, Pins},
     cli::Places,
-    fault::{Blame as _, Fault},
     home::{Home, Taken, looks_after, nothing},
-    kept,
+    host::{
+        atomic_file,
+        fault::{Blame as _, Fault},
+        writer::{tell, warn},
+    },
     service::Service,
     state::Summary,
-    writer::{tell, warn},
 };
 use anyhow::{Context as _, anyhow};
 use nix::{
@@ -79,7 +81,7 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
         .environment()?;
     let start = Instant::now();
     // Without a place for the state, only what comes into force is seen.
-    let mut unkept = kept::probe(&places.state_dir).err();
+    let mut unkept = atomic_file::probe(&places.state_dir).err();
     while start.elapsed() < PATIENCE {
         if let Some((attempts, state)) = state()?
             && Some(attempts) != before

@@ -5,8 +5,11 @@ use crate::{
     cli::{self, Format},
     compile::Image,
     conf::ConfFile,
-    fault::{Blame as _, Fault},
-    host::{self, file::Odd},
+    host::{
+        self,
+        fault::{Blame as _, Fault},
+        file::Odd,
+    },
     policy::Policy,
     reading,
     replay::{Finder, Own, Tally},

@@ -6,11 +6,13 @@ use super::until_closed;
 use crate::{
     cli::{Format, Report},
     export::abuse::Abuse,
-    fault::{Blame as _, Fault},
     feed::{Answer, Request, ask},
     history::{DAY, History, Summary, file},
+    host::{
+        fault::{Blame as _, Fault},
+        writer::warn,
+    },
     state,
-    writer::warn,
 };
 use anyhow::{Context as _, Result};
 use std::io::Write as _;

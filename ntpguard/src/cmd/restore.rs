@@ -6,8 +6,10 @@
 //! later is looked at, so a `run` that somebody has taken over can't use it.
 
 use crate::{
-    fault::{Blame as _, Fault},
-    sandbox,
+    host::{
+        fault::{Blame as _, Fault},
+        sandbox,
+    },
     service::restore,
     state::Card,
 };

@@ -8,16 +8,18 @@ use crate::{
         restore::Helper, watch::Watch,
     },
     export::{Exporter, Tick},
-    fault::{Blame as _, Fault},
     feed::Unbound,
     home::Home,
-    host::{farewell, secrets::Uncovered},
-    notify::Manager,
-    own,
+    host::{
+        addresses, farewell,
+        fault::{Blame as _, Fault},
+        sandbox,
+        secrets::Uncovered,
+        service_manager::Manager,
+        writer::{tell, warn},
+    },
     ruling::Ruling,
-    sandbox,
     service::{self, Service},
-    writer::{tell, warn},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -52,7 +54,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     farewell::wait().environment()?;
 
     // Before they are read, so that no change in between is missed.
-    let mut changes = Some(own::Changes::listen().environment()?);
+    let mut changes = Some(addresses::Changes::listen().environment()?);
 
     let mut home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
     home.iter_mut().try_for_each(Home::stay).environment()?;
@@ -222,7 +224,7 @@ fn watch(service: &Service) -> Result<Option<Watch>, Fault> {
 }
 
 /// Waits for a change of this host's addresses or interfaces; for ever if nobody listens any more.
-async fn changed(changes: Option<&own::Changes>) -> io::Result<()> {
+async fn changed(changes: Option<&addresses::Changes>) -> io::Result<()> {
     match changes {
         Some(changes) => changes.changed().await,
         None => pending().await,

@@ -7,14 +7,15 @@ use crate::{
     baseline::{self, Baseline},
     cli::{Format, Places, Stats},
     export::{Tick, stats::Shown},
-    fault::{Blame as _, Fault},
     feed::{Answer, Request, Sources, ask},
-    host::terminal,
-    interface,
+    host::{
+        fault::{Blame as _, Fault},
+        interface, terminal,
+        writer::{tell, warn},
+    },
     look::Look,
     state::{self, Seats},
     stats::Snapshot,
-    writer::{tell, warn},
 };
 use anyhow::{Context as _, Result, anyhow};
 use ntpguard_common::abi::{Settings, seat};

@@ -3,9 +3,11 @@
 use crate::{
     bpf::{self, How, Maps, Pins},
     cli::{Format, Status},
-    fault::{Blame as _, Fault},
     home,
-    interface::{self, Interface},
+    host::{
+        fault::{Blame as _, Fault},
+        interface::{self, Interface},
+    },
     observe::life::{self, Life, Proof},
     reading,
     state::Summary,

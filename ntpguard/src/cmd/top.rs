@@ -6,8 +6,8 @@
 use crate::{
     bpf::{Hook, Pins},
     cli::{self, Places},
-    fault::{Blame as _, Fault},
     feed::{Follower, RATE, Request},
+    host::fault::{Blame as _, Fault},
     look::Look,
     observe::{life::Life, pulse::Pulse},
     resolve::Reverse,

@@ -5,10 +5,10 @@ use crate::{
     cli::Limiting,
     compile::Image,
     conf::MEMORY,
+    host::writer::{tell, warn},
     limits::{Bounds, Clock},
     stats::Snapshot,
     tracked::{Reader, Tracked},
-    writer::{tell, warn},
 };
 use anyhow::Result;
 use ntpguard_common::{

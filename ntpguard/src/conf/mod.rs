@@ -33,7 +33,7 @@ use crate::{
     daemon::CommandLine,
     diagnostic::{Code, Diagnostic},
     dialect::{Daemon, Dialect},
-    fingerprint::Fingerprint,
+    host::file_changes::Fingerprint,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

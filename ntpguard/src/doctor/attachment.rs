@@ -8,8 +8,10 @@ use super::{
 };
 use crate::{
     bpf::{How, owner},
-    host::driver::{Native, predict},
-    interface,
+    host::{
+        driver::{Native, predict},
+        interface,
+    },
 };
 use std::path::Path;
 
@@ -207,8 +209,7 @@ mod tests {
     use super::*;
     use crate::{
         doctor::native::tests::{card, with},
-        host::{driver::VirtioFeatures, netlink::Features},
-        interface::Xdp,
+        host::{driver::VirtioFeatures, interface::Xdp, netlink::Features},
     };
 
     fn found(card: &Card, check: Check) -> Finding {

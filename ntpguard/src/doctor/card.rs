@@ -3,8 +3,10 @@
 use super::probe::is_global;
 use crate::{
     bpf::{How, Pins, look, owner},
-    host::driver::Setup,
-    interface::{self, Interface},
+    host::{
+        driver::Setup,
+        interface::{self, Interface},
+    },
 };
 use anyhow::Result;
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};

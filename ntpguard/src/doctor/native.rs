@@ -144,10 +144,10 @@ pub(super) mod tests {
         doctor::Status,
         host::{
             driver::Setup,
+            interface::Interface,
             netlink::{Offloads, Queues},
             release::Release,
         },
-        interface::Interface,
     };
 
     pub(in crate::doctor) const ALL: Features = Features(Features::BASIC | Features::SEVERAL_BUFFERS);

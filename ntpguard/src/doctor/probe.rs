@@ -9,7 +9,7 @@ use super::{
     Check, Finding,
     shield::{Met, Shield},
 };
-use crate::{frame, own};
+use crate::{frame, host::addresses};
 use nix::sys::socket::{setsockopt, sockopt};
 use ntpguard_common::wire::ntp;
 use std::{
@@ -59,7 +59,7 @@ pub(super) struct Answers {
 
 /// Asks.
 pub(super) fn ask() -> io::Result<Answers> {
-    let (addresses, left_out) = choose(own::addresses().map_err(io::Error::other)?);
+    let (addresses, left_out) = choose(addresses::addresses().map_err(io::Error::other)?);
     let start = Instant::now();
     let open = |address: IpAddr| QUESTIONS.map(|question| send(address, question));
     let sockets: Vec<_> = addresses.iter().map(|address| (*address, open(*address))).collect();

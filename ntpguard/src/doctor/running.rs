@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     bpf::{How, Maps, Pins},
-    interface::{self, Interface},
+    host::interface::{self, Interface},
     observe::life::{self, Life, Proof},
 };
 use anyhow::Result;

@@ -11,11 +11,13 @@ mod text;
 use crate::{
     bpf::Attached,
     cli::Format,
-    host::terminal::folded,
+    host::{
+        terminal::folded,
+        writer::{Writer, warn},
+    },
     state::{Cause, InForce, Rule, Seats, seated},
     stats::{Counts, Snapshot},
     tracked::Tracked,
-    writer::{Writer, warn},
 };
 use ntpguard_common::{
     Action, Reason,

@@ -11,11 +11,13 @@ use crate::{
     bpf::{EVENTS, Events, Pins, Place},
     cli::Places,
     home::nothing,
-    host::lock::{Held, Lock},
-    readers::Readers,
-    sandbox,
+    host::{
+        access::Readers,
+        lock::{Held, Lock},
+        sandbox,
+        writer::warn,
+    },
     stats::Snapshot,
-    writer::warn,
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::{

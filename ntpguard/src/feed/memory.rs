@@ -4,11 +4,10 @@ use super::{Answer, Request, Sources};
 use crate::{
     event::Event,
     history::{History, SPAN},
-    readers::Readers,
+    host::{access::Readers, writer::warn},
     seen::Seen,
     sketch::Sketch,
     state,
-    writer::warn,
 };
 use std::{collections::VecDeque, net::IpAddr, path::PathBuf, time::Duration};
 

@@ -3,7 +3,7 @@
 //! `run` hears of signals between two pieces of its work, and reading a million lines is one piece. Wherever it is ended by force it
 //! leaves a whole filter, as after a crash, so a thread that waits for the signal ends it when it hasn't ended by itself.
 
-use crate::{
+use crate::host::{
     sandbox,
     writer::{told, warn},
 };

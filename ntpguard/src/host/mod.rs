@@ -1,19 +1,30 @@
 //! The operating system: the network cards and their drivers, what the kernel says of them, and what a process may do here.
 
+pub mod access;
+pub mod addresses;
+pub mod atomic_file;
 pub mod clock;
 pub mod driver;
 pub(crate) mod farewell;
+pub mod fault;
 pub mod features;
 pub mod file;
+pub mod file_changes;
+pub mod interface;
 pub mod link_events;
 pub mod lock;
+pub(crate) mod log;
 pub(crate) mod memory;
 pub mod netlink;
 pub mod queues;
 pub mod release;
+pub(crate) mod reverse_dns;
 pub mod routes;
+pub mod sandbox;
 pub(crate) mod seccomp;
 pub(crate) mod secrets;
+pub(crate) mod service_manager;
 pub mod terminal;
 pub mod timestamping;
+pub mod writer;
 mod xenstore;

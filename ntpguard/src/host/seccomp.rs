@@ -140,7 +140,7 @@ mod tests {
             assert_eq!(kill(getpid(), None), Ok(()));
             assert!(getifaddrs().unwrap().count() > 0);
             assert_eq!(if_indextoname(1).unwrap().to_str(), Ok("lo"));
-            assert!(crate::interface::all().unwrap().iter().any(|one| one.loopback));
+            assert!(crate::host::interface::all().unwrap().iter().any(|one| one.loopback));
         });
         // The rest of the process goes on as before.
         assert!(UnixStream::connect(folder.path().join("service")).is_ok());

@@ -7,7 +7,7 @@ use super::{
     Published,
     text::{Format, render},
 };
-use crate::sandbox;
+use crate::host::sandbox;
 use anyhow::{Context as _, Result};
 use http_body_util::Full;
 use hyper::{

@@ -11,8 +11,10 @@
 use super::queues::{self, Judged, Lost};
 use crate::{
     bpf::{How, Maps, Seen},
-    host::queues::{Received, received},
-    interface::{self, Interface},
+    host::{
+        interface::{self, Interface},
+        queues::{Received, received},
+    },
 };
 use anyhow::Result;
 use std::{

@@ -4,7 +4,7 @@ use super::{
     life::{Life, Proof, Reading},
     queues::Judged,
 };
-use crate::interface::Interface;
+use crate::host::interface::Interface;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How long what was found by enough frames holds where no more come.

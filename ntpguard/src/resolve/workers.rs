@@ -1,7 +1,7 @@
 //! Many names at once, by a few threads.
 
 use super::{Answers, addresses};
-use crate::sandbox;
+use crate::host::sandbox;
 use std::{
     io,
     net::IpAddr,

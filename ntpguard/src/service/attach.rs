@@ -4,14 +4,16 @@ use super::{Service, put, restore};
 use crate::{
     bpf::{self, Attached, Held, Object},
     cli::Guarding,
-    fault::{Blame as _, Fault},
     home::{self, Home},
-    host::features::{Altered, Features},
-    interface::{self, Interface},
-    readers::Readers,
+    host::{
+        access::Readers,
+        fault::{Blame as _, Fault},
+        features::{Altered, Features},
+        interface::{self, Interface},
+        writer::{tell, warn},
+    },
     state::{Card, Seats},
     trial,
-    writer::{tell, warn},
 };
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;

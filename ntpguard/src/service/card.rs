@@ -3,9 +3,11 @@
 use super::Service;
 use crate::{
     bpf::Hook,
-    host::driver::{self, Native, Setup},
-    interface::Interface,
-    writer::{tell, warn},
+    host::{
+        driver::{self, Native, Setup},
+        interface::Interface,
+        writer::{tell, warn},
+    },
 };
 use std::path::Path;
 

@@ -1,6 +1,9 @@
 //! Puts back what attaching has changed of network cards.
 
-use crate::{interface, state::Card, writer::warn};
+use crate::{
+    host::{interface, writer::warn},
+    state::Card,
+};
 use nix::libc;
 use std::{
     collections::BTreeMap,

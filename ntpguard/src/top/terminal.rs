@@ -10,7 +10,7 @@ use super::{
     theme::Theme,
     view,
 };
-use crate::writer;
+use crate::host::writer;
 use anyhow::{Context as _, Result, bail, ensure};
 use crossterm::{
     cursor::Show,

@@ -3,8 +3,8 @@
 //! Contract: pure. A card is looked at only if its driver may lose a program, and only what its row of the table names counts:
 //! another instance resets the link of some drivers, which must not be taken for another loss.
 
-use crate::{
-    host::driver::{Driver, Loss},
+use crate::host::{
+    driver::{Driver, Loss},
     interface::Interface,
 };
 

@@ -31,7 +31,7 @@ pub use setup::{Setup, VirtioFeatures};
 pub use tell::{beforehand, mtu_lost};
 
 use super::release::{ByRelease, Release};
-use crate::interface::{self, Interface};
+use crate::host::interface::{self, Interface};
 use std::{fs, path::Path};
 
 /// A driver, or several that behave alike.

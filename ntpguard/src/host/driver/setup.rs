@@ -1,14 +1,12 @@
 //! How a card is set up, as far as that decides what native XDP does on it.
 
 use super::{Driver, Never, find, hardware, name};
-use crate::{
-    host::{
-        netlink::{self, Features, Offloads, Queues},
-        release::Release,
-        timestamping::Timestamping,
-        xenstore,
-    },
+use crate::host::{
     interface::{self, Interface},
+    netlink::{self, Features, Offloads, Queues},
+    release::Release,
+    timestamping::Timestamping,
+    xenstore,
 };
 use std::{fs, path::Path};
 

@@ -7,7 +7,7 @@
 //! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`. On a terminal
 //! no line is longer than 80 columns; elsewhere a message stays in the lines that it has, so that it can be searched for.
 
-use crate::{host::terminal, writer::Writer};
+use crate::host::{terminal, writer::Writer};
 use nix::sys::stat::fstat;
 use std::{
     env,

@@ -1,6 +1,6 @@
 //! Addresses to names, for those who look: asked one by one, in threads of their own, never waited for.
 
-use crate::sandbox;
+use crate::host::sandbox;
 use dns_lookup::lookup_addr;
 use std::{
     collections::HashMap,

@@ -1,6 +1,6 @@
 //! Files that are written whole: whoever reads meanwhile sees the one before.
 
-use crate::readers::Readers;
+use crate::host::access::Readers;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::{

@@ -5,14 +5,12 @@
 //! before it starts others, and those that were there before have given up everything ([`renounce`]). One thread is left that
 //! may have sockets: it starts those that look names up (`resolve::stay`).
 
-use crate::{
+use crate::host::{
+    self,
     fault::Fault,
-    fingerprint::Fingerprint,
-    host::{
-        self,
-        seccomp::{self, Refused},
-        secrets,
-    },
+    file_changes::Fingerprint,
+    seccomp::{self, Refused},
+    secrets,
 };
 use anyhow::{Context as _, Result};
 use caps::{CapSet, Capability, CapsHashSet};

@@ -1,6 +1,6 @@
 //! Output behind a thread: a reader that is slow or gone never holds up the guard.
 
-use crate::{log::log, sandbox};
+use crate::host::{log::log, sandbox};
 use std::{
     fmt,
     io::{self, Write},
