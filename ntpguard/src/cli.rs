@@ -25,7 +25,7 @@ pub use top::Top;
 use crate::{
     bpf::Hook,
     compile::{Harden, Hardening, Queries},
-    dialect::{Dialect, Ordering},
+    daemon::dialect::{Dialect, Ordering},
     feed,
     host::terminal::{Content, Shown},
 };

@@ -6,8 +6,8 @@
 
 use crate::{
     conf::{Action, ConfFile, Family, Flags, Restrict, Target},
+    daemon::dialect::Dialect,
     diagnostic::{Code, Diagnostic},
-    dialect::Dialect,
     net::Net,
 };
 use std::{io, net::IpAddr, sync::Arc};

@@ -3,10 +3,12 @@
 use crate::{
     cli,
     conf::{self, ConfFile},
-    daemon::CommandLine,
-    detect::{self, Detected},
+    daemon::{
+        CommandLine,
+        detect::{self, Detected},
+        dialect::{Daemon, Dialect},
+    },
     diagnostic::{Code, Diagnostic},
-    dialect::{Daemon, Dialect},
     host::{
         addresses,
         fault::{Blame as _, Fault},

@@ -163,7 +163,7 @@ mod tests {
     use crate::{
         compile::Hardening,
         conf,
-        dialect::{Daemon, Dialect},
+        daemon::dialect::{Daemon, Dialect},
         frame,
         policy::Policy,
     };

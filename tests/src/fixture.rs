@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use ntpguard::{
     compile::{Hardening, Image},
     conf::{self, ConfFile},
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use std::{

@@ -5,7 +5,7 @@ use ntpguard::{
     bpf::{Figures, Guard, Object, Size},
     compile::{Flat, Hardening, Image},
     conf,
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use ntpguard_common::{

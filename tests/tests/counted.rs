@@ -4,7 +4,7 @@
 
 use ntpguard::{
     compile::{Hardening, Image},
-    dialect::Dialect,
+    daemon::dialect::Dialect,
     limits::Clock,
     model::Model,
 };

@@ -3,8 +3,8 @@
 use ntpguard::{
     compile::Hardening,
     conf,
+    daemon::dialect::Daemon,
     diagnostic::{Code, Severity},
-    dialect::Daemon,
     export::report::Report,
     policy::{Policy, audit::audit},
     reading::Read,

@@ -2,7 +2,7 @@
 
 use ntpguard::{
     compile::{Hardening, Image},
-    dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
+    daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
     net,
 };
 use ntpguard_common::{

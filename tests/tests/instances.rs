@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use ntpguard::{
     bpf::{Guard, Mode, Object, Pins, Size},
     compile::Hardening,
-    dialect::Dialect,
+    daemon::dialect::Dialect,
     host::interface,
 };
 use ntpguard_tests::{

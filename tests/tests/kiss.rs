@@ -2,7 +2,7 @@
 
 use ntpguard::{
     compile::{Hardening, Image},
-    dialect::Dialect,
+    daemon::dialect::Dialect,
     limits::Clock,
     model::Model,
 };

@@ -4,7 +4,7 @@ use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use ntpguard::{
     bpf::{Flood, Guard, Mode, Object, Size},
     compile::{Hardening, Image},
-    dialect::Dialect,
+    daemon::dialect::Dialect,
     limits::Bounds,
 };
 use ntpguard_tests::{

@@ -3,7 +3,7 @@
 use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::Hardening,
-    dialect::Dialect,
+    daemon::dialect::Dialect,
 };
 use ntpguard_common::{Action, Decision, decide};
 use ntpguard_tests::{

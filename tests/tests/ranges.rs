@@ -5,7 +5,7 @@ use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     conf,
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use ntpguard_common::{

@@ -8,7 +8,7 @@ use nix::sys::{
 use ntpguard::{
     bpf::{Guard, Object, Size, at_tc},
     compile::Hardening,
-    dialect::Dialect,
+    daemon::dialect::Dialect,
     limits::Bounds,
 };
 use ntpguard_common::{Action, Reason};

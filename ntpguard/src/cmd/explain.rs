@@ -8,7 +8,7 @@ use crate::{
     cli::{self, Format},
     compile::{Hardening, Image, ImageRule},
     conf::{self, ConfFile, Place},
-    dialect::Daemon,
+    daemon::dialect::Daemon,
     engine::{Engine, Judged, Train},
     frame,
     host::{

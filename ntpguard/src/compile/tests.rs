@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     conf,
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     net::source,
 };
 use ntpguard_common::Lookup as _;

@@ -9,8 +9,8 @@ use super::{
     simulate,
 };
 use crate::{
+    daemon::dialect::Daemon,
     diagnostic::{Code, Diagnostic},
-    dialect::Daemon,
     host::file::{self, Odd},
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};

@@ -1,7 +1,7 @@
 //! The flags of a restrict line, under the names of ntpd's manual (ntp.conf(5), Access Control).
 
 use super::edit::is_one_edit;
-use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
+use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::fmt;
 
 /// A set of flags.

@@ -3,7 +3,7 @@
 //! A keyword where a name is wanted is a syntax error, and a line that doesn't begin with one is lost.
 
 use super::{edit::is_one_edit, lexer::Demand};
-use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
+use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// Which daemons know which words.

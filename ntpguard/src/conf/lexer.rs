@@ -5,7 +5,7 @@
 //! several (`commands.rs`), their ends are blanks.
 
 use super::{Span, keywords};
-use crate::dialect::Dialect;
+use crate::daemon::dialect::Dialect;
 use std::borrow::Cow;
 
 /// A word of a line, and mostly a part of it.

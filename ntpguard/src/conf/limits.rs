@@ -2,8 +2,8 @@
 
 use super::{ConfFile, lexer::Word, line::Line};
 use crate::{
+    daemon::dialect::{Daemon, Dialect},
     diagnostic::{Code, Diagnostic},
-    dialect::{Daemon, Dialect},
 };
 use std::fmt;
 

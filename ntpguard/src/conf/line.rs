@@ -8,8 +8,8 @@ use super::{
     restrict,
 };
 use crate::{
+    daemon::dialect::{Daemon, Dialect},
     diagnostic::{Code, Diagnostic},
-    dialect::{Daemon, Dialect},
 };
 
 /// The options of an association by which its packets are authenticated.

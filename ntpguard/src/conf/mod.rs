@@ -30,9 +30,11 @@ pub use restrict::{Action, Restrict};
 pub use target::{Family, Target};
 
 use crate::{
-    daemon::CommandLine,
+    daemon::{
+        CommandLine,
+        dialect::{Daemon, Dialect},
+    },
     diagnostic::{Code, Diagnostic},
-    dialect::{Daemon, Dialect},
     host::file_changes::Fingerprint,
 };
 use std::{

@@ -16,8 +16,8 @@ use super::{
     target::{Family, Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
+    daemon::dialect::Dialect::{Ntp426, Ntp428, NtpSec},
     diagnostic::{Code, Diagnostic},
-    dialect::Dialect::{Ntp426, Ntp428, NtpSec},
 };
 use std::net::IpAddr;
 

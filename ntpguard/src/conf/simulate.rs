@@ -13,8 +13,8 @@ use super::{
     line::{Directive, Line, too_long},
 };
 use crate::{
+    daemon::dialect::Dialect,
     diagnostic::{Code, Diagnostic},
-    dialect::Dialect,
 };
 
 /// Where a block ends, as an offset from its beginning.
@@ -201,7 +201,7 @@ impl<'a> Block<'a, '_> {
 mod tests {
     use crate::{
         conf::{self, ConfFile, Target},
-        dialect::{
+        daemon::dialect::{
             Daemon,
             Dialect::{self, Ntp426, Ntp428, NtpSec},
         },

@@ -1,7 +1,7 @@
 //! Lines as the daemons read them: the table of semantics, a test each.
 
 use super::*;
-use crate::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
+use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::{net::IpAddr, path::Path};
 
 fn parse_as(text: &str, dialect: Dialect) -> ConfFile {
@@ -171,7 +171,7 @@ fn lines_that_the_daemons_read_differently() {
         assert_eq!(three(text), wanted.map(|wanted| wanted.map(str::to_owned)), "{text}");
     }
     assert_eq!(parse_as("restrict source", Ntp426).restricts[0].target, Target::Name("source".into()));
-    let p17 = Daemon { dialect: Ntp428, ordering: crate::dialect::Ordering::P17 };
+    let p17 = Daemon { dialect: Ntp428, ordering: crate::daemon::dialect::Ordering::P17 };
     assert!(super::parse(Path::new("x"), b"delrestrict 192.0.2.7", p17).unwrap().restricts.is_empty());
 }
 

@@ -1,6 +1,8 @@
 //! Which daemon this host runs: who holds UDP port 123, its release, its command line, and since when it runs.
 
 pub mod command_line;
+pub mod detect;
+pub mod dialect;
 pub mod holder;
 pub mod release;
 pub mod socket;

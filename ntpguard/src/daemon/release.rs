@@ -1,6 +1,6 @@
 //! Which release a program is, from its bytes and its name: it isn't run, since any user may call a program ntpd.
 
-use crate::dialect::{
+use crate::daemon::dialect::{
     Daemon,
     Dialect::{Ntp426, Ntp428, NtpSec},
     Ordering,

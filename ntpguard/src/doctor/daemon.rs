@@ -140,7 +140,7 @@ fn older(
     root: &Path,
     holder: &Holder,
     command: &CommandLine,
-    daemon: crate::dialect::Daemon,
+    daemon: crate::daemon::dialect::Daemon,
 ) -> Option<Finding> {
     let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
     let own = holder::of_its_own(root, holder.pid, &path);

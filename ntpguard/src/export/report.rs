@@ -3,8 +3,8 @@
 use crate::{
     compile::{self, Hardening, Queries},
     conf::{Flags, Limiter, Place, Span},
+    daemon::dialect::Dialect,
     diagnostic::{Diagnostic, Severity},
-    dialect::Dialect,
     host::terminal::{self, of_same_length},
     limits,
     policy::{Entry, Line, Policy, audit::answers_queries},

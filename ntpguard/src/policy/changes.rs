@@ -137,7 +137,7 @@ fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Ma
 mod tests {
     use crate::{
         conf,
-        dialect::{Daemon, Dialect, Ordering},
+        daemon::dialect::{Daemon, Dialect, Ordering},
         policy::Policy,
     };
     use std::path::Path;

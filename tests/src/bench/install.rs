@@ -15,7 +15,7 @@ use ntpguard::{
     bpf::{Guard, Object, Size, memory_since, newest_map},
     compile::{Hardening, Image},
     conf,
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use serde_json::{Value, json};

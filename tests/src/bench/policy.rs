@@ -6,7 +6,7 @@ use ntpguard::{
     bpf::{Guard, Object, Size, spread},
     compile::{Hardening, Image},
     conf,
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
 use std::{fmt::Write as _, io, net::Ipv4Addr};

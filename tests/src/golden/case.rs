@@ -4,7 +4,7 @@ use crate::frame::{
     Frame,
     payload::{MONLIST, time},
 };
-use ntpguard::dialect::Dialect;
+use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// What must become of a frame.

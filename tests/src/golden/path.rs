@@ -6,7 +6,7 @@ use crate::frame::{
     extension::{authentication, destination, fragment, hop_by_hop, routing},
     payload::time,
 };
-use ntpguard::dialect::Dialect;
+use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// All of them.

@@ -5,7 +5,7 @@ use crate::frame::{
     Frame,
     payload::{MONLIST, READVAR, time},
 };
-use ntpguard::dialect::Dialect;
+use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
 /// All of them.

@@ -12,8 +12,8 @@ use crate::{
         lexer::{Demand, Word},
         line::Line,
     },
+    daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
     diagnostic::{Code, Diagnostic},
-    dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
 };
 
 const ALL: &[Dialect] = &[Ntp426, Ntp428, NtpSec];

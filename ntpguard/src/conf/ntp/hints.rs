@@ -2,7 +2,7 @@
 
 use crate::{
     conf::{Family, Flags, Target, target::literal},
-    dialect::{Daemon, Dialect},
+    daemon::dialect::{Daemon, Dialect},
 };
 use std::net::{IpAddr, Ipv4Addr};
 

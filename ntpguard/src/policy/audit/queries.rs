@@ -4,8 +4,8 @@ use super::{Audit, answers_queries};
 use crate::{
     compile::{Hardening, Queries},
     conf::Flags,
+    daemon::dialect::Dialect,
     diagnostic::Code,
-    dialect::Dialect,
     policy::Entry,
 };
 

@@ -3,8 +3,8 @@
 use super::Audit;
 use crate::{
     conf::{Association, Family, Flags, Place, Target},
+    daemon::dialect::Dialect,
     diagnostic::Code,
-    dialect::Dialect,
     policy::{Entry, Resolver},
 };
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! Lines as the parsers of the three daemons take them.
 
 use super::*;
-use crate::{conf::parse, dialect::Daemon};
+use crate::{conf::parse, daemon::dialect::Daemon};
 use std::path::Path;
 
 /// Whether nothing is found, and if not what is lost: a part, or all.

@@ -4,11 +4,11 @@
 use crate::{
     daemon::{
         CommandLine,
+        dialect::{Daemon, Dialect},
         holder::{self, Holder},
         release::Program,
         socket, unit,
     },
-    dialect::{Daemon, Dialect},
     host::sandbox,
 };
 use std::{
