@@ -9,7 +9,7 @@
 //! anywhere; which rules it stands before is written into them.
 
 use crate::{
-    conf::{ConfFile, Family, Flags, Limiter},
+    conf::ntp::{ConfFile, Family, Flags, Limiter},
     limits::{self, Bounds},
     policy::{Entry, Policy},
 };

@@ -1,7 +1,7 @@
 //! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to people.
 //!
 //! ```text
-//! ntp.conf ─conf::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
+//! ntp.conf ─crate::conf::ntp::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
 //!                          │ audit                    │                      │ Engine, Tally         │ decide
 //! people ←report─ Diagnostics ←───────────────────────┘                      └→ Verdict              │
 //! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←───┘
@@ -17,7 +17,6 @@ pub mod cmd;
 pub mod compile;
 pub mod conf;
 pub mod daemon;
-pub mod diagnostic;
 pub mod doctor;
 pub mod engine;
 pub mod event;
@@ -35,7 +34,6 @@ pub mod model;
 pub mod net;
 pub mod observe;
 pub mod policy;
-pub mod reading;
 pub mod reloads;
 pub mod replay;
 pub mod resolve;

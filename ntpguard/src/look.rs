@@ -6,7 +6,7 @@ use crate::{
     bpf::{Maps, Pins, Place},
     cli::Places,
     compile::Counters,
-    conf::MEMORY,
+    conf::ntp::MEMORY,
     home,
     limits::Clock,
     observe::life::Reading,

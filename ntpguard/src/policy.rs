@@ -5,9 +5,11 @@
 //! the built-in entries are there.
 
 use crate::{
-    conf::{Action, ConfFile, Family, Flags, Restrict, Target},
+    conf::{
+        diagnostic::{Code, Diagnostic},
+        ntp::{Action, ConfFile, Family, Flags, Restrict, Target},
+    },
     daemon::dialect::Dialect,
-    diagnostic::{Code, Diagnostic},
     net::Net,
 };
 use std::{io, net::IpAddr, sync::Arc};

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::{
         compile::Hardening,
-        conf,
+        conf::ntp,
         daemon::dialect::{Daemon, Dialect},
         frame,
         policy::Policy,
@@ -171,7 +171,7 @@ mod tests {
 
     fn image() -> Image {
         let text = b"restrict default noquery\nrestrict 192.0.2.0 mask 255.255.255.0 ignore\n";
-        let conf = conf::parse(Path::new("ntp.conf"), text, Daemon::new(Dialect::Ntp426)).unwrap();
+        let conf = ntp::parse(Path::new("ntp.conf"), text, Daemon::new(Dialect::Ntp426)).unwrap();
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
         Image::compile(&policy, &conf, Hardening::NONE)
     }

@@ -4,11 +4,13 @@ use crate::{
     bpf::Hook,
     cli::Guarding,
     compile::Image,
-    conf::ConfFile,
-    diagnostic::{Code, Diagnostic},
+    conf::{
+        diagnostic::{Code, Diagnostic},
+        locate,
+        ntp::ConfFile,
+    },
     host::{fault::Fault, file_changes::Fingerprint, interface},
     policy::{Policy, audit},
-    reading,
     resolve::Names,
 };
 use anyhow::anyhow;
@@ -41,8 +43,8 @@ impl Ruling {
         own: &[IpAddr],
         sought: &mut Fingerprint,
     ) -> Result<Self, Fault> {
-        let read = reading::read_noting(options.config.as_deref(), &options.reading, sought)?;
-        let reading::Read { conf, because, .. } = read;
+        let read = locate::read_noting(options.config.as_deref(), &options.reading, sought)?;
+        let locate::Read { conf, because, .. } = read;
         let silent = names.prepare(conf.names(), PATIENCE);
         // What is said of the lines doesn't hang on this host's addresses.
         let policy = policy(&conf, names, &[]);

@@ -11,7 +11,7 @@ use crate::{
     bpf::{Guard, Maps, Object, Size},
     cli::Guarding,
     compile::Counters,
-    conf,
+    conf::ntp,
     home::Home,
     host::{
         access::Readers,
@@ -322,7 +322,7 @@ fn forget_gone(home: &Home) {
 fn fits(files: &Fingerprint) -> anyhow::Result<()> {
     let size = files.size();
     // Larger ones aren't read, which is said there.
-    let needed = if size > conf::MOST { 0 } else { size * MEMORY };
+    let needed = if size > ntp::MOST { 0 } else { size * MEMORY };
     let Some(free) = memory::available().filter(|_| needed > UNASKED) else { return Ok(()) };
     anyhow::ensure!(
         needed <= free,

@@ -5,7 +5,7 @@
 
 use crate::{
     cli::{Cli, PLAIN, Places},
-    conf::is_one_edit,
+    conf::ntp::is_one_edit,
     host::{
         self,
         fault::{Blame as _, Fault},

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use ntpguard::{
     compile::{Hardening, Image},
-    conf::{self, ConfFile},
+    conf::ntp::{self, ConfFile},
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -54,7 +54,7 @@ pub struct Compiled {
 /// # Errors
 /// The file can't be read.
 pub fn compile(file: Option<&Path>, dialect: Dialect, hardening: Hardening) -> Result<Compiled> {
-    let conf = conf::read(file, Daemon::new(dialect)).context("fixture")?;
+    let conf = ntp::read(file, Daemon::new(dialect)).context("fixture")?;
     let own = OWN.map(|address| address.parse().expect("an address"));
     let policy = Policy::resolve(&conf, &names, &own);
     let image = Image::compile(&policy, &conf, hardening);

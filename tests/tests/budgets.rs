@@ -4,7 +4,7 @@
 use ntpguard::{
     bpf::{Figures, Guard, Object, Size},
     compile::{Flat, Hardening, Image},
-    conf,
+    conf::ntp,
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -141,7 +141,7 @@ fn host(word: u64) -> Ipv6Addr {
 }
 
 fn image(text: &str) -> Image {
-    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     Image::compile(&policy, &conf, Hardening::ALL)
 }

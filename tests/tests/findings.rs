@@ -2,12 +2,14 @@
 
 use ntpguard::{
     compile::Hardening,
-    conf,
+    conf::{
+        diagnostic::{Code, Severity},
+        locate::Read,
+        ntp,
+    },
     daemon::dialect::Daemon,
-    diagnostic::{Code, Severity},
     export::report::Report,
     policy::{Policy, audit::audit},
-    reading::Read,
 };
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
 use std::{collections::HashSet, fs};
@@ -36,7 +38,7 @@ fn every_fixture_and_every_code() {
     let mut seen = HashSet::from([Code::DaemonOlder]);
     for fixture in FIXTURES.into_iter().flatten().chain(FINDINGS) {
         for dialect in DIALECTS {
-            let mut conf = conf::read(Some(&path(fixture)), Daemon::new(dialect)).unwrap();
+            let mut conf = ntp::read(Some(&path(fixture)), Daemon::new(dialect)).unwrap();
             conf.files[0].path = fixture.into();
             let policy = Policy::resolve(&conf, &names, &[]);
             let diagnostics = audit(&conf, &policy, Hardening::ALL, &names);
@@ -72,7 +74,7 @@ fn no_default_of_a_distribution_raises_an_alarm() {
                 true => names("0.pool.example.net"),
                 false => Err(std::io::Error::other("no DNS")),
             };
-            let conf = conf::read(Some(&file), Daemon::new(dialect)).unwrap();
+            let conf = ntp::read(Some(&file), Daemon::new(dialect)).unwrap();
             let policy = Policy::resolve(&conf, &resolver, &[]);
             let found = audit(&conf, &policy, Hardening::ALL, &resolver);
             let alarms = found.iter().filter(|found| found.code.severity() > Severity::Note);

@@ -1,7 +1,7 @@
 //! The limiters against models of the daemons', step by step: never stricter, and hardly looser.
 
 use ntpguard::{
-    conf::Limiter,
+    conf::ntp::Limiter,
     limits::{Bounds, Clock, limits},
 };
 use ntpguard_common::{

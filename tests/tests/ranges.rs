@@ -4,7 +4,7 @@
 use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
-    conf,
+    conf::ntp,
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -96,7 +96,7 @@ fn kernel_and_host_find_the_same_rule_among_any_number() {
     let (mut compared, mut hit) = (0, 0);
     for lines in [0, 1, 7, 40, 300, 2000, 12_000, 25_000, 25_000, 60, 0] {
         let (text, sources) = policy(&mut random, lines);
-        let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+        let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
         let image = Image::compile(&policy, &conf, Hardening::NONE);
         guard.install(&image).unwrap();

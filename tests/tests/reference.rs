@@ -4,7 +4,8 @@
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use ntpguard::{
     cli::Cli,
-    diagnostic, doctor,
+    conf::diagnostic,
+    doctor,
     host::{driver, fault::Fault},
     metrics,
 };

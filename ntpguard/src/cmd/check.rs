@@ -2,11 +2,11 @@
 
 use crate::{
     cli::{self, Format},
-    diagnostic::Severity,
+    conf::{diagnostic::Severity, locate},
     export::report::Report,
     host::fault::{Blame as _, Fault},
     policy::{Policy, audit},
-    reading, resolve,
+    resolve,
 };
 use anyhow::anyhow;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use std::io::{self, Write as _};
 /// # Errors
 /// The file can't be read, or has errors; or warnings, if they are denied.
 pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
-    let read = reading::read(options.file.as_deref(), &options.reading)?;
+    let read = locate::read(options.file.as_deref(), &options.reading)?;
     let names = resolve::Names::default();
     let resolver = |name: &str| names.addresses(name);
     // Own addresses are of no interest to a reader, and this may be another host than the daemon's.

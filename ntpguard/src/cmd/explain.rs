@@ -7,7 +7,10 @@ use crate::{
     bpf::{Pins, Running},
     cli::{self, Format},
     compile::{Hardening, Image, ImageRule},
-    conf::{self, ConfFile, Place},
+    conf::{
+        locate,
+        ntp::{self, ConfFile, Place},
+    },
     daemon::dialect::Daemon,
     engine::{Engine, Judged, Train},
     frame,
@@ -16,7 +19,7 @@ use crate::{
         fault::{Blame as _, Fault},
     },
     policy::Policy,
-    reading, resolve,
+    resolve,
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
@@ -40,10 +43,10 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     if options.running {
         return running(options);
     }
-    let own = reading::local_addresses(&options.local_address)?;
+    let own = locate::local_addresses(&options.local_address)?;
     let engine = || Engine::new(options.engine).environment();
     if let Some(path) = &options.vectors {
-        let (daemon, _) = reading::daemon(None, &options.reading);
+        let (daemon, _) = locate::daemon(None, &options.reading);
         let hardening = options.hardened.hardening();
         let file = host::file::open(path)
             .with_context(|| format!("can't read {}", path.display()))
@@ -51,7 +54,7 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
         let answered = vectors(BufReader::new(file), &mut engine()?, daemon, hardening, &own);
         return answered.with_context(|| path.display().to_string()).configuration();
     }
-    let read = reading::read(options.config.as_deref(), &options.reading)?;
+    let read = locate::read(options.config.as_deref(), &options.reading)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
     let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
     let frame = asked(options).configuration()?;
@@ -174,7 +177,7 @@ fn vector(
         vector["sport"].as_u64().and_then(|port| u16::try_from(port).ok()).context("`sport` is no port")?;
     let cli::Bytes(payload) =
         cli::hex(text("payload_hex")?).map_err(|error| anyhow!("payload_hex: {error}"))?;
-    let conf = conf::parse(Path::new("ntp.conf"), text("conf")?.as_bytes(), daemon)?;
+    let conf = ntp::parse(Path::new("ntp.conf"), text("conf")?.as_bytes(), daemon)?;
     let unknown = |_: &str| Err(io::Error::new(io::ErrorKind::NotFound, "names are not looked up here"));
     let policy = Policy::resolve(&conf, &unknown, own);
     let image = Image::compile(&policy, &conf, hardening);

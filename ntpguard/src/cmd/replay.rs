@@ -4,14 +4,13 @@ use crate::{
     capture::{Error, Frame, Reader, Skipped},
     cli::{self, Format},
     compile::Image,
-    conf::ConfFile,
+    conf::{locate, ntp::ConfFile},
     host::{
         self,
         fault::{Blame as _, Fault},
         file::Odd,
     },
     policy::Policy,
-    reading,
     replay::{Finder, Own, Tally},
     resolve,
 };
@@ -43,7 +42,7 @@ const SHORT: u64 = 64 << 20;
 /// # Errors
 /// The configuration or the capture can't be read. What came before a damaged place is told all the same.
 pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
-    let read = reading::read(options.config.as_deref(), &options.reading)?;
+    let read = locate::read(options.config.as_deref(), &options.reading)?;
     let name = options.capture.display();
     let (input, bar) =
         open(&options.capture).with_context(|| format!("can't read {name}")).configuration()?;
@@ -141,7 +140,7 @@ fn own_addresses(given: &[IpAddr], begun: &[Kept]) -> Result<Own, Fault> {
     }
     let mut finder = Finder::default();
     begun.iter().for_each(|kept| finder.look(&kept.bytes));
-    let (found, here) = (finder.find(), reading::local_addresses(&[])?);
+    let (found, here) = (finder.find(), locate::local_addresses(&[])?);
     let addresses = found.addresses();
     // Taken here, others of this host's addresses are own, too.
     let is_elsewhere = !addresses.is_empty() && !addresses.iter().any(|address| here.contains(address));

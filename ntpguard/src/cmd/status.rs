@@ -3,13 +3,13 @@
 use crate::{
     bpf::{self, How, Maps, Pins},
     cli::{Format, Status},
+    conf::locate,
     home,
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
     },
     observe::life::{self, Life, Proof},
-    reading,
     state::Summary,
     stats::Snapshot,
 };
@@ -163,7 +163,7 @@ impl Report {
             Some(policy) => policy.to_string(),
             None => format!("policy {}: nobody knows from which file", settings.generation),
         });
-        if let Some(older) = known.and_then(|policy| reading::older_than(&policy.files)) {
+        if let Some(older) = known.and_then(|policy| locate::older_than(&policy.files)) {
             lines.push(format!("warning: {older}"));
         }
         if let Some(failure) = state.as_ref().and_then(|state| state.failure.as_ref()) {

@@ -4,7 +4,7 @@ use crate::{
     bpf::{Guard, Table},
     cli::Limiting,
     compile::Image,
-    conf::MEMORY,
+    conf::ntp::MEMORY,
     host::writer::{tell, warn},
     limits::{Bounds, Clock},
     stats::Snapshot,

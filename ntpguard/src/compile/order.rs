@@ -7,7 +7,7 @@ use super::{
     expanded,
     rules::{ImageRules, Ranked},
 };
-use crate::{conf::Family, net};
+use crate::{conf::ntp::Family, net};
 use ipnet::IpNet;
 use ntpguard_common::abi::{Gap, Rule, Rules};
 use std::ops::Range;

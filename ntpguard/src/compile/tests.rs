@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    conf,
+    conf::ntp,
     daemon::dialect::{Daemon, Dialect},
     net::source,
 };
@@ -58,7 +58,7 @@ fn the_image_decides_as_the_list_does() {
     for number in 0..1500 {
         let text: String = (0..1 + random.below(20)).map(|_| line(&mut random)).collect();
         let dialect = [Dialect::Ntp426, Dialect::Ntp428, Dialect::NtpSec][number % 3];
-        let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
+        let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
         let own = [random.address(false), random.address(true)];
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &own);
         let image = Image::compile(&policy, &conf, Hardening::NONE);
@@ -89,7 +89,7 @@ fn the_image_decides_as_the_list_does() {
 fn gaps_without_a_place_never_lead_to_a_wrong_drop() {
     let gaps: String = (1..=20).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
     let text = format!("restrict default ignore\n{gaps}");
-    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     let image = Image::compile(&policy, &conf, Hardening::NONE);
     for host in 1..=20 {
@@ -102,7 +102,7 @@ fn gaps_without_a_place_never_lead_to_a_wrong_drop() {
 fn a_hundred_thousand_lines_compile_in_no_time() {
     let lines = |n: u32| format!("restrict 10.{}.{}.{} noquery\n", n >> 16, n >> 8 & 255, n & 255);
     let text: String = (0..100_000).map(lines).collect();
-    let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
+    let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
     let start = std::time::Instant::now();
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     let image = Image::compile(&policy, &conf, Hardening::ALL);

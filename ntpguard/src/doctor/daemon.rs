@@ -6,7 +6,7 @@ use super::{
     shield::Shield,
 };
 use crate::{
-    conf::ConfFile,
+    conf::{locate, ntp::ConfFile},
     daemon::{
         CommandLine,
         holder::{self, Holder, Holders},
@@ -14,7 +14,6 @@ use crate::{
         socket::{self, Socket},
         unit::SERVICES,
     },
-    reading,
 };
 use std::path::Path;
 
@@ -148,7 +147,7 @@ fn older(
     let mut conf = ConfFile::new(daemon);
     // What is wrong with it is for `check` to say.
     let _ = conf.read(Some(&path));
-    let (changed, _) = reading::changed_since(holder.since?, conf.files.iter().map(|file| &*file.path))?;
+    let (changed, _) = locate::changed_since(holder.since?, conf.files.iter().map(|file| &*file.path))?;
     let message = format!(
         "started before {} was changed: it goes by the old one until it is restarted",
         changed.display()

@@ -2,13 +2,15 @@
 
 use crate::{
     compile::{self, Hardening, Queries},
-    conf::{Flags, Limiter, Place, Span},
+    conf::{
+        diagnostic::{Diagnostic, Severity},
+        locate::Read,
+        ntp::{Flags, Limiter, Place, Span},
+    },
     daemon::dialect::Dialect,
-    diagnostic::{Diagnostic, Severity},
     host::terminal::{self, of_same_length},
     limits,
     policy::{Entry, Line, Policy, audit::answers_queries},
-    reading::Read,
 };
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};

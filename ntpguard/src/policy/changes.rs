@@ -5,7 +5,7 @@
 
 use super::entries::{Entries, Entry, Line};
 use crate::{
-    conf::{Action, ConfFile, Family, Flags},
+    conf::ntp::{Action, ConfFile, Family, Flags},
     net::Net,
 };
 use std::cmp::Ordering;
@@ -136,7 +136,7 @@ fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Ma
 #[cfg(test)]
 mod tests {
     use crate::{
-        conf,
+        conf::ntp,
         daemon::dialect::{Daemon, Dialect, Ordering},
         policy::Policy,
     };
@@ -144,7 +144,7 @@ mod tests {
 
     /// Whether the entries for 192.0.2.1 are those with `ntpport`, in their order.
     fn ports(text: &str, daemon: Daemon) -> Vec<bool> {
-        let conf = conf::parse(Path::new("ntp.conf"), text.as_bytes(), daemon).unwrap();
+        let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), daemon).unwrap();
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
         let entries = policy.entries.iter().filter(|entry| entry.net.is_host());
         entries.map(|entry| entry.ntpport).collect()

@@ -4,7 +4,7 @@
 //! Contract: [`Entries`] are given in the daemon's order, and an [`Entry`] is a view of one of them.
 
 use crate::{
-    conf::{Family, Flags},
+    conf::ntp::{Family, Flags},
     net::Net,
 };
 use std::{
@@ -15,7 +15,7 @@ use std::{
 /// A line that made an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its index into [`crate::conf::ConfFile::restricts`].
+    /// Its index into [`crate::conf::ntp::ConfFile::restricts`].
     pub restrict: u32,
     /// The flags that this line has set, and no later one cleared.
     pub flags: Flags,

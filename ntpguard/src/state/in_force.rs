@@ -2,7 +2,7 @@
 
 use crate::{
     compile::ImageRule,
-    conf::{ConfFile, Place},
+    conf::ntp::{ConfFile, Place},
     policy::Line,
     ruling::Ruling,
 };

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use ntpguard::{
     bpf::{Guard, Object, Size, memory_since, newest_map},
     compile::{Hardening, Image},
-    conf,
+    conf::ntp,
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -118,7 +118,7 @@ fn alone(path: &Path) -> Result<Value> {
 pub fn be_alone(path: &Path) -> Result<Value> {
     let newest = newest_map();
     let start = Instant::now();
-    let conf = conf::read(Some(path), Daemon::new(Dialect::NtpSec))?;
+    let conf = ntp::read(Some(path), Daemon::new(Dialect::NtpSec))?;
     let read = start.elapsed().as_secs_f64();
     let nobody = |_: &str| Err(io::Error::from(io::ErrorKind::NotFound));
     let policy = Policy::resolve(&conf, &nobody, &[]);

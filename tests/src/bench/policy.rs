@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use ntpguard::{
     bpf::{Guard, Object, Size, spread},
     compile::{Hardening, Image},
-    conf,
+    conf::ntp,
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -53,7 +53,7 @@ pub fn rule(number: u32) -> (Ipv4Addr, u8) {
 pub fn image(text: &str) -> Result<Image> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), text)?;
-    let conf = conf::read(Some(file.path()), Daemon::new(Dialect::NtpSec))?;
+    let conf = ntp::read(Some(file.path()), Daemon::new(Dialect::NtpSec))?;
     let nobody = |_: &str| Err(io::Error::from(io::ErrorKind::NotFound));
     let policy = Policy::resolve(&conf, &nobody, &[]);
     Ok(Image::compile(&policy, &conf, Hardening::ALL))

@@ -1,7 +1,7 @@
 //! Flags that keep clients from being served, and mostly weren't meant to.
 
 use super::Audit;
-use crate::{conf::Flags, diagnostic::Code};
+use crate::conf::{diagnostic::Code, ntp::Flags};
 
 impl Audit<'_> {
     pub(super) fn clients(&mut self) {

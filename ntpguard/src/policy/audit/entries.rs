@@ -2,8 +2,10 @@
 
 use super::Audit;
 use crate::{
-    conf::{Family, Flags},
-    diagnostic::Code,
+    conf::{
+        diagnostic::Code,
+        ntp::{Family, Flags},
+    },
     policy::Entry,
 };
 

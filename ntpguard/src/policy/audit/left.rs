@@ -2,8 +2,10 @@
 
 use super::Audit;
 use crate::{
-    conf::{Family, Flags, Target},
-    diagnostic::Code,
+    conf::{
+        diagnostic::Code,
+        ntp::{Family, Flags, Target},
+    },
     limits,
     net::Net,
     policy::Entry,

@@ -9,8 +9,10 @@ mod servers;
 use super::{Entry, Line, Policy, Resolver};
 use crate::{
     compile::Hardening,
-    conf::{ConfFile, Flags, Place},
-    diagnostic::{Code, Diagnostic},
+    conf::{
+        diagnostic::{Code, Diagnostic},
+        ntp::{ConfFile, Flags, Place},
+    },
 };
 
 /// Everything there is to say about a configuration. Causes come before effects: first what was found when the lines

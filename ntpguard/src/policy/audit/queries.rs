@@ -3,9 +3,8 @@
 use super::{Audit, answers_queries};
 use crate::{
     compile::{Hardening, Queries},
-    conf::Flags,
+    conf::{diagnostic::Code, ntp::Flags},
     daemon::dialect::Dialect,
-    diagnostic::Code,
     policy::Entry,
 };
 

@@ -2,9 +2,11 @@
 
 use super::Audit;
 use crate::{
-    conf::{Association, Family, Flags, Place, Target},
+    conf::{
+        diagnostic::Code,
+        ntp::{Association, Family, Flags, Place, Target},
+    },
     daemon::dialect::Dialect,
-    diagnostic::Code,
     policy::{Entry, Resolver},
 };
 use std::net::IpAddr;

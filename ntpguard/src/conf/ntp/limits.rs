@@ -2,8 +2,8 @@
 
 use super::{ConfFile, lexer::Word, line::Line};
 use crate::{
+    conf::diagnostic::{Code, Diagnostic},
     daemon::dialect::{Daemon, Dialect},
-    diagnostic::{Code, Diagnostic},
 };
 use std::fmt;
 
@@ -185,8 +185,8 @@ mod tests {
     #[test]
     fn a_line_sets_the_limiter() {
         let read = |text: &str, dialect| {
-            let conf =
-                crate::conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
+            let conf = crate::conf::ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect))
+                .unwrap();
             (conf.limiter, conf.diagnostics.len())
         };
         let headway = |average, minimum| Limiter::Headway { average, minimum };
@@ -241,7 +241,9 @@ mod tests {
     #[test]
     fn without_a_monitor_list_the_daemon_may_not_limit() {
         let limits = |text: &str, dialect| {
-            crate::conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap().limits()
+            crate::conf::ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect))
+                .unwrap()
+                .limits()
         };
         use Dialect::{Ntp426, Ntp428, NtpSec};
         let default = "restrict default limited\n";

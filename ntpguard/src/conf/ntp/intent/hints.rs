@@ -1,7 +1,7 @@
 //! Restrict lines that were meant otherwise: what to write instead.
 
 use crate::{
-    conf::{Family, Flags, Target, target::literal},
+    conf::ntp::{Family, Flags, Target, target::literal},
     daemon::dialect::{Daemon, Dialect},
 };
 use std::net::{IpAddr, Ipv4Addr};

@@ -9,8 +9,8 @@ use super::{
     simulate,
 };
 use crate::{
+    conf::diagnostic::{Code, Diagnostic},
     daemon::dialect::Daemon,
-    diagnostic::{Code, Diagnostic},
     host::file::{self, Odd},
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};

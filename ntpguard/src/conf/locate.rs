@@ -2,13 +2,15 @@
 
 use crate::{
     cli,
-    conf::{self, ConfFile},
+    conf::{
+        diagnostic::{Code, Diagnostic},
+        ntp::{self, ConfFile},
+    },
     daemon::{
         CommandLine,
         detect::{self, Detected},
         dialect::{Daemon, Dialect},
     },
-    diagnostic::{Code, Diagnostic},
     host::{
         addresses,
         fault::{Blame as _, Fault},
@@ -80,10 +82,7 @@ pub fn read_noting(
     };
     let (daemon, why) = of(found.as_ref(), path.as_deref(), reading);
     let beside = || {
-        DEFAULT_CONFIGS
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|path| conf::folder_beside(path, daemon).is_some())
+        DEFAULT_CONFIGS.map(PathBuf::from).into_iter().find(|path| ntp::folder_beside(path, daemon).is_some())
     };
     let path = path.or_else(beside);
     if path.is_none() && found.is_none() && reading.dialect.is_none() {

@@ -1,15 +1,15 @@
 //! One command: which one it is, and what it says beyond `restrict`.
 
 use super::{
-    Association, ConfFile, Place, Span, keywords,
+    Association, ConfFile, Place, Span,
+    intent::{grammar, template},
+    keywords,
     lexer::{Demand, Foreign, Word, Words},
-    limits,
-    ntp::{grammar, template},
-    restrict,
+    limits, restrict,
 };
 use crate::{
+    conf::diagnostic::{Code, Diagnostic},
     daemon::dialect::{Daemon, Dialect},
-    diagnostic::{Code, Diagnostic},
 };
 
 /// The options of an association by which its packets are authenticated.

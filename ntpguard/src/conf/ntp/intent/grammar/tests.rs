@@ -1,7 +1,7 @@
 //! Lines as the parsers of the three daemons take them.
 
 use super::*;
-use crate::{conf::parse, daemon::dialect::Daemon};
+use crate::{conf::ntp::parse, daemon::dialect::Daemon};
 use std::path::Path;
 
 /// Whether nothing is found, and if not what is lost: a part, or all.
@@ -105,7 +105,7 @@ fn every_option_is_a_keyword_of_its_daemons() {
     let commands = COMMANDS.iter().map(|(dialects, names, _)| (*dialects, *names));
     for (dialects, names) in options.chain(commands) {
         for name in names.split(' ') {
-            let known = crate::conf::keywords::dialects(name);
+            let known = crate::conf::ntp::keywords::dialects(name);
             assert!(dialects.iter().all(|dialect| known.contains(dialect)), "{name}");
         }
     }

@@ -1,8 +1,8 @@
 //! Lines of a template that was never filled in: `{{ name }}`, `<%= name %>`, `${NAME}`, `@NAME@`, `__NAME__`.
 
-use crate::{
-    conf::{ConfFile, Place, Span, line::Line},
+use crate::conf::{
     diagnostic::{Code, Diagnostic},
+    ntp::{ConfFile, Place, Span, line::Line},
 };
 
 /// How a placeholder begins and ends, and what fills it in.

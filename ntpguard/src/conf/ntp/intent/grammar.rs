@@ -6,14 +6,16 @@
 
 use crate::{
     conf::{
-        ConfFile,
-        edit::is_one_edit,
-        keywords::demands,
-        lexer::{Demand, Word},
-        line::Line,
+        diagnostic::{Code, Diagnostic},
+        ntp::{
+            ConfFile,
+            edit::is_one_edit,
+            keywords::demands,
+            lexer::{Demand, Word},
+            line::Line,
+        },
     },
     daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
-    diagnostic::{Code, Diagnostic},
 };
 
 const ALL: &[Dialect] = &[Ntp426, Ntp428, NtpSec];
@@ -179,7 +181,7 @@ struct Fault<'a> {
 }
 
 /// Tells what the daemon loses of a line.
-pub(in crate::conf) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
+pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let dialect = conf.daemon.dialect;
     let [keyword, rest @ ..] = words else { return };
     if OTHERS.split_whitespace().any(|other| keyword.is(other)) {

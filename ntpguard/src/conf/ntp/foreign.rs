@@ -4,7 +4,7 @@
 //! ntpd alone has. Both languages share `server`, `pool` and more.
 
 use super::{ConfFile, Place, Span, keywords};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::conf::diagnostic::{Code, Diagnostic};
 
 /// Words that begin a line of chrony.conf and none of ntp.conf (chrony.conf(5)).
 const CHRONY: &str = "acquisitionport allow authselectmode bindacqaddress bindacqdevice bindaddress bindcmdaddress \

@@ -13,8 +13,8 @@ use super::{
     line::{Directive, Line, too_long},
 };
 use crate::{
+    conf::diagnostic::{Code, Diagnostic},
     daemon::dialect::Dialect,
-    diagnostic::{Code, Diagnostic},
 };
 
 /// Where a block ends, as an offset from its beginning.
@@ -200,7 +200,7 @@ impl<'a> Block<'a, '_> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        conf::{self, ConfFile, Target},
+        conf::ntp::{self, ConfFile, Target},
         daemon::dialect::{
             Daemon,
             Dialect::{self, Ntp426, Ntp428, NtpSec},
@@ -215,7 +215,7 @@ mod tests {
                          duration = 1 { jitter = 1; } duration = 2 {\n jitter = 1; }\n }\n";
 
     fn read(text: &str, dialect: Dialect) -> ConfFile {
-        conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
+        ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
     }
 
     /// The last numbers of the addresses in the restrict lines that take effect.
@@ -295,7 +295,7 @@ mod tests {
             fs::write(&inner, text).unwrap();
             let text = format!("includefile {}\nrestrict 192.0.2.8\nrestrict 192.0.2.9\n", inner.display());
             fs::write(&outer, text).unwrap();
-            let conf = conf::read(Some(&outer), Daemon::new(dialect)).unwrap();
+            let conf = ntp::read(Some(&outer), Daemon::new(dialect)).unwrap();
             (applied(&conf), conf.blind)
         };
         assert_eq!(read(&format!("{BLOCK}}}\n"), Ntp428), (vec![8, 9], false));
@@ -311,7 +311,7 @@ mod tests {
             [format!("simulate {{\n{long}"), format!("{BLOCK}}} {long}\n"), format!("simulate x {long};")]
         {
             for dialect in [Ntp426, Ntp428] {
-                let read = conf::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect));
+                let read = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect));
                 assert!(read.is_err(), "{dialect}: {text}");
             }
         }

@@ -10,14 +10,14 @@
 
 use super::{
     ConfFile, Flags,
+    intent::hints,
     lexer::Word,
     line::Line,
-    ntp::hints,
     target::{Family, Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
+    conf::diagnostic::{Code, Diagnostic},
     daemon::dialect::Dialect::{Ntp426, Ntp428, NtpSec},
-    diagnostic::{Code, Diagnostic},
 };
 use std::net::IpAddr;
 
