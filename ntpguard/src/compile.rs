@@ -10,8 +10,10 @@
 
 use crate::{
     conf::ntp::{ConfFile, Family, Flags, Limiter},
-    limits::{self, Bounds},
-    policy::{Entry, Policy},
+    policy::{
+        Entry, Policy,
+        limiter::{self, Bounds},
+    },
 };
 use ntpguard_common::{
     Source,
@@ -20,14 +22,13 @@ use ntpguard_common::{
 
 mod counters;
 mod flat;
-mod harden;
 mod order;
 mod ranges;
 mod rules;
 
+pub use crate::policy::hardening::{Harden, Hardening, Queries};
 pub use counters::Counters;
 pub use flat::Flat;
-pub use harden::{Harden, Hardening, Queries};
 pub use ranges::{Address, Ranges};
 pub use rules::{ImageRule, ImageRules};
 
@@ -80,7 +81,7 @@ impl Image {
         }
         if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED))
             && conf.limits()
-            && limits::enforced(&conf.limiter)
+            && limiter::enforced(&conf.limiter)
         {
             image.flags |= Settings::LIMITER;
         }
@@ -107,7 +108,8 @@ impl Image {
         let own = if hardened { Rule::OWN } else { 0 };
         let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
         let by_prefix = prefixes.any(|(net, rules)| {
-            (may(rules.any_port) || may(rules.ntp_port)) && !(hardened && harden::is_impossible(&net))
+            (may(rules.any_port) || may(rules.ntp_port))
+                && !(hardened && crate::policy::hardening::is_impossible(&net))
         });
         by_prefix || self.gaps.iter().flatten().any(|gap| may(gap.rule))
     }

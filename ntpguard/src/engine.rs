@@ -4,8 +4,8 @@ use crate::{
     bpf::{Guard, Object, Size},
     cli::EngineChoice,
     compile::Image,
-    limits::Clock,
     model::Model,
+    policy::limiter::Clock,
 };
 use anyhow::{Context as _, Result, ensure};
 use ntpguard_common::{Action, Decision, Reason, Verdict, abi::CAUSES};

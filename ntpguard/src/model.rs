@@ -2,7 +2,7 @@
 
 use crate::{
     compile::Image,
-    limits::{self, Clock},
+    policy::limiter::{self, Clock},
 };
 use ntpguard_common::{
     Books, Decision, Reason, Source, Verdict,
@@ -38,7 +38,7 @@ impl Model {
     pub fn new(image: &Image, clock: Clock, sources: u32) -> Self {
         let sets = Set::count(sources);
         Self {
-            limits: limits::limits(&image.limiter, &image.bounds, clock, SEED),
+            limits: limiter::limits(&image.limiter, &image.bounds, clock, SEED),
             sets: (0..sets).map(|_| Set::default()).collect(),
             heavy: (0..CANDIDATES).map(|_| Heavy::default()).collect(),
             ceiling: Ceiling::default(),

@@ -8,7 +8,7 @@ mod directions;
 
 pub use directions::{Finder, Own, Way};
 
-use crate::{capture::Frame, compile::Image, net};
+use crate::{capture::Frame, compile::Image, policy::network};
 use ntpguard_common::{
     Action, Decision, Reason, Verdict,
     abi::{CAUSES, Counter, cause},
@@ -103,7 +103,7 @@ impl Tally {
         if verdict.action() == Action::Drop
             && let Some(source) = verdict.datagram.and_then(|datagram| datagram.source(frame.bytes))
         {
-            add(self.sources.entry(net::address(&source)).or_default(), bytes);
+            add(self.sources.entry(network::address(&source)).or_default(), bytes);
             if self.sources.len() > MAX_SOURCES {
                 self.forget();
             }
@@ -151,7 +151,7 @@ fn sampled(frame: &Frame<'_>, verdict: Verdict) -> Sample {
         time: frame.time,
         source: datagram
             .source(frame.bytes)
-            .map(|source| net::address(&source))
+            .map(|source| network::address(&source))
             .zip(datagram.source_port(frame.bytes)),
         payload: payload[..length].to_owned(),
     }

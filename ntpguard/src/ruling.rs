@@ -10,8 +10,7 @@ use crate::{
         ntp::ConfFile,
     },
     host::{fault::Fault, file_changes::Fingerprint, interface},
-    policy::{Policy, audit},
-    resolve::Names,
+    policy::{Policy, audit, resolve::Names},
 };
 use anyhow::anyhow;
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};

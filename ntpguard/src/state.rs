@@ -12,7 +12,7 @@ pub use summary::{PolicySummary, Summary};
 use crate::{
     cli::Guarding,
     host::{self, access::Readers, atomic_file, features::Altered},
-    resolve::Answers,
+    policy::resolve::Answers,
     ruling::Ruling,
 };
 use anyhow::{Context as _, Result};

@@ -1,6 +1,6 @@
 //! Who is remembered, and who is limited: readings of the tables that the kernel fills.
 
-use crate::net;
+use crate::policy::network;
 use ntpguard_common::limit::{
     table::{Set, WAYS},
     top::Heavy,
@@ -77,7 +77,7 @@ impl Reader {
 /// How often each candidate was limited, at least.
 pub fn totals(heavy: &[Heavy]) -> HashMap<IpAddr, u64> {
     let all = heavy.iter().filter_map(Heavy::read);
-    all.map(|(source, packets)| (net::address(&source), packets)).collect()
+    all.map(|(source, packets)| (network::address(&source), packets)).collect()
 }
 
 #[cfg(test)]

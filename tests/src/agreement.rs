@@ -9,9 +9,8 @@ use crate::{
 use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
-    limits::Clock,
     model::Model,
-    policy::Policy,
+    policy::{Policy, limiter::Clock},
 };
 use ntpguard_common::{
     Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, limit::table::Set,

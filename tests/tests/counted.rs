@@ -5,8 +5,8 @@
 use ntpguard::{
     compile::{Hardening, Image},
     daemon::dialect::Dialect,
-    limits::Clock,
     model::Model,
+    policy::limiter::Clock,
 };
 use ntpguard_common::{Action, Decision, Reason};
 use ntpguard_tests::{

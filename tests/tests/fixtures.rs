@@ -3,7 +3,7 @@
 use ntpguard::{
     compile::{Hardening, Image},
     daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec},
-    net,
+    policy::network,
 };
 use ntpguard_common::{
     Lookup as _,
@@ -46,7 +46,7 @@ fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
 
 /// The rule of a source.
 fn rule(image: &Image, source: &str, port: u16) -> Rule {
-    image.rule(0, &net::source(source.parse().unwrap()), port)
+    image.rule(0, &network::source(source.parse().unwrap()), port)
 }
 
 fn bare(text: &str, dialect: Dialect) -> Vec<String> {

@@ -3,8 +3,8 @@
 use ntpguard::{
     compile::{Hardening, Image},
     daemon::dialect::Dialect,
-    limits::Clock,
     model::Model,
+    policy::limiter::Clock,
 };
 use ntpguard_common::{
     Action, Decision, Reason, Source,

@@ -2,7 +2,7 @@
 
 use ntpguard::{
     conf::ntp::Limiter,
-    limits::{Bounds, Clock, limits},
+    policy::limiter::{Bounds, Clock, limits},
 };
 use ntpguard_common::{
     abi::{Limits, Settings},

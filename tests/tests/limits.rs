@@ -5,7 +5,7 @@ use ntpguard::{
     bpf::{Flood, Guard, Mode, Object, Size},
     compile::{Hardening, Image},
     daemon::dialect::Dialect,
-    limits::Bounds,
+    policy::limiter::Bounds,
 };
 use ntpguard_tests::{
     bench::policy,

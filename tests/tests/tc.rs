@@ -9,7 +9,7 @@ use ntpguard::{
     bpf::{Guard, Object, Size, at_tc},
     compile::Hardening,
     daemon::dialect::Dialect,
-    limits::Bounds,
+    policy::limiter::Bounds,
 };
 use ntpguard_common::{Action, Reason};
 use ntpguard_tests::{

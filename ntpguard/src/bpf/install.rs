@@ -7,7 +7,7 @@
 use super::{call, maps::Maps};
 use crate::{
     compile::{Flat, Image},
-    limits::{self, Clock},
+    policy::limiter::{self, Clock},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData};
@@ -48,7 +48,7 @@ pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: 
             gaps.set(Gap::place(slot, is_v6, number), words, 0).context("GAPS can't be written")?;
         }
     }
-    let limits = limits::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
+    let limits = limiter::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
     let mut values: Array<_, Limits> = maps.get_mut("LIMITS")?.try_into()?;
     values.set(slot, limits, 0).context("LIMITS can't be written")?;
     let mut word: Array<_, u64> = maps.get_mut("SETTINGS")?.try_into()?;

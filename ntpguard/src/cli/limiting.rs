@@ -1,6 +1,6 @@
 //! The options of the limiter, the kisses and the ceiling.
 
-use crate::limits::Bounds;
+use crate::policy::limiter::Bounds;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,7 @@ use crate::{
     conf::{diagnostic::Severity, locate},
     export::report::Report,
     host::fault::{Blame as _, Fault},
-    policy::{Policy, audit},
-    resolve,
+    policy::{Policy, audit, resolve},
 };
 use anyhow::anyhow;
 use std::io::{self, Write as _};

@@ -18,8 +18,7 @@ use crate::{
         self,
         fault::{Blame as _, Fault},
     },
-    policy::Policy,
-    resolve,
+    policy::{Policy, resolve},
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
@@ -249,7 +248,7 @@ impl<'a> Answer<'a> {
             None => sender.and_then(|(source, port)| image.rule_of(&source, port)),
         };
         let is_own = sender.is_some_and(|(source, _)| {
-            let source = crate::net::address(&source);
+            let source = crate::policy::network::address(&source);
             source.is_loopback() || own.contains(&source)
         });
         // The daemon's bare reading of the same packets, its rate limit included: what that drops isn't hardening.

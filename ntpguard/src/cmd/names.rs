@@ -5,7 +5,7 @@ use crate::{
         sandbox,
         writer::{tell, warn},
     },
-    resolve::{self, Answers},
+    policy::resolve::{self, Answers},
     service::Service,
 };
 use std::{thread, time::Duration};

@@ -10,9 +10,8 @@ use crate::{
         fault::{Blame as _, Fault},
         file::Odd,
     },
-    policy::Policy,
+    policy::{Policy, resolve},
     replay::{Finder, Own, Tally},
-    resolve,
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -10,7 +10,7 @@ use crate::{
     host::fault::{Blame as _, Fault},
     look::Look,
     observe::{life::Life, pulse::Pulse},
-    resolve::Reverse,
+    policy::resolve::Reverse,
     top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
 };
 use anyhow::{Context as _, Result};

@@ -6,7 +6,7 @@ use crate::{
     compile::Image,
     conf::ntp::MEMORY,
     host::writer::{tell, warn},
-    limits::{Bounds, Clock},
+    policy::limiter::{Bounds, Clock},
     stats::Snapshot,
     tracked::{Reader, Tracked},
 };

@@ -7,7 +7,7 @@ use super::{
     expanded,
     rules::{ImageRules, Ranked},
 };
-use crate::{conf::ntp::Family, net};
+use crate::{conf::ntp::Family, policy::network};
 use ipnet::IpNet;
 use ntpguard_common::abi::{Gap, Rule, Rules};
 use std::ops::Range;
@@ -39,7 +39,7 @@ impl<'a> Order<'a> {
     pub(super) fn gaps(&self) -> Vec<Gap> {
         let gap = |ranked: &Ranked<'_>| {
             let Ranked { entry, rule, .. } = ranked;
-            let words = |address| Gap::words(&net::source(address));
+            let words = |address| Gap::words(&network::source(address));
             // One that may not be there opens what it holds, and drops nothing.
             let flags = if entry.doubtful { 0 } else { self.softened(ranked) };
             Gap {

@@ -2,8 +2,7 @@
 
 use crate::{
     conf::ntp::Flags,
-    net::Net,
-    policy::{Entries, Entry, Line},
+    policy::{Entries, Entry, Line, network::Net},
 };
 use ntpguard_common::{Reason, Verdict, abi::Rule};
 use std::sync::Arc;

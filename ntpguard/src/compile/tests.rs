@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     conf::ntp,
     daemon::dialect::{Daemon, Dialect},
-    net::source,
+    policy::network::source,
 };
 use ntpguard_common::Lookup as _;
 use std::{net::IpAddr, path::Path};

@@ -9,8 +9,7 @@ use crate::{
     },
     daemon::dialect::Dialect,
     host::terminal::{self, of_same_length},
-    limits,
-    policy::{Entry, Line, Policy, audit::answers_queries},
+    policy::{Entry, Line, Policy, audit::answers_queries, limiter},
 };
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -165,7 +164,7 @@ impl Report<'_> {
     fn enforced(&self, entry: &Entry<'_>) -> Flags {
         let conf = &self.read.conf;
         let flags = compile::enforced(entry, self.policy.source, conf);
-        let limits = conf.limits() && limits::enforced(&conf.limiter);
+        let limits = conf.limits() && limiter::enforced(&conf.limiter);
         if limits { flags } else { flags.without(Flags::LIMITED) }
     }
 

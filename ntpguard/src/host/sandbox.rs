@@ -54,7 +54,7 @@ pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<Vec<Stri
         missing.push(format!("ntpguard can still read {path}: {error:#}; its systemd unit prevents that"));
     }
     // Before sockets are given up.
-    crate::resolve::stay().context("can't start the thread that looks names up")?;
+    crate::policy::resolve::stay().context("can't start the thread that looks names up")?;
     keep(&KEPT).context("can't give up rights (capset)")?;
     let readable: Vec<PathBuf> =
         READ.iter().map(PathBuf::from).chain(folders(configuration.paths())).collect();

@@ -6,7 +6,7 @@
 use super::entries::{Entries, Entry, Line};
 use crate::{
     conf::ntp::{Action, ConfFile, Family, Flags},
-    net::Net,
+    policy::network::Net,
 };
 use std::cmp::Ordering;
 

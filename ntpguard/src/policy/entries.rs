@@ -5,7 +5,7 @@
 
 use crate::{
     conf::ntp::{Family, Flags},
-    net::Net,
+    policy::network::Net,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},

@@ -4,7 +4,7 @@
 //! which it was taken is an end of every conversation in it, and its daemon answers: the few addresses that have a part in
 //! all frames are its own. Of two that have the same part, the one that answers is.
 
-use crate::net;
+use crate::policy::network;
 use ntpguard_common::{Source, wire::ntp::PORT};
 use std::{
     collections::{HashMap, HashSet},
@@ -136,7 +136,7 @@ impl Ends {
             7 => first & 0x80 != 0,
             _ => false,
         };
-        let [from, to] = [from, to].map(|address| net::address(&address));
+        let [from, to] = [from, to].map(|address| network::address(&address));
         Some(Self { from, to, answers: source_port == PORT && responds })
     }
 }

@@ -21,7 +21,7 @@ use nix::{
 };
 use ntpguard::{
     bpf::{Flood, Guard, Mode, Object, Size},
-    limits::Bounds,
+    policy::limiter::Bounds,
 };
 
 /// Filters in front of which monlist comes, in the order of the table.

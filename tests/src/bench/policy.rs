@@ -115,7 +115,8 @@ mod tests {
     fn every_source_meets_its_rule() {
         let image = image(&text(100)).unwrap();
         for number in 0..100 {
-            let source = ntpguard::net::source(Ipv4Addr::from_bits(spread::address(number)).into());
+            let source =
+                ntpguard::policy::network::source(Ipv4Addr::from_bits(spread::address(number)).into());
             let rule = image.rule_of(&source, 40000).unwrap();
             assert_eq!(rule.net.address(), super::rule(number).0);
         }

@@ -3,7 +3,7 @@
 //! The table of reasons ([`Reason::summary`]) speaks of all packets that a reason is for; here the packet is at hand, so the
 //! sentence names its mode, its source and what of it mattered.
 
-use crate::net;
+use crate::policy::network;
 use ntpguard_common::{
     Reason,
     wire::{
@@ -47,7 +47,7 @@ impl Packet {
         let there = payload.len().min(datagram.length).min(head.len());
         head[..there].copy_from_slice(&payload[..there]);
         let (source, source_port) = (datagram.source(frame)?, datagram.source_port(frame)?);
-        Some(Self { head, length: datagram.length, source: net::address(&source), source_port })
+        Some(Self { head, length: datagram.length, source: network::address(&source), source_port })
     }
 
     /// "request for the time", "monlist request": what it is, to follow "this".

@@ -6,15 +6,13 @@ use crate::{
         diagnostic::Code,
         ntp::{Family, Flags, Target},
     },
-    limits,
-    net::Net,
-    policy::Entry,
+    policy::{Entry, limiter, network::Net},
 };
 use ntpguard_common::abi::Gap;
 
 impl Audit<'_> {
     pub(super) fn left_to_the_daemon(&mut self) {
-        let why = if !limits::enforced(&self.conf.limiter) {
+        let why = if !limiter::enforced(&self.conf.limiter) {
             Some("its parameters are beyond what ntpguard can do")
         } else if !self.conf.limits() {
             Some("with `disable monitor` the daemon may not limit at all")

@@ -82,7 +82,7 @@ impl Hardening {
 
 /// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at
 /// least eight bits, so within eight bits the two ends tell; of IPv6 only single hosts are asked.
-pub(super) fn is_impossible(net: &IpNet) -> bool {
+pub(crate) fn is_impossible(net: &IpNet) -> bool {
     match net {
         IpNet::V4(net) => {
             let ends = [net.network(), net.broadcast()];

@@ -10,19 +10,23 @@ use crate::{
         ntp::{Action, ConfFile, Family, Flags, Restrict, Target},
     },
     daemon::dialect::Dialect,
-    net::Net,
+    policy::network::Net,
 };
 use std::{io, net::IpAddr, sync::Arc};
 
 pub mod audit;
 mod changes;
 mod entries;
+pub(crate) mod hardening;
+pub mod limiter;
+pub mod network;
+pub mod resolve;
 
 pub use entries::{Entries, Entry, Line};
 
 use changes::{Cause, Change};
 
-/// Looks up a name; [`crate::resolve::addresses`] is the real one.
+/// Looks up a name; [`crate::policy::resolve::addresses`] is the real one.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
 /// The access control of a daemon.
