@@ -4,10 +4,10 @@
 //! counting as before.
 
 use crate::{
+    bpf::snapshot::{Counts as Bank, Snapshot},
     cli::Places,
     host::{self, access::Readers, atomic_file},
     state::{self, InForce, Rule},
-    stats::{Counts as Bank, Snapshot},
 };
 use anyhow::{Context as _, Result};
 use nix::unistd::{AccessFlags, eaccess};

@@ -40,7 +40,6 @@ pub mod service;
 pub mod settings;
 pub mod sketch;
 pub mod state;
-pub mod stats;
 pub mod top;
 pub mod tracked;
 pub mod trial;

@@ -3,7 +3,7 @@
 //! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
 
 use crate::{
-    bpf::{Maps, Pins, Place},
+    bpf::{Maps, Pins, Place, snapshot::Snapshot},
     cli::Places,
     compile::Counters,
     conf::ntp::MEMORY,
@@ -11,7 +11,6 @@ use crate::{
     observe::life::Reading,
     policy::limiter::Clock,
     state::{InForce, State},
-    stats::Snapshot,
     tracked::{self, Reader, Tracked},
 };
 use anyhow::{Context as _, Result};

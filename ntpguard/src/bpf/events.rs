@@ -3,7 +3,7 @@
 //! Contract: a ring has one reader at a time; who that is, [`crate::feed`] sees to.
 
 use super::{Maps, Place, table::Table};
-use crate::{compile::Counters, stats::Snapshot};
+use crate::{bpf::snapshot::Snapshot, compile::Counters};
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
 use ntpguard_common::{

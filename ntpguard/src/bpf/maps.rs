@@ -8,9 +8,9 @@ use super::{
     table::{Table, Value},
 };
 use crate::{
+    bpf::snapshot::Snapshot,
     compile::{Counters, Image},
     host::writer::warn,
-    stats::Snapshot,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{

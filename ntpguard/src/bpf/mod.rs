@@ -26,6 +26,7 @@ mod pins;
 mod readonly;
 mod running;
 mod seen;
+pub mod snapshot;
 #[cfg(feature = "lab")]
 mod spray;
 mod standby;

@@ -1,7 +1,7 @@
 //! A guard that runs in another process: finds its program in the kernel, and asks it.
 
 use super::{PROGRAM, Pins, TestRun, maps::snapshot, owner::is_ours, test_run::test_run};
-use crate::stats::Snapshot;
+use crate::bpf::snapshot::Snapshot;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     maps::{Map, MapData, MapInfo, MapType, PerCpuArray},

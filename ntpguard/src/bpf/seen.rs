@@ -1,7 +1,7 @@
 //! What the filter has seen of an interface's frames, whatever became of them.
 
 use super::maps::Maps;
-use crate::stats::Snapshot;
+use crate::bpf::snapshot::Snapshot;
 use anyhow::Result;
 use ntpguard_common::abi::{self, QUEUES, gate, seat};
 use std::collections::BTreeMap;

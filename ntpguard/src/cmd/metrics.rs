@@ -2,13 +2,13 @@
 
 use super::{guarded::Guarded, life::Lives, names::LookUps, watch::Watch};
 use crate::{
+    bpf::snapshot::Counts,
     feed::Losses,
     host::fault::{Blame as _, Fault},
     metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
     observe::life::Life,
     ruling::Ruling,
     service::Service,
-    stats::Counts,
 };
 use ntpguard_common::abi::CAUSES;
 use std::{

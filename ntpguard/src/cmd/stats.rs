@@ -5,6 +5,7 @@
 use super::until_closed;
 use crate::{
     baseline::{self, Baseline},
+    bpf::snapshot::Snapshot,
     cli::{Format, Places, Stats},
     export::{Tick, stats::Shown},
     feed::{Answer, Request, Sources, ask},
@@ -15,7 +16,6 @@ use crate::{
     },
     look::Look,
     state::{self, Seats},
-    stats::Snapshot,
 };
 use anyhow::{Context as _, Result, anyhow};
 use ntpguard_common::abi::{Settings, seat};

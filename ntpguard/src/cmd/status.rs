@@ -1,7 +1,7 @@
 //! `ntpguard status`: what is guarded, whether the filter runs there, and by which policy.
 
 use crate::{
-    bpf::{self, How, Maps, Pins},
+    bpf::{self, How, Maps, Pins, snapshot::Snapshot},
     cli::{Format, Status},
     conf::locate,
     home,
@@ -11,7 +11,6 @@ use crate::{
     },
     observe::life::{self, Life, Proof},
     state::Summary,
-    stats::Snapshot,
 };
 use anyhow::{Result, anyhow};
 use ntpguard_common::{Action, abi::Settings};

@@ -1,13 +1,12 @@
 //! `ntpguard run` on its limits: what it tells of them at the start, at each interval and when room runs out.
 
 use crate::{
-    bpf::{Guard, Table},
+    bpf::{Guard, Table, snapshot::Snapshot},
     cli::Limiting,
     compile::Image,
     conf::ntp::MEMORY,
     host::writer::{tell, warn},
     policy::limiter::{Bounds, Clock},
-    stats::Snapshot,
     tracked::{Reader, Tracked},
 };
 use anyhow::Result;

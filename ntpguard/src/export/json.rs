@@ -2,10 +2,12 @@
 
 use super::{ACTIONS, Hit, Tick};
 use crate::{
-    bpf::Attached,
+    bpf::{
+        Attached,
+        snapshot::{Counts, Snapshot},
+    },
     feed::Sources,
     sketch::Heavy,
-    stats::{Counts, Snapshot},
     tracked::Tracked,
 };
 use ntpguard_common::{Reason, abi::Counter};

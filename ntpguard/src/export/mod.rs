@@ -9,14 +9,16 @@ mod table;
 mod text;
 
 use crate::{
-    bpf::Attached,
+    bpf::{
+        Attached,
+        snapshot::{Counts, Snapshot},
+    },
     cli::Format,
     host::{
         terminal::folded,
         writer::{Writer, warn},
     },
     state::{Cause, InForce, Rule, Seats, seated},
-    stats::{Counts, Snapshot},
     tracked::Tracked,
 };
 use ntpguard_common::{

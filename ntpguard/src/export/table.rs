@@ -1,7 +1,7 @@
 //! The table of `ntpguard stats`.
 
 use super::{ACTIONS, Hit, Tick, counted, text::WOULD_BY_LINE};
-use crate::{state::Cause, stats::Snapshot};
+use crate::{bpf::snapshot::Snapshot, state::Cause};
 use ntpguard_common::{Action, abi::Counter};
 use std::{
     cmp::Reverse,

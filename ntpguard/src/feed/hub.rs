@@ -8,7 +8,7 @@ use super::{
     words::Words,
 };
 use crate::{
-    bpf::{EVENTS, Events, Pins, Place},
+    bpf::{EVENTS, Events, Pins, Place, snapshot::Snapshot},
     cli::Places,
     home::nothing,
     host::{
@@ -17,7 +17,6 @@ use crate::{
         sandbox,
         writer::warn,
     },
-    stats::Snapshot,
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::{

@@ -2,9 +2,9 @@
 
 use super::Hit;
 use crate::{
+    bpf::snapshot::Counts,
     observe::life::Life,
     state::{Seats, seated},
-    stats::Counts,
 };
 use ntpguard_common::{Reason, abi::Counter};
 use std::{collections::BTreeMap, time::SystemTime};

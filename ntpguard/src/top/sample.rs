@@ -1,11 +1,11 @@
 //! One reading of everything that is counted, as `top` shows it.
 
 use crate::{
+    bpf::snapshot::Snapshot,
     event::Blamed,
     export::Tick,
     look::Look,
     state::{self, Cause, InForce, Seats, State, seated},
-    stats::Snapshot,
 };
 use anyhow::Result;
 use ntpguard_common::{
