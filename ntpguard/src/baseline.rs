@@ -6,8 +6,8 @@
 use crate::{
     bpf::snapshot::{Counts as Bank, Snapshot},
     cli::Places,
+    guard::state::{self, InForce, Rule},
     host::{self, access::Readers, atomic_file},
-    state::{self, InForce, Rule},
 };
 use anyhow::{Context as _, Result};
 use nix::unistd::{AccessFlags, eaccess};

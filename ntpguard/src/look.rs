@@ -7,10 +7,12 @@ use crate::{
     cli::Places,
     compile::Counters,
     conf::ntp::MEMORY,
-    home,
+    guard::{
+        instance,
+        state::{InForce, State},
+    },
     observe::life::Reading,
     policy::limiter::Clock,
-    state::{InForce, State},
     tracked::{self, Reader, Tracked},
 };
 use anyhow::{Context as _, Result};
@@ -48,7 +50,7 @@ impl Look {
     pub(crate) fn take(places: &Places) -> Result<Self> {
         let start = Instant::now();
         loop {
-            let place = Pins::seen(&places.pin_path)?.with_context(|| home::nothing(&places.pin_path))?;
+            let place = Pins::seen(&places.pin_path)?.with_context(|| instance::nothing(&places.pin_path))?;
             let patient = start.elapsed() < PATIENCE;
             match Self::once(places, place, patient) {
                 Ok(Some(look)) => return Ok(look),

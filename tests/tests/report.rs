@@ -2,9 +2,9 @@
 
 use ntpguard::{
     event::Event,
+    guard::state,
     history::{History, file},
     host::access::Readers,
-    state,
 };
 use ntpguard_common::Reason;
 use ntpguard_tests::guard::binary;

@@ -4,9 +4,8 @@ use super::choose;
 use crate::{
     cli::{Attach, Format},
     export::Exporter,
-    home::Home,
+    guard::{self, Service, instance::Home},
     host::fault::{Blame as _, Fault},
-    service::{self, Service},
 };
 
 /// Attaches, and leaves the filter there.
@@ -17,8 +16,8 @@ pub(super) fn run(mut options: Attach) -> Result<(), Fault> {
     choose::to_guard("attach", &mut options.guarding, Some(&options.places))?;
     let home = Home::alone(&options.places).environment()?;
     home.begin();
-    let object = service::object(&options.guarding);
-    service::fit(&options.guarding)?;
+    let object = guard::object(&options.guarding);
+    guard::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, Some(home))?;
     let export = Exporter::new(Format::Text);
     for (interface, attached) in service.attach(None)? {

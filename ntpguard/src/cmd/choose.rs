@@ -3,7 +3,7 @@
 use crate::{
     bpf::Pins,
     cli::{Guarding, Places},
-    home,
+    guard::instance,
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
@@ -49,7 +49,7 @@ pub(super) fn to_give_up(named: Vec<String>, places: &Places) -> Result<Vec<Stri
     }
     let guarded = guarded(&interface::all().environment()?, places);
     match &guarded[..] {
-        [] => Err(Fault::Environment(anyhow!(home::nothing(&places.pin_path)))),
+        [] => Err(Fault::Environment(anyhow!(instance::nothing(&places.pin_path)))),
         [name] => {
             tell(format_args!("no interface named; taking {name}, the only one that is guarded"));
             Ok(guarded)

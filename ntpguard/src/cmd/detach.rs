@@ -4,15 +4,17 @@ use super::choose;
 use crate::{
     bpf::{self, Before, Left, Pins},
     cli::Detach,
-    home::{Home, Taken},
+    guard::{
+        instance::{Home, Taken},
+        restore,
+        state::{Card, Summary},
+    },
     host::{
         driver::{Driver, Leak, Setup},
         fault::{Blame as _, Fault},
         interface::{self, Interface},
         writer::{tell, warn},
     },
-    service::restore,
-    state::{Card, Summary},
 };
 use anyhow::{Context as _, anyhow};
 use std::{

@@ -3,12 +3,14 @@
 use crate::{
     bpf::{Maps, Pins},
     cli::{Enforce, Places},
-    home::{self, Home},
+    guard::{
+        instance::{self, Home},
+        monitor_mode::{self, Trial},
+    },
     host::{
         fault::{Blame as _, Fault},
         writer::{tell, warn},
     },
-    trial::{self, Trial},
 };
 use anyhow::{Context as _, anyhow};
 use ntpguard_common::abi::Settings;
@@ -36,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Nothing is guarded, or it couldn't be asked.
 pub(super) fn monitor(places: &Places) -> Result<(), Fault> {
     say(places, Trial { monitor: true, until: None })?;
-    tell(format_args!("{}", trial::words(true)));
+    tell(format_args!("{}", monitor_mode::words(true)));
     Ok(())
 }
 
@@ -48,7 +50,7 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
     let trial = Trial::enforcing(*confirm);
     say(places, trial)?;
     let Some(time) = confirm else {
-        tell(format_args!("{}", trial::words(false)));
+        tell(format_args!("{}", monitor_mode::words(false)));
         return Ok(());
     };
     tell(format_args!(
@@ -69,7 +71,7 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
 /// Has it said, and in force: by the process that looks after the filter, or here. Whatever has become of ntp.conf.
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
-    let place = place.with_context(|| home::nothing(&places.pin_path)).environment()?;
+    let place = place.with_context(|| instance::nothing(&places.pin_path)).environment()?;
     let saved = trial.save(&places.state_dir);
     // Until when can't be kept anywhere else.
     let saved = if trial.until.is_some() { Ok(saved.environment()?) } else { saved };

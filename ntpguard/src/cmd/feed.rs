@@ -3,11 +3,11 @@
 use crate::{
     cli::{Places, Run},
     feed::{Hub, Losses, Unbound},
+    guard::Service,
     host::{
         access::Readers,
         writer::{tell, warn},
     },
-    service::Service,
 };
 
 /// The hub, if events are drawn.

@@ -2,11 +2,11 @@
 
 use crate::{
     export::Exporter,
+    guard::Service,
     host::{
         interface,
         writer::{tell, warn},
     },
-    service::Service,
 };
 
 /// One of them.

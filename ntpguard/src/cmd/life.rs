@@ -3,6 +3,7 @@
 use super::mend::Mender;
 use crate::{
     bpf::{Hook, How, Mode},
+    guard::Service,
     host::{
         interface::Interface,
         writer::{tell, warn},
@@ -11,7 +12,6 @@ use crate::{
         life::{self, Life, Proof, Reading},
         pulse::Pulse,
     },
-    service::Service,
 };
 use std::{
     collections::BTreeMap,

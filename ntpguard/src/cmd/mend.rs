@@ -9,6 +9,7 @@ mod card;
 
 use crate::{
     bpf::{Held, Mode},
+    guard::Service,
     host::{
         clock::{ASLEEP, suspended},
         driver::{self, Driver},
@@ -17,7 +18,6 @@ use crate::{
         sandbox,
         writer::warn,
     },
-    service::Service,
 };
 use anyhow::{Context as _, Result};
 use card::{Card, cards, lost, lost_asleep};

@@ -1,12 +1,12 @@
 //! `ntpguard run` on names: looks them up again, at an interval, and sooner while one has no answer.
 
 use crate::{
+    guard::Service,
     host::{
         sandbox,
         writer::{tell, warn},
     },
     policy::resolve::{self, Answers},
-    service::Service,
 };
 use std::{thread, time::Duration};
 use tokio::{

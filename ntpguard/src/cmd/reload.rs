@@ -3,14 +3,16 @@
 use crate::{
     bpf::{Maps, Object, Pins},
     cli::Places,
-    home::{Home, Taken, looks_after, nothing},
+    guard::{
+        Service,
+        instance::{Home, Taken, looks_after, nothing},
+        state::Summary,
+    },
     host::{
         atomic_file,
         fault::{Blame as _, Fault},
         writer::{tell, warn},
     },
-    service::Service,
-    state::Summary,
 };
 use anyhow::{Context as _, anyhow};
 use nix::{

@@ -7,12 +7,12 @@ use crate::{
     cli::{Format, Report},
     export::abuse::Abuse,
     feed::{Answer, Request, ask},
+    guard::state,
     history::{DAY, History, Summary, file},
     host::{
         fault::{Blame as _, Fault},
         writer::warn,
     },
-    state,
 };
 use anyhow::{Context as _, Result};
 use std::io::Write as _;

@@ -6,12 +6,11 @@
 //! later is looked at, so a `run` that somebody has taken over can't use it.
 
 use crate::{
+    guard::{restore, state::Card},
     host::{
         fault::{Blame as _, Fault},
         sandbox,
     },
-    service::restore,
-    state::Card,
 };
 use anyhow::{Context as _, Result, ensure};
 use caps::Capability;

@@ -9,7 +9,7 @@ use crate::{
     },
     export::{Exporter, Tick},
     feed::Unbound,
-    home::Home,
+    guard::{self, Service, instance::Home, loaded_policy::Ruling},
     host::{
         addresses, farewell,
         fault::{Blame as _, Fault},
@@ -18,8 +18,6 @@ use crate::{
         service_manager::Manager,
         writer::{tell, warn},
     },
-    ruling::Ruling,
-    service::{self, Service},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -61,8 +59,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     // If its port is taken, nothing has changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
     home.iter().for_each(Home::begin);
-    let object = if options.trace { Object::Trace } else { service::object(&options.guarding) };
-    service::fit(&options.guarding)?;
+    let object = if options.trace { Object::Trace } else { guard::object(&options.guarding) };
+    guard::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     let attached = service.attach(Some(process::id() as i32))?;
     // It does its work when this process ends, in whatever way.

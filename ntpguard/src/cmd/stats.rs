@@ -9,13 +9,13 @@ use crate::{
     cli::{Format, Places, Stats},
     export::{Tick, stats::Shown},
     feed::{Answer, Request, Sources, ask},
+    guard::state::{self, Seats},
     host::{
         fault::{Blame as _, Fault},
         interface, terminal,
         writer::{tell, warn},
     },
     look::Look,
-    state::{self, Seats},
 };
 use anyhow::{Context as _, Result, anyhow};
 use ntpguard_common::abi::{Settings, seat};

@@ -4,13 +4,12 @@ use crate::{
     bpf::{self, How, Maps, Pins, snapshot::Snapshot},
     cli::{Format, Status},
     conf::locate,
-    home,
+    guard::{instance, state::Summary},
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
     },
     observe::life::{self, Life, Proof},
-    state::Summary,
 };
 use anyhow::{Result, anyhow};
 use ntpguard_common::{Action, abi::Settings};
@@ -48,7 +47,7 @@ pub(super) fn run(options: &Status) -> Result<(), Fault> {
             writeln!(options.format.stdout(), "{}", json!({ "interfaces": [], "policy": null }))
                 .environment()?;
         }
-        return Err(Fault::Environment(anyhow!(home::nothing(&options.places.pin_path))));
+        return Err(Fault::Environment(anyhow!(instance::nothing(&options.places.pin_path))));
     };
     match options.format {
         Format::Text => writeln!(options.format.stdout(), "{}", report.text()),
@@ -130,7 +129,7 @@ impl Held {
 impl Report {
     /// The process that looks after the filter.
     fn process(&self) -> Option<i32> {
-        self.state.as_ref().and_then(|state| state.run).filter(|run| home::is_alive(*run))
+        self.state.as_ref().and_then(|state| state.run).filter(|run| instance::is_alive(*run))
     }
 
     /// Where the filter doesn't run, and what to do.

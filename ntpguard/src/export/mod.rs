@@ -14,11 +14,11 @@ use crate::{
         snapshot::{Counts, Snapshot},
     },
     cli::Format,
+    guard::state::{Cause, InForce, Rule, Seats, seated},
     host::{
         terminal::folded,
         writer::{Writer, warn},
     },
-    state::{Cause, InForce, Rule, Seats, seated},
     tracked::Tracked,
 };
 use ntpguard_common::{

@@ -1,7 +1,7 @@
 //! The table of `ntpguard stats`.
 
 use super::{ACTIONS, Hit, Tick, counted, text::WOULD_BY_LINE};
-use crate::{bpf::snapshot::Snapshot, state::Cause};
+use crate::{bpf::snapshot::Snapshot, guard::state::Cause};
 use ntpguard_common::{Action, abi::Counter};
 use std::{
     cmp::Reverse,

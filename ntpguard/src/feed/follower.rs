@@ -1,7 +1,13 @@
 //! One who follows the hub, and is it where nobody else is.
 
 use super::{Answer, Hub, Request, socket};
-use crate::{bpf::Pins, cli::Places, event::Event, home::nothing, host::access::Readers, state::Summary};
+use crate::{
+    bpf::Pins,
+    cli::Places,
+    event::Event,
+    guard::{instance::nothing, state::Summary},
+    host::access::Readers,
+};
 use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,

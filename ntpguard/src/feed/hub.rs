@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bpf::{EVENTS, Events, Pins, Place, snapshot::Snapshot},
     cli::Places,
-    home::nothing,
+    guard::instance::nothing,
     host::{
         access::Readers,
         lock::{Held, Lock},

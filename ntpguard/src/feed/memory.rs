@@ -3,11 +3,11 @@
 use super::{Answer, Request, Sources};
 use crate::{
     event::Event,
+    guard::state,
     history::{History, SPAN},
     host::{access::Readers, writer::warn},
     seen::Seen,
     sketch::Sketch,
-    state,
 };
 use std::{collections::VecDeque, net::IpAddr, path::PathBuf, time::Duration};
 

@@ -4,7 +4,7 @@ use crate::{
     bpf::Events,
     compile::Counters,
     event::{Blamed, Event, request},
-    state::{InForce, Seats, State, seated},
+    guard::state::{InForce, Seats, State, seated},
 };
 use nix::{
     net::if_::if_indextoname,

@@ -3,8 +3,8 @@
 use super::Hit;
 use crate::{
     bpf::snapshot::Counts,
+    guard::state::{Seats, seated},
     observe::life::Life,
-    state::{Seats, seated},
 };
 use ntpguard_common::{Reason, abi::Counter};
 use std::{collections::BTreeMap, time::SystemTime};

@@ -4,8 +4,8 @@ use crate::{
     bpf::snapshot::Snapshot,
     event::Blamed,
     export::Tick,
+    guard::state::{self, Cause, InForce, Seats, State, seated},
     look::Look,
-    state::{self, Cause, InForce, Seats, State, seated},
 };
 use anyhow::Result;
 use ntpguard_common::{

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{
         cli,
-        state::{InForce, Rule},
+        guard::state::{InForce, Rule},
     };
     use clap::Parser;
     use std::io;

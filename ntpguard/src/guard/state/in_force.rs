@@ -3,8 +3,8 @@
 use crate::{
     compile::ImageRule,
     conf::ntp::{ConfFile, Place},
+    guard::loaded_policy::Ruling,
     policy::Line,
-    ruling::Ruling,
 };
 use ntpguard_common::{Reason, abi::CAUSES};
 use serde::{Deserialize, Serialize};

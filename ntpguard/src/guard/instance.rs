@@ -6,13 +6,15 @@
 use crate::{
     bpf::{Pins, RUN, TURN},
     cli::Places,
+    guard::{
+        monitor_mode::Trial,
+        state::{State, Summary},
+    },
     host::{
         access::Readers,
         interface,
         lock::{Held, Lock},
     },
-    state::{State, Summary},
-    trial::Trial,
 };
 use anyhow::{Result, bail, ensure};
 use nix::sys::stat::stat;

@@ -4,7 +4,11 @@ use super::{Service, put, restore};
 use crate::{
     bpf::{self, Attached, Held, Object},
     cli::Guarding,
-    home::{self, Home},
+    guard::{
+        instance::{self, Home},
+        monitor_mode,
+        state::{Card, Seats},
+    },
     host::{
         access::Readers,
         fault::{Blame as _, Fault},
@@ -12,8 +16,6 @@ use crate::{
         interface::{self, Interface},
         writer::{tell, warn},
     },
-    state::{Card, Seats},
-    trial,
 };
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
@@ -63,7 +65,7 @@ impl Service {
             return Err(Fault::Environment(error));
         }
         self.state.run = run;
-        self.state.namespace = home::namespace();
+        self.state.namespace = instance::namespace();
         self.state.pins = self.home.as_ref().map(Home::place);
         self.keep();
         Ok(attached)
@@ -167,7 +169,7 @@ impl Service {
         let change = put(&mut self.guard.maps, &mut self.state, &self.ruling)?;
         tell(format_args!("{change}"));
         if self.state.options.monitor {
-            tell(format_args!("{}", trial::words(true)));
+            tell(format_args!("{}", monitor_mode::words(true)));
         }
         Ok(())
     }

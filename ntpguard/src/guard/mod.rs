@@ -2,7 +2,12 @@
 
 mod attach;
 mod card;
+pub mod instance;
+pub mod loaded_policy;
+pub mod monitor_mode;
+pub mod reloads;
 mod restore;
+pub mod state;
 
 pub use attach::{fit, object};
 pub use restore::restore;
@@ -12,7 +17,12 @@ use crate::{
     cli::Guarding,
     compile::Counters,
     conf::ntp,
-    home::Home,
+    guard::{
+        instance::Home,
+        loaded_policy::Ruling,
+        reloads::Reloads,
+        state::{Change, InForce, State},
+    },
     host::{
         access::Readers,
         addresses,
@@ -22,10 +32,6 @@ use crate::{
         writer::{tell, warn},
     },
     policy::resolve::{Answers, Moved, Names},
-    reloads::Reloads,
-    ruling::Ruling,
-    state::{self, Change, InForce, State},
-    trial,
 };
 use ntpguard_common::abi::Settings;
 use std::{
@@ -203,7 +209,7 @@ impl Service {
                 // As every policy from now on.
                 self.ruling.image.monitor(trial);
                 self.keep();
-                tell(format_args!("{}", trial::words(trial)));
+                tell(format_args!("{}", monitor_mode::words(trial)));
             }
             Err(error) => warn(format_args!("{error:#}; tried again")),
         }

@@ -11,9 +11,9 @@ pub use summary::{PolicySummary, Summary};
 
 use crate::{
     cli::Guarding,
+    guard::loaded_policy::Ruling,
     host::{self, access::Readers, atomic_file, features::Altered},
     policy::resolve::Answers,
-    ruling::Ruling,
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::seat;

@@ -1,8 +1,8 @@
 //! Puts back what attaching has changed of network cards.
 
 use crate::{
+    guard::state::Card,
     host::{interface, writer::warn},
-    state::Card,
 };
 use nix::libc;
 use std::{
