@@ -26,8 +26,8 @@ use crate::{
     bpf::Hook,
     compile::{Harden, Hardening, Queries},
     daemon::dialect::{Dialect, Ordering},
-    feed,
     host::terminal::{Content, Shown},
+    observe::feed,
 };
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,6 @@
 //!
 //! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
 
-pub mod baseline;
 pub mod bpf;
 pub mod capture;
 pub mod cli;
@@ -19,22 +18,14 @@ pub mod conf;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
-pub mod event;
 pub mod export;
-pub mod feed;
-pub mod filter;
 pub mod frame;
 pub mod guard;
-pub mod history;
 pub mod host;
-mod look;
 pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod policy;
 pub mod replay;
-pub mod seen;
 pub mod settings;
-pub mod sketch;
 pub mod top;
-pub mod tracked;

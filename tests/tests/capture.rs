@@ -2,7 +2,7 @@
 
 use ntpguard::{
     capture::Writer,
-    event::{Blamed, Event},
+    observe::event::{Blamed, Event},
 };
 use ntpguard_common::Reason;
 use ntpguard_tests::frame::{

@@ -1,10 +1,12 @@
 //! `ntpguard report` as its users run it, where a guard has left what it saw.
 
 use ntpguard::{
-    event::Event,
     guard::state,
-    history::{History, file},
     host::access::Readers,
+    observe::{
+        event::Event,
+        history::{History, file},
+    },
 };
 use ntpguard_common::Reason;
 use ntpguard_tests::guard::binary;

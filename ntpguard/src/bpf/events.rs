@@ -1,6 +1,6 @@
 //! The ring of drops that were drawn, and the words that say which are ([`ntpguard_common::sample`]).
 //!
-//! Contract: a ring has one reader at a time; who that is, [`crate::feed`] sees to.
+//! Contract: a ring has one reader at a time; who that is, [`crate::observe::feed`] sees to.
 
 use super::{Maps, Place, table::Table};
 use crate::{bpf::snapshot::Snapshot, compile::Counters};

@@ -6,7 +6,7 @@
 //!
 //! By hand, since pcap-parser writes no padding after a packet by itself, and leaves the lengths of options to the caller.
 
-use crate::event::Event;
+use crate::observe::event::Event;
 use pcap_parser::{EPB_MAGIC, IDB_MAGIC, SHB_MAGIC};
 use std::io::{self, Write};
 
@@ -190,7 +190,7 @@ mod tests {
         tests::{Taken, read},
     };
     use super::*;
-    use crate::event::Blamed;
+    use crate::observe::event::Blamed;
     use ntpguard_common::Reason;
 
     fn event() -> Event {

@@ -1,7 +1,7 @@
 //! The options of `events` and `capture`.
 
 use super::{Format, Interfaces, Places};
-use crate::{feed, filter::Filter};
+use crate::observe::{event_filter::Filter, feed};
 use clap::Args;
 use std::path::PathBuf;
 

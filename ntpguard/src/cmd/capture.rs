@@ -4,12 +4,14 @@ use super::events::stop;
 use crate::{
     capture::Writer,
     cli::Capture,
-    event::Event,
-    feed::{Follower, Request},
-    filter,
     host::{
         fault::{Blame as _, Fault},
         writer::tell,
+    },
+    observe::{
+        event::Event,
+        event_filter,
+        feed::{Follower, Request},
     },
 };
 use anyhow::{Context as _, Result};
@@ -50,7 +52,7 @@ fn capture(options: &Capture) -> Result<()> {
         if stop.load(Ordering::Relaxed) {
             break "a signal";
         }
-        for event in follower.take(LOOK)?.iter().filter(|event| filter::all(&drawing.filter, event)) {
+        for event in follower.take(LOOK)?.iter().filter(|event| event_filter::all(&drawing.filter, event)) {
             let Some(frame) = frame(event) else { continue };
             if *max_size > 0 && writer.written() + writer.size(event, &frame) > max_size << 20 {
                 break 'all "--max-size";

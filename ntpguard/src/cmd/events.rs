@@ -3,13 +3,15 @@
 use super::until_closed;
 use crate::{
     cli::Events,
-    event::Event,
     export::events::line,
-    feed::{Answer, Follower, Request, ask},
-    filter,
     host::{
         fault::{Blame as _, Fault},
         writer::tell,
+    },
+    observe::{
+        event::Event,
+        event_filter,
+        feed::{Answer, Follower, Request, ask},
     },
 };
 use anyhow::{Result, bail};
@@ -40,7 +42,8 @@ fn recent(options: &Events) -> Result<()> {
         Some(_) => bail!("the ntpguard that draws events is of another version: restart one of the two"),
         None => bail!("no `ntpguard run` remembers events: see those to come with --follow"),
     };
-    let wanted: Vec<_> = events.iter().filter(|event| filter::all(&options.drawing.filter, event)).collect();
+    let wanted: Vec<_> =
+        events.iter().filter(|event| event_filter::all(&options.drawing.filter, event)).collect();
     let most = options.count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
     wanted[wanted.len().saturating_sub(most)..].iter().try_for_each(|event| show(options, event))
 }
@@ -55,7 +58,7 @@ fn follow(options: &Events) -> Result<()> {
     ));
     let mut left = options.count.unwrap_or(u64::MAX);
     while !stop.load(Ordering::Relaxed) {
-        for event in follower.take(LOOK)?.iter().filter(|event| filter::all(&drawing.filter, event)) {
+        for event in follower.take(LOOK)?.iter().filter(|event| event_filter::all(&drawing.filter, event)) {
             show(options, event)?;
             left -= 1;
             if left == 0 {

@@ -2,12 +2,12 @@
 
 use crate::{
     cli::{Places, Run},
-    feed::{Hub, Losses, Unbound},
     guard::Service,
     host::{
         access::Readers,
         writer::{tell, warn},
     },
+    observe::feed::{Hub, Losses, Unbound},
 };
 
 /// The hub, if events are drawn.

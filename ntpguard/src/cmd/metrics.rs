@@ -3,11 +3,10 @@
 use super::{guarded::Guarded, life::Lives, names::LookUps, watch::Watch};
 use crate::{
     bpf::snapshot::Counts,
-    feed::Losses,
     guard::{Service, loaded_policy::Ruling},
     host::fault::{Blame as _, Fault},
     metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
-    observe::life::Life,
+    observe::{feed::Losses, life::Life},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{

@@ -6,12 +6,14 @@ use super::until_closed;
 use crate::{
     cli::{Format, Report},
     export::abuse::Abuse,
-    feed::{Answer, Request, ask},
     guard::state,
-    history::{DAY, History, Summary, file},
     host::{
         fault::{Blame as _, Fault},
         writer::warn,
+    },
+    observe::{
+        feed::{Answer, Request, ask},
+        history::{DAY, History, Summary, file},
     },
 };
 use anyhow::{Context as _, Result};

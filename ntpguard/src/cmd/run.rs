@@ -8,7 +8,6 @@ use crate::{
         restore::Helper, watch::Watch,
     },
     export::{Exporter, Tick},
-    feed::Unbound,
     guard::{self, Service, instance::Home, loaded_policy::Ruling},
     host::{
         addresses, farewell,
@@ -18,6 +17,7 @@ use crate::{
         service_manager::Manager,
         writer::{tell, warn},
     },
+    observe::feed::Unbound,
 };
 use ntpguard_common::abi::CAUSES;
 use std::{

@@ -4,18 +4,20 @@
 
 use super::until_closed;
 use crate::{
-    baseline::{self, Baseline},
     bpf::snapshot::Snapshot,
     cli::{Format, Places, Stats},
     export::{Tick, stats::Shown},
-    feed::{Answer, Request, Sources, ask},
     guard::state::{self, Seats},
     host::{
         fault::{Blame as _, Fault},
         interface, terminal,
         writer::{tell, warn},
     },
-    look::Look,
+    observe::{
+        baseline::{self, Baseline},
+        feed::{Answer, Request, Sources, ask},
+        view::Look,
+    },
 };
 use anyhow::{Context as _, Result, anyhow};
 use ntpguard_common::abi::{Settings, seat};

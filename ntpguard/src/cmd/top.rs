@@ -6,10 +6,13 @@
 use crate::{
     bpf::{Hook, Pins},
     cli::{self, Places},
-    feed::{Follower, RATE, Request},
     host::fault::{Blame as _, Fault},
-    look::Look,
-    observe::{life::Life, pulse::Pulse},
+    observe::{
+        feed::{Follower, RATE, Request},
+        life::Life,
+        pulse::Pulse,
+        view::Look,
+    },
     policy::resolve::Reverse,
     top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
 };

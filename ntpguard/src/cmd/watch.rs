@@ -6,8 +6,8 @@ use crate::{
     compile::Image,
     conf::ntp::MEMORY,
     host::writer::{tell, warn},
+    observe::limited::{Reader, Tracked},
     policy::limiter::{Bounds, Clock},
-    tracked::{Reader, Tracked},
 };
 use anyhow::Result;
 use ntpguard_common::{

@@ -3,9 +3,9 @@
 //! Contract: nothing is said that isn't known. Addresses are given as they came, and networks are cut by length (/24, /48), not by whose they
 //! are.
 
-use crate::{
+use crate::observe::{
+    estimate::Seen,
     history::{Query, Source, Summary},
-    seen::Seen,
 };
 use humantime::format_rfc3339_seconds;
 use indicatif::HumanCount;
@@ -219,7 +219,7 @@ fn sum(seen: &Seen) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{History, tests::query};
+    use crate::observe::history::{History, tests::query};
     use ntpguard_common::Reason;
 
     /// 2023-11-14T22:15:00Z.
@@ -268,8 +268,8 @@ mod tests {
     fn what_isnt_a_victims_is_said_beside() {
         let mut history = history();
         let one = query(START, "192.0.2.1", 3);
-        history.add(&crate::event::Event { reason: Reason::Response, ..one.clone() });
-        history.add(&crate::event::Event { source: None, trial: true, ..one });
+        history.add(&crate::observe::event::Event { reason: Reason::Response, ..one.clone() });
+        history.add(&crate::observe::event::Event { source: None, trial: true, ..one });
         let summary = summary(&history);
         let text = Abuse::new(&summary, 9).text();
         assert!(!text.contains("192.0.2.1") && !text.contains("--networks"), "{text}");

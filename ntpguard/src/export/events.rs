@@ -1,6 +1,6 @@
 //! Events to people and programs, a line each.
 
-use crate::{cli::Format, event::Event};
+use crate::{cli::Format, observe::event::Event};
 use ntpguard_common::Action;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn time(time_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Blamed;
+    use crate::observe::event::Blamed;
     use ntpguard_common::Reason;
 
     #[test]

@@ -6,9 +6,7 @@ use crate::{
         Attached,
         snapshot::{Counts, Snapshot},
     },
-    feed::Sources,
-    sketch::Heavy,
-    tracked::Tracked,
+    observe::{feed::Sources, limited::Tracked, sketch::Heavy},
 };
 use ntpguard_common::{Reason, abi::Counter};
 use serde_json::{Map, Value, json};

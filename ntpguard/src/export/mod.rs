@@ -19,7 +19,7 @@ use crate::{
         terminal::folded,
         writer::{Writer, warn},
     },
-    tracked::Tracked,
+    observe::limited::Tracked,
 };
 use ntpguard_common::{
     Action, Reason,

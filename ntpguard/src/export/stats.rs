@@ -1,7 +1,7 @@
 //! What `ntpguard stats` shows: a table, or an object (docs/src/reference/stats.md).
 
 use super::{Tick, json, table, text};
-use crate::{feed::Sources, guard::state::InForce};
+use crate::{guard::state::InForce, observe::feed::Sources};
 use serde_json::{Value, json};
 
 /// One look.

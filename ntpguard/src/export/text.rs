@@ -1,7 +1,10 @@
 //! Lines for people.
 
 use super::{ACTIONS, Hit, Tick, counted};
-use crate::{bpf::Attached, feed::Sources, sketch::Heavy, tracked::Tracked};
+use crate::{
+    bpf::Attached,
+    observe::{feed::Sources, limited::Tracked, sketch::Heavy},
+};
 use ntpguard_common::{Action, Reason, abi::Counter};
 use std::iter;
 

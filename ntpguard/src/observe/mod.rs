@@ -1,5 +1,14 @@
 //! What happened: what the counters say of the filter and of what it meets.
 
+pub mod baseline;
+pub mod estimate;
+pub mod event;
+pub mod event_filter;
+pub mod feed;
+pub mod history;
 pub mod life;
+pub mod limited;
 pub mod pulse;
 mod queues;
+pub mod sketch;
+pub(crate) mod view;

@@ -5,7 +5,7 @@ use super::{
     sample::Sample,
     sources::Sources,
 };
-use crate::event::{Blamed, Event};
+use crate::observe::event::{Blamed, Event};
 use ntpguard_common::{
     Action, Reason,
     abi::{CAUSES, Counter},

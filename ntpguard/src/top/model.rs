@@ -5,7 +5,7 @@ use super::{
     rows::{self, Names, Pane, Row, Subject},
     sample::Sample,
 };
-use crate::event::Event;
+use crate::observe::event::Event;
 use std::{net::IpAddr, time::Duration};
 
 /// Sources whose names are asked for at a time: as many as a screen has.

@@ -5,7 +5,7 @@ use super::{
     sources::Source,
     words::{clean, clock, grouped, percent, place, rate},
 };
-use crate::event::{Blamed, Event};
+use crate::observe::event::{Blamed, Event};
 use ntpguard_common::{Action, Reason};
 use std::{
     cmp::Reverse,

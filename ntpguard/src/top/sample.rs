@@ -2,10 +2,9 @@
 
 use crate::{
     bpf::snapshot::Snapshot,
-    event::Blamed,
     export::Tick,
     guard::state::{self, Cause, InForce, Seats, State, seated},
-    look::Look,
+    observe::{event::Blamed, view::Look},
 };
 use anyhow::Result;
 use ntpguard_common::{

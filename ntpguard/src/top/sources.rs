@@ -1,7 +1,7 @@
 //! Who sends what is refused, as far as sampled events tell: an estimate in bounded memory.
 
 use super::words;
-use crate::{event::Event, seen::Seen, sketch::Sketch};
+use crate::observe::{estimate::Seen, event::Event, sketch::Sketch};
 use ntpguard_common::Reason;
 use std::{cmp::Reverse, collections::HashMap, mem, net::IpAddr};
 

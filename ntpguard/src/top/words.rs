@@ -1,6 +1,6 @@
 //! Numbers, times and reasons in few letters.
 
-use crate::{event::Blamed, host::terminal::is_obeyed};
+use crate::{host::terminal::is_obeyed, observe::event::Blamed};
 use ntpguard_common::Reason;
 use std::path::Path;
 

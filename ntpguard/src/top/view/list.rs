@@ -191,7 +191,11 @@ fn from(data: &Data, subject: &Subject) -> String {
 }
 
 /// The most common ones of something among the events of a subject.
-fn common(data: &Data, subject: &Subject, what: impl Fn(&crate::event::Event) -> Option<String>) -> String {
+fn common(
+    data: &Data,
+    subject: &Subject,
+    what: impl Fn(&crate::observe::event::Event) -> Option<String>,
+) -> String {
     let mut weights: HashMap<String, u64> = HashMap::new();
     let mut all = 0;
     for (_, event) in data.events.iter().filter(|(_, event)| subject.concerns(data, event)) {

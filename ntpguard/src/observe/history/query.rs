@@ -1,6 +1,6 @@
 //! What a query asks for, of a bounded number of kinds, so that random requests make no more of them.
 
-use crate::event;
+use crate::observe::event;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 

@@ -4,7 +4,7 @@
 //! is read and accepted in one turn has a bound.
 
 use super::{Answer, Request};
-use crate::{event::Event, feed::words::hex};
+use crate::observe::{event::Event, feed::words::hex};
 use nix::{
     sys::socket::{getsockopt, sockopt::PeerCredentials},
     unistd::geteuid,

@@ -10,7 +10,7 @@
 //! exactly as many as its counters have counted (`feed/pace.rs`): so a source that makes most of a flood is nearer to the truth
 //! than said here, and one whose packets come at random among others is as near. Only somebody who knew the counter could be farther off.
 
-use crate::event::Event;
+use crate::observe::event::Event;
 use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 use std::{

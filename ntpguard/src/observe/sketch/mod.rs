@@ -13,7 +13,7 @@
 //!
 //! One more packet costs two look-ups in a hash table with a secret key and two steps in an ordered tree: O(log `capacity`).
 
-use crate::seen::Seen;
+use crate::observe::estimate::Seen;
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,

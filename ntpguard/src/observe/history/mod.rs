@@ -17,10 +17,8 @@ mod query;
 pub use query::Query;
 
 use crate::{
-    event::Event,
     host::{self, access::Readers, atomic_file},
-    seen::Seen,
-    sketch::Sketch,
+    observe::{estimate::Seen, event::Event, sketch::Sketch},
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::{Action, Reason};

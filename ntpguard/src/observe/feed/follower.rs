@@ -4,9 +4,9 @@ use super::{Answer, Hub, Request, socket};
 use crate::{
     bpf::Pins,
     cli::Places,
-    event::Event,
     guard::{instance::nothing, state::Summary},
     host::access::Readers,
+    observe::event::Event,
 };
 use anyhow::{Context as _, Result, bail};
 use nix::{

@@ -11,9 +11,11 @@ use crate::{
         instance,
         state::{InForce, State},
     },
-    observe::life::Reading,
+    observe::{
+        life::Reading,
+        limited::{self, Reader, Tracked},
+    },
     policy::limiter::Clock,
-    tracked::{self, Reader, Tracked},
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::abi::Settings;
@@ -111,7 +113,7 @@ impl Look {
 
     /// How often each candidate for "limited most" was limited, at least.
     pub(crate) fn limited(&self) -> Result<HashMap<IpAddr, u64>> {
-        Ok(tracked::totals(self.maps.heavy()?.values()))
+        Ok(limited::totals(self.maps.heavy()?.values()))
     }
 
     /// Whether an earlier look is at the same counters, which have only grown since.

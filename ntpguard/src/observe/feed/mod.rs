@@ -19,7 +19,7 @@ pub use follower::{Follower, ask};
 pub use hub::{Hub, Losses};
 pub use unbound::Unbound;
 
-use crate::{event::Event, history::Summary, seen::Seen, sketch::Heavy};
+use crate::observe::{estimate::Seen, event::Event, history::Summary, sketch::Heavy};
 use serde::{Deserialize, Serialize};
 use std::{
     net::IpAddr,

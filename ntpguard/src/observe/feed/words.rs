@@ -3,8 +3,8 @@
 use crate::{
     bpf::Events,
     compile::Counters,
-    event::{Blamed, Event, request},
     guard::state::{InForce, Seats, State, seated},
+    observe::event::{Blamed, Event, request},
 };
 use nix::{
     net::if_::if_indextoname,

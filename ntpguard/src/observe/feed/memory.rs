@@ -2,12 +2,14 @@
 
 use super::{Answer, Request, Sources};
 use crate::{
-    event::Event,
     guard::state,
-    history::{History, SPAN},
     host::{access::Readers, writer::warn},
-    seen::Seen,
-    sketch::Sketch,
+    observe::{
+        estimate::Seen,
+        event::Event,
+        history::{History, SPAN},
+        sketch::Sketch,
+    },
 };
 use std::{collections::VecDeque, net::IpAddr, path::PathBuf, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Which events are wanted: `--filter`.
 
-use crate::event::Event;
+use crate::observe::event::Event;
 use ipnet::IpNet;
 use ntpguard_common::Reason;
 use std::{net::IpAddr, str::FromStr};
