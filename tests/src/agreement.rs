@@ -9,8 +9,8 @@ use crate::{
 use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
-    model::Model,
     policy::{Policy, limiter::Clock},
+    simulate::model::Model,
 };
 use ntpguard_common::{
     Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, limit::table::Set,

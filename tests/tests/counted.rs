@@ -5,8 +5,8 @@
 use ntpguard::{
     compile::{Hardening, Image},
     daemon::dialect::Dialect,
-    model::Model,
     policy::limiter::Clock,
+    simulate::model::Model,
 };
 use ntpguard_common::{Action, Decision, Reason};
 use ntpguard_tests::{

@@ -12,13 +12,12 @@ use crate::{
         ntp::{self, ConfFile, Place},
     },
     daemon::dialect::Daemon,
-    engine::{Engine, Judged, Train},
-    frame,
     host::{
         self,
         fault::{Blame as _, Fault},
     },
     policy::{Policy, resolve},
+    simulate::{Engine, Judged, Train, frame},
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;

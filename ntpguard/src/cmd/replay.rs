@@ -11,7 +11,7 @@ use crate::{
         file::Odd,
     },
     policy::{Policy, resolve},
-    replay::{Finder, Own, Tally},
+    simulate::replay::{Finder, Own, Tally},
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -9,7 +9,7 @@ use super::{
     Check, Finding,
     shield::{Met, Shield},
 };
-use crate::{frame, host::addresses};
+use crate::{host::addresses, simulate::frame};
 use nix::sys::socket::{setsockopt, sockopt};
 use ntpguard_common::wire::ntp;
 use std::{

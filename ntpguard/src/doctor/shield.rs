@@ -2,7 +2,7 @@
 
 use crate::{
     bpf::{Enforced, Pins},
-    frame,
+    simulate::frame,
 };
 use anyhow::Result;
 use ntpguard_common::{Action, Lookup as _, abi::Settings, decide};

@@ -186,7 +186,7 @@ const fn hidden(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame;
+    use crate::simulate::frame;
 
     const KNOWN: Known = Known { hardened: false, takes_mode7: true, has_line: true, is_own: false };
 

@@ -164,8 +164,8 @@ mod tests {
         compile::Hardening,
         conf::ntp,
         daemon::dialect::{Daemon, Dialect},
-        frame,
         policy::Policy,
+        simulate::frame,
     };
     use std::path::Path;
 

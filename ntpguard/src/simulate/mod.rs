@@ -1,11 +1,15 @@
 //! Who judges a frame: the XDP program in the kernel, or the same code on the host.
 
+pub mod frame;
+pub mod model;
+pub mod replay;
+
 use crate::{
     bpf::{Guard, Object, Size},
     cli::EngineChoice,
     compile::Image,
-    model::Model,
     policy::limiter::Clock,
+    simulate::model::Model,
 };
 use anyhow::{Context as _, Result, ensure};
 use ntpguard_common::{Action, Decision, Reason, Verdict, abi::CAUSES};
