@@ -8,7 +8,7 @@ use ntpguard::{
         ntp,
     },
     daemon::dialect::Daemon,
-    export::report::Report,
+    export::check::Report,
     policy::{Policy, audit::audit},
 };
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};

@@ -3,7 +3,7 @@
 use crate::{
     cli::{self, Format},
     conf::{diagnostic::Severity, locate},
-    export::report::Report,
+    export::check::Report,
     host::fault::{Blame as _, Fault},
     policy::{Policy, audit, resolve},
 };

@@ -5,7 +5,7 @@
 use super::until_closed;
 use crate::{
     cli::{Format, Report},
-    export::abuse::Abuse,
+    export::report::Abuse,
     guard::state,
     host::{
         fault::{Blame as _, Fault},

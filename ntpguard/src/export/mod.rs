@@ -1,6 +1,6 @@
 //! Counters to people and programs.
 
-pub mod abuse;
+pub mod check;
 pub mod events;
 mod json;
 pub mod report;

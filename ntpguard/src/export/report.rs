@@ -1,271 +1,353 @@
-//! What `ntpguard check` says: findings, the effective policy, and what it exposes.
+//! What `ntpguard report` shows (docs/src/reference/report.md): the victims of floods, by network.
+//!
+//! Contract: nothing is said that isn't known. Addresses are given as they came, and networks are cut by length (/24, /48), not by whose they
+//! are.
 
-use crate::{
-    compile::{self, Hardening, Queries},
-    conf::{
-        diagnostic::{Diagnostic, Severity},
-        locate::Read,
-        ntp::{Flags, Limiter, Place, Span},
-    },
-    daemon::dialect::Dialect,
-    host::terminal::{self, of_same_length},
-    policy::{Entry, Line, Policy, audit::answers_queries, limiter},
+use crate::observe::{
+    estimate::Seen,
+    history::{Query, Source, Summary},
 };
-use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
+use humantime::format_rfc3339_seconds;
+use indicatif::HumanCount;
+use ipnet::IpNet;
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal as _};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, UNIX_EPOCH},
+};
 
-/// All of it.
-pub struct Report<'a> {
-    /// The configuration.
-    pub read: &'a Read,
-    /// What it comes to.
-    pub policy: &'a Policy,
-    /// What is to be said about it, in the order of the file.
-    pub diagnostics: &'a [Diagnostic],
-    /// What is dropped beyond that.
-    pub hardening: Hardening,
+/// Addresses that are listed of a network: it is the network's operator who reads it, and needs examples.
+const ADDRESSES: usize = 10;
+/// What a network is, in bits: the smallest that is announced on its own, mostly.
+const LENGTHS: (u8, u8) = (24, 48);
+
+/// A summary by network.
+pub struct Abuse<'a> {
+    summary: &'a Summary,
+    networks: Vec<Network<'a>>,
+    /// Networks that aren't listed, and what was seen of them.
+    more: (usize, Seen),
 }
 
-/// Who is answered with what.
-struct Exposure<'a> {
-    what: &'static str,
-    entries: Vec<Entry<'a>>,
+/// Victims in one network.
+struct Network<'a> {
+    net: IpNet,
+    seen: Seen,
+    missed: u64,
+    queries: Vec<(Query, u64)>,
+    /// Most packets first.
+    sources: Vec<&'a Source>,
 }
 
-impl Report<'_> {
-    /// For people.
+impl<'a> Abuse<'a> {
+    /// Puts sources together, and keeps so many networks.
+    pub fn new(summary: &'a Summary, most: usize) -> Self {
+        let mut all: BTreeMap<IpNet, Vec<&Source>> = BTreeMap::new();
+        for source in &summary.sources {
+            all.entry(network(source.address)).or_default().push(source);
+        }
+        let mut networks: Vec<_> = all.into_iter().map(Network::of).collect();
+        networks.sort_by_key(|network| Reverse(network.seen.packets));
+        let rest = networks.split_off(networks.len().min(most));
+        let more = (rest.len(), rest.iter().map(|network| network.seen).sum());
+        Self { summary, networks, more }
+    }
+
+    /// For people: to be sent on.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n", terminal::shown(&self.read.because));
-        let files = &self.read.conf.files;
-        let lines: Vec<Vec<&[u8]>> =
-            files.iter().map(|file| file.bytes.split(|&b| b == b'\n').collect()).collect();
-        for diagnostic in self.diagnostics {
-            text.push_str(&self.rendered(diagnostic, &lines));
-            text.push_str("\n\n");
+        let Self { summary, networks, more: (more, rest) } = self;
+        let Summary { from, until, total, others, floor, .. } = summary;
+        let mut text = format!(
+            "NTP queries (mode 6 and 7) dropped{} from {} to {}: {}\n",
+            if others.passed.samples > 0 { ", or passed in a trial," } else { "" },
+            time(*from),
+            time(*until),
+            amount(total)
+        );
+        if !networks.is_empty() {
+            text += ABOUT;
         }
-        text.push_str(&self.table());
-        if self.policy.entries.iter().any(|entry| entry.flags.has(Flags::LIMITED)) {
-            text.push_str(&format!("limited: {}\n", self.read.conf.limiter));
+        for Network { net, seen, missed, queries, sources } in networks {
+            let queries: Vec<_> =
+                queries.iter().map(|(query, packets)| format!("{query} {}", HumanCount(*packets))).collect();
+            text += &format!("\n{net}: {}{}\n", amount(seen), besides(*missed));
+            text += &format!("  from {} to {}; {}\n", time(seen.first), time(seen.last), queries.join(", "));
+            for Source { address, seen, missed, .. } in sources.iter().take(ADDRESSES) {
+                text += &format!("  {address:<39} {}{}\n", packets(seen), besides(*missed));
+            }
+            match sources.len().saturating_sub(ADDRESSES) {
+                0 => (),
+                more => text += &format!("  and {more} more\n"),
+            }
         }
-        if self.read.conf.blind {
-            text.push_str("this is what is known: a file that can't be read may say otherwise\n");
+        if *more > 0 {
+            let networks = if *more == 1 { "network" } else { "networks" };
+            text += &format!("\n{more} more {networks} (--networks shows more): {}\n", amount(rest));
         }
-        for Exposure { what, entries } in self.exposures() {
-            let who: Vec<_> =
-                entries.iter().map(|entry| format!("{} ({})", entry.net, self.origin(entry))).collect();
-            let who = if who.is_empty() {
-                "answered for nobody".to_owned()
-            } else {
-                format!("answered for {}", who.join(", "))
-            };
-            text.push_str(&format!("{what}: {who}\n"));
+        let listed: Seen = summary.sources.iter().map(|source| source.seen).sum();
+        if *floor > 0 {
+            text += &format!(
+                "\nthere were more sources than are kept: {} packets of the total are counted for none of these, and any \
+                 source that isn't here had {} at most\n",
+                HumanCount(total.packets.saturating_sub(listed.packets)),
+                HumanCount(*floor)
+            );
         }
+        for (seen, what) in [
+            (
+                &others.responses,
+                "responses: somebody asks the servers that they came from in this host's name, who is the victim of that",
+            ),
+            (&others.nobodys, "queries whose source was hidden or can't be anybody's"),
+        ] {
+            if seen.samples > 0 {
+                text += &format!("\nbesides, {} were {what}\n", amount(seen));
+            }
+        }
+        if others.passed.samples > 0 {
+            let passed = amount(&others.passed);
+            text += &format!(
+                "\nof all these, {passed} weren't dropped, but passed in a trial: the daemon may have answered\n"
+            );
+        }
+        text.truncate(text.trim_end().len());
         text
     }
 
-    /// For programs: one object. Fields are added, never renamed.
-    pub fn json(&self) -> Value {
-        let diagnostics = self.diagnostics.iter().map(|found| {
-            let place = found.place;
-            json!({
-                "code": found.code.name(),
-                "severity": found.code.severity().name(),
-                "file": place.map(|place| self.path(place)),
-                "line": place.map(|place| place.span.line),
-                "column": place.map(|place| place.span.column),
-                "length": place.map(|place| place.span.length),
-                "message": found.message,
-                "help": found.help,
-            })
-        });
-        let lines = |entry: &Entry<'_>| -> Vec<Value> {
-            let line = |line: &Line| {
-                let place = self.read.conf.place(line.restrict);
-                let text = self.read.conf.text(line.restrict);
-                json!({ "file": self.path(place), "line": place.span.line, "text": text })
-            };
-            entry.lines.iter().map(line).collect()
-        };
-        let policy = self.policy.entries.iter().map(|entry| {
-            json!({
-                "net": entry.net.to_string(),
-                "ntpport": entry.ntpport,
-                "flags": entry.flags.to_string(),
-                "time": self.time(entry.flags),
-                "queries": answers_queries(&entry),
-                "enforced": { "time": self.time(self.enforced(&entry)), "queries": !self.refuses_queries(&entry) },
-                "lines": lines(&entry),
-            })
-        });
-        let exposures = self.exposures().into_iter().map(|Exposure { what, entries }| {
-            let nets: Vec<_> = entries
-                .iter()
-                .map(|entry| json!({ "net": entry.net.to_string(), "lines": lines(entry) }))
-                .collect();
-            (what.to_owned(), Value::from(nets))
-        });
-        json!({
-            "file": self.read.path.as_ref().map(|path| path.display().to_string()),
-            "daemon": self.read.conf.daemon.to_string(),
-            "blind": self.read.conf.blind,
-            "limiter": limiter(&self.read.conf.limiter),
-            "errors": self.count(Severity::Error),
-            "warnings": self.count(Severity::Warning),
-            "diagnostics": diagnostics.collect::<Vec<_>>(),
-            "policy": policy.collect::<Vec<_>>(),
-            "exposure": exposures.collect::<serde_json::Map<_, _>>(),
-        })
-    }
-
-    /// How many findings are this bad.
-    pub fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|found| found.code.severity() == severity).count()
-    }
-
-    fn path(&self, place: Place) -> String {
-        of_same_length(&self.read.conf.files[place.file].path.to_string_lossy()).into_owned()
-    }
-
-    /// A finding in the style of rustc, under the line it is about; `lines` are those of all files.
-    fn rendered(&self, diagnostic: &Diagnostic, lines: &[Vec<&[u8]>]) -> String {
-        let Diagnostic { code, place, message, help } = diagnostic;
-        // The renderer adds sequences of its own, so what it is given must have none.
-        let (message, help) = (of_same_length(message), help.as_deref().map(of_same_length));
-        let level = match code.severity() {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-            Severity::Note => Level::NOTE,
-        };
-        let title = level.primary_title(&*message).id(code.name());
-        let mut group = match place {
-            Some(place) => {
-                let (line, span) = shown(lines[place.file][place.span.line - 1], place.span);
-                let snippet = Snippet::source(line).line_start(place.span.line).path(self.path(*place));
-                title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
-            }
-            // It is about the file as a whole.
-            None => match self.read.conf.files.first() {
-                Some(file) => {
-                    title.element(Origin::path(of_same_length(&file.path.to_string_lossy()).into_owned()))
-                }
-                None => title.elements(std::iter::empty::<Element<'_>>()),
-            },
-        };
-        if let Some(help) = &help {
-            group = group.element(Level::HELP.message(&**help));
-        }
-        let groups = [group];
-        let renderer = if io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&groups)
-    }
-
-    /// The flags of an entry that ntpguard enforces.
-    fn enforced(&self, entry: &Entry<'_>) -> Flags {
-        let conf = &self.read.conf;
-        let flags = compile::enforced(entry, self.policy.source, conf);
-        let limits = conf.limits() && limiter::enforced(&conf.limiter);
-        if limits { flags } else { flags.without(Flags::LIMITED) }
-    }
-
-    /// Whether ntpguard drops queries from an entry's sources.
-    fn refuses_queries(&self, entry: &Entry<'_>) -> bool {
-        let unlisted = self.hardening.queries == Queries::Listed && !entry.permits_queries();
-        unlisted || self.enforced(entry).has(Flags::IGNORE.with(Flags::NOQUERY))
-    }
-
-    /// Whether sources with these flags get time.
-    fn time(&self, flags: Flags) -> &'static str {
-        let conf = &self.read.conf;
-        // NTPsec refuses every MAC where it trusts no key, and `mssntp` is a way around.
-        let keyless = conf.daemon.is_ntpsec() && !conf.trusts_any_key() && !flags.has(Flags::MSSNTP);
-        if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) || (flags.has(Flags::NOTRUST) && keyless) {
-            "no"
-        } else if flags.has(Flags::NOTRUST) {
-            "with a MAC"
-        } else if flags.has(Flags::LIMITED) {
-            "limited"
-        } else {
-            "yes"
-        }
-    }
-
-    /// The lines that an entry comes from, in short.
-    fn origin(&self, entry: &Entry<'_>) -> String {
-        let lines: Vec<_> = entry
-            .lines
+    /// For programs: one object, made now (seconds since 1970). Fields are added, never renamed, or the version is another.
+    pub fn json(&self, now: u64) -> Value {
+        let Self { summary, networks, more: (more, rest) } = self;
+        let Summary { from, until, total, others, floor, sources } = summary;
+        let networks: Vec<_> = networks
             .iter()
-            .map(|line| {
-                let place = self.read.conf.place(line.restrict);
-                let path = &self.read.conf.files[place.file].path;
-                let name =
-                    path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
-                format!("{}:{}", terminal::shown(&name), place.span.line)
+            .map(|Network { net, seen, missed, queries, sources }| {
+                let mut object = sum(seen);
+                object["network"] = net.to_string().into();
+                object["missed"] = (*missed).into();
+                let query = |(Query { mode, request, trial }, packets): &(Query, u64)| {
+                    json!({ "mode": mode, "request": request, "trial": trial, "packets": packets })
+                };
+                object["queries"] = queries.iter().map(query).collect();
+                let source = |Source { address, seen, missed, .. }: &&Source| {
+                    let mut object = sum(seen);
+                    object["address"] = address.to_string().into();
+                    object["missed"] = (*missed).into();
+                    object
+                };
+                object["addresses"] = sources.iter().take(ADDRESSES).map(source).collect();
+                object["more_addresses"] = sources.len().saturating_sub(ADDRESSES).into();
+                object
             })
             .collect();
-        if lines.is_empty() { "built in".to_owned() } else { lines.join(", ") }
-    }
-
-    /// Who may get time and who may query, in the daemon's order.
-    fn table(&self) -> String {
-        let rows = self.policy.entries.iter().map(|entry| {
-            let port = if entry.ntpport { " port 123" } else { "" };
-            let time = self.time(entry.flags);
-            let time = match self.time(self.enforced(&entry)) {
-                enforced if enforced == time => time.to_owned(),
-                _ => format!("{time}, by the daemon"),
-            };
-            let queries = match (answers_queries(&entry), self.refuses_queries(&entry)) {
-                (true, _) => "yes",
-                (false, true) => "no",
-                (false, false) => "no, by the daemon",
-            };
-            [format!("{}{port}", entry.net), time, queries.to_owned(), self.origin(&entry)]
-        });
-        let head = ["source", "time", "queries", "from"].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let [source, time, queries] = [0, 1, 2].map(width);
-        let line = |row: &[String; 4]| {
-            format!("{:<source$}  {:<time$}  {:<queries$}  {}\n", row[0], row[1], row[2], row[3])
-        };
-        rows.iter().map(line).collect::<String>() + "\n"
-    }
-
-    fn exposures(&self) -> Vec<Exposure<'_>> {
-        let conf = &self.read.conf;
-        let open: Vec<_> = self.policy.entries.iter().filter(|entry| answers_queries(entry)).collect();
-        let monlist = if conf.daemon.dialect == Dialect::Ntp426 { open.clone() } else { Vec::new() };
-        let mut exposures = vec![
-            Exposure { what: "monlist", entries: monlist },
-            Exposure { what: "mode 6", entries: open.clone() },
-        ];
-        if conf.daemon.dialect == Dialect::Ntp428 && conf.takes_mode7() {
-            exposures.push(Exposure { what: "mode 7", entries: open });
-        }
-        exposures
+        json!({
+            "version": 1,
+            "event": "report",
+            "time": time(now),
+            "from": time(*from),
+            "until": time(*until),
+            "total": sum(total),
+            "sources": sources.len(),
+            "networks": networks,
+            "more_networks": more,
+            "more": sum(rest),
+            "floor": floor,
+            "responses": sum(&others.responses),
+            "nobodys": sum(&others.nobodys),
+            "passed": sum(&others.passed),
+        })
     }
 }
 
-/// The text of a line, and the bytes of it that a span means.
-fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
-    // What is no UTF-8 is replaced, so the columns are those of what is shown.
-    let width = |end: usize| String::from_utf8_lossy(&line[..end.min(line.len())]).len();
-    let text = String::from_utf8_lossy(line).trim_end().to_owned();
-    let start = width(span.column - 1).min(text.len());
-    let end = width(span.column - 1 + span.length).min(text.len());
-    (of_same_length(&text).into_owned(), start..end.max(start))
+impl<'a> Network<'a> {
+    fn of((net, sources): (IpNet, Vec<&'a Source>)) -> Self {
+        let mut queries: BTreeMap<Query, u64> = BTreeMap::new();
+        for (query, packets) in sources.iter().flat_map(|source| &source.queries) {
+            let sum = queries.entry(*query).or_default();
+            *sum = sum.saturating_add(*packets);
+        }
+        let mut queries: Vec<_> = queries.into_iter().collect();
+        queries.sort_by_key(|(_, packets)| Reverse(*packets));
+        let missed = sources.iter().fold(0, |sum: u64, source| sum.saturating_add(source.missed));
+        Self { net, seen: sources.iter().map(|source| source.seen).sum(), missed, queries, sources }
+    }
 }
 
-/// What `limited` means, with the daemon's own names and units; `null` if that can't be told.
-fn limiter(limiter: &Limiter) -> Value {
-    match *limiter {
-        Limiter::Headway { average, minimum } => {
-            json!({ "average_seconds_log2": average, "minimum_seconds": minimum })
+/// What whoever gets it must know.
+const ABOUT: &str = "
+The addresses below were the sources of these packets, and in floods of such queries they are forged: they are those of the victims, at
+whom the answers, many times as large, were aimed. They attack nobody, and should not be blocked. What this server
+dropped it didn't answer; other servers may have answered. Whoever looks after a network below may want to know. An
+address with few packets may be that of somebody who asked (ntpq, a scanner). Numbers with ~ are estimates from samples, with their
+standard error; times are UTC.
+";
+
+fn network(address: IpAddr) -> IpNet {
+    let length = if address.is_ipv4() { LENGTHS.0 } else { LENGTHS.1 };
+    IpNet::new(address, length).expect("shorter than an address").trunc()
+}
+
+/// RFC 3339. A time that no calendar has is the last one that it has.
+fn time(seconds: u64) -> String {
+    /// 9999-12-31T23:59:59Z.
+    const LAST: u64 = 253_402_300_799;
+    format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).to_string()
+}
+
+fn amount(seen: &Seen) -> String {
+    let about = if seen.error() < 0.5 { "" } else { "~" };
+    format!("{}, {about}{} bytes", packets(seen), HumanCount(seen.bytes))
+}
+
+fn packets(seen: &Seen) -> String {
+    format!("{seen} packet{}", if seen.packets == 1 { "" } else { "s" })
+}
+
+fn besides(missed: u64) -> String {
+    if missed == 0 { String::new() } else { format!(" or up to {} more", HumanCount(missed)) }
+}
+
+/// A sum as an object.
+fn sum(seen: &Seen) -> Value {
+    let Seen { packets, bytes, samples, variance: _, first, last } = seen;
+    let some = |seconds: &u64| (*samples > 0).then(|| time(*seconds));
+    json!({ "packets": packets, "error": seen.error().round(), "bytes": bytes, "samples": samples,
+        "first": some(first), "last": some(last) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::history::{History, tests::query};
+    use ntpguard_common::Reason;
+
+    /// 2023-11-14T22:15:00Z.
+    const START: u64 = 1_700_000_100;
+
+    fn history() -> History {
+        let mut history = History::new(START - 60);
+        for host in 1..=12 {
+            (0..host).for_each(|at| history.add(&query(START + at, &format!("198.51.100.{host}"), 8)));
         }
-        Limiter::Score { average, burst, kod } => {
-            json!({ "average_per_second": average, "burst_seconds": burst, "kod_per_second": kod })
+        (0..100).for_each(|at| history.add(&query(START + at, "2001:db8:1:2::7", 1)));
+        history.add(&query(START + 7, "2001:db8:2::7", 1));
+        history
+    }
+
+    fn summary(history: &History) -> Summary {
+        history.since(Duration::from_secs(3600), START + 200)
+    }
+
+    #[test]
+    fn networks_with_their_victims() {
+        let summary = summary(&history());
+        let text = Abuse::new(&summary, 2).text();
+        let (head, rest) = text.split_once("\n\n").unwrap();
+        assert_eq!(
+            head,
+            "NTP queries (mode 6 and 7) dropped from 2023-11-14T22:14:00Z to 2023-11-14T22:18:20Z: ~725 ± 66 packets, \
+             ~36,250 bytes"
+        );
+        let (about, rest) = rest.split_once("\n\n").unwrap();
+        assert!(about.contains("those of the victims"));
+        let blocks: Vec<_> = rest.split("\n\n").collect();
+        let lines: Vec<_> = blocks[0].lines().collect();
+        assert_eq!(lines[0], "198.51.100.0/24: ~624 ± 66 packets, ~31,200 bytes");
+        assert_eq!(lines[1], "  from 2023-11-14T22:15:00Z to 2023-11-14T22:15:11Z; mode 7 monlist 624");
+        assert_eq!(
+            lines[2].split_whitespace().collect::<Vec<_>>(),
+            ["198.51.100.12", "~96", "±", "26", "packets"]
+        );
+        assert_eq!((lines.len(), lines[12]), (13, "  and 2 more"));
+        assert!(blocks[1].starts_with("2001:db8:1::/48: 100 packets, 5,000 bytes\n"), "{}", blocks[1]);
+        assert_eq!(blocks[2..], ["1 more network (--networks shows more): 1 packet, 50 bytes"]);
+    }
+
+    #[test]
+    fn what_isnt_a_victims_is_said_beside() {
+        let mut history = history();
+        let one = query(START, "192.0.2.1", 3);
+        history.add(&crate::observe::event::Event { reason: Reason::Response, ..one.clone() });
+        history.add(&crate::observe::event::Event { source: None, trial: true, ..one });
+        let summary = summary(&history);
+        let text = Abuse::new(&summary, 9).text();
+        assert!(!text.contains("192.0.2.1") && !text.contains("--networks"), "{text}");
+        assert!(
+            text.starts_with("NTP queries (mode 6 and 7) dropped, or passed in a trial, from 2023"),
+            "{text}"
+        );
+        let ends: Vec<_> = text.lines().rev().step_by(2).take(3).collect();
+        assert!(ends[2].starts_with("besides, ~3 \u{b1} 2 packets, ~150 bytes were responses: "), "{text}");
+        assert!(ends[1].contains("source was hidden") && ends[0].contains("passed in a trial"), "{text}");
+        // Where there is nothing, nothing is explained.
+        let nothing = History::new(START).since(Duration::from_secs(60), START + 60);
+        let text = Abuse::new(&nothing, 9).text();
+        assert!(text.ends_with("to 2023-11-14T22:16:00Z: 0 packets, 0 bytes"), "{text}");
+    }
+
+    #[test]
+    fn more_sources_than_are_kept_are_said() {
+        let mut history = History::new(START);
+        for source in 0..2000_u32 {
+            let address = IpAddr::from((0x0a00_0000 + source).to_be_bytes());
+            history.add(&query(START, &address.to_string(), 1));
         }
-        Limiter::Unknown => Value::Null,
+        (0..500).for_each(|_| history.add(&query(START, "192.0.2.1", 1)));
+        let summary = summary(&history);
+        let text = Abuse::new(&summary, 1).text();
+        assert!(text.contains("\n192.0.2.0/24: 500 packets, 25,000 bytes or up to "), "{text}");
+        let missing =
+            summary.total.packets - summary.sources.iter().map(|source| source.seen.packets).sum::<u64>();
+        assert!(
+            missing > 900
+                && text.contains(&format!("more sources than are kept: {} packets", HumanCount(missing)))
+        );
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (START, "2023-11-14T22:15:00Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(time(seconds), text);
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        fn fields(value: &Value, named: &mut dyn FnMut(&str)) {
+            match value {
+                Value::Array(values) => values.iter().for_each(|value| fields(value, named)),
+                Value::Object(all) => all.iter().for_each(|(name, value)| {
+                    named(name);
+                    fields(value, named);
+                }),
+                _ => (),
+            }
+        }
+        let summary = summary(&history());
+        let object = Abuse::new(&summary, 2).json(START + 200);
+        let docs = include_str!("../../../docs/src/reference/report.md");
+        fields(&object, &mut |name| assert!(docs.contains(&format!("`{name}`")), "{name}"));
+        assert_eq!((&object["time"], &object["sources"]), (&json!("2023-11-14T22:18:20Z"), &json!(14)));
+        let network = &object["networks"][0];
+        assert_eq!(
+            (&network["packets"], &network["error"], &network["samples"]),
+            (&json!(624), &json!(66.0), &json!(78))
+        );
+        assert_eq!(
+            network["queries"],
+            json!([{ "mode": 7, "request": "monlist", "trial": false, "packets": 624 }])
+        );
+        assert_eq!(
+            (network["addresses"].as_array().unwrap().len(), &network["more_addresses"]),
+            (10, &json!(2))
+        );
+        assert_eq!((&object["more_networks"], &object["more"]["packets"]), (&json!(1), &json!(1)));
+        assert_eq!(object["responses"]["first"], Value::Null);
     }
 }
