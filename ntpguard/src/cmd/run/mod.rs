@@ -1,11 +1,23 @@
 //! `ntpguard run`: policy in, filter on, counters out, until a signal. The filter stays, or goes with `--ephemeral`.
 
+pub(crate) mod events;
+pub(crate) mod interfaces;
+pub(crate) mod life;
+pub(crate) mod limits;
+pub(crate) mod mend;
+pub(crate) mod metrics;
+pub(crate) mod names;
+
 use crate::{
     bpf::Object,
     cli::Run,
     cmd::{
-        choose, feed::Feed, guarded::Guarded, life::Lives, mend::Mender, metrics::Metrics, names::LookUps,
-        restore::Helper, watch::Watch,
+        choose,
+        restore::Helper,
+        run::{
+            events::Feed, interfaces::Guarded, life::Lives, limits::Watch, mend::Mender, metrics::Metrics,
+            names::LookUps,
+        },
     },
     export::{Exporter, Tick},
     guard::{self, Service, instance::Home, loaded_policy::Ruling},

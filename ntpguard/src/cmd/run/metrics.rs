@@ -1,6 +1,6 @@
 //! `ntpguard run --metrics`: what it publishes at each interval.
 
-use super::{guarded::Guarded, life::Lives, names::LookUps, watch::Watch};
+use super::{interfaces::Guarded, life::Lives, limits::Watch, names::LookUps};
 use crate::{
     bpf::snapshot::Counts,
     guard::{Service, loaded_policy::Ruling},
