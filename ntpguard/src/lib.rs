@@ -23,6 +23,5 @@ pub mod host;
 pub mod metrics;
 pub mod observe;
 pub mod policy;
-pub mod settings;
 pub mod simulate;
 pub mod top;

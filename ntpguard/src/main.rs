@@ -2,18 +2,17 @@
 
 use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
-    cli::Cli,
+    cli::{Cli, settings_file},
     cmd,
     host::{
         fault::Fault,
         writer::{complain, told},
     },
-    settings,
 };
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = match settings::arguments(std::env::args_os().collect()) {
+    let arguments = match settings_file::arguments(std::env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(fault) => return end(Err(fault)),
     };

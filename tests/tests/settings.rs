@@ -2,9 +2,9 @@
 //! --test settings` writes it anew.
 
 use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
-use ntpguard::{
-    cli::Cli,
-    settings::{arguments, options},
+use ntpguard::cli::{
+    Cli,
+    settings_file::{arguments, options},
 };
 use std::{collections::HashSet, env, ffi::OsString, fs, path::PathBuf};
 

@@ -7,6 +7,7 @@ mod interfaces;
 mod limiting;
 mod packets;
 mod report;
+pub mod settings_file;
 mod stats;
 mod top;
 
