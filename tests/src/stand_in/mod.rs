@@ -182,7 +182,7 @@ mod tests {
         for vector in vectors.map(|line| serde_json::from_str::<Value>(line).unwrap()) {
             let text = |key: &str| vector[key].as_str().unwrap_or_default();
             // It reads no ntp.conf, and forms are what the daemon answers monlist in.
-            if text("conf") != "" || text("payload_hex") != "1700032a00000000" {
+            if !text("conf").is_empty() || text("payload_hex") != "1700032a00000000" {
                 continue;
             }
             let from =
