@@ -1,13 +1,20 @@
 //! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to people.
 //!
 //! ```text
-//! ntp.conf ─crate::conf::ntp::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
-//!                          │ audit                    │                      │ Engine, Tally         │ decide
-//! people ←report─ Diagnostics ←───────────────────────┘                      └→ Verdict              │
-//! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←───┘
+//! ntp.conf ─conf::ntp::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
+//!                               │ audit                    │                      │ Engine, Tally         │ decide
+//! people ←export::check─ Diagnostics ←─────────────────────┘                      └→ Verdict              │
+//! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←────────┘
 //! ```
 //!
-//! Each arrow is one function; data flows one way. [`bpf`] alone touches aya, [`resolve`] alone DNS.
+//! Each arrow is one function; data flows one way. The modules are rooms, from the top floor down:
+//!
+//! - the command: [`cmd`] (the verbs), [`cli`] (what the user typed);
+//! - faces, what people and programs see: [`doctor`], [`top`], [`export`], [`metrics`];
+//! - the same verdict without traffic: [`simulate`], and the captures that it reads: [`capture`];
+//! - a running filter: [`observe`] (what happened), [`guard`] (what is in force, and stays), [`bpf`] (the only user of aya);
+//! - from files to rules: [`compile`], [`policy`] (its `resolve` alone asks DNS), [`conf`];
+//! - below all: [`daemon`] (which daemon this host runs), [`host`] (the operating system).
 
 pub mod bpf;
 pub mod capture;

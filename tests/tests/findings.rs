@@ -34,7 +34,7 @@ const FINDINGS: [&str; 14] = [
 
 #[test]
 fn every_fixture_and_every_code() {
-    // No file leads to it, but a process that runs (reading.rs has the test).
+    // No file leads to it, but a process that runs (conf/locate.rs has the test).
     let mut seen = HashSet::from([Code::DaemonOlder]);
     for fixture in FIXTURES.into_iter().flatten().chain(FINDINGS) {
         for dialect in DIALECTS {
