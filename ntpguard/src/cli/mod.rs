@@ -18,7 +18,7 @@ pub use interfaces::Interfaces;
 pub(crate) use interfaces::PLAIN;
 pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
-pub use packets::{Bytes, EngineChoice, Explain, REPEATS, Replay};
+pub use packets::{Bytes, Explain, REPEATS, Replay};
 pub use report::Report;
 pub use stats::Stats;
 pub use top::Top;
@@ -27,7 +27,7 @@ use crate::{
     bpf::Hook,
     compile::{Harden, Hardening, Queries},
     daemon::dialect::{Dialect, Ordering},
-    host::terminal::{Content, Shown},
+    export::Format,
     observe::feed,
 };
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -327,26 +327,6 @@ pub struct Doctor {
     /// For people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-}
-
-/// How to write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: one object a line.
-    Json,
-}
-
-impl Format {
-    /// Standard output for what is written so.
-    pub(crate) fn stdout(self) -> Shown {
-        Shown::stdout(match self {
-            Self::Text => Content::Text,
-            Self::Json => Content::Json,
-        })
-    }
 }
 
 /// An address and a port to listen on; `localhost` is 127.0.0.1, and no other name is looked up.

@@ -1,7 +1,8 @@
 //! The options of the verbs that say what becomes of packets.
 
 use super::{Format, Hardened, Reading, duration};
-use clap::{ArgGroup, Args, ValueEnum};
+use crate::simulate::EngineChoice;
+use clap::{ArgGroup, Args};
 use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// How many times a packet may be sent, so that an answer takes a second and not an hour.
@@ -102,18 +103,6 @@ pub struct Explain {
     /// For people, or one JSON object.
     #[arg(long, help_heading = "Output", value_enum, default_value_t)]
     pub format: Format,
-}
-
-/// Who judges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EngineChoice {
-    /// The kernel if it may be, else the host.
-    #[default]
-    Auto,
-    /// The XDP program, by BPF_PROG_TEST_RUN.
-    Kernel,
-    /// The same code, compiled for the host.
-    Host,
 }
 
 /// The options of `replay`.

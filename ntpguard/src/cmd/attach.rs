@@ -2,8 +2,9 @@
 
 use super::choose;
 use crate::{
-    cli::{Attach, Format},
+    cli::Attach,
     export::Exporter,
+    export::Format,
     guard::{self, Service, instance::Home},
     host::fault::{Blame as _, Fault},
 };

@@ -1,9 +1,9 @@
 //! `ntpguard check`: what the daemon really does with an ntp.conf.
 
 use crate::{
-    cli::{self, Format},
+    cli,
     conf::{diagnostic::Severity, locate},
-    export::check::Report,
+    export::{Format, check::Report},
     host::fault::{Blame as _, Fault},
     policy::{Policy, audit, resolve},
 };

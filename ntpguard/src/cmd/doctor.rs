@@ -1,8 +1,9 @@
 //! `ntpguard doctor`: whether this host is ready.
 
 use crate::{
-    cli::{Doctor, Format},
+    cli::Doctor,
     doctor::{Finding, Status, examine},
+    export::Format,
     host::fault::{Blame as _, Fault},
 };
 use anyhow::anyhow;

@@ -5,13 +5,14 @@ mod sentence;
 use self::sentence::{Known, Packet, sentence};
 use crate::{
     bpf::{Pins, Running},
-    cli::{self, Format},
+    cli,
     compile::{Hardening, Image, ImageRule},
     conf::{
         locate,
         ntp::{self, ConfFile, Place},
     },
     daemon::dialect::Daemon,
+    export::Format,
     host::{
         self,
         fault::{Blame as _, Fault},

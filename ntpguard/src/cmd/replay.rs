@@ -2,9 +2,10 @@
 
 use crate::{
     capture::{Error, Frame, Reader, Skipped},
-    cli::{self, Format},
+    cli,
     compile::Image,
     conf::{locate, ntp::ConfFile},
+    export::Format,
     host::{
         self,
         fault::{Blame as _, Fault},

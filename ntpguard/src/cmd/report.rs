@@ -4,8 +4,8 @@
 
 use super::until_closed;
 use crate::{
-    cli::{Format, Report},
-    export::report::Abuse,
+    cli::Report,
+    export::{Format, report::Abuse},
     guard::state,
     host::{
         fault::{Blame as _, Fault},

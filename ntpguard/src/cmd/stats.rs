@@ -5,8 +5,8 @@
 use super::until_closed;
 use crate::{
     bpf::snapshot::Snapshot,
-    cli::{Format, Places, Stats},
-    export::{Tick, stats::Shown},
+    cli::{Places, Stats},
+    export::{Format, Tick, stats::Shown},
     guard::state::{self, Seats},
     host::{
         fault::{Blame as _, Fault},

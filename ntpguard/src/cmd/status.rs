@@ -2,8 +2,9 @@
 
 use crate::{
     bpf::{self, How, Maps, Pins, snapshot::Snapshot},
-    cli::{Format, Status},
+    cli::Status,
     conf::locate,
+    export::Format,
     guard::{instance, state::Summary},
     host::{
         fault::{Blame as _, Fault},

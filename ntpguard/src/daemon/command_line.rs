@@ -4,7 +4,7 @@
 //! follow for servers (ntp.org's cmd_args.c:getCmdOpts by AutoOpts; NTPsec's ntpd.c:parse_cmdline_opts by its own
 //! getopt). An unknown option stops the daemon, so what follows from one doesn't matter.
 
-use crate::{conf::ntp::Family, daemon::dialect::Dialect};
+use crate::daemon::{dialect::Dialect, family::Family};
 use std::{fmt, path::PathBuf};
 
 /// What stands at the end of a word whose rest can't be seen. No name, number or path of a daemon's ends with it.

@@ -1,6 +1,6 @@
 //! Which daemon reads the ntp.conf: ntp.org's ntpd 4.2.6 or 4.2.8, or NTPsec's. They read the same line differently.
 
-use crate::conf::ntp::Flags;
+use crate::daemon::flags::Flags;
 use clap::ValueEnum;
 use ntpguard_common::abi::Settings;
 use serde::{Deserialize, Serialize};

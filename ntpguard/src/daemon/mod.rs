@@ -3,6 +3,8 @@
 pub mod command_line;
 pub mod detect;
 pub mod dialect;
+pub mod family;
+pub mod flags;
 pub mod holder;
 pub mod release;
 pub mod socket;

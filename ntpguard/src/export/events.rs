@@ -1,6 +1,7 @@
 //! Events to people and programs, a line each.
 
-use crate::{cli::Format, observe::event::Event};
+use super::format::Format;
+use crate::observe::event::Event;
 use ntpguard_common::Action;
 use std::time::Duration;
 

@@ -2,18 +2,20 @@
 
 pub mod check;
 pub mod events;
+mod format;
 mod json;
 pub mod report;
 pub mod stats;
 mod table;
 mod text;
 
+pub use format::Format;
+
 use crate::{
     bpf::{
         Attached,
         snapshot::{Counts, Snapshot},
     },
-    cli::Format,
     guard::state::{Cause, InForce, Rule, Seats, seated},
     host::{
         terminal::folded,

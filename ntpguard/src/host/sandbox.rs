@@ -42,19 +42,23 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// Gives up all rights but [`KEPT`], all files but those that may be read (where the configuration lies, and may come to lie)
 /// and the folders that may be written, and the system calls that reach other services and processes. Returns what couldn't be
-/// given up, in whole sentences: not every kernel can do all of it.
+/// given up, in whole sentences: not every kernel can do all of it. `start` is called where threads that it starts still may
+/// open sockets, and see no more secrets than this one.
 ///
 /// # Errors
 /// The kernel refuses to take rights or files.
-pub fn enter(configuration: &Fingerprint, writable: &[&Path]) -> Result<Vec<String>> {
+pub fn enter(
+    configuration: &Fingerprint,
+    writable: &[&Path],
+    start: impl FnOnce() -> Result<()>,
+) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     // The unit has covered them, and taken the right to do so here.
     let covered = secrets::cover(configuration.paths());
     if let (Err(error), Some(path)) = (covered, secrets::exposed()) {
         missing.push(format!("ntpguard can still read {path}: {error:#}; its systemd unit prevents that"));
     }
-    // Before sockets are given up.
-    crate::policy::resolve::stay().context("can't start the thread that looks names up")?;
+    start()?;
     keep(&KEPT).context("can't give up rights (capset)")?;
     let readable: Vec<PathBuf> =
         READ.iter().map(PathBuf::from).chain(folders(configuration.paths())).collect();

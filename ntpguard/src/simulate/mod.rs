@@ -1,12 +1,14 @@
 //! Who judges a frame: the XDP program in the kernel, or the same code on the host.
 
+mod engine_choice;
 pub mod frame;
 pub mod model;
 pub mod replay;
 
+pub use engine_choice::EngineChoice;
+
 use crate::{
     bpf::{Guard, Object, Size},
-    cli::EngineChoice,
     compile::Image,
     policy::limiter::Clock,
     simulate::model::Model,

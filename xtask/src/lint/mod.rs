@@ -23,6 +23,8 @@ use std::process::Command;
 pub(crate) fn lint() -> Result<()> {
     setup::ensure(Purpose::Lint)?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    // Commands of the book that no test types, and why.
+    crate::book::checked()?.iter().for_each(|shown| println!("not run: {shown}"));
     let host =
         ["clippy", "--workspace", "--exclude", "ntpguard-ebpf", "--all-targets", "--", "--deny", "warnings"];
     run(&mut cargo(&host))?;

@@ -30,7 +30,9 @@ use crate::{
         writer::{tell, warn},
     },
     observe::feed::Unbound,
+    policy::resolve,
 };
+use anyhow::Context as _;
 use ntpguard_common::abi::CAUSES;
 use std::{
     future::pending,
@@ -217,7 +219,10 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
 fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
     let places = &options.places;
     let writable = if options.ephemeral { vec![] } else { vec![&*places.pin_path, &*places.state_dir] };
-    let missing = sandbox::enter(&service.ruling.conf.sought, &writable).environment()?;
+    let missing = sandbox::enter(&service.ruling.conf.sought, &writable, || {
+        resolve::stay().context("can't start the thread that looks names up")
+    })
+    .environment()?;
     missing.iter().for_each(|missing| warn(format_args!("{missing}")));
     Ok(Uncovered::new())
 }

@@ -24,10 +24,11 @@ mod tests;
 pub(crate) use edit::is_one_edit;
 pub(crate) use file::MOST;
 pub use file::{folder_beside, parse, read};
-pub use flags::Flags;
 pub use limits::{Limiter, MEMORY};
 pub use restrict::{Action, Restrict};
-pub use target::{Family, Target};
+pub use target::Target;
+
+pub use crate::daemon::{family::Family, flags::Flags};
 
 use crate::{
     conf::diagnostic::{Code, Diagnostic},

@@ -9,11 +9,11 @@
 //! gives 192.0.2.7 full access.
 
 use super::{
-    ConfFile, Flags,
+    ConfFile, Family, Flags,
     intent::hints,
     lexer::Word,
     line::Line,
-    target::{Family, Target, inet_aton, leading_number, literal, named, prefix_mask},
+    target::{Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
     conf::diagnostic::{Code, Diagnostic},

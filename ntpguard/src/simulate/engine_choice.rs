@@ -1,0 +1,15 @@
+//! Who judges packets that aren't on the wire.
+
+use clap::ValueEnum;
+
+/// Who judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// The kernel if it may be, else the host.
+    #[default]
+    Auto,
+    /// The XDP program, by BPF_PROG_TEST_RUN.
+    Kernel,
+    /// The same code, compiled for the host.
+    Host,
+}
