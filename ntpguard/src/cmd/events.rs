@@ -1,6 +1,6 @@
 //! `ntpguard events`: drops one by one, as they are drawn.
 
-use super::until_closed;
+use super::closed::until_closed;
 use crate::{
     cli::Events,
     export::events::line,

@@ -4,6 +4,7 @@ mod attach;
 mod capture;
 mod check;
 mod choose;
+mod closed;
 mod detach;
 mod doctor;
 mod enforce;
@@ -19,7 +20,6 @@ mod status;
 mod top;
 
 use crate::{cli::Verb, host::fault::Fault};
-use std::io;
 
 /// Does what a verb says.
 ///
@@ -45,13 +45,4 @@ pub fn run(verb: Verb) -> Result<(), Fault> {
         Verb::Check(options) => check::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
     }
-}
-
-/// All is well where whoever has read enough has closed standard output.
-fn until_closed(shown: anyhow::Result<()>) -> anyhow::Result<()> {
-    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    shown.or_else(|error| match error.downcast_ref::<io::Error>() {
-        Some(io) if closed(io) => Ok(()),
-        _ => Err(error),
-    })
 }

@@ -2,7 +2,7 @@
 //!
 //! Contract: it reads, and asks nobody: neither DNS nor whois learns which addresses are looked at.
 
-use super::until_closed;
+use super::closed::until_closed;
 use crate::{
     cli::Report,
     export::{Format, report::Abuse},

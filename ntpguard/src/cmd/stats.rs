@@ -2,7 +2,7 @@
 //!
 //! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
 
-use super::until_closed;
+use super::closed::until_closed;
 use crate::{
     bpf::snapshot::Snapshot,
     cli::{Places, Stats},

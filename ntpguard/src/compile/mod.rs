@@ -195,17 +195,5 @@ fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardeni
     .fold(0, |flags, (set, bit)| if *set { flags | bit } else { flags })
 }
 
-/// With what `ignore` implies.
-const fn expanded(flags: u32) -> u32 {
-    let implied = Rule::NOSERVE
-        | Rule::NOQUERY
-        | Rule::VERSION
-        | Rule::NOTRUST
-        | Rule::NO_MAC
-        | Rule::NO_KISS
-        | Rule::LIMITED;
-    if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
-}
-
 #[cfg(test)]
 mod tests;

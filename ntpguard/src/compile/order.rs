@@ -3,10 +3,7 @@
 //! Contract: what [`Order::prefixes`] and [`Order::gaps`] say together is what the first matching entry says; where an
 //! entry finds no place, or may not be there at all, they drop less.
 
-use super::{
-    expanded,
-    rules::{ImageRules, Ranked},
-};
+use super::rules::{ImageRules, Ranked};
 use crate::{conf::ntp::Family, policy::network};
 use ipnet::IpNet;
 use ntpguard_common::abi::{Gap, Rule, Rules};
@@ -119,4 +116,16 @@ impl<'a> Order<'a> {
         let gaps = self.held.iter().enumerate().filter(|(_, gap)| counts(gap));
         gaps.fold(0, |set, (number, _)| set | 1 << number) << Rule::GAPS_SHIFT
     }
+}
+
+/// With what `ignore` implies.
+pub(super) const fn expanded(flags: u32) -> u32 {
+    let implied = Rule::NOSERVE
+        | Rule::NOQUERY
+        | Rule::VERSION
+        | Rule::NOTRUST
+        | Rule::NO_MAC
+        | Rule::NO_KISS
+        | Rule::LIMITED;
+    if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
 }

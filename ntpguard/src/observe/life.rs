@@ -8,7 +8,7 @@
 //! Contract: [`Life::of`] is pure. Counts aren't compared one to one, since packets are merged before tc and generic XDP
 //! (GRO), and drivers differ on whether dropped frames are among those received.
 
-use super::queues::{self, Judged, Lost};
+use super::queues::{self, ENOUGH, Judged, Lost};
 use crate::{
     bpf::{How, Maps, Seen},
     host::{
@@ -23,9 +23,6 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-
-/// With fewer frames than this nothing is known.
-pub const ENOUGH: u64 = 100;
 
 /// How long [`watch`] looks at most.
 pub const WINDOW: Duration = Duration::from_secs(1);

@@ -3,9 +3,11 @@
 //! Contract: [`judge`] is pure. Packets to port 123 are counted by interface alone, so a queue on which nothing else was seen may
 //! have brought any of those that no other queue accounts for, and is taken for lost only if that isn't enough.
 
-use super::life::ENOUGH;
 use crate::host::queues::Received;
 use ntpguard_common::abi::QUEUES;
+
+/// With fewer frames than this nothing is known.
+pub const ENOUGH: u64 = 100;
 use std::collections::BTreeMap;
 
 /// What the queues of an interface come to.

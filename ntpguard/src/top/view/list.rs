@@ -6,7 +6,7 @@ use super::super::{
     rows::{Pane, Row, Subject},
     sources::Source,
     theme::{FAINT, HEAD, SELECTED},
-    words::{clean, grouped, percent, rate},
+    words::{clean, grouped, percent, place, rate},
 };
 use ntpguard_common::Action;
 use ratatui::{
@@ -85,11 +85,6 @@ fn empty(top: &Top, pane: Pane) -> String {
             .map_or_else(|| "no line refuses anything".to_owned(), |why| clean(&why)),
         (_, Pane::Reasons) => "nothing was counted yet".to_owned(),
     }
-}
-
-/// What one drilled into, in a word or two.
-pub(super) fn name(subject: &Subject) -> String {
-    super::subject(subject)
 }
 
 /// What is known of what one drilled into.
@@ -241,4 +236,14 @@ pub(super) fn fit(text: &str, room: usize) -> String {
         fitting.push('\u{2026}');
     }
     fitting
+}
+
+/// What one drilled into, in a word or two.
+pub(super) fn name(subject: &Subject) -> String {
+    match subject {
+        Subject::Rule(reason, Some(line)) => format!("{} by {}", reason.name(), place(line)),
+        Subject::Rule(reason, None) | Subject::Reason(reason) => reason.name().to_owned(),
+        Subject::Source(source) => source.to_string(),
+        Subject::Event(number) => format!("event {number}"),
+    }
 }

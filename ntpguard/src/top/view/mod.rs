@@ -21,9 +21,9 @@ mod numbers;
 use super::{
     headline::{Headline, Level},
     model::Top,
-    rows::{Pane, Subject},
+    rows::Pane,
     theme::{ALARM, FAINT, FINE, HEAD, OPEN, SELECTED, Theme},
-    words::{clean, clock, place, span},
+    words::{clean, clock},
 };
 use ratatui::{
     Frame,
@@ -213,21 +213,6 @@ fn footer(top: &Top, width: u16) -> Line<'static> {
         spans.push(Span::raw(format!(" {word}  ")));
     }
     Line::from(spans)
-}
-
-/// What one drilled into, in a word or two.
-fn subject(subject: &Subject) -> String {
-    match subject {
-        Subject::Rule(reason, Some(line)) => format!("{} by {}", reason.name(), place(line)),
-        Subject::Rule(reason, None) | Subject::Reason(reason) => reason.name().to_owned(),
-        Subject::Source(source) => source.to_string(),
-        Subject::Event(number) => format!("event {number}"),
-    }
-}
-
-/// How much of the past a plot shows.
-fn plotted(top: &Top) -> String {
-    span(top.data().history.seconds())
 }
 
 #[cfg(test)]

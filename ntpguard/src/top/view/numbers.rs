@@ -6,10 +6,9 @@ use super::{
         model::Top,
         rows::counted,
         theme::{FAINT, HEAD},
-        words::{grouped, meaning, percent, rate},
+        words::{grouped, meaning, percent, rate, span},
     },
     list::fit,
-    plotted,
 };
 use ntpguard_common::{Action, Reason};
 use ratatui::{
@@ -171,6 +170,11 @@ fn drawn(share: f64, width: usize) -> String {
     let (whole, half) = (halves / 2, halves % 2);
     let text = "\u{2588}".repeat(whole) + if half == 1 { "\u{258c}" } else { "" };
     format!("{text:<width$}")
+}
+
+/// How much of the past a plot shows.
+pub(super) fn plotted(top: &Top) -> String {
+    span(top.data().history.seconds())
 }
 
 #[cfg(test)]
