@@ -6,7 +6,7 @@ use ntpguard::{
     cmd,
     host::{
         fault::Fault,
-        writer::{complain, told},
+        log::{complain, told},
     },
 };
 use std::process::ExitCode;

@@ -11,8 +11,8 @@ use super::{
 use crate::host::{
     driver::{self, Driver},
     interface::{self, Interface},
+    log::tell,
     release::Release,
-    writer::tell,
 };
 use anyhow::{Context as _, Result, bail};
 use aya::programs::links::{FdLink, PinnedLink};

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bpf::snapshot::Snapshot,
     compile::{Counters, Image},
-    host::writer::warn,
+    host::log::warn,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{

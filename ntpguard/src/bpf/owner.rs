@@ -3,7 +3,7 @@
 use super::form::Form;
 use crate::host::{
     interface::{Interface, Xdp},
-    writer::tell,
+    log::tell,
 };
 use anyhow::{Context as _, Result};
 use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};

@@ -1,8 +1,8 @@
 //! `run --trace`: the lines that the tracing program logs, with words put to the numbers.
 
 use crate::host::{
+    log::{trace, warn},
     sandbox,
-    writer::{trace, warn},
 };
 use anyhow::{Context as _, Result};
 use aya::Ebpf;

@@ -3,7 +3,10 @@
 //! Contract: every packet of a known link type either is Ethernet, or has a network packet and its EtherType, or is
 //! skipped for a reason that is counted. Numbers and layouts: <https://www.tcpdump.org/linktypes.html>.
 
-use super::ppp;
+use super::{
+    content::{Content, IPV4, IPV6, Skip},
+    ppp,
+};
 use std::collections::BTreeMap;
 
 /// Packets that could not be made Ethernet frames.
@@ -59,35 +62,6 @@ impl Skipped {
     }
 }
 
-/// What a captured packet holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// An Ethernet frame.
-    Ethernet,
-    /// A network packet.
-    Network {
-        /// In network byte order.
-        ether_type: [u8; 2],
-        /// Where it begins.
-        offset: usize,
-        /// This machine sent it.
-        outgoing: bool,
-    },
-}
-
-/// Why a packet can't be made an Ethernet frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skip {
-    /// The link type isn't known here.
-    LinkType(u16),
-    /// A cooked packet of a device (ARPHRD) whose protocol field is no EtherType.
-    Device(u16),
-    /// A PPP frame of a protocol that has another packet inside in a form that can't be read.
-    Ppp(u16),
-    /// No network header: too few bytes were kept, or it isn't IP where it should be.
-    Headless,
-}
-
 /// Finds the network packet.
 pub(super) fn content(link: u16, bytes: &[u8]) -> Result<Content, Skip> {
     match link {
@@ -134,9 +108,6 @@ fn network(device: [u8; 2], protocol: [u8; 2], offset: usize, kind: u8) -> Resul
     }
 }
 
-/// EtherTypes, in network byte order.
-pub(super) const IPV4: [u8; 2] = [0x08, 0x00];
-pub(super) const IPV6: [u8; 2] = [0x86, 0xdd];
 /// Devices whose protocol field is something else, or nothing: LINKTYPE_LINUX_SLL's description has the list,
 /// include/uapi/linux/if_arp.h the numbers.
 const ARPHRD_FRAD: u16 = 770;

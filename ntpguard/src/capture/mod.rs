@@ -4,9 +4,11 @@
 //! that is cut off or damaged an error that says where that is. Packets that can't be made a frame are counted. Memory
 //! has a bound, whatever the file's size, and no input makes it panic.
 
+mod content;
 mod error;
 mod interface;
 mod link;
+mod packet;
 mod pcap;
 mod pcapng;
 mod ppp;
@@ -17,8 +19,8 @@ pub use error::Error;
 pub use link::Skipped;
 pub use writer::Writer;
 
-use self::{link::Content, pcap::Pcap, pcapng::Pcapng, window::Window};
-use std::{io::Read, ops::Range, time::Duration};
+use self::{content::Content, packet::Packet, pcap::Pcap, pcapng::Pcapng, window::Window};
+use std::{io::Read, time::Duration};
 
 /// A frame as the network card would have given it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,25 +140,6 @@ impl Format {
             Self::Pcap(pcap) => pcap.next(window),
             Self::Pcapng(pcapng) => pcapng.next(window),
         }
-    }
-}
-
-/// What a format knows of a packet.
-struct Packet {
-    /// Its place in the window; while the block is parsed, in the block.
-    data: Range<usize>,
-    link: u16,
-    length: u32,
-    time: Option<Duration>,
-    outgoing: bool,
-}
-
-impl Packet {
-    /// Makes the place in the block one in the window.
-    fn within(&mut self, block: &Range<usize>) {
-        let Range { start, end } = &mut self.data;
-        *start += block.start;
-        *end += block.start;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Contract: [`Pcap::next`] hands out every record that is whole, in order, and consumes it; at the first that isn't,
 //! it consumes nothing and says why.
 
-use super::{Error, Packet, window::Window};
+use super::{Error, packet::Packet, window::Window};
 use pcap_parser::{
     LegacyPcapBlock, PcapError,
     nom::{self, IResult, Offset as _},

@@ -5,8 +5,9 @@
 //! damaged; of that it consumes nothing and says why. A block of another kind is stepped over, whatever it holds.
 
 use super::{
-    Error, Packet,
+    Error,
     interface::{Interface, value},
+    packet::Packet,
     window::Window,
 };
 use pcap_parser::{

@@ -1,6 +1,6 @@
 //! PPP: link types whose packets begin with its header, or with one before it.
 
-use super::link::{Content, IPV4, IPV6, Skip};
+use super::content::{Content, IPV4, IPV6, Skip};
 
 /// HDLC's address for all stations, and its control field for unnumbered information (RFC 1662 §3.1). Both may be left out.
 const HDLC: [u8; 2] = [0xff, 0x03];

@@ -7,8 +7,8 @@ use crate::{
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
+        log::tell,
         routes,
-        writer::tell,
     },
 };
 use anyhow::anyhow;

@@ -13,7 +13,7 @@ use crate::{
         driver::{Driver, Leak, Setup},
         fault::{Blame as _, Fault},
         interface::{self, Interface},
-        writer::{tell, warn},
+        log::{tell, warn},
     },
 };
 use anyhow::{Context as _, anyhow};

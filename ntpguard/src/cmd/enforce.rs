@@ -9,7 +9,7 @@ use crate::{
     },
     host::{
         fault::{Blame as _, Fault},
-        writer::{tell, warn},
+        log::{tell, warn},
     },
 };
 use anyhow::{Context as _, anyhow};

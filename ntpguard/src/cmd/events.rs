@@ -6,7 +6,7 @@ use crate::{
     export::events::line,
     host::{
         fault::{Blame as _, Fault},
-        writer::tell,
+        log::tell,
     },
     observe::{
         event::Event,

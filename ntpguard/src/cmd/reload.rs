@@ -11,7 +11,7 @@ use crate::{
     host::{
         atomic_file,
         fault::{Blame as _, Fault},
-        writer::{tell, warn},
+        log::{tell, warn},
     },
 };
 use anyhow::{Context as _, anyhow};

@@ -9,7 +9,7 @@ use crate::{
     guard::state,
     host::{
         fault::{Blame as _, Fault},
-        writer::warn,
+        log::warn,
     },
     observe::{
         feed::{Answer, Request, ask},

@@ -10,8 +10,9 @@ use crate::{
     guard::state::{self, Seats},
     host::{
         fault::{Blame as _, Fault},
-        interface, terminal,
-        writer::{tell, warn},
+        interface,
+        log::{tell, warn},
+        terminal,
     },
     observe::{
         baseline::{self, Baseline},

@@ -1,6 +1,6 @@
 //! One JSON object a line. Fields are added, never renamed.
 
-use super::{ACTIONS, Hit, Tick};
+use super::tick::{ACTIONS, Hit, Tick, counted};
 use crate::{
     bpf::{
         Attached,
@@ -63,7 +63,7 @@ fn actions(tick: &Tick<'_>, total: &Snapshot, since: &Snapshot) -> Map<String, V
 
 /// Those that have counted something.
 fn moved(tick: &Tick<'_>, total: &Counts, since: &Counts) -> Value {
-    reasons(tick, super::counted(total).map(|(reason, _)| reason), total, since)
+    reasons(tick, counted(total).map(|(reason, _)| reason), total, since)
 }
 
 fn reasons(tick: &Tick<'_>, which: impl Iterator<Item = Reason>, total: &Counts, since: &Counts) -> Value {

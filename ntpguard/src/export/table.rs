@@ -1,6 +1,9 @@
 //! The table of `ntpguard stats`.
 
-use super::{ACTIONS, Hit, Tick, counted, text::WOULD_BY_LINE};
+use super::{
+    text::WOULD_BY_LINE,
+    tick::{ACTIONS, Hit, Tick, counted},
+};
 use crate::{bpf::snapshot::Snapshot, guard::state::Cause};
 use ntpguard_common::{Action, abi::Counter};
 use std::{

@@ -1,6 +1,6 @@
 //! Lines for people.
 
-use super::{ACTIONS, Hit, Tick, counted};
+use super::tick::{ACTIONS, Hit, Tick, counted};
 use crate::{
     bpf::Attached,
     observe::{feed::Sources, limited::Tracked, sketch::Heavy},

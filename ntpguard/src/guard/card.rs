@@ -6,7 +6,7 @@ use crate::{
     host::{
         driver::{self, Native, Setup},
         interface::Interface,
-        writer::{tell, warn},
+        log::{tell, warn},
     },
 };
 use std::path::Path;

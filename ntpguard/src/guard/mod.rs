@@ -3,13 +3,14 @@
 mod attach;
 mod card;
 pub mod instance;
+mod interfaces;
 pub mod loaded_policy;
 pub mod monitor_mode;
 pub mod reloads;
 mod restore;
 pub mod state;
 
-pub use attach::{fit, object};
+pub use interfaces::{fit, object};
 pub use restore::restore;
 
 use crate::{
@@ -28,8 +29,8 @@ use crate::{
         addresses,
         fault::{Blame as _, Fault},
         file_changes::Fingerprint,
+        log::{tell, warn},
         memory, sandbox,
-        writer::{tell, warn},
     },
     policy::resolve::{Answers, Moved, Names},
 };
@@ -93,7 +94,7 @@ impl Service {
         let mut seen = HashSet::new();
         options.interface.retain(|interface| seen.insert(interface.clone()));
         let named = options.interface.clone();
-        attach::join(&mut options.interface, home.as_ref()).environment()?;
+        interfaces::join(&mut options.interface, home.as_ref()).environment()?;
         let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
         let own = addresses::addresses().environment()?;
         let mut fingerprint = Fingerprint::default();

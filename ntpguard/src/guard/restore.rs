@@ -2,7 +2,7 @@
 
 use crate::{
     guard::state::Card,
-    host::{interface, writer::warn},
+    host::{interface, log::warn},
 };
 use nix::libc;
 use std::{

@@ -4,8 +4,8 @@
 //! leaves a whole filter, as after a crash, so a thread that waits for the signal ends it when it hasn't ended by itself.
 
 use crate::host::{
+    log::{told, warn},
     sandbox,
-    writer::{told, warn},
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},

@@ -29,7 +29,8 @@ impl Features {
     /// # Errors
     /// There is none of this index, or the kernel doesn't tell.
     pub fn of(index: u32) -> io::Result<Self> {
-        netlink::feature_sets(index)
+        let [wanted, active, changeable] = netlink::feature_sets(index)?;
+        Ok(Self { wanted, active, changeable })
     }
 
     fn setting(&self, name: &str) -> Setting {

@@ -31,6 +31,46 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Messages that are kept while nobody could read them.
 const HELD: usize = 100;
 
+/// Says a line on standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
+/// guarding, or to guard more slowly.
+pub fn tell(line: fmt::Arguments<'_>) {
+    log();
+    tracing::info!("{line}");
+}
+
+/// As [`tell`], of what somebody should see to.
+pub fn warn(line: fmt::Arguments<'_>) {
+    log();
+    tracing::warn!("{line}");
+}
+
+/// As [`tell`], of why it ends.
+pub fn complain(line: fmt::Arguments<'_>) {
+    log();
+    tracing::error!("{line}");
+}
+
+/// As [`tell`], of one packet of many: whoever asks for it takes what comes.
+pub fn trace(line: fmt::Arguments<'_>) {
+    log();
+    tracing::trace!("{line}");
+}
+
+/// From now on, nothing that is told is written until [`release`]: something else is on the terminal.
+pub fn hold() {
+    log().hold();
+}
+
+/// Writes what was told since [`hold`].
+pub fn release() {
+    log().release();
+}
+
+/// Waits until everything that was told is written, but not for ever.
+pub fn told() {
+    log().flush();
+}
+
 /// The log of this process.
 pub(crate) fn log() -> &'static Log {
     static LOG: OnceLock<Arc<Log>> = OnceLock::new();

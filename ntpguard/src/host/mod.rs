@@ -13,7 +13,7 @@ pub mod file_changes;
 pub mod interface;
 pub mod link_events;
 pub mod lock;
-pub(crate) mod log;
+pub mod log;
 pub(crate) mod memory;
 pub mod netlink;
 pub mod queues;

@@ -3,10 +3,12 @@
 //!
 //! The numbers are those of include/uapi/linux/{genetlink,netdev,ethtool_netlink}.h, which never change.
 
-use super::features;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NlasIterator};
 use netlink_sys::{Socket, protocols::NETLINK_GENERIC};
-use std::io::{self, ErrorKind};
+use std::{
+    collections::BTreeSet,
+    io::{self, ErrorKind},
+};
 
 /// The family that knows the others: its number, its one question, and the attributes of that.
 const CONTROL: u16 = 0x10;
@@ -134,14 +136,10 @@ pub(crate) fn offloads(index: u32) -> io::Result<Offloads> {
 }
 
 /// All features of an interface: those that are wanted, those that are on, those that can be changed.
-pub(super) fn feature_sets(index: u32) -> io::Result<features::Features> {
+pub(super) fn feature_sets(index: u32) -> io::Result<[BTreeSet<String>; 3]> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
-    let set = |kind| find(&answer, kind).ok_or(nothing());
-    Ok(features::Features {
-        wanted: names(set(FEATURES_WANTED)?),
-        active: names(set(FEATURES_ACTIVE)?),
-        changeable: names(set(FEATURES_CHANGEABLE)?),
-    })
+    let set = |kind| find(&answer, kind).map(names).ok_or(nothing());
+    Ok([set(FEATURES_WANTED)?, set(FEATURES_ACTIVE)?, set(FEATURES_CHANGEABLE)?])
 }
 
 /// Says whether a feature of an interface is wanted. That the kernel takes it doesn't mean that it is on then.

@@ -7,7 +7,7 @@ use crate::host::queues::Received;
 use ntpguard_common::abi::QUEUES;
 
 /// With fewer frames than this nothing is known.
-pub const ENOUGH: u64 = 100;
+pub(super) const ENOUGH: u64 = 100;
 use std::collections::BTreeMap;
 
 /// What the queues of an interface come to.

@@ -10,7 +10,7 @@ use super::{
     theme::Theme,
     view,
 };
-use crate::host::writer;
+use crate::host::log;
 use anyhow::{Context as _, Result, bail, ensure};
 use crossterm::{
     cursor::Show,
@@ -138,7 +138,7 @@ fn wait(patience: Duration) -> Result<()> {
 fn enter() -> Result<()> {
     enable_raw_mode().context("can't take over the terminal")?;
     TAKEN.store(true, Ordering::SeqCst);
-    writer::hold();
+    log::hold();
     execute!(io::stdout(), EnterAlternateScreen)
         .inspect_err(|_| leave())
         .context("can't write to the terminal")
@@ -149,8 +149,8 @@ fn leave() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
-        writer::release();
-        writer::told();
+        log::release();
+        log::told();
     }
 }
 
@@ -165,7 +165,7 @@ fn hook() {
             if thread::current().id() == screen {
                 leave();
             } else if TAKEN.load(Ordering::SeqCst) {
-                writer::complain(format_args!("{panicked}"));
+                log::complain(format_args!("{panicked}"));
                 return;
             }
             usual(panicked);

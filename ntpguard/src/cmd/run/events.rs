@@ -5,7 +5,7 @@ use crate::{
     guard::Service,
     host::{
         access::Readers,
-        writer::{tell, warn},
+        log::{tell, warn},
     },
     observe::feed::{Hub, Losses, Unbound},
 };

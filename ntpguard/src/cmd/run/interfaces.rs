@@ -5,7 +5,7 @@ use crate::{
     guard::Service,
     host::{
         interface,
-        writer::{tell, warn},
+        log::{tell, warn},
     },
 };
 

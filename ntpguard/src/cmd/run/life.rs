@@ -6,7 +6,7 @@ use crate::{
     guard::Service,
     host::{
         interface::Interface,
-        writer::{tell, warn},
+        log::{tell, warn},
     },
     observe::{
         life::{self, Life, Proof, Reading},

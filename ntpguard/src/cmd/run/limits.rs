@@ -5,7 +5,7 @@ use crate::{
     cli::Limiting,
     compile::Image,
     conf::ntp::MEMORY,
-    host::writer::{tell, warn},
+    host::log::{tell, warn},
     observe::limited::{Reader, Tracked},
     policy::limiter::{Bounds, Clock},
 };

@@ -15,8 +15,8 @@ use crate::{
         driver::{self, Driver},
         interface::{self, Interface},
         link_events::LinkEvents,
+        log::warn,
         sandbox,
-        writer::warn,
     },
 };
 use anyhow::{Context as _, Result};

@@ -24,10 +24,10 @@ use crate::{
     host::{
         addresses, farewell,
         fault::{Blame as _, Fault},
+        log::{tell, warn},
         sandbox,
         secrets::Uncovered,
         service_manager::Manager,
-        writer::{tell, warn},
     },
     observe::feed::Unbound,
     policy::resolve,

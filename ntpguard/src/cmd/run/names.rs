@@ -3,8 +3,8 @@
 use crate::{
     guard::Service,
     host::{
+        log::{tell, warn},
         sandbox,
-        writer::{tell, warn},
     },
     policy::resolve::{self, Answers},
 };

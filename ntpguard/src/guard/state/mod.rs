@@ -12,7 +12,7 @@ pub use summary::{PolicySummary, Summary};
 use crate::{
     cli::Guarding,
     guard::loaded_policy::Ruling,
-    host::{self, access::Readers, atomic_file, features::Altered},
+    host::{self, features::Altered},
     policy::resolve::Answers,
 };
 use anyhow::{Context as _, Result};
@@ -136,14 +136,6 @@ impl State {
         };
         let state = serde_json::from_reader(BufReader::new(file));
         Ok(Some(state.with_context(|| format!("{} isn't what this version wrote", path.display()))?))
-    }
-
-    /// Keeps it. Whoever reads meanwhile sees the one before.
-    ///
-    /// # Errors
-    /// The folder can't be made or written.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        atomic_file::write(&file(folder), &summary::File::of(self), &Readers { group: self.group })
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.

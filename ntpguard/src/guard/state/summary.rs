@@ -3,7 +3,7 @@
 //! One file and not two, so that the summary is always that of the state behind it.
 
 use super::{Card, Failure, State, file, in_force};
-use crate::host;
+use crate::host::{self, access::Readers, atomic_file};
 use anyhow::{Context as _, Result};
 use serde::{
     Deserialize, Deserializer as _, Serialize,
@@ -70,6 +70,16 @@ pub(super) struct File<'a> {
 impl<'a> File<'a> {
     pub(super) fn of(state: &'a State) -> Self {
         Self { summary: Summary::of(state), state }
+    }
+}
+
+impl State {
+    /// Keeps it. Whoever reads meanwhile sees the one before.
+    ///
+    /// # Errors
+    /// The folder can't be made or written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        atomic_file::write(&file(folder), &File::of(self), &Readers { group: self.group })
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
     host::{
         access::Readers,
         lock::{Held, Lock},
+        log::warn,
         sandbox,
-        writer::warn,
     },
 };
 use anyhow::{Context as _, Result};

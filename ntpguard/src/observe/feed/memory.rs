@@ -3,7 +3,7 @@
 use super::{Answer, Request, Sources};
 use crate::{
     guard::state,
-    host::{access::Readers, writer::warn},
+    host::{access::Readers, log::warn},
     observe::{
         estimate::Seen,
         event::Event,

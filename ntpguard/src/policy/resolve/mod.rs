@@ -1,35 +1,24 @@
 //! Names to addresses: the only user of DNS.
 
+mod answers;
 mod workers;
 
 pub use crate::host::reverse_dns::Reverse;
+pub use answers::{Answers, addresses};
 pub use workers::look_up;
 pub(crate) use workers::stay;
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     fmt, io,
-    net::{IpAddr, ToSocketAddrs as _},
+    net::IpAddr,
     time::Duration,
 };
 
 /// How many addresses a name has at most: more than one answer of DNS mostly has, and few enough that a name which
 /// never answers twice alike doesn't fill the maps.
 const MOST: usize = 64;
-
-/// All addresses of a name, of both families, each once, in the order of the system's resolver.
-///
-/// # Errors
-/// What getaddrinfo(3) says.
-pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut seen = HashSet::new();
-    let addresses = (name, 0).to_socket_addrs()?.map(|address| address.ip());
-    Ok(addresses.filter(|address| seen.insert(*address)).collect())
-}
-
-/// Names and their last good answers.
-pub type Answers = BTreeMap<String, Vec<IpAddr>>;
 
 /// Looks names up, and goes on with the last good answer where there is none.
 ///

@@ -1,6 +1,6 @@
 //! Many names at once, by a few threads.
 
-use super::{Answers, addresses};
+use super::answers::{Answers, addresses};
 use crate::host::sandbox;
 use std::{
     io,
