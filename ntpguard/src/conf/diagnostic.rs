@@ -2,7 +2,7 @@
 //!
 //! The table makes the enum, the severity, the name in every output, and the documentation (docs/src/reference/diagnostics.md).
 
-use crate::conf::ntp::Place;
+use super::place::Place;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,3 +3,4 @@
 pub mod diagnostic;
 pub mod locate;
 pub mod ntp;
+pub mod place;

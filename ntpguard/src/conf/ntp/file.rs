@@ -3,9 +3,9 @@
 use super::{
     ConfFile, File, Place,
     commands::Commands,
+    dispatch::{self, Directive},
     foreign,
     lexer::Word,
-    line::{self, Directive},
     simulate,
 };
 use crate::{
@@ -102,7 +102,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     let mut flow = Flow::On;
     let mut commands = Commands::new(file, &bytes);
     while let Some(line) = if conf.by_statement { commands.statement() } else { commands.line() } {
-        let directive = match line::read(conf, &line) {
+        let directive = match dispatch::read(conf, &line) {
             Directive::Simulate(word) => simulate::skip(conf, &mut commands, &line, &word, level > 0),
             other => other,
         };

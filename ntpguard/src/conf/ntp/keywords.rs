@@ -2,9 +2,20 @@
 //!
 //! A keyword where a name is wanted is a syntax error, and a line that doesn't begin with one is lost.
 
-use super::{edit::is_one_edit, lexer::Demand};
+use super::edit::is_one_edit;
 use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::{collections::HashMap, sync::LazyLock};
+
+/// What a keyword makes of the words after it (keyword-gen.c: FOLLBY_*).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// They are keywords, numbers and strings.
+    Nothing,
+    /// The next one is a string.
+    String,
+    /// All up to the line's end are strings.
+    Strings,
+}
 
 /// Which daemons know which words.
 #[rustfmt::skip]

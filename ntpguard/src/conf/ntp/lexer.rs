@@ -4,7 +4,10 @@
 //! quotes, and a missing closing quote is forgiven at the line's end. A command is mostly one line; where it has
 //! several (`commands.rs`), their ends are blanks.
 
-use super::{Span, keywords};
+use super::{
+    Span,
+    keywords::{self, Demand},
+};
 use crate::daemon::dialect::Dialect;
 use std::borrow::Cow;
 
@@ -76,17 +79,6 @@ impl Word<'_> {
         let digits = self.text.strip_prefix("0x").or(self.text.strip_prefix("0X"));
         !self.quoted && digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))
     }
-}
-
-/// What a keyword makes of the words after it (keyword-gen.c: FOLLBY_*).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Demand {
-    /// They are keywords, numbers and strings.
-    Nothing,
-    /// The next one is a string.
-    String,
-    /// All up to the line's end are strings.
-    Strings,
 }
 
 /// What becomes of bytes over 0x7f.

@@ -6,6 +6,7 @@
 //! ntpguard can't is marked [`field@ConfFile::blind`]: nothing may be dropped on account of the rest then.
 
 mod commands;
+mod dispatch;
 mod edit;
 mod file;
 mod flags;
@@ -13,9 +14,11 @@ mod foreign;
 mod intent;
 mod keywords;
 mod lexer;
+mod limiter;
 mod limits;
 mod line;
 mod restrict;
+mod restriction;
 mod simulate;
 mod target;
 #[cfg(test)]
@@ -24,11 +27,14 @@ mod tests;
 pub(crate) use edit::is_one_edit;
 pub(crate) use file::MOST;
 pub use file::{folder_beside, parse, read};
-pub use limits::{Limiter, MEMORY};
-pub use restrict::{Action, Restrict};
+pub use limiter::{Limiter, MEMORY};
+pub use restriction::{Action, Restrict};
 pub use target::Target;
 
-pub use crate::daemon::{family::Family, flags::Flags};
+pub use crate::{
+    conf::place::{Place, Span},
+    daemon::{family::Family, flags::Flags},
+};
 
 use crate::{
     conf::diagnostic::{Code, Diagnostic},
@@ -44,26 +50,6 @@ use std::{
     net::IpAddr,
     path::PathBuf,
 };
-
-/// Where something stands in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
-pub struct Span {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in bytes, from 1.
-    pub column: usize,
-    /// Length in bytes.
-    pub length: usize,
-}
-
-/// A place in one of the files read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Index into [`ConfFile::files`].
-    pub file: usize,
-    /// Where in that file.
-    pub span: Span,
-}
 
 /// A file as read.
 #[derive(Clone, Debug, PartialEq, Eq)]

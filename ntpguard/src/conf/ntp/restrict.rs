@@ -13,6 +13,7 @@ use super::{
     intent::hints,
     lexer::Word,
     line::Line,
+    restriction::{Action, Restrict},
     target::{Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
@@ -20,42 +21,6 @@ use crate::{
     daemon::dialect::Dialect::{Ntp426, Ntp428, NtpSec},
 };
 use std::net::IpAddr;
-
-/// What a line does to the entry that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// `restrict`: adds flags, and the entry if there is none.
-    Add,
-    /// NTPsec's `unrestrict`: takes flags away, or without any the entry.
-    Unrestrict,
-    /// 4.2.8p18's `delrestrict`: takes the entry away.
-    Delete,
-}
-
-/// A restrict line, as far as the daemon applies it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restrict {
-    /// What it does.
-    pub action: Action,
-    /// Whom it speaks of.
-    pub target: Target,
-    /// `-4` or `-6`; `None` is both for `default` and names.
-    pub family: Option<Family>,
-    /// `mask MASK`, or of NTPsec's `/LENGTH`. One that 4.2.6 looks up by name is in [`ConfFile::mask_names`] instead.
-    pub mask: Option<IpAddr>,
-    /// The flags that take effect.
-    pub flags: Flags,
-    /// The file that it stands in, as an index into [`ConfFile::files`].
-    pub(super) file: u32,
-    /// The number of its line, from 1.
-    pub(super) line: u32,
-    /// Where it begins, in bytes from the beginning of the file. The rest is in there: [`ConfFile::place`],
-    /// [`ConfFile::text`].
-    pub(super) start: u32,
-}
-
-// Of a million lines, each byte is a megabyte.
-const _: () = assert!(size_of::<Restrict>() <= 64);
 
 /// What a prefix length of 0 was meant to be.
 const EVERYONE: &str = "to mean everyone, write `default`";

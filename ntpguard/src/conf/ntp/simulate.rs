@@ -9,8 +9,10 @@
 use super::{
     ConfFile,
     commands::Commands,
-    lexer::{Demand, Word, Words},
-    line::{Directive, Line, too_long},
+    dispatch::{Directive, too_long},
+    keywords::Demand,
+    lexer::{Word, Words},
+    line::Line,
 };
 use crate::{
     conf::diagnostic::{Code, Diagnostic},

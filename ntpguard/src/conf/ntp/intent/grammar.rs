@@ -10,8 +10,8 @@ use crate::{
         ntp::{
             ConfFile,
             edit::is_one_edit,
-            keywords::demands,
-            lexer::{Demand, Word},
+            keywords::{Demand, demands},
+            lexer::Word,
             line::Line,
         },
     },
