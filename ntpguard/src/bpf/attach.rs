@@ -3,7 +3,7 @@
 use super::{
     form::Form,
     forms::Forms,
-    hook::{How, New, errno},
+    how::{How, Mode, New, errno},
     owner,
 };
 use crate::host::{
@@ -13,37 +13,7 @@ use crate::host::{
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink, xdp::XdpLinkId};
 use nix::errno::Errno;
-use serde::{Deserialize, Serialize};
 use std::{os::fd::AsFd as _, path::Path};
-
-/// How to attach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Native where the driver has it, else generic, and say so.
-    #[default]
-    Auto,
-    /// In the driver, before the kernel has spent anything on the packet.
-    Native,
-    /// In the stack: works everywhere, at a multiple of the cost.
-    Generic,
-}
-
-impl Mode {
-    /// Whether the program may come to run in the driver.
-    pub fn may_be_native(self) -> bool {
-        self != Self::Generic
-    }
-
-    /// Its name on the command line and in outputs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
 
 /// What the kernel says where a driver has no native XDP at all (net/core/dev.c:dev_xdp_attach).
 const NO_NATIVE: &str = "Underlying driver does not support XDP in native mode";

@@ -7,7 +7,6 @@
 //! Where a driver supports several buffers, the flag does no harm with short frames either, and the MTU can be raised without
 //! another program; so the choice depends on the driver and the mode alone.
 
-use super::load::PROGRAM;
 use crate::host::{
     driver,
     interface::{self, Interface},
@@ -15,6 +14,9 @@ use crate::host::{
     release::Release,
 };
 use std::path::Path;
+
+/// The program's name in the object, and in `bpftool prog`.
+pub(super) const PROGRAM: &str = "ntpguard";
 
 /// A form of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,32 +3,15 @@
 
 use super::{
     call,
-    form::Form,
-    identity::Identity,
-    load::{PROGRAM, program_in_words},
+    form::{Form, PROGRAM},
+    instance::Instance,
     pins::Place,
+    refused::program_in_words,
 };
 use anyhow::{Context as _, Result};
-use aya::programs::{ProgramFd, Xdp};
+use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
 use std::os::fd::AsFd as _;
-
-/// A loaded program, beside its aya object.
-pub(super) struct Instance {
-    /// Its form; `None` for a program of tc's.
-    pub(super) form: Option<Form>,
-    /// The kernel's number for it.
-    pub(super) id: u32,
-    /// Its descriptor.
-    pub(super) program: ProgramFd,
-}
-
-impl Instance {
-    pub(super) fn new(form: Option<Form>, program: &ProgramFd) -> Result<Self> {
-        let program = program.try_clone().context("no descriptor for the program")?;
-        Ok(Self { form, id: Identity::of(program.as_fd())?.id, program })
-    }
-}
 
 /// The forms that an object has. Programs that measure have one.
 pub(super) struct Forms<'a> {

@@ -3,15 +3,24 @@
 //! Contract: they are mapped a part at a time, and no longer than somebody looks. Of very many rules all of them are as
 //! large as the rest of the process, and what is mapped counts as its memory.
 
-use super::{maps::cpus, table::Table};
+use super::table::Table;
 use crate::compile::Counters;
-use anyhow::Result;
-use aya::maps::MapData;
+use anyhow::{Result, anyhow};
+use aya::{maps::MapData, util::nr_cpus};
 use ntpguard_common::{
     abi::{Counter, SLOTS},
     shared::Count,
 };
 use std::ops::RangeInclusive;
+
+/// How many CPUs there may be.
+///
+/// # Errors
+/// The kernel doesn't tell.
+pub(super) fn cpus() -> Result<u32> {
+    let cpus = nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?;
+    Ok(u32::try_from(cpus)?)
+}
 
 /// How many stripes there are with so many CPUs.
 pub(super) const fn stripes(cpus: u32) -> u32 {

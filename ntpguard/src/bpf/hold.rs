@@ -1,8 +1,9 @@
 //! Holds on interfaces: one that goes with the process, or one that is pinned, and then taken over by the next.
 
 use super::{
-    attach::{Mode, settled},
-    hook::{Filter, Hook, How, New, is_taken},
+    attach::settled,
+    filter::Filter,
+    how::{Hook, How, Mode, New, is_taken},
     identity::Identity,
     pins::Pins,
     standby,

@@ -7,6 +7,7 @@
 use super::{call, maps::Maps};
 use crate::{
     compile::{Flat, Image},
+    host::log::warn,
     policy::limiter::{self, Clock},
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -22,6 +23,39 @@ const FAR_CHUNKS: &str = "RULES_FAR";
 
 /// A chunk of words in a map.
 type Chunk<const WORDS: usize> = Array<MapData, [u32; WORDS]>;
+
+impl Maps {
+    /// Puts an image in force, both families and all settings at once. `carried` has, for each of its rules, the place
+    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy. Rules for which
+    /// there is no [`Maps::room`] count for their reasons alone.
+    ///
+    /// # Errors
+    /// The kernel refuses a map; what was in force stays.
+    pub fn install(&mut self, image: &Image, carried: &[Option<usize>]) -> Result<u32> {
+        let (needed, room) = (image.counters.total(), self.room());
+        if needed > room {
+            warn(format_args!(
+                "more rules than there are counters for ({needed} of {room}): the last ones count for their reasons alone, \
+                 until ntpguard is started again"
+            ));
+        }
+        let before = self.settings()?;
+        let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
+        self.hits.iter().try_for_each(|hits| hits.wipe(settings.slot()))?;
+        install(self, image, settings, room)?;
+        // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
+        let emptied = empty(self, before.slot());
+        if let Err(error) = self.carry(before.slot(), settings.slot(), &image.counters, carried) {
+            warn(format_args!("all rules are counted anew, also those that were there before: {error:#}"));
+        }
+        if let Err(error) = emptied {
+            warn(format_args!(
+                "the rules of the policy before can't be taken out, and go on taking room: {error:#}"
+            ));
+        }
+        Ok(settings.generation)
+    }
+}
 
 /// Puts an image in force; there is room for so many counters.
 pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: u32) -> Result<()> {

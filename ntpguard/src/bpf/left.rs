@@ -6,7 +6,7 @@
 use super::{
     call,
     hold::{behind, look},
-    hook::How,
+    how::How,
     owner::is_ours,
     pins::{Pins, Place},
 };

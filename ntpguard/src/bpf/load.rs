@@ -1,29 +1,19 @@
 //! The BPF objects, and loading them.
 
 use super::{
-    form::Form,
+    filter::Filter,
+    form::{Form, PROGRAM},
     forms::Forms,
     hits,
-    hook::{Filter, Hook},
-    maps::{self, Maps, NAMES},
+    how::Hook,
+    maps::{Maps, NAMES},
     pins::{Pins, Place},
+    refused::in_words,
 };
-use crate::{
-    compile::Image,
-    host::{interface::Interface, sandbox},
-};
-use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{
-    Ebpf, EbpfError, EbpfLoader,
-    maps::{MapError, MapInfo},
-    programs::{Program, ProgramError},
-};
-use nix::errno::Errno;
+use crate::{compile::Image, host::interface::Interface};
+use anyhow::{Context as _, Result, bail};
+use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Program};
 use ntpguard_common::{abi::SLOTS, limit::table::Set};
-use std::io;
-
-/// The program's name in the object, and in `bpftool prog`.
-pub(super) const PROGRAM: &str = "ntpguard";
 
 /// Which of the embedded objects to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +119,7 @@ impl Size {
 
 /// Loads an object's program, with maps that are pinned at a place, or with its own.
 pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(Ebpf, Maps)> {
-    let stripes = hits::stripes(maps::cpus()?);
+    let stripes = hits::stripes(hits::cpus()?);
     let (sets, mut stride) = (Set::count(size.sources), size.room() * SLOTS);
     if let Some(info) = place.as_ref().and_then(|place| place.info("HITS")) {
         stride = info.max_entries() / stripes;
@@ -152,7 +142,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
 /// Pins are reused by path, whatever they are, so they are looked at first.
 pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
     let elf = aya_obj::Object::parse(object.bytes()).context("the BPF object can't be read")?;
-    let stripes = hits::stripes(maps::cpus()?);
+    let stripes = hits::stripes(hits::cpus()?);
     let fits = |name: &str, info: &MapInfo| {
         let Some(wanted) = elf.maps.get(name) else { return false };
         let entries = info.max_entries();
@@ -202,34 +192,6 @@ pub(super) fn program(ebpf: &Ebpf) -> Result<&Program> {
 
 fn missing() -> String {
     format!("the object has no program {PROGRAM}")
-}
-
-/// What to do about a failed load of the object.
-fn in_words(error: EbpfError) -> anyhow::Error {
-    match &error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_forbidden(io_error) => forbidden(),
-        _ => anyhow::Error::new(error).context("the BPF object can't be loaded"),
-    }
-}
-
-/// What to do about a program that the kernel refuses.
-pub(super) fn program_in_words(error: ProgramError) -> anyhow::Error {
-    match &error {
-        ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) || !sandbox::may_measure() => {
-            forbidden()
-        }
-        _ => anyhow::Error::new(error)
-            .context("the kernel refuses the program (Linux 6.1 or newer is needed); please report this"),
-    }
-}
-
-fn is_forbidden(error: &io::Error) -> bool {
-    // Not EACCES, which is also the verifier's word for a bad access.
-    error.raw_os_error() == Some(Errno::EPERM as i32)
-}
-
-fn forbidden() -> anyhow::Error {
-    anyhow!("not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
 }
 
 #[cfg(test)]

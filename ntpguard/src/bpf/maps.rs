@@ -2,21 +2,15 @@
 
 use super::{
     hits::Hits,
-    install,
     pins::Place,
     readonly,
     table::{Table, Value},
 };
-use crate::{
-    bpf::snapshot::Snapshot,
-    compile::{Counters, Image},
-    host::log::warn,
-};
+use crate::{bpf::snapshot::Snapshot, compile::Counters};
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
-    util::nr_cpus,
 };
 use ntpguard_common::{
     Action, Reason,
@@ -54,15 +48,12 @@ const TAKEN: u32 = 1;
 /// Frames of BPF_PROG_TEST_RUN come in by the loopback, whose index is 1 in every namespace.
 const TEST_RUNS: u64 = 1 << seat(1);
 
-/// What [`Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
-pub(super) const SHOWN: [&str; 6] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
-
 /// The maps.
 pub struct Maps {
     /// In the order of [`NAMES`]; one that the object doesn't have is none.
     named: [Option<Map>; NAMES.len()],
     /// The counters of all rules.
-    hits: Option<Hits>,
+    pub(super) hits: Option<Hits>,
     /// Those in whose place they stand, until a policy is installed.
     before: Option<Hits>,
     /// Which of them are whose, in the policy in force.
@@ -104,7 +95,7 @@ impl Maps {
     /// One is missing, or may not be read.
     pub fn look(place: Place) -> Result<Self> {
         let mut named = [const { None }; NAMES.len()];
-        // The others of [`SHOWN`] become tables.
+        // The others of [`super::pins::SHOWN`] become tables.
         for (map, name) in
             named.iter_mut().zip(NAMES).filter(|(_, name)| ["SETTINGS", "REASONS"].contains(name))
         {
@@ -150,37 +141,6 @@ impl Maps {
     /// Says which counters are whose, of a policy that another process has put in force.
     pub fn know(&mut self, counters: Counters) {
         self.counters = counters;
-    }
-
-    /// Puts an image in force, both families and all settings at once. `carried` has, for each of its rules, the place
-    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy. Rules for which
-    /// there is no [`Maps::room`] count for their reasons alone.
-    ///
-    /// # Errors
-    /// The kernel refuses a map; what was in force stays.
-    pub fn install(&mut self, image: &Image, carried: &[Option<usize>]) -> Result<u32> {
-        let (needed, room) = (image.counters.total(), self.room());
-        if needed > room {
-            warn(format_args!(
-                "more rules than there are counters for ({needed} of {room}): the last ones count for their reasons alone, \
-                 until ntpguard is started again"
-            ));
-        }
-        let before = self.settings()?;
-        let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
-        self.hits.iter().try_for_each(|hits| hits.wipe(settings.slot()))?;
-        install::install(self, image, settings, room)?;
-        // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
-        let emptied = install::empty(self, before.slot());
-        if let Err(error) = self.carry(before.slot(), settings.slot(), &image.counters, carried) {
-            warn(format_args!("all rules are counted anew, also those that were there before: {error:#}"));
-        }
-        if let Err(error) = emptied {
-            warn(format_args!(
-                "the rules of the policy before can't be taken out, and go on taking room: {error:#}"
-            ));
-        }
-        Ok(settings.generation)
     }
 
     /// What is in force.
@@ -270,7 +230,13 @@ impl Maps {
 
     /// Goes on with the hits of rules that were in the policy before, which is in the slot `from`; and knows whose the
     /// counters are from now on.
-    fn carry(&mut self, from: u32, slot: u32, counters: &Counters, carried: &[Option<usize>]) -> Result<()> {
+    pub(super) fn carry(
+        &mut self,
+        from: u32,
+        slot: u32,
+        counters: &Counters,
+        carried: &[Option<usize>],
+    ) -> Result<()> {
         let before = mem::replace(&mut self.counters, counters.clone());
         let earlier = self.before.take();
         let (Some(hits), Some(earlier)) = (&self.hits, earlier.as_ref().or(self.hits.as_ref())) else {
@@ -375,13 +341,4 @@ pub(super) fn snapshot<D: Borrow<MapData>>(
         }
     }
     Ok(snapshot)
-}
-
-/// How many CPUs there may be.
-///
-/// # Errors
-/// The kernel doesn't tell.
-pub(super) fn cpus() -> Result<u32> {
-    let cpus = nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?;
-    Ok(u32::try_from(cpus)?)
 }

@@ -7,15 +7,17 @@ mod attach;
 mod call;
 mod enforced;
 mod events;
+mod filter;
 #[cfg(feature = "lab")]
 mod flood;
 mod form;
 mod forms;
 mod hits;
 mod hold;
-mod hook;
+mod how;
 mod identity;
 mod install;
+mod instance;
 mod left;
 mod load;
 #[cfg(feature = "lab")]
@@ -24,6 +26,7 @@ mod maps;
 pub mod owner;
 mod pins;
 mod readonly;
+mod refused;
 mod running;
 mod seen;
 pub mod snapshot;
@@ -37,13 +40,12 @@ mod trace;
 #[cfg(feature = "lab")]
 mod trie;
 
-pub use attach::Mode;
 pub use enforced::Enforced;
 pub use events::Events;
 #[cfg(feature = "lab")]
 pub use flood::Flood;
 pub use hold::{Attached, fit, give_up, look};
-pub use hook::{Hook, How};
+pub use how::{Hook, How, Mode};
 pub use left::{Before, Left};
 pub use load::{Object, Size};
 #[cfg(feature = "lab")]
@@ -70,11 +72,12 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow};
 use aya::{Ebpf, programs::links::FdLink};
+use filter::Filter;
 use form::Form;
-use forms::Instance;
-use hook::Filter;
+use form::PROGRAM;
 use identity::Identity;
-use load::{PROGRAM, filter, program};
+use instance::Instance;
+use load::{filter, program};
 use standby::Link;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -11,7 +11,7 @@
 //!
 //! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
 
-use super::{call, forms::Instance, identity::Identity, maps::SHOWN};
+use super::{call, identity::Identity, instance::Instance};
 use crate::host::access::Readers;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapData, MapInfo};
@@ -24,6 +24,9 @@ use std::{
     os::{fd::AsFd as _, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
+
+/// What [`super::Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
+pub(super) const SHOWN: [&str; 6] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
 
 /// The folder of holds on interfaces.
 const LINKS: &str = "links";

@@ -4,7 +4,7 @@
 //! behind it is replaced in place. Before, a filter of a clsact qdisc would do, but nothing holds it: it stays when the
 //! process is killed, and nobody can tell whose it is.
 
-use super::hook::{How, New, errno};
+use super::how::{How, New, errno};
 use anyhow::{Context as _, Result};
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions,

@@ -1,104 +1,20 @@
-//! The kernel's hooks where the program can stand, and the programs for them behind one face.
+//! The programs for the kernel's hooks behind one face.
 
 use super::{
-    attach::{self, Mode},
+    attach,
     form::Form,
-    forms::{Forms, Instance},
+    forms::Forms,
+    how::{Hook, How, Mode, New, errno},
     identity::Identity,
-    load::program_in_words,
+    instance::Instance,
+    refused::program_in_words,
     tc,
 };
 use crate::host::interface::Interface;
 use anyhow::{Context as _, Result};
-use aya::programs::{
-    ProgramError, ProgramFd, SchedClassifier,
-    links::{FdLink, LinkType},
-    tc::SchedClassifierLink,
-    xdp::XdpLink,
-};
+use aya::programs::{ProgramFd, SchedClassifier, links::FdLink, tc::SchedClassifierLink, xdp::XdpLink};
 use nix::errno::Errno;
-use serde::{Deserialize, Serialize};
-use std::{error::Error, fmt, io, os::fd::AsFd as _};
-
-/// Where the program stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hook {
-    /// On the interface itself: the least that a packet can cost. Takes one program an interface.
-    #[default]
-    Xdp,
-    /// At tc's ingress, behind XDP and before the stack, beside others (tcx, Linux 6.6): where XDP is taken or not to be
-    /// had.
-    Tc,
-}
-
-impl Hook {
-    /// Its name on the command line and in outputs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "xdp",
-            Self::Tc => "tc",
-        }
-    }
-
-    /// The one that a link of the kernel's holds on to.
-    pub(super) const fn of(link: LinkType) -> Option<Self> {
-        match link {
-            LinkType::Xdp => Some(Self::Xdp),
-            LinkType::Tcx => Some(Self::Tc),
-            _ => None,
-        }
-    }
-}
-
-/// How a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// XDP, in the driver.
-    Native,
-    /// XDP, in the stack.
-    Generic,
-    /// tc's ingress, by a link.
-    Tcx,
-}
-
-impl How {
-    /// At which hook.
-    pub const fn hook(self) -> Hook {
-        match self {
-            Self::Native | Self::Generic => Hook::Xdp,
-            Self::Tcx => Hook::Tc,
-        }
-    }
-
-    /// In which mode of XDP.
-    pub const fn mode(self) -> Option<&'static str> {
-        match self {
-            Self::Native => Some(Mode::Native.name()),
-            Self::Generic => Some(Mode::Generic.name()),
-            Self::Tcx => None,
-        }
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.mode() {
-            Some(mode) => write!(f, "{mode} XDP"),
-            None => f.write_str("tc (tcx)"),
-        }
-    }
-}
-
-/// A program that was just attached.
-pub(super) struct New {
-    /// How.
-    pub(super) how: How,
-    /// Why it is generic, though native was preferred.
-    pub(super) fallback: Option<String>,
-    /// What holds it there.
-    pub(super) link: FdLink,
-}
+use std::os::fd::AsFd as _;
 
 /// The program of an object.
 pub(super) enum Filter<'a> {
@@ -174,22 +90,4 @@ impl Filter<'_> {
             Err(error) => Err(error).context("can't replace the program"),
         }
     }
-}
-
-/// Whether attaching failed because another program is there.
-pub(super) fn is_taken(error: &anyhow::Error) -> bool {
-    let errno = error.downcast_ref::<ProgramError>().and_then(errno);
-    matches!(errno, Some(Errno::EBUSY | Errno::EEXIST))
-}
-
-/// The system call's errno, wherever in the chain of causes it is.
-pub(super) fn errno(error: &ProgramError) -> Option<Errno> {
-    let mut cause: Option<&dyn Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return Some(Errno::from_raw(code));
-        }
-        cause = error.source();
-    }
-    None
 }

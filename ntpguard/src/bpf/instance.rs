@@ -1,0 +1,23 @@
+//! A program that is loaded.
+
+use super::{form::Form, identity::Identity};
+use anyhow::{Context as _, Result};
+use aya::programs::ProgramFd;
+use std::os::fd::AsFd as _;
+
+/// A loaded program, beside its aya object.
+pub(super) struct Instance {
+    /// Its form; `None` for a program of tc's.
+    pub(super) form: Option<Form>,
+    /// The kernel's number for it.
+    pub(super) id: u32,
+    /// Its descriptor.
+    pub(super) program: ProgramFd,
+}
+
+impl Instance {
+    pub(super) fn new(form: Option<Form>, program: &ProgramFd) -> Result<Self> {
+        let program = program.try_clone().context("no descriptor for the program")?;
+        Ok(Self { form, id: Identity::of(program.as_fd())?.id, program })
+    }
+}
