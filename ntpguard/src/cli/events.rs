@@ -1,7 +1,10 @@
 //! The options of `events` and `capture`.
 
-use super::{Format, Interfaces, Places};
-use crate::observe::{event_filter::Filter, feed};
+use super::{Format, Interfaces};
+use crate::{
+    guard::options::Places,
+    observe::{event_filter::Filter, feed},
+};
 use clap::Args;
 use std::path::PathBuf;
 

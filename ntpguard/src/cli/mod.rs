@@ -1,31 +1,32 @@
 //! The command line, as types.
 
-mod duration;
 mod events;
-mod guarding;
 mod interfaces;
-mod limiting;
 mod packets;
-mod reading;
 mod report;
 pub mod settings_file;
 mod stats;
 mod top;
 
-use duration::duration;
+use crate::{bpf::Hook, export::Format, host::duration::duration, observe::feed};
+pub use crate::{
+    conf::options::Reading,
+    guard::options::{Guarding, Places},
+    policy::{
+        hardening_options::Hardened,
+        limiter_options::{Kod, Limiting},
+    },
+};
 pub use events::{Capture, Drawing, Events};
-pub use guarding::{Guarding, Places};
+
 pub use interfaces::Interfaces;
 pub(crate) use interfaces::PLAIN;
-pub use limiting::{Kod, Limiting};
 pub(crate) use packets::hex;
 pub use packets::{Bytes, Explain, REPEATS, Replay};
-pub use reading::{Hardened, Reading};
 pub use report::Report;
 pub use stats::Stats;
 pub use top::Top;
 
-use crate::{bpf::Hook, export::Format, observe::feed};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -1,7 +1,10 @@
 //! The options of the verbs that say what becomes of packets.
 
-use super::{Format, Hardened, Reading, duration};
-use crate::simulate::EngineChoice;
+use super::Format;
+use crate::{
+    conf::options::Reading, host::duration::duration, policy::hardening_options::Hardened,
+    simulate::EngineChoice,
+};
 use clap::{ArgGroup, Args};
 use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 

@@ -1,6 +1,7 @@
 //! The options of `report`.
 
-use super::{Format, Places, duration};
+use super::Format;
+use crate::{guard::options::Places, host::duration::duration};
 use clap::Args;
 use std::time::Duration;
 

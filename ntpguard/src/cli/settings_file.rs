@@ -4,8 +4,9 @@
 //! the only one. What the command line says wins. Other verbs take the places of the filter from it, and nothing else.
 
 use crate::{
-    cli::{Cli, PLAIN, Places},
+    cli::{Cli, PLAIN},
     conf::ntp::is_one_edit,
+    guard::options::Places,
     host::{
         self,
         fault::{Blame as _, Fault},

@@ -1,6 +1,6 @@
 //! The options of `top`.
 
-use super::{Places, duration};
+use crate::{guard::options::Places, host::duration::duration};
 use clap::Args;
 use std::time::Duration;
 

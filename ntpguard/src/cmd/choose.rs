@@ -2,8 +2,10 @@
 
 use crate::{
     bpf::Pins,
-    cli::{Guarding, Places},
-    guard::instance,
+    guard::{
+        instance,
+        options::{Guarding, Places},
+    },
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},

@@ -2,10 +2,11 @@
 
 use crate::{
     bpf::{Maps, Pins},
-    cli::{Enforce, Places},
+    cli::Enforce,
     guard::{
         instance::{self, Home},
         monitor_mode::{self, Trial},
+        options::Places,
     },
     host::{
         fault::{Blame as _, Fault},

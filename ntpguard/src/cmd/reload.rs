@@ -2,10 +2,10 @@
 
 use crate::{
     bpf::{Maps, Object, Pins},
-    cli::Places,
     guard::{
         Service,
         instance::{Home, Taken, looks_after, nothing},
+        options::Places,
         state::Summary,
     },
     host::{

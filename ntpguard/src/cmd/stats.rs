@@ -5,9 +5,12 @@
 use super::closed::until_closed;
 use crate::{
     bpf::snapshot::Snapshot,
-    cli::{Places, Stats},
+    cli::Stats,
     export::{Format, Tick, stats::Shown},
-    guard::state::{self, Seats},
+    guard::{
+        options::Places,
+        state::{self, Seats},
+    },
     host::{
         fault::{Blame as _, Fault},
         interface,

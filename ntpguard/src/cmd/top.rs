@@ -5,7 +5,8 @@
 
 use crate::{
     bpf::{Hook, Pins},
-    cli::{self, Places},
+    cli,
+    guard::options::Places,
     host::fault::{Blame as _, Fault},
     observe::{
         feed::{Follower, RATE, Request},

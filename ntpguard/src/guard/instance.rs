@@ -5,9 +5,9 @@
 
 use crate::{
     bpf::{Pins, RUN, TURN},
-    cli::Places,
     guard::{
         monitor_mode::Trial,
+        options::Places,
         state::{State, Summary},
     },
     host::{

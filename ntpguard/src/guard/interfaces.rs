@@ -2,8 +2,7 @@
 
 use crate::{
     bpf::{self, Object},
-    cli::Guarding,
-    guard::instance::Home,
+    guard::{instance::Home, options::Guarding},
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},

@@ -2,13 +2,13 @@
 
 use crate::{
     bpf::Hook,
-    cli::Guarding,
     compile::Image,
     conf::{
         diagnostic::{Code, Diagnostic},
         locate,
         ntp::ConfFile,
     },
+    guard::options::Guarding,
     host::{fault::Fault, file_changes::Fingerprint, interface},
     policy::{Policy, audit, resolve::Names},
 };

@@ -6,6 +6,7 @@ pub mod instance;
 mod interfaces;
 pub mod loaded_policy;
 pub mod monitor_mode;
+pub(crate) mod options;
 pub mod reloads;
 mod restore;
 pub mod state;
@@ -15,12 +16,12 @@ pub use restore::restore;
 
 use crate::{
     bpf::{Guard, Maps, Object, Size},
-    cli::Guarding,
     compile::Counters,
     conf::ntp,
     guard::{
         instance::Home,
         loaded_policy::Ruling,
+        options::Guarding,
         reloads::Reloads,
         state::{Change, InForce, State},
     },

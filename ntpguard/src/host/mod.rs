@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod atomic_file;
 pub mod clock;
 pub mod driver;
+pub(crate) mod duration;
 pub(crate) mod farewell;
 pub mod fault;
 pub mod features;

@@ -5,8 +5,10 @@
 
 use crate::{
     bpf::snapshot::{Counts as Bank, Snapshot},
-    cli::Places,
-    guard::state::{self, InForce, Rule},
+    guard::{
+        options::Places,
+        state::{self, InForce, Rule},
+    },
     host::{self, access::Readers, atomic_file},
 };
 use anyhow::{Context as _, Result};

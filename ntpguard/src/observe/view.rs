@@ -4,11 +4,11 @@
 
 use crate::{
     bpf::{Maps, Pins, Place, snapshot::Snapshot},
-    cli::Places,
     compile::Counters,
     conf::ntp::MEMORY,
     guard::{
         instance,
+        options::Places,
         state::{InForce, State},
     },
     observe::{

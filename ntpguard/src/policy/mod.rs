@@ -18,7 +18,9 @@ pub mod audit;
 mod changes;
 mod entries;
 pub(crate) mod hardening;
+pub mod hardening_options;
 pub mod limiter;
+pub(crate) mod limiter_options;
 pub mod network;
 pub mod resolve;
 

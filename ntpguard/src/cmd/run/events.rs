@@ -1,8 +1,8 @@
 //! The events of `ntpguard run`: drawn from the start on, or as soon as the process ends that draws them.
 
 use crate::{
-    cli::{Places, Run},
-    guard::Service,
+    cli::Run,
+    guard::{Service, options::Places},
     host::{
         access::Readers,
         log::{tell, warn},

@@ -2,12 +2,14 @@
 
 use crate::{
     bpf::{Guard, Table, snapshot::Snapshot},
-    cli::Limiting,
     compile::Image,
     conf::ntp::MEMORY,
     host::log::{tell, warn},
     observe::limited::{Reader, Tracked},
-    policy::limiter::{Bounds, Clock},
+    policy::{
+        limiter::{Bounds, Clock},
+        limiter_options::Limiting,
+    },
 };
 use anyhow::Result;
 use ntpguard_common::{

@@ -10,8 +10,7 @@ pub use in_force::{Cause, InForce, Origin, Rule, rules};
 pub use summary::{PolicySummary, Summary};
 
 use crate::{
-    cli::Guarding,
-    guard::loaded_policy::Ruling,
+    guard::{loaded_policy::Ruling, options::Guarding},
     host::{self, features::Altered},
     policy::resolve::Answers,
 };

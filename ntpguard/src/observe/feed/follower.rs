@@ -3,8 +3,7 @@
 use super::{Answer, Hub, Request, socket};
 use crate::{
     bpf::Pins,
-    cli::Places,
-    guard::{instance::nothing, state::Summary},
+    guard::{instance::nothing, options::Places, state::Summary},
     host::access::Readers,
     observe::event::Event,
 };

@@ -9,8 +9,7 @@ use super::{
 };
 use crate::{
     bpf::{EVENTS, Events, Pins, Place, snapshot::Snapshot},
-    cli::Places,
-    guard::instance::nothing,
+    guard::{instance::nothing, options::Places},
     host::{
         access::Readers,
         lock::{Held, Lock},

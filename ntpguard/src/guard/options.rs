@@ -1,7 +1,14 @@
 //! The options of a guard: what `run` and `attach` take, and `reload` goes on with.
 
-use super::{Hardened, Kod, Limiting, Reading, duration};
-use crate::bpf::{Hook, Mode};
+use crate::{
+    bpf::{Hook, Mode},
+    conf::options::Reading,
+    host::duration::duration,
+    policy::{
+        hardening_options::Hardened,
+        limiter_options::{Kod, Limiting},
+    },
+};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -87,7 +94,7 @@ pub struct Guarding {
 
 impl Guarding {
     /// Which of these options contradict each other.
-    pub(super) fn contradiction(&self) -> Option<&'static str> {
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let tc = self.hook == Hook::Tc;
         if tc && self.replace {
             Some("--hook tc stands beside other programs: there is nothing to --replace")

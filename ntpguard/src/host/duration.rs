@@ -7,7 +7,7 @@ const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 * 86_400);
 
 /// Reads a duration: any number of one unit (`500ms`, `.5h`; seconds without a unit), or whole numbers of several (`1h 30m`). The
 /// units are humantime's.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |error: humantime::DurationError| format!("{error}; as in 500ms, 1.5s, 5m or 1h30m");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
