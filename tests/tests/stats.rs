@@ -9,6 +9,7 @@ use ntpguard_tests::{
     frame::{Frame, payload},
     home::Home,
     netns::{INTERFACE, Lab},
+    told::{hits, of, packets, without_rates},
 };
 use serde_json::{Value, json};
 use std::{
@@ -74,30 +75,6 @@ fn text(home: &Home<'_>, options: &str) -> String {
     let output = home.output(&format!("stats {options}")).unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn packets(counters: &Value) -> u64 {
-    counters["packets"].as_u64().unwrap_or_else(|| panic!("no counter: {counters}"))
-}
-
-/// Packets by line.
-fn hits(stats: &Value) -> Vec<(String, u64, u64)> {
-    let rules = stats["rules"].as_array().unwrap_or_else(|| panic!("{stats}")).iter();
-    let mut hits: Vec<_> = rules
-        .map(|rule| {
-            (rule["reason"].as_str().unwrap().to_owned(), rule["line"].as_u64().unwrap(), packets(rule))
-        })
-        .collect();
-    hits.sort();
-    hits
-}
-
-/// Packets at an interface for a reason; at all without one.
-fn of(stats: &Value, interface: Option<&str>, reason: &str) -> u64 {
-    let Some(name) = interface else { return packets(&stats["reasons"][reason]) };
-    let all = stats["interfaces"].as_array().unwrap();
-    let one = all.iter().find(|one| one["interface"] == name).unwrap_or_else(|| panic!("{name}: {stats}"));
-    one["reasons"][reason]["packets"].as_u64().unwrap_or(0)
 }
 
 /// That everything of the mix was counted, so many times, in each way that it is shown.
@@ -181,21 +158,6 @@ fn all_who_look_see_the_same() {
         (0..50).map(|_| guard.line().unwrap()).find(|line| line["dropped"]["packets"] == 54000).unwrap();
     for field in ["passed", "dropped", "answered", "reasons", "interfaces", "rules"] {
         assert_eq!(without_rates(&line[field]), without_rates(&seen[field]), "{field}");
-    }
-}
-
-/// The same with rates that nobody has measured.
-fn without_rates(value: &Value) -> Value {
-    match value {
-        Value::Array(values) => values.iter().map(without_rates).collect(),
-        Value::Object(fields) => {
-            let fields = fields.iter().filter(|(name, _)| !name.ends_with("_per_second"));
-            fields
-                .map(|(name, value)| (name.clone(), without_rates(value)))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        }
-        value => value.clone(),
     }
 }
 

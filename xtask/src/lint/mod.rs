@@ -28,7 +28,7 @@ pub(crate) fn lint() -> Result<()> {
     let host =
         ["clippy", "--workspace", "--exclude", "ntpguard-ebpf", "--all-targets", "--", "--deny", "warnings"];
     run(&mut cargo(&host))?;
-    // Not yet: `rooms::rooms(false)?;`
+    rooms::rooms(false)?;
     packages::packages()?;
     let mut deny = Command::new(setup::cargo_deny());
     run(deny.args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root()))?;

@@ -13,7 +13,7 @@ use super::{
     intent::hints,
     lexer::Word,
     line::Line,
-    restriction::{Action, Restrict},
+    restriction::{Action, Mask, Restrict},
     target::{Target, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
@@ -63,14 +63,6 @@ struct Parser<'a> {
 }
 
 type Head = (Option<Family>, Target, Option<Mask>, Flags);
-
-/// What follows `mask`.
-enum Mask {
-    /// An address.
-    Is(IpAddr),
-    /// A host, whose first address 4.2.6 takes.
-    Named(Box<str>),
-}
 
 impl<'a> Parser<'a> {
     /// What the daemon applies; `None` if it drops the line.

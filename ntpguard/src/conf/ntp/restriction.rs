@@ -39,3 +39,11 @@ pub struct Restrict {
 
 // Of a million lines, each byte is a megabyte.
 const _: () = assert!(size_of::<Restrict>() <= 64);
+
+/// What follows `mask`.
+pub(super) enum Mask {
+    /// An address.
+    Is(IpAddr),
+    /// A host, whose first address 4.2.6 takes.
+    Named(Box<str>),
+}

@@ -22,42 +22,9 @@ const ALL: &[Dialect] = &[Ntp426, Ntp428, NtpSec];
 const ORG: &[Dialect] = &[Ntp426, Ntp428];
 const NEW: &[Dialect] = &[Ntp428, NtpSec];
 
-/// What may stand at a place of a line.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Nothing: the word before is all.
-    Alone,
-    /// A whole number.
-    Integer,
-    /// One without a sign, or in hexadecimal, too.
-    Unsigned,
-    /// Any number.
-    Number,
-    /// A number with a point or an exponent.
-    Double,
-    /// 0, 1, `true` or `false`.
-    Boolean,
-    /// A word that is neither a keyword nor a number, unless the word before demands a string.
-    Text,
-    /// A key, or `(FIRST ... LAST)`.
-    Keys,
-    /// A host, with `-4` or `-6` before it.
-    Host,
-    /// An option of the table of this name, with its value.
-    Option(&'static str),
-}
+mod kind;
 
-/// How often.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Times {
-    Once,
-    /// Once or not at all.
-    Maybe,
-    /// As often as one likes, or not at all.
-    Any,
-    /// At least once.
-    Some,
-}
+use kind::{Kind, Times};
 
 type Step = (Kind, Times);
 
@@ -383,22 +350,6 @@ impl<'a> Rest<'a> {
     fn unsigned(&self, word: &Word<'_>) -> bool {
         let digits = word.text.bytes().all(|byte| byte.is_ascii_digit());
         self.dialect != Ntp426 && (word.is_hexadecimal() || digits)
-    }
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Alone => "nothing",
-            Integer | Unsigned => "a whole number",
-            Number => "a number",
-            Double => "a number with a point",
-            Boolean => "0 or 1",
-            Text => "a word",
-            Keys => "the number of a key",
-            Host => "a host",
-            Of(_) => "an option",
-        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! What may stand at a place of a line, and how often.
+
+/// What may stand at a place of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing: the word before is all.
+    Alone,
+    /// A whole number.
+    Integer,
+    /// One without a sign, or in hexadecimal, too.
+    Unsigned,
+    /// Any number.
+    Number,
+    /// A number with a point or an exponent.
+    Double,
+    /// 0, 1, `true` or `false`.
+    Boolean,
+    /// A word that is neither a keyword nor a number, unless the word before demands a string.
+    Text,
+    /// A key, or `(FIRST ... LAST)`.
+    Keys,
+    /// A host, with `-4` or `-6` before it.
+    Host,
+    /// An option of the table of this name, with its value.
+    Option(&'static str),
+}
+
+/// How often.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    Once,
+    /// Once or not at all.
+    Maybe,
+    /// As often as one likes, or not at all.
+    Any,
+    /// At least once.
+    Some,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "nothing",
+            Self::Integer | Self::Unsigned => "a whole number",
+            Self::Number => "a number",
+            Self::Double => "a number with a point",
+            Self::Boolean => "0 or 1",
+            Self::Text => "a word",
+            Self::Keys => "the number of a key",
+            Self::Host => "a host",
+            Self::Option(_) => "an option",
+        }
+    }
+}
