@@ -68,7 +68,7 @@ fn what_was_kept_is_shown_by_network() {
     let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(text.contains("192.0.2.0/24: ~8,000 \u{b1} 240 packets, ~400,000 bytes\n"), "{text}");
     assert!(told.contains("older than a day"), "{told}");
-    assert_eq!(report(folder.path(), "--since 1w").status.code(), Some(64));
+    assert_eq!(report(folder.path(), "--since 1q").status.code(), Some(64));
 }
 
 #[test]
