@@ -205,7 +205,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     session.tmux.resize((120, 40)).unwrap();
     session.shows("n names");
     session.press(&["?"]);
-    session.shows("q, Ctrl-C         quit");
+    session.shows("q, Ctrl-C       quit");
     session.press(&["x"]);
     session.tmux.resize(SIZE).unwrap();
     session.tmux.shows("as before", |screen| screen.lines().count() == 24 && screen.contains("n names"));
