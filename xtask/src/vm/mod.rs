@@ -28,7 +28,7 @@ const TESTS: &[(&str, &str)] = &[
 /// What the guest writes last, with the exit code of its tests.
 const DONE: &str = "ntpguard-vm-exit:";
 /// Emulated, a boot and the tests take minutes on a busy machine; a hang is cut off.
-const LIMIT: &str = "600";
+const LIMIT: &str = "2400";
 
 pub(crate) fn vm(series: Series) -> Result<()> {
     setup::ensure(Purpose::Test)?;
