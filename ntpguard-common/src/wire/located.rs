@@ -57,7 +57,8 @@ pub enum Located {
     TooManyTags,
     /// More IPv6 extension headers than [`super::MAX_EXTENSION_HEADERS`]: it may be anything.
     TooManyExtensions,
-    /// More datagrams in one frame than [`super::segments::MAX_SEGMENTS`], and no query among those.
+    /// More datagrams in one frame than [`super::segments::MAX_SEGMENTS`]; without hardening, only if no query is among those
+    /// that are looked at.
     TooManySegments,
     /// A packet within a packet, by one of the protocols that Linux can take off before UDP sees the inner one: a tunnel, IPsec,
     /// MPLS. What is inside isn't read: it may be anything.
