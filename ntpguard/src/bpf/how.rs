@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::{error::Error, fmt, io};
 
 /// Where the program stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
     /// On the interface itself: the least that a packet can cost. Takes one program an interface.
@@ -40,7 +40,7 @@ impl Hook {
 }
 
 /// How to attach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Native where the driver has it, else generic, and say so.

@@ -7,6 +7,7 @@ mod report;
 pub mod settings_file;
 mod stats;
 mod top;
+mod values;
 
 use crate::{bpf::Hook, export::Format, host::duration::duration, observe::feed};
 pub use crate::{

@@ -1,28 +1,24 @@
 //! Which daemon reads the ntp.conf: ntp.org's ntpd 4.2.6 or 4.2.8, or NTPsec's. They read the same line differently.
 
 use crate::daemon::flags::Flags;
-use clap::ValueEnum;
 use ntpguard_common::abi::Settings;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A way to read ntp.conf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// ntp.org's ntpd 4.2.6, as of 4.2.6p5.
-    #[value(name = "ntp-4.2.6")]
     Ntp426,
     /// ntp.org's ntpd 4.2.8, as of 4.2.8p18.
-    #[value(name = "ntp-4.2.8")]
     Ntp428,
     /// NTPsec's ntpd 1.2.
-    #[value(name = "ntpsec")]
     NtpSec,
 }
 
 /// Where 4.2.8 puts an `ntpport` entry among others for the same network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ordering {
     /// Up to 4.2.8p17: before the one without, whatever the order of lines (as in 4.2.6 and NTPsec, whose order no
@@ -98,13 +94,20 @@ impl Daemon {
     }
 }
 
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Dialect {
+    /// Its name on the command line and in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Ntp426 => "ntp-4.2.6",
             Self::Ntp428 => "ntp-4.2.8",
             Self::NtpSec => "ntpsec",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,10 +1,9 @@
 //! For whom verbs write.
 
 use crate::host::terminal::{Content, Shown};
-use clap::ValueEnum;
 
 /// How to write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// For people.
     #[default]

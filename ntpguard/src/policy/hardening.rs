@@ -1,12 +1,11 @@
 //! What is dropped beyond the daemon's own reading.
 
-use clap::ValueEnum;
 use ipnet::IpNet;
 use ntpguard_common::{Source, abi::Settings};
 use serde::{Deserialize, Serialize};
 
 /// Who may query (modes 6 and 7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Queries {
     /// Sources that a restrict line other than `default` names and lets query: hardening.
@@ -17,7 +16,7 @@ pub enum Queries {
 }
 
 /// A kind of packet that is dropped whoever the daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Harden {
     /// Sources that can't be.

@@ -1,7 +1,7 @@
 //! The options of the limiter, the kisses and the ceiling.
 
 use crate::policy::limiter::Bounds;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 /// How much is too much.
@@ -59,7 +59,7 @@ impl Limiting {
 }
 
 /// Who sends kisses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kod {
     /// ntpguard, where what it is attached to can send; else the daemon.

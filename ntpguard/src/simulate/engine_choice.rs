@@ -1,9 +1,7 @@
 //! Who judges packets that aren't on the wire.
 
-use clap::ValueEnum;
-
 /// Who judges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
     /// The kernel if it may be, else the host.
     #[default]
