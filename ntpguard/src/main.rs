@@ -16,8 +16,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(fault) => return end(Err(fault)),
     };
-    let cli = match Cli::try_parse_from(arguments.all).and_then(Cli::consistent) {
-        Ok(cli) => cli,
+    let verb = match Cli::try_parse_from(arguments.all).and_then(Cli::verb) {
+        Ok(verb) => verb,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             if asked {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(Fault::USAGE) };
         }
     };
-    end(cmd::run(cli.verb))
+    end(cmd::run(verb))
 }
 
 fn end(outcome: Result<(), Fault>) -> ExitCode {

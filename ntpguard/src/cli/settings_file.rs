@@ -4,9 +4,11 @@
 //! the only one. What the command line says wins. Other verbs take the places of the filter from it, and nothing else.
 
 use crate::{
-    cli::{Cli, PLAIN},
+    cli::{
+        Cli,
+        low::{PLAIN, Places},
+    },
     conf::ntp::is_one_edit,
-    guard::options::Places,
     host::{
         self,
         fault::{Blame as _, Fault},
@@ -260,7 +262,7 @@ mod tests {
         fs::write(file.path(), "interface = 'eth0'\nnames-interval = '1m'").unwrap();
         let given = ["ntpguard", "run", "--settings", file.path().to_str().unwrap()].map(OsString::from);
         let cli = Cli::parse_from(arguments(given.to_vec()).unwrap().all);
-        let crate::cli::Verb::Run(run) = cli.verb else { panic!("another verb") };
+        let crate::cli::Verb::Run(run) = cli.verb().unwrap() else { panic!("another verb") };
         assert_eq!(run.guarding.interface, ["eth0"]);
         assert_eq!(run.guarding.names_interval, Duration::from_secs(60));
     }

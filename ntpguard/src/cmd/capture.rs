@@ -30,9 +30,8 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Nothing is guarded, this user may not look, or the file can't be written.
-pub(super) fn run(mut options: Capture) -> Result<(), Fault> {
-    options.drawing.complete();
-    capture(&options).environment()
+pub(super) fn run(options: &Capture) -> Result<(), Fault> {
+    capture(options).environment()
 }
 
 fn capture(options: &Capture) -> Result<()> {

@@ -20,9 +20,9 @@ pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
     let resolver = |name: &str| names.addresses(name);
     // Own addresses are of no interest to a reader, and this may be another host than the daemon's.
     let policy = Policy::resolve(&read.conf, &resolver, &[]);
-    let diagnostics = audit::audit(&read.conf, &policy, options.hardened.hardening(), &resolver);
-    let hardening = options.hardened.hardening();
-    let report = Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening };
+    let diagnostics = audit::audit(&read.conf, &policy, options.hardening, &resolver);
+    let report =
+        Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening: options.hardening };
     match options.format {
         // It has nothing of the files that a terminal would obey, and colours of its own.
         Format::Text => write!(io::stdout(), "{}", report.text()),

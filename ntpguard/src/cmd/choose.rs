@@ -20,8 +20,6 @@ use anyhow::anyhow;
 /// # Errors
 /// Nothing is named, and nothing or more than one thing makes sense.
 pub(super) fn to_guard(verb: &str, options: &mut Guarding, places: Option<&Places>) -> Result<(), Fault> {
-    let plain = options.plain.drain(..);
-    options.interface = plain.chain(std::mem::take(&mut options.interface)).collect();
     if !options.interface.is_empty() {
         return Ok(());
     }

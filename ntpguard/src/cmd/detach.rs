@@ -62,7 +62,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     }
     is_here.environment()?;
     let mut given = Vec::new();
-    for name in &choose::to_give_up(interfaces.names(), places)? {
+    for name in &choose::to_give_up(interfaces.clone(), places)? {
         let found = interface::find(name).environment()?;
         if !held.contains(&found.index) {
             return Err(Fault::Environment(anyhow!("{name} isn't guarded; see `ntpguard status`")));

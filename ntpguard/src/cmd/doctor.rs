@@ -15,7 +15,7 @@ use std::{io::Write as _, path::Path};
 /// # Errors
 /// Something is a failure; or a warning, where these are denied.
 pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
-    let findings = examine(Path::new("/"), &options.interfaces.names(), &options.pin_path);
+    let findings = examine(Path::new("/"), &options.interfaces, &options.pin_path);
     let mut out = options.format.stdout();
     match options.format {
         Format::Text => write!(out, "{}", text(&findings)),

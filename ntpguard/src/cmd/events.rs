@@ -31,9 +31,8 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Nothing is guarded, or this user may not look.
-pub(super) fn run(mut options: Events) -> Result<(), Fault> {
-    options.drawing.complete();
-    until_closed(if options.follow { follow(&options) } else { recent(&options) }).environment()
+pub(super) fn run(options: &Events) -> Result<(), Fault> {
+    until_closed(if options.follow { follow(options) } else { recent(options) }).environment()
 }
 
 fn recent(options: &Events) -> Result<()> {

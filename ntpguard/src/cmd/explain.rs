@@ -5,7 +5,7 @@ mod sentence;
 use self::sentence::{Known, Packet, sentence};
 use crate::{
     bpf::{Pins, Running},
-    cli,
+    cli::{self, Judge, Payload},
     compile::{Hardening, Image, ImageRule},
     conf::{
         locate,
@@ -39,25 +39,23 @@ use std::{
 /// # Errors
 /// The configuration or the packet can't be read, or the kernel refuses.
 pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
-    if options.running {
-        return running(options);
-    }
-    let own = locate::local_addresses(&options.local_address)?;
-    let engine = || Engine::new(options.engine).environment();
-    if let Some(path) = &options.vectors {
+    let engine = match &options.judge {
+        Judge::Running(pins) => return running(options, pins.as_deref()),
+        Judge::Engine(engine) => || Engine::new(*engine).environment(),
+    };
+    let own = locate::local_addresses(&options.local_addresses)?;
+    if let cli::Packet::Vectors(path) = &options.packet {
         let (daemon, _) = locate::daemon(None, &options.reading);
-        let hardening = options.hardened.hardening();
         let file = host::file::open(path)
             .with_context(|| format!("can't read {}", path.display()))
             .configuration()?;
-        let answered = vectors(BufReader::new(file), &mut engine()?, daemon, hardening, &own);
+        let answered = vectors(BufReader::new(file), &mut engine()?, daemon, options.hardening, &own);
         return answered.with_context(|| path.display().to_string()).configuration();
     }
     let read = locate::read(options.config.as_deref(), &options.reading)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
-    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
-    let frame = asked(options).configuration()?;
-    let train = Train { count: options.repeat, every: options.every.unwrap_or_default() };
+    let image = Image::compile(&policy, &read.conf, options.hardening);
+    let (frame, train) = (asked(&options.packet).configuration()?, options.train);
     let mut engine = engine()?;
     let judged = engine.judge_train(&image, &frame, train).environment()?;
     let asked = Asked { frame: &frame, train, policy: &policy, conf: &read.conf, own: &own };
@@ -71,9 +69,9 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
 }
 
 /// Asks the guard that runs. It knows no lines, only their rules.
-fn running(options: &cli::Explain) -> Result<(), Fault> {
-    let frame = asked(options).configuration()?;
-    let pins = options.pin_path.as_deref().map(|path| {
+fn running(options: &cli::Explain, pins: Option<&Path>) -> Result<(), Fault> {
+    let frame = asked(&options.packet).configuration()?;
+    let pins = pins.map(|path| {
         Pins::find(path).with_context(|| format!("no ntpguard is pinned below {}", path.display()))
     });
     let running = Running::find(pins.transpose().environment()?.as_ref()).environment()?;
@@ -124,22 +122,22 @@ fn running(options: &cli::Explain) -> Result<(), Fault> {
 /// What is said of a frame that ntpguard doesn't judge.
 const NOT_NTP: &str = "this is no whole UDP datagram to port 123, and nothing to judge";
 
-/// The frame that the options describe.
-fn asked(options: &cli::Explain) -> Result<Vec<u8>> {
-    if let Some(cli::Bytes(frame)) = &options.frame {
-        ensure!(frame.len() >= EthHdr::LEN, "a frame of {} bytes has no whole Ethernet header", frame.len());
-        return Ok(frame.clone());
-    }
-    ensure!(
-        options.request.is_none() || matches!(options.mode, Some(6 | 7)),
-        "only modes 6 and 7 have a --request"
-    );
-    let payload = match (&options.payload, options.mode) {
-        (Some(cli::Bytes(payload)), _) => payload.clone(),
-        (None, mode) => frame::usual(mode.unwrap_or(3), options.request),
+/// The frame that is asked about.
+fn asked(packet: &cli::Packet) -> Result<Vec<u8>> {
+    let (source, port, payload) = match packet {
+        cli::Packet::Frame(frame) => {
+            let length = frame.len();
+            ensure!(length >= EthHdr::LEN, "a frame of {length} bytes has no whole Ethernet header");
+            return Ok(frame.clone());
+        }
+        cli::Packet::Vectors(path) => bail!("{} has many packets", path.display()),
+        cli::Packet::Datagram(source, port, Payload::Bytes(payload)) => (source, port, payload.clone()),
+        cli::Packet::Datagram(source, port, Payload::Usual(mode, request)) => {
+            ensure!(request.is_none() || matches!(mode, 6 | 7), "only modes 6 and 7 have a --request");
+            (source, port, frame::usual(*mode, *request))
+        }
     };
-    let source = options.source.context("whose packet? --source says it")?;
-    frame::build(source, options.source_port, &payload)
+    frame::build(*source, *port, &payload)
 }
 
 /// One JSON verdict a line of vectors.

@@ -2,6 +2,7 @@
 
 use crate::{
     bpf::{Maps, Object, Pins},
+    cli::Reload,
     guard::{
         Service,
         instance::{Home, Taken, looks_after, nothing},
@@ -34,7 +35,7 @@ const KEEPING: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The configuration can't be read, and what was in force stays; or nothing is guarded.
-pub(super) fn run(places: &Places) -> Result<(), Fault> {
+pub(super) fn run(Reload { places, .. }: &Reload) -> Result<(), Fault> {
     match Home::enter(places).environment()? {
         Ok(home) => here(home),
         Err(taken) => there(places, taken),

@@ -49,9 +49,9 @@ pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
     let mut reader = Reader::new(input).with_context(|| name.to_string()).configuration()?;
     // The frames that it begins with tell whose capture it is, and only then can they be judged.
     let (begun, outcome) = begin(&mut reader);
-    let own = own_addresses(&options.local_address, &begun)?;
+    let own = own_addresses(&options.local_addresses, &begun)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own.addresses());
-    let image = Image::compile(&policy, &read.conf, options.hardened.hardening());
+    let image = Image::compile(&policy, &read.conf, options.hardening);
     let mut tally = Tally::new(&image, own.clone());
     begun.iter().for_each(|kept| tally.count(&image, &kept.frame()));
     drop(begun);

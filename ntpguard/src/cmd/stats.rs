@@ -98,8 +98,8 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
         unknown = Some("whose the hits before the reset were wasn't known; --total has all".to_owned());
     }
     let when = baseline.as_ref().map(|baseline| baseline.when);
-    let named = options.interfaces.names();
-    let wanted = wanted(&named, look).environment()?;
+    let named = &options.interfaces;
+    let wanted = wanted(named, look).environment()?;
     if !named.is_empty() {
         total = total.only(&wanted);
         rates = rates.map(|rates| rates.only(&wanted));

@@ -1,10 +1,10 @@
 //! From the command line to a policy: which file, which daemon, whose addresses.
 
 use crate::{
-    cli,
     conf::{
         diagnostic::{Code, Diagnostic},
         ntp::{self, ConfFile},
+        options::Reading,
     },
     daemon::{
         CommandLine,
@@ -50,7 +50,7 @@ pub struct Read {
 ///
 /// # Errors
 /// The file can't be read, or is one at which the daemon stops; or there is neither a file nor an ntpd.
-pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault> {
+pub fn read(config: Option<&Path>, reading: &Reading) -> Result<Read, Fault> {
     read_noting(config, reading, &mut Fingerprint::default())
 }
 
@@ -60,7 +60,7 @@ pub fn read(config: Option<&Path>, reading: &cli::Reading) -> Result<Read, Fault
 /// As there.
 pub fn read_noting(
     config: Option<&Path>,
-    reading: &cli::Reading,
+    reading: &Reading,
     sought: &mut Fingerprint,
 ) -> Result<Read, Fault> {
     if config.is_none() {
@@ -118,11 +118,11 @@ pub fn read_noting(
 }
 
 /// The daemon, and what speaks for it.
-pub fn daemon(config: Option<&Path>, reading: &cli::Reading) -> (Daemon, String) {
+pub fn daemon(config: Option<&Path>, reading: &Reading) -> (Daemon, String) {
     of(detect::daemon(config).as_ref(), config, reading)
 }
 
-fn of(found: Option<&Detected>, config: Option<&Path>, reading: &cli::Reading) -> (Daemon, String) {
+fn of(found: Option<&Detected>, config: Option<&Path>, reading: &Reading) -> (Daemon, String) {
     let guess = |why: String| {
         let ntpsec = config.is_some_and(|path| path.components().any(|part| part.as_os_str() == "ntpsec"));
         let dialect = if ntpsec { Dialect::NtpSec } else { Dialect::Ntp428 };
@@ -140,7 +140,7 @@ fn of(found: Option<&Detected>, config: Option<&Path>, reading: &cli::Reading) -
 
 /// The file that the daemon's command line names. It is read also where it isn't there, and then that is the error: the
 /// daemon doesn't read another one instead.
-fn named_file(found: Option<&Detected>, reading: &cli::Reading) -> Option<PathBuf> {
+fn named_file(found: Option<&Detected>, reading: &Reading) -> Option<PathBuf> {
     let of_found = || found?.program.daemon().map(|daemon| daemon.dialect);
     let (command, _) = command(found, reading.dialect.or_else(of_found)?, reading);
     let path = command.config?;
@@ -151,7 +151,7 @@ fn named_file(found: Option<&Detected>, reading: &cli::Reading) -> Option<PathBu
 }
 
 /// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.
-fn command(found: Option<&Detected>, dialect: Dialect, reading: &cli::Reading) -> (CommandLine, String) {
+fn command(found: Option<&Detected>, dialect: Dialect, reading: &Reading) -> (CommandLine, String) {
     if let Some(given) = &reading.daemon_args {
         return (CommandLine::parse(&CommandLine::split(given), dialect), "--daemon-args".to_owned());
     }
@@ -294,7 +294,7 @@ mod tests {
         let words = readable(Some(&chrony)).unwrap_err().to_string();
         assert!(words.starts_with("chronyd holds UDP port 123"), "{words}");
         assert!(readable(Some(&found(Program::NtpSec, None))).is_ok() && readable(None).is_ok());
-        let reading = cli::Reading { dialect: None, ordering: None, daemon_args: None };
+        let reading = Reading::default();
         let (_, why) = of(Some(&chrony), None, &reading);
         assert!(why.contains("a guess: chronyd holds"), "{why}");
     }
@@ -303,8 +303,8 @@ mod tests {
     fn the_command_line_that_counts() {
         let mut ntpsec = found(Program::NtpSec, None);
         ntpsec.arguments = Some((vec!["192.0.2.2".to_owned()], "process 7".to_owned()));
-        let mut reading = cli::Reading { dialect: None, ordering: None, daemon_args: None };
-        let servers = |reading: &cli::Reading, dialect| command(Some(&ntpsec), dialect, reading).0.servers;
+        let mut reading = Reading::default();
+        let servers = |reading: &Reading, dialect| command(Some(&ntpsec), dialect, reading).0.servers;
         assert_eq!(servers(&reading, Dialect::NtpSec), ["192.0.2.2"]);
         assert_eq!(servers(&reading, Dialect::Ntp428), [""; 0], "another daemon's");
         reading.daemon_args = Some("-g '192.0.2.3'".to_owned());

@@ -3,5 +3,5 @@
 pub mod diagnostic;
 pub mod locate;
 pub mod ntp;
-pub(crate) mod options;
+pub mod options;
 pub mod place;

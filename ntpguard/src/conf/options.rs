@@ -1,30 +1,16 @@
-//! How ntp.conf is read.
+//! How the daemon's files are read.
 
 use crate::daemon::dialect::{Dialect, Ordering};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
-/// How ntp.conf is read.
-#[derive(Args, Clone, Debug, Deserialize, Serialize)]
-#[command(next_help_heading = "How ntp.conf is read")]
+/// How ntp.conf is read, as far as somebody says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Reading {
-    /// The daemon that reads the file.
-    ///
-    /// By default the one that runs or is installed here.
-    #[arg(long, value_enum, value_name = "DAEMON")]
+    /// The daemon that reads the file; otherwise the one that runs or is installed here.
     pub dialect: Option<Dialect>,
-
-    /// Where ntp.org's ntpd 4.2.8 puts ntpport lines.
-    ///
-    /// p17 for releases before 4.2.8p18. By default that of the release found, or p18.
-    #[arg(long, value_enum, hide_short_help = true)]
+    /// Where ntp.org's ntpd 4.2.8 puts `ntpport` entries; otherwise as the release does that is found, or the latest.
     pub ordering: Option<Ordering>,
-
-    /// The daemon's own command line, after its name.
-    ///
-    /// It counts as configuration, too (servers, -t, -k, -A, -4, -6): "-g -t 5 192.0.2.1". By default that of the daemon that
-    /// runs, or of the service that starts it.
-    #[arg(long, hide_short_help = true, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    /// The daemon's own command line, after its name; otherwise that of the daemon found.
     // State that an earlier version wrote has none.
     #[serde(default)]
     pub daemon_args: Option<String>,

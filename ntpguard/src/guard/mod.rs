@@ -6,7 +6,7 @@ pub mod instance;
 mod interfaces;
 pub mod loaded_policy;
 pub mod monitor_mode;
-pub(crate) mod options;
+pub mod options;
 pub mod reloads;
 mod restore;
 pub mod state;

@@ -20,7 +20,7 @@ mod entries;
 pub(crate) mod hardening;
 pub mod hardening_options;
 pub mod limiter;
-pub(crate) mod limiter_options;
+pub mod limiter_options;
 pub mod network;
 pub mod resolve;
 

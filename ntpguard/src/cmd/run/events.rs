@@ -23,8 +23,8 @@ pub(super) struct Feed {
 impl Feed {
     /// Begins to draw them. A filter that goes with this process has no place where others could find it.
     pub(super) fn new(options: &Run, service: &Service, socket: Unbound) -> Self {
-        let wanted = options.event_rate > 0 && service.stays();
-        let wanted = wanted.then(|| (options.places.clone(), options.event_rate, service.readers()));
+        let places = options.places.clone().filter(|_| options.event_rate > 0);
+        let wanted = places.map(|places| (places, options.event_rate, service.readers()));
         let mut feed = Self { wanted, socket: Some(socket), hub: None, said: false };
         feed.begin();
         feed

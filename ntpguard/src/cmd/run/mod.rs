@@ -52,8 +52,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
 pub(super) fn run(mut options: Run) -> Result<(), Fault> {
-    let places = (!options.ephemeral).then_some(&options.places);
-    choose::to_guard("run", &mut options.guarding, places)?;
+    choose::to_guard("run", &mut options.guarding, options.places.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().environment()?;
     runtime.block_on(guard(&options))
 }
@@ -68,7 +67,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     // Before they are read, so that no change in between is missed.
     let mut changes = Some(addresses::Changes::listen().environment()?);
 
-    let mut home = if options.ephemeral { None } else { Some(Home::alone(&options.places).environment()?) };
+    let mut home = options.places.as_ref().map(Home::alone).transpose().environment()?;
     home.iter_mut().try_for_each(Home::stay).environment()?;
     // If its port is taken, nothing has changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
@@ -78,13 +77,13 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     let attached = service.attach(Some(process::id() as i32))?;
     // It does its work when this process ends, in whatever way.
-    let _helper = if options.ephemeral { helper(&mut service)? } else { None };
+    let _helper = if options.places.is_none() { helper(&mut service)? } else { None };
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
     // What it talks to is opened first.
     let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
-    let mut uncovered = if options.no_sandbox { None } else { Some(confine(options, &service)?) };
+    let mut uncovered = options.sandbox.then(|| confine(options, &service)).transpose()?;
     let export = Exporter::new(options.format);
     attached.iter().for_each(|(interface, attached)| export.attached(interface, attached));
     manager.ready(&format!("guarding {}", service.options().interface.join(", ")));
@@ -217,8 +216,8 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
 
 /// Gives up what isn't needed any more. Returns who looks after what it covers.
 fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
-    let places = &options.places;
-    let writable = if options.ephemeral { vec![] } else { vec![&*places.pin_path, &*places.state_dir] };
+    let places = options.places.iter();
+    let writable: Vec<_> = places.flat_map(|places| [&*places.pin_path, &*places.state_dir]).collect();
     let missing = sandbox::enter(&service.ruling.conf.sought, &writable, || {
         resolve::stay().context("can't start the thread that looks names up")
     })

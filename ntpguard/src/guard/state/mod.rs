@@ -3,6 +3,7 @@
 //! A file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on, and
 //! what is lost is which line a hit belongs to.
 
+mod earlier;
 mod in_force;
 mod summary;
 
@@ -29,6 +30,7 @@ use std::{
 #[derive(Debug, Deserialize, Serialize)]
 pub struct State {
     /// The options of the last `run` or `attach`.
+    #[serde(deserialize_with = "earlier::options")]
     pub options: Guarding,
     /// The policy in force.
     pub policy: Option<InForce>,

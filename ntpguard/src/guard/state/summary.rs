@@ -147,22 +147,12 @@ fn first(file: impl Read) -> Option<Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cli,
-        guard::state::{InForce, Rule},
-    };
-    use clap::Parser;
+    use crate::guard::state::{InForce, Rule};
     use std::io;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: cli::Guarding,
-    }
 
     /// With so many rules.
     fn state(rules: usize) -> State {
-        let guarding = Line::parse_from(["ntpguard", "--interface", "eth0"]);
+        let written: State = serde_json::from_str(include_str!("unversioned.json")).unwrap();
         let rule = |net: usize| Rule { net: net.to_string(), ntpport: false, lines: vec!["a".to_owned()] };
         let policy = InForce {
             generation: 3,
@@ -170,7 +160,7 @@ mod tests {
             rules: (0..rules).map(rule).collect(),
             ..InForce::default()
         };
-        let mut state = State::new(guarding.options);
+        let mut state = State::new(written.options);
         state.policy = Some(policy);
         (state.attempts, state.run) = (7, Some(42));
         state.fail("no".to_owned());

@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// The plain argument for an interface, by its id: what `--interface` is beside it.
-pub(crate) const PLAIN: &str = "plain";
+pub const PLAIN: &str = "plain";
 
 /// Interfaces, if some are named.
 #[derive(Args, Clone, Debug, Default)]

@@ -1,10 +1,7 @@
 //! The options of the verbs that say what becomes of packets.
 
-use super::Format;
-use crate::{
-    conf::options::Reading, host::duration::duration, policy::hardening_options::Hardened,
-    simulate::EngineChoice,
-};
+use super::{Hardened, Reading};
+use crate::{export::Format, host::duration::duration, simulate::EngineChoice};
 use clap::{ArgGroup, Args};
 use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -148,7 +145,7 @@ pub struct Replay {
 pub struct Bytes(pub Vec<u8>);
 
 /// Reads hexadecimal digits, in pairs, spaces and colons between them allowed.
-pub(crate) fn hex(text: &str) -> Result<Bytes, String> {
+pub fn hex(text: &str) -> Result<Bytes, String> {
     let digits: Vec<u8> = text
         .chars()
         .filter(|c| !c.is_whitespace() && *c != ':')

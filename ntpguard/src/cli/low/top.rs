@@ -1,6 +1,7 @@
 //! The options of `top`.
 
-use crate::{guard::options::Places, host::duration::duration};
+use super::Places;
+use crate::host::duration::duration;
 use clap::Args;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The options of `report`.
 
-use super::Format;
-use crate::{guard::options::Places, host::duration::duration};
+use super::Places;
+use crate::{export::Format, host::duration::duration};
 use clap::Args;
 use std::time::Duration;
 

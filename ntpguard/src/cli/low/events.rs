@@ -1,8 +1,8 @@
 //! The options of `events` and `capture`.
 
-use super::{Format, Interfaces};
+use super::{Interfaces, Places};
 use crate::{
-    guard::options::Places,
+    export::Format,
     observe::{event_filter::Filter, feed},
 };
 use clap::Args;
@@ -31,16 +31,6 @@ pub struct Drawing {
     /// Where the filter is.
     #[command(flatten)]
     pub places: Places,
-}
-
-impl Drawing {
-    /// Makes a filter of the interfaces that are named, which is what they stand for.
-    pub fn complete(&mut self) {
-        let names = self.interfaces.names();
-        if !names.is_empty() {
-            self.filter.push(Filter::interfaces(names));
-        }
-    }
 }
 
 /// The options of `events`.
@@ -100,8 +90,9 @@ mod tests {
     fn interfaces_are_short_for_a_filter() {
         for line in ["capture -w - eth0 -i eth1", "capture -w - --filter interface=eth0,eth1"] {
             let line = ["ntpguard"].into_iter().chain(line.split(' '));
-            let Verb::Capture(mut capture) = Cli::parse_from(line).verb else { panic!("another verb") };
-            capture.drawing.complete();
+            let Verb::Capture(capture) = Cli::parse_from(line).verb().unwrap() else {
+                panic!("another verb")
+            };
             assert_eq!(capture.drawing.filter, ["interface=eth0,eth1".parse().unwrap()]);
         }
     }

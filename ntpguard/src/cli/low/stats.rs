@@ -1,7 +1,7 @@
 //! The options of `stats`.
 
-use super::{Format, Interfaces};
-use crate::{guard::options::Places, host::duration::duration, observe::limited::MOST};
+use super::{Interfaces, Places};
+use crate::{export::Format, host::duration::duration, observe::limited::MOST};
 use clap::Args;
 use std::time::Duration;
 
