@@ -19,7 +19,7 @@ use ntpguard_tests::{
     stranger,
 };
 use serde_json::Value;
-use std::{process::Stdio, thread};
+use std::{process::Stdio, thread, time::Duration};
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
 const ATTACKER: &str = "192.0.2.66";
@@ -386,7 +386,42 @@ fn features_come_back_however_an_ephemeral_guard_ends() {
         wait_for("LRO is wanted again", || wants_lro(&lab));
         assert_eq!(program(&lab.server, "mac0"), None, "{signal}");
     }
+    // An interface that comes back is attached to anew, long after the helper was started.
+    let guard = Guarding::start(&lab.server, &home.conf(), &["--interface", "mac0", "--xdp-mode", "generic"]);
+    let guard = guard.unwrap();
+    lab.server.run("ip link del mac0").unwrap();
+    lab.server.run("ip link add mac1 link ntp1 type macvlan").unwrap();
+    want_lro_of(&lab, "mac1", true);
+    lab.server.run("ip link set dev mac1 name mac0 up").unwrap();
+    wait_for("it is guarded again", || program(&lab.server, "mac0").is_some() && !wants_lro(&lab));
+    // What is noted is noted with the look that attached it.
+    thread::sleep(Duration::from_millis(500));
+    guard.end(Signal::SIGKILL).unwrap();
+    wait_for("LRO is wanted again", || wants_lro(&lab));
     // By hand it does nothing.
     let refused = command(&lab.server, &["restore-features"]).unwrap().stdin(Stdio::null()).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn a_program_that_outlives_an_ephemeral_guard_is_told() {
+    let lab = lab();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let elsewhere = home.bpffs().join("elsewhere");
+    for (mode, words) in
+        [("native", "its driver (veth) goes on running it"), ("generic", "no interface has it")]
+    {
+        let guard = Guarding::start(&lab.server, &home.conf(), &["--xdp-mode", mode]).unwrap();
+        let (id, _) = program(&lab.server, INTERFACE).unwrap();
+        lab.server.run(&format!("bpftool prog pin id {id} {}", elsewhere.display())).unwrap();
+        let said = guard.end(Signal::SIGTERM).unwrap().errors;
+        lab.server.run(&format!("rm {}", elsewhere.display())).unwrap();
+        assert!(
+            said.contains(&format!("(id {id}) is still loaded")) && said.contains(words),
+            "{mode}: {said}"
+        );
+    }
+    let guard = Guarding::start(&lab.server, &home.conf(), &["--xdp-mode", "native"]).unwrap();
+    let said = guard.end(Signal::SIGTERM).unwrap().errors;
+    assert!(!said.contains("loaded"), "{said}");
 }

@@ -13,8 +13,9 @@ use super::{
 use crate::host::interface::{self, Interface};
 use anyhow::Result;
 use aya::programs::loaded_programs;
+use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -78,6 +79,36 @@ impl Before {
         let others: Vec<_> = others.collect();
         let on = native.into_iter().map(|(interface, program)| Left { program, on: Some(interface) });
         Ok(on.chain(others).collect())
+    }
+}
+
+/// The programs of a guard that goes with its process.
+#[derive(Deserialize, Serialize)]
+pub struct Going {
+    loaded: BTreeSet<u32>,
+    /// Those that a driver runs, by their interfaces' indexes.
+    native: BTreeMap<u32, u32>,
+}
+
+impl Going {
+    /// `loaded` are all that it will ever have.
+    pub(super) fn new(loaded: BTreeSet<u32>) -> Result<Self> {
+        let native = interface::all()?.into_iter().filter_map(|one| Some((one.index, one.xdp?)));
+        let native = native.filter(|(_, xdp)| xdp.native && loaded.contains(&xdp.program));
+        let native = native.map(|(index, xdp)| (index, xdp.program)).collect();
+        Ok(Self { loaded, native })
+    }
+
+    /// Which of them are still loaded after their process, when the kernel has had time to let go of them; none where this process
+    /// may not know.
+    pub fn left(&self) -> Vec<Left> {
+        let all = interface::all().unwrap_or_default();
+        let on = |program| {
+            let (index, _) = self.native.iter().find(|(_, native)| **native == program)?;
+            all.iter().find(|one| one.index == *index).cloned()
+        };
+        let stay = still_loaded(self.loaded.clone(), GRACE).into_iter();
+        stay.map(|program| Left { program, on: on(program) }).collect()
     }
 }
 

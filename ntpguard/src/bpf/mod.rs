@@ -46,7 +46,7 @@ pub use events::Events;
 pub use flood::Flood;
 pub use hold::{Attached, fit, give_up, look};
 pub use how::{Hook, How, Mode};
-pub use left::{Before, Left};
+pub use left::{Before, Going, Left};
 pub use load::{Object, Size};
 #[cfg(feature = "lab")]
 pub use loaded::{Loaded, memory_since, newest_map};
@@ -295,6 +295,15 @@ impl Guard {
         }
         standby::is_replaceable(interface)?;
         held.swap().map(|()| true)
+    }
+
+    /// The programs that go when this process ends.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn going(&mut self) -> Result<Going> {
+        let own = filter(&mut self.ebpf)?.loaded()?;
+        Going::new(own.iter().chain(&self.spares).map(|program| program.id).collect())
     }
 
     /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.

@@ -107,6 +107,14 @@ fn put_back(home: Option<&Home>, state: Option<&Summary>, is_free: impl Fn(&Card
 
 /// Says which programs have stayed loaded, and what helps.
 fn end(left: &[Left], given: &[Interface]) -> Result<(), Fault> {
+    match loaded(left, given) {
+        Some(words) => Err(Fault::Environment(anyhow!(words))),
+        None => Ok(()),
+    }
+}
+
+/// Which programs have stayed loaded, and what helps, in words; `None` if there are none. `given` was guarded until now.
+pub(super) fn loaded(left: &[Left], given: &[Interface]) -> Option<String> {
     let all = interface::all().unwrap_or_default();
     let on = left.iter().filter_map(|Left { program, on }| Some((on.as_ref()?, *program)));
     let mut words: Vec<_> = on
@@ -117,7 +125,7 @@ fn end(left: &[Left], given: &[Interface]) -> Result<(), Fault> {
         let leaking = given.iter().flat_map(bpf::drivers).find(|driver| driver.leaks.is_some());
         words.push(stay(&others, leaking));
     }
-    if words.is_empty() { Ok(()) } else { Err(Fault::Environment(anyhow!(words.join("\n")))) }
+    (!words.is_empty()).then(|| words.join("\n"))
 }
 
 /// What is wrong where a program stays that was on an interface until now, and what to do about it.
@@ -147,10 +155,22 @@ fn stays(setup: &Setup, program: u32) -> String {
         none if none.is_empty() => none,
         drivers => format!(" ({drivers})"),
     };
+    // To take the place of the program that is there is a replacement.
+    let leaks = cards
+        .iter()
+        .copied()
+        .chain([setup])
+        .any(|card| card.row().is_some_and(|row| row.leaks == Some(Leak::Replaced)));
+    let then = match leaks {
+        true => {
+            "; from then on nothing runs it, but it stays loaded until the next boot, and takes memory alone"
+        }
+        false => "",
+    };
     format!(
         "{name} isn't held any more, but its program (id {program}) is still loaded: either its driver{drivers} goes on running \
          it, or somebody else has opened or pinned it; {lower}`ntpguard attach --interface {name}` and `ntpguard detach \
-         --interface {name}` once more"
+         --interface {name}` once more{then}"
     )
 }
 
@@ -217,6 +237,10 @@ mod tests {
             said.contains("`ip link set dev bond0 mtu 1500`, then `ntpguard attach --interface bond0`"),
             "{said}"
         );
+        // bond_xdp_set lets go of a program that it removes, and of none that it replaces.
+        let then = "from then on nothing runs it, but it stays loaded until the next boot";
+        assert!(said.contains(then), "{said}");
+        assert!(!stays(&card("eth0", "virtio_net", 9000), 29).contains("next boot"));
     }
 
     #[test]

@@ -1,20 +1,27 @@
-//! `ntpguard restore-features`, which `run --ephemeral` starts beside itself: puts a card's features back when `run` has
-//! ended, whatever ended it.
+//! `ntpguard restore-features`, which `run --ephemeral` starts beside itself: when `run` has ended, whatever ended it, puts
+//! back the cards' features and says which of its programs are still loaded.
 //!
-//! `run` has given up its rights by then, or was killed. This process has one right more (CAP_NET_ADMIN) and does one thing: it
-//! reads a line when it starts, and puts back what that says when the pipe that it came by is closed. Nothing that is written
-//! later is looked at, so a `run` that somebody has taken over can't use it.
+//! `run` has given up its rights by then, or was killed. This process has two rights more: CAP_NET_ADMIN, and CAP_SYS_ADMIN,
+//! without which the kernel doesn't tell whether a program is loaded. It reads a line when it starts, and does its work when
+//! the pipe that it came by is closed. Of what is written later, when `run` has attached anew, it believes as little as it needs
+//! ([`crate::host::features::Altered::offloads`]): a `run` that somebody has taken over can turn on receive offloads of the cards that it guards, and
+//! nothing else.
 
+use super::detach;
 use crate::{
-    guard::{restore, state::Card},
+    bpf::Going,
+    guard::{Service, restore, state::Card},
     host::{
         fault::{Blame as _, Fault},
+        interface::{self, Interface},
+        log::warn,
         sandbox,
     },
 };
 use anyhow::{Context as _, Result, ensure};
 use caps::Capability;
 use nix::sys::signal::{SigHandler, Signal, signal};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -28,31 +35,67 @@ use std::{
 /// The verb.
 const VERB: &str = "restore-features";
 
+/// Cards by their interfaces' indexes.
+type Cards = BTreeMap<u32, Card>;
+
+/// What the helper is told when it starts.
+#[derive(Deserialize, Serialize)]
+struct Start {
+    interfaces: Vec<String>,
+    cards: Cards,
+    programs: Going,
+}
+
 /// The helper, as its `run` has it: it does its work when this is dropped.
 pub(super) struct Helper {
-    _pipe: ChildStdin,
+    pipe: ChildStdin,
+    /// The cards as it knows them.
+    told: Cards,
 }
 
 impl Helper {
-    /// Starts it for these cards, by their interfaces' indexes, and waits until no signal ends it any more.
+    /// Starts it for a service that is attached, and waits until no signal ends it any more.
     ///
     /// # Errors
     /// No process can be started.
-    pub(super) fn start(cards: &BTreeMap<u32, Card>) -> Result<Self> {
+    pub(super) fn start(service: &mut Service) -> Result<Self> {
+        let programs = service.guard.going()?;
+        let (interfaces, cards) = (service.options().interface.clone(), service.cards().clone());
         let mut command = Command::new("/proc/self/exe");
         // A group of its own: the terminal's Ctrl-C isn't for it.
         command.arg(VERB).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("can't start a process that restores the card's features")?;
-        let mut pipe = child.stdin.take().context("a pipe")?;
-        let mut line = serde_json::to_vec(cards)?;
-        line.push(b'\n');
-        pipe.write_all(&line)?;
+        let pipe = child.stdin.take().context("a pipe")?;
+        let mut helper = Self { pipe, told: cards.clone() };
+        helper.write(&Start { interfaces, cards, programs })?;
         let mut said = Vec::new();
         child.stdout.take().context("a pipe")?.read_to_end(&mut said)?;
         ensure!(said == READY, "the process that restores the card's features didn't start");
-        Ok(Self { _pipe: pipe })
+        Ok(helper)
+    }
+
+    /// Tells it what attaching has changed by now, if that is more than it knows.
+    pub(super) fn follow(&mut self, cards: &Cards) {
+        if self.told == *cards {
+            return;
+        }
+        cards.clone_into(&mut self.told);
+        if let Err(error) = self.write(cards) {
+            warn(format_args!(
+                "what attaching has changed of the card stays so when ntpguard ends: {error:#}"
+            ));
+        }
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        Ok(self.pipe.write_all(&line)?)
     }
 }
+
+/// A line has so many bytes at most.
+const MOST: u64 = 1 << 20;
 
 /// What it says when it is ready.
 const READY: &[u8] = b"ready\n";
@@ -70,18 +113,52 @@ fn wait() -> Result<()> {
         // SAFETY: to ignore a signal runs no code.
         unsafe { signal(ending, SigHandler::SigIgn) }?;
     }
-    sandbox::keep(&[Capability::CAP_NET_ADMIN])?;
+    sandbox::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_SYS_ADMIN])?;
     let mut input = BufReader::new(io::stdin());
     let mut line = String::new();
     input.read_line(&mut line)?;
-    let cards: BTreeMap<u32, Card> = serde_json::from_str(&line)
+    let start: Start = serde_json::from_str(&line)
         .context("this verb is for `ntpguard run --ephemeral`, which starts it by itself")?;
     let mut out = io::stdout();
     out.write_all(READY)?;
     out.flush()?;
     // `run` waits for the end of what is said.
     nix::unistd::close(io::stdout().as_fd().as_raw_fd())?;
-    io::copy(&mut input, &mut io::sink())?;
-    restore(&cards);
+    let later = last(&mut input)?;
+    let mut guarded = interface::all().unwrap_or_default();
+    restore(&start.cards);
+    restore(&later.into_iter().filter_map(|(index, card)| start.believed(&guarded, index, card)).collect());
+    guarded.retain(|one| start.guards(one));
+    if let Some(words) = detach::loaded(&start.programs.left(), &guarded) {
+        warn(format_args!("{words}"));
+    }
     Ok(())
+}
+
+/// The cards of the last line that is whole, when the other end is closed.
+fn last(input: &mut impl io::BufRead) -> Result<Cards> {
+    let (mut cards, mut line) = (Cards::new(), String::new());
+    while input.by_ref().take(MOST).read_line(&mut line).is_ok_and(|length| length > 0) {
+        cards = serde_json::from_str(&line).unwrap_or(cards);
+        line.clear();
+    }
+    // What is no text is no line either.
+    io::copy(input, &mut io::sink())?;
+    Ok(cards)
+}
+
+impl Start {
+    /// Whether an interface was guarded at the start, under this name or another, or has come back.
+    fn guards(&self, interface: &Interface) -> bool {
+        self.interfaces.contains(&interface.name)
+            || self.cards.values().any(|card| card.guarded == interface.index)
+    }
+
+    /// What is believed of a card that was told of later.
+    fn believed(&self, all: &[Interface], index: u32, mut card: Card) -> Option<(u32, Card)> {
+        let found = all.iter().find(|one| one.index == index)?;
+        let master = all.iter().find(|one| Some(one.index) == found.master);
+        card.altered = card.altered.offloads();
+        [Some(found), master].into_iter().flatten().any(|one| self.guards(one)).then_some((index, card))
+    }
 }

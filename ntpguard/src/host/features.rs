@@ -87,6 +87,20 @@ impl Altered {
         self.after = after;
     }
 
+    /// What is left of it if nothing is put back but receive offloads that are to be on: those that the kernel turns off for any
+    /// program in the stack, and drivers for theirs.
+    pub fn offloads(&self) -> Self {
+        const OFFLOADS: [&str; 2] = ["rx-lro", "rx-gro-hw"];
+        let were_on =
+            |name: &&String| OFFLOADS.contains(&name.as_str()) && self.before.wanted.contains(*name);
+        let narrowed = |features: &Features| {
+            let [wanted, active] =
+                [&features.wanted, &features.active].map(|set| set.iter().filter(were_on).cloned().collect());
+            Features { wanted, active, changeable: features.changeable.clone() }
+        };
+        Self { before: narrowed(&self.before), after: narrowed(&self.after) }
+    }
+
     /// Whether there is nothing to put back.
     pub fn is_nothing(&self) -> bool {
         self.before.wanted == self.after.wanted && self.before.active == self.after.active
@@ -185,6 +199,16 @@ mod tests {
             altered.steps(&altered.after_now()),
             [step("rx-gro-hw", true, false), step("rx-lro", true, true)]
         );
+    }
+
+    #[test]
+    fn offloads_alone_are_turned_on_and_nothing_is_turned_off() {
+        let all = ["rx-lro", "rx-gro-hw", "rx-checksum"];
+        let told = Altered::new(features(&all, &all), features(&[], &[]));
+        let steps = told.offloads().steps(&features(&[], &[]));
+        assert_eq!(steps, [step("rx-gro-hw", true, false), step("rx-lro", true, false)]);
+        let off = Altered::new(features(&[], &[]), features(&all, &all));
+        assert!(off.offloads().is_nothing());
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) mod metrics;
 pub(crate) mod names;
 
 use crate::{
-    bpf::Object,
+    bpf::{Hook, Object},
     cli::Run,
     cmd::{
         choose,
@@ -77,7 +77,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     let mut service = Service::start(options.guarding.clone(), object, home)?;
     let attached = service.attach(Some(process::id() as i32))?;
     // It does its work when this process ends, in whatever way.
-    let _helper = if options.places.is_none() { helper(&mut service)? } else { None };
+    let mut helper = if options.places.is_none() { helper(&mut service)? } else { None };
     if options.trace {
         service.guard.trace(&causes(&service.ruling)).environment()?;
     }
@@ -103,6 +103,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     ticks.tick().await;
     let mut looks = interval(manager.pace(LOOK));
     loop {
+        helper.iter_mut().for_each(|helper| helper.follow(service.cards()));
         tokio::select! {
             _ = ticks.tick() => (),
             _ = looks.tick() => {
@@ -203,10 +204,10 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Opti
     Ok((watch(service)?, LookUps::new(service.options().names_interval)))
 }
 
-/// A process that puts back what attaching has changed of the cards, if there is such.
+/// A process that puts back what attaching changes of the cards, now or later. At tc it changes nothing.
 fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
-    let is_altered = service.cards().values().any(|card| !card.altered.is_nothing());
-    let helper = is_altered.then(|| Helper::start(service.cards())).transpose();
+    let changes = service.options().hook == Hook::Xdp;
+    let helper = changes.then(|| Helper::start(service)).transpose();
     if helper.is_err() {
         let all = service.options().interface.clone();
         service.give_up(all.iter());
