@@ -52,12 +52,12 @@ impl Course<'_> {
         Ok(lines.filter(|line| !self.stayed.contains(line)).collect())
     }
 
-    /// Does what the last `detach` advised, if it advised anything: it must help.
+    /// Does what the last `detach` advised, if it advised anything: it must help. All must be as before then; a program that
+    /// nothing runs may be loaded still if that was said.
     pub(super) fn follow_advice(&mut self, name: &'static str) -> Result<()> {
-        let advised = |step: &Step| step.verdict == Verdict::Said && step.note.contains("once more");
-        if !self.steps.last().is_some_and(advised) {
-            return Ok(());
-        }
+        let advised = |step: &&Step| step.verdict == Verdict::Said && step.note.contains("once more");
+        let Some(advice) = self.steps.last().filter(advised) else { return Ok(()) };
+        let is_foretold = advice.note.contains("stays loaded until the next boot");
         // The MTU is 1500 again.
         let on = self.card.guarded();
         let script = format!(
@@ -67,12 +67,14 @@ impl Course<'_> {
         let outcome = self.machine.script(&script)?;
         let shown = self.machine.script("bpftool prog show | grep 'name ntpguard'")?.text;
         let open = self.reachable().and_then(|_| self.open());
-        let (verdict, note) = match (outcome.code, shown.is_empty(), open) {
-            (0, true, Ok(())) => (Verdict::Held, "no program stays".to_owned()),
-            (0, true, Err(error)) => (Verdict::Lost, format!("{error:#}")),
-            (code, ..) => {
-                (Verdict::Wrong, format!("exit code {code}: {}; {}", line(&outcome.text), line(&shown)))
-            }
+        let stays = match shown.is_empty() {
+            true => "no program stays".to_owned(),
+            false => format!("loaded, and run by nothing: {}", line(&shown)),
+        };
+        let (verdict, note) = match (outcome.code, shown.is_empty() || is_foretold, open) {
+            (_, _, Err(error)) => (Verdict::Lost, format!("{error:#}; {stays}")),
+            (0, true, Ok(())) => (Verdict::Held, format!("all is answered; {stays}")),
+            (code, ..) => (Verdict::Wrong, format!("exit code {code}: {}; {stays}", line(&outcome.text))),
         };
         self.note(name, verdict, note);
         Ok(())
