@@ -1,6 +1,6 @@
 //! What the guest says about itself: ntpguard's own words, and what its interfaces are like.
 
-use super::course::Course;
+use super::{course::Course, page::REPAIR};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ impl Course<'_> {
     /// How quickly `run` has put the filter back since [`Course::hear`], if it had to.
     pub(super) fn mended(&mut self) -> Result<String> {
         let since = self.heard + 1;
-        let script = format!("tail -n +{since} /tmp/run.err 2>/dev/null | grep -o 'put back in [^;]*'");
+        let script = format!("tail -n +{since} /tmp/run.err 2>/dev/null | grep -o '{REPAIR} [^;]*'");
         let said = self.machine.script(&script)?.text;
         Ok(said.lines().map(|line| format!("{}; ", line.trim())).collect())
     }

@@ -66,6 +66,14 @@ struct Watched {
     may_be_generic: bool,
 }
 
+/// What it took to put the filter back.
+struct Took {
+    /// When the kernel was asked first.
+    until: Instant,
+    /// How long the kernel and the driver took for it (BPF_LINK_UPDATE).
+    within: Duration,
+}
+
 /// The cards of an interface whose drivers may lose the filter.
 fn losing(all: &[Interface], interface: &Interface) -> Vec<Card> {
     let driver =
@@ -218,17 +226,17 @@ impl Watched {
         }
         let name = &found.name;
         match self.put_back(found, now) {
-            Ok(swapping) => {
+            Ok(Took { until, within }) => {
                 (self.due, self.refused) = (None, false);
-                // Since the kernel told of the event; and of that, until the kernel and the driver had taken the program.
-                let (took, within) = (start.elapsed().as_millis(), swapping.as_millis());
+                // From the kernel's word of the event until the first system call; and what those took.
+                let (until, within) = (until.duration_since(start).as_millis(), within.as_millis());
                 // Some drivers' counters begin anew with the rings.
                 let passed = match found.received.checked_sub(self.received) {
                     Some(passed) => format!("at most {passed} frames weren't judged"),
                     None => "how many frames weren't judged isn't known".to_owned(),
                 };
                 warn(format_args!(
-                    "{name}: {due}; put back in {took} ms, {within} of them in the driver; {passed}"
+                    "{name}: {due}; put back after {until} ms, and {within} ms more in the driver; {passed}"
                 ));
                 self.received = found.received;
                 None
@@ -255,14 +263,13 @@ impl Watched {
         (self.received, self.refused) = (*received, *refused);
     }
 
-    /// Puts another instance there, until nothing more has happened since the last one was put there. Returns how long the
-    /// kernel and the driver took for it.
-    fn put_back(&mut self, found: &Interface, mut before: Vec<Card>) -> Result<Duration> {
-        let mut swapping = Duration::ZERO;
+    /// Puts another instance there, until nothing more has happened since the last one was put there.
+    fn put_back(&mut self, found: &Interface, mut before: Vec<Card>) -> Result<Took> {
+        let mut took = Took { until: Instant::now(), within: Duration::ZERO };
         for _ in 0..TRIES {
             let start = Instant::now();
             self.held.swap()?;
-            swapping += start.elapsed();
+            took.within += start.elapsed();
             let all = interface::all()?;
             let found = all.iter().find(|one| one.index == found.index).context("it is gone")?;
             let now = losing(&all, found);
@@ -272,6 +279,6 @@ impl Watched {
                 break;
             }
         }
-        Ok(swapping)
+        Ok(took)
     }
 }
