@@ -334,28 +334,36 @@ fn where_root_would_help_it_is_said() {
     home.run("detach --all").unwrap();
 }
 
-/// A million lines take long to read, and whoever wants to end it meanwhile doesn't wait for that.
+/// A million lines take long to read, at the start and at a reload, and whoever wants to end it meanwhile doesn't wait for that.
 #[test]
 fn an_end_is_heard_while_a_million_lines_are_read() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let line =
         |number: u32| format!("restrict {} kod nomodify limited\n", Ipv4Addr::from(0x0b00_0000 + number));
-    home.write(&(0..1_000_000).map(line).collect::<String>()).unwrap();
-    let mut command = home.command(&home.attaching().replacen("attach", "run", 1)).unwrap();
-    let mut child = Other(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let long: String = (0..1_000_000).map(line).collect();
     let memory = |process: u32| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
     };
-    wait_for("it reads", || memory(child.0.id()) > 100 << 10);
-    let start = Instant::now();
-    kill(Pid::from_raw(child.0.id() as i32), Signal::SIGTERM).unwrap();
-    wait_for("it ends", || child.0.try_wait().unwrap().is_some());
-    println!("it ended {:.1?} after SIGTERM", start.elapsed());
-    assert_eq!(child.0.wait().unwrap().code(), Some(0));
-    assert_eq!(lab.attached().unwrap(), [0; 0]);
+    for (before, attached) in [(&*long, 0), (CONF, 1)] {
+        home.write(before).unwrap();
+        let mut command = home.command(&home.attaching().replacen("attach", "run", 1)).unwrap();
+        let mut child = Other(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        if attached > 0 {
+            wait_for("it is attached", || lab.attached().unwrap().len() == attached);
+            home.write(&long).unwrap();
+        }
+        wait_for("it reads", || memory(child.0.id()) > 100 << 10);
+        let start = Instant::now();
+        kill(Pid::from_raw(child.0.id() as i32), Signal::SIGTERM).unwrap();
+        wait_for("it ends", || child.0.try_wait().unwrap().is_some());
+        println!("it ended {:.1?} after SIGTERM", start.elapsed());
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        assert_eq!(lab.attached().unwrap().len(), attached, "what was in force stays so");
+    }
+    home.run("detach --all").unwrap();
 }
 
 #[test]
