@@ -32,12 +32,19 @@ pub(crate) fn packages() -> Result<()> {
 pub(crate) fn unused_in(package: &Package) -> Result<Vec<String>> {
     let mut named = BTreeSet::new();
     for (file, text) in &package.files {
-        let tokens = TokenStream::from_str(text).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
-        identifiers(tokens, &mut named);
+        named.append(&mut names_in(file, text)?);
     }
     let excused = |name: &str| UNNAMED.iter().any(|(owner, one, _)| *owner == package.name && *one == name);
     let unused = package.dependencies.iter().filter(|name| !named.contains(*name) && !excused(name));
     Ok(unused.map(|name| format!("{name} of {}", package.name)).collect())
+}
+
+/// All names in a file, also those in macros and in code for tests.
+pub(super) fn names_in(file: &str, text: &str) -> Result<BTreeSet<String>> {
+    let tokens = TokenStream::from_str(text).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
+    let mut named = BTreeSet::new();
+    identifiers(tokens, &mut named);
+    Ok(named)
 }
 
 fn identifiers(tokens: TokenStream, named: &mut BTreeSet<String>) {

@@ -247,6 +247,25 @@ fn file_in_no_room_and_long_files_are_faults() {
 }
 
 #[test]
+fn clap_is_for_the_command_line_alone() {
+    let package = house(&[
+        ("lib.rs", "mod cli; mod cmd; mod policy; mod host;"),
+        ("main.rs", "use clap::Parser;"),
+        ("cli/mod.rs", "#[derive(clap::Args)] pub struct Run;"),
+        ("cmd/mod.rs", "use clap::Parser;"),
+        ("policy.rs", "#[derive(Clone, clap::ValueEnum)] pub enum Kod { One }"),
+        ("host.rs", "//! Nothing of clap.\n#[cfg(test)] mod tests { use clap::Parser as _; }"),
+    ]);
+    assert_eq!(
+        check(&package).unwrap(),
+        [
+            "ntpguard/src/host.rs names clap, which is for cmd and cli alone",
+            "ntpguard/src/policy.rs names clap, which is for cmd and cli alone",
+        ]
+    );
+}
+
+#[test]
 fn which_daemon_it_is_is_asked_in_two_places() {
     let package = house(&[
         ("lib.rs", "mod daemon; mod conf; mod policy;"),
