@@ -9,7 +9,7 @@
 //!
 //! Each arrow is one function; data flows one way. The modules are rooms, from the top floor down:
 //!
-//! - the command: [`cmd`] (the verbs), [`cli`] (what the user typed);
+//! - the command: [`cmd`] (the verbs), [`cli`] (what the user typed, and what of it a verb gets);
 //! - faces, what people and programs see: [`doctor`], [`top`], [`export`], [`metrics`];
 //! - the same verdict without traffic: [`simulate`], and the captures that it reads: [`capture`];
 //! - a running filter: [`observe`] (what happened), [`guard`] (what is in force, and stays), [`bpf`] (the only user of aya);

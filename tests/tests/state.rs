@@ -7,6 +7,7 @@ use ntpguard_tests::{
     home::Home,
     netns::{INTERFACE, Lab},
 };
+use serde_json::{Value, json};
 use std::fs;
 
 const CONF: &str = "restrict default nomodify nopeer noquery\nrestrict 127.0.0.1\n";
@@ -71,6 +72,51 @@ fn a_state_belongs_to_one_filter() {
     // When the one is gone, the other may have it.
     home.run("detach --all").unwrap();
     assert_eq!(attach().0, Some(0));
+}
+
+/// A later ntpguard may have written it, or nobody knows who: it is written anew, and what is lost is said.
+#[test]
+fn a_state_that_nobody_here_can_read_is_replaced() {
+    let lab = Lab::new().unwrap();
+    let home = Home::new(&lab.server, CONF).unwrap();
+    let (state, settings) = (home.path().join("state/state.json"), home.path().join("settings.toml"));
+    fs::write(&settings, format!("dialect = 'ntpsec'\nconfig = '{}'\n", home.conf().display())).unwrap();
+    let reload = format!("reload --settings {}", settings.display());
+    let later = r#"{"version":4000000000,"summary":7,"what":{"nobody":"knows"}}"#;
+    for (kept, why) in [(later, "version 4000000000"), (r#"{"summary":{},"options":7}"#, "isn't a state")] {
+        home.attach_with("--monitor").unwrap();
+        let before = policy(&home);
+        fs::write(&state, kept).unwrap();
+        let status = home.status().unwrap();
+        assert_eq!(
+            (&status["interfaces"][0]["interface"], &status["monitor"]),
+            (&json!(INTERFACE), &json!(true))
+        );
+        let said = home.run(&reload).unwrap();
+        for part in [why, "written anew", "settings.toml"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(policy(&home) > before, "{why}");
+        // A trial stays one.
+        assert_eq!(home.status().unwrap()["monitor"], true);
+        let known: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        assert_eq!((&known["version"], &known["options"]["interface"]), (&json!(1), &json!([INTERFACE])));
+        let said = home.run("reload").unwrap();
+        assert!(!said.contains("written anew"), "{said}");
+        home.run("detach --all").unwrap();
+    }
+    // The process that looks after the filter knows the options.
+    let guard = home.guarding().unwrap();
+    fs::write(&state, later).unwrap();
+    home.write(OTHER).unwrap();
+    let said = home.run("reload").unwrap();
+    assert!(said.contains("is in force"), "{said}");
+    drop(guard.end(Signal::SIGTERM).unwrap());
+    // So does whoever attaches.
+    fs::write(&state, later).unwrap();
+    let said = home.attach().unwrap();
+    assert!(said.contains("version 4000000000") && said.contains("written anew"), "{said}");
+    assert!(!home.run("reload").unwrap().contains("written anew"));
 }
 
 #[test]

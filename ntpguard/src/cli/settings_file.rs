@@ -7,8 +7,10 @@ use crate::{
     cli::{
         Cli,
         low::{PLAIN, Places},
+        verb::Verb,
     },
     conf::ntp::is_one_edit,
+    guard::options::Guarding,
     host::{
         self,
         fault::{Blame as _, Fault},
@@ -16,7 +18,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{
-    Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory as _, error::ErrorKind,
+    Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory as _, Parser as _, error::ErrorKind,
     parser::ValueSource,
 };
 use std::{
@@ -50,6 +52,22 @@ pub struct Arguments {
 /// The file can't be read, or makes no sense; with its name and the line.
 pub fn arguments(given: Vec<OsString>) -> Result<Arguments, Fault> {
     add(given).configuration()
+}
+
+/// The options of a guard of which nothing is said but what the settings file says; and that file, if it says anything.
+///
+/// # Errors
+/// As [`arguments`].
+pub fn guarding(settings: Option<&Path>) -> Result<(Guarding, Option<PathBuf>), Fault> {
+    let mut line: Vec<OsString> = vec!["ntpguard".into(), "attach".into()];
+    if let Some(path) = settings {
+        line.extend([format!("--{SETTINGS}").into(), path.into()]);
+    }
+    let Arguments { all, added_by } = arguments(line)?;
+    let verb = Cli::try_parse_from(all).and_then(Cli::verb);
+    let verb = verb.map_err(|error| anyhow!("{}", error.to_string().trim_end())).configuration()?;
+    let Verb::Attach(attach) = verb else { unreachable!("`attach` was said") };
+    Ok((attach.guarding, added_by))
 }
 
 fn add(given: Vec<OsString>) -> Result<Arguments> {
@@ -201,7 +219,6 @@ fn values(option: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
     use std::fs;
     use std::time::Duration;
 
@@ -265,5 +282,18 @@ mod tests {
         let crate::cli::Verb::Run(run) = cli.verb().unwrap() else { panic!("another verb") };
         assert_eq!(run.guarding.interface, ["eth0"]);
         assert_eq!(run.guarding.names_interval, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_guard_of_which_nothing_else_is_said() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "no-hardening = true\nephemeral = true").unwrap();
+        let (options, from) = guarding(Some(file.path())).unwrap();
+        assert!(options.hardened.harden.is_empty() && options.interface.is_empty());
+        assert_eq!(from.as_deref(), Some(file.path()));
+        assert_eq!(guarding(Some(Path::new("/dev/null"))).unwrap().1, None);
+        fs::write(file.path(), "hook = 'tc'\nreplace = true").unwrap();
+        let said = guarding(Some(file.path())).unwrap_err().to_string();
+        assert!(said.contains("nothing to --replace"), "{said}");
     }
 }

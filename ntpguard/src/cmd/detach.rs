@@ -41,7 +41,10 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         Ok(home) => home.pins.clone(),
         Err(_) => Pins::open(&places.pin_path).environment()?,
     };
-    let state = Summary::load(&places.state_dir).ok().flatten();
+    let state = Summary::load(&places.state_dir).unwrap_or_else(|error| {
+        warn(format_args!("{error:#}: what attaching has changed of network cards stays so"));
+        None
+    });
     let is_here =
         home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state.namespace));
     let before = Before::look(&pins).environment()?;

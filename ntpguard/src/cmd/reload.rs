@@ -1,25 +1,28 @@
 //! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
 
 use crate::{
-    bpf::{Maps, Object, Pins},
-    cli::Reload,
+    bpf::{self, Hook, Maps, Object, Pins, Place},
+    cli::{Reload, settings_file},
     guard::{
         Service,
         instance::{Home, Taken, looks_after, nothing},
-        options::Places,
-        state::Summary,
+        options::{Guarding, Places},
+        state::{Summary, Unreadable},
     },
     host::{
         atomic_file,
         fault::{Blame as _, Fault},
+        interface,
         log::{tell, warn},
     },
+    policy::limiter_options::Kod,
 };
 use anyhow::{Context as _, anyhow};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use ntpguard_common::abi::Settings;
 use std::{
     path::Path,
     thread::sleep,
@@ -35,23 +38,49 @@ const KEEPING: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The configuration can't be read, and what was in force stays; or nothing is guarded.
-pub(super) fn run(Reload { places, .. }: &Reload) -> Result<(), Fault> {
+pub(super) fn run(Reload { places, settings }: &Reload) -> Result<(), Fault> {
     match Home::enter(places).environment()? {
-        Ok(home) => here(home),
+        Ok(home) => here(home, settings.as_deref()),
         Err(taken) => there(places, taken),
     }
 }
 
 /// Without a process that looks after the filter: as `attach` did, for the interfaces that are still held.
-fn here(home: Home) -> Result<(), Fault> {
-    let state = home.state().unwrap_or_else(|error| {
-        warn(format_args!("{error:#}"));
-        None
-    });
-    let state = state.filter(|_| home.pins.current().is_ok_and(|current| current.is_some()));
-    let state = state.with_context(|| unknown(&home)).environment()?;
-    let object = Object::of(state.options.hook);
-    Service::start(state.options, object, Some(home))?.resume()
+fn here(home: Home, settings: Option<&Path>) -> Result<(), Fault> {
+    let place = home.pins.current().ok().flatten();
+    let options = match (place, home.state()) {
+        (Some(_), Ok(Some(state))) => state.options,
+        (Some(place), Err(error)) if Unreadable::is(&error) => anew(&home, place, settings)?,
+        (_, known) => {
+            if let Err(error) = known {
+                warn(format_args!("{error:#}"));
+            }
+            return Err(Fault::Environment(anyhow!(unknown(&home))));
+        }
+    };
+    let object = Object::of(options.hook);
+    Service::start(options, object, Some(home))?.resume()
+}
+
+/// The options where those are lost that the filter was made by: the settings file's, at the hook where it is, and in its trial.
+fn anew(home: &Home, place: Place, settings: Option<&Path>) -> Result<Guarding, Fault> {
+    let (mut options, file) = settings_file::guarding(settings)?;
+    let links = home.pins.links().environment()?;
+    let mut held = interface::all().environment()?;
+    held.retain(|interface| links.contains(&interface.index));
+    let hook = held.iter().find_map(|interface| Some(bpf::look(&home.pins, interface).ok()??.0.hook()));
+    options.hook = hook.unwrap_or(options.hook);
+    if options.hook == Hook::Tc && options.limiting.kod == Kod::Xdp {
+        options.limiting.kod = Kod::Auto;
+    }
+    let in_force = Maps::look(place).and_then(|maps| maps.settings()).environment()?;
+    options.monitor = in_force.has(Settings::MONITOR);
+    options.interface = held.into_iter().map(|interface| interface.name).collect();
+    let from = file.map_or_else(|| "the defaults".to_owned(), |file| format!("those of {}", file.display()));
+    warn(format_args!(
+        "by which options the filter was made is lost: they are {from} from now on, unless `ntpguard attach` says others"
+    ));
+    Ok(options)
 }
 
 /// What to say where nobody knows by which options the filter was made.
@@ -69,8 +98,10 @@ fn unknown(home: &Home) -> String {
 
 /// Asks the one that does, and waits for what comes of it.
 fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
-    let state = || {
-        Summary::load(&places.state_dir).environment().map(|state| state.map(|state| (state.attempts, state)))
+    let state = || match Summary::load(&places.state_dir) {
+        // The other one may write it anew.
+        Err(error) if Unreadable::is(&error) => Ok(None),
+        state => state.environment().map(|state| state.map(|state| (state.attempts, state))),
     };
     let Some(pid) = taken.pid.filter(|_| looks_after(places, taken)) else {
         return Err(Fault::Environment(anyhow!(
@@ -104,6 +135,12 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
             && (unkept.is_some() || start.elapsed() > KEEPING)
         {
             tell(format_args!("policy {now} is in force"));
+            if unkept.is_none()
+                && let Err(error) = Summary::load(&places.state_dir)
+            {
+                warn(format_args!("{error:#}"));
+                return Ok(());
+            }
             let why = unkept.take().map_or_else(String::new, |why| format!(": {why:#}"));
             warn(format_args!(
                 "process {pid} hasn't kept it{why}; after its next start nobody knows which lines the hits so far belong to"

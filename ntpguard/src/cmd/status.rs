@@ -5,14 +5,18 @@ use crate::{
     cli::Status,
     conf::locate,
     export::Format,
-    guard::{instance, state::Summary},
+    guard::{
+        instance,
+        state::{Summary, Unreadable},
+    },
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
+        log::warn,
     },
     observe::life::{self, Life, Proof},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use ntpguard_common::{Action, abi::Settings};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -89,7 +93,11 @@ fn look(options: &Status) -> Result<Option<Report>> {
                 Held { interface, guarded, proof }
             })
             .collect();
-        let state = Summary::load(&options.places.state_dir)?;
+        let state = Summary::load(&options.places.state_dir).or_else(|error| {
+            ensure!(Unreadable::is(&error), error);
+            warn(format_args!("{error:#}"));
+            Ok(None)
+        })?;
         let counted = maps.counters(false)?;
         return Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }));
     }

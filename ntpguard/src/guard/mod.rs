@@ -82,7 +82,10 @@ impl Service {
             options.monitor = home.monitors().unwrap_or(options.monitor);
         }
         let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
-            warn(format_args!("{error:#}; which lines earlier hits belong to is lost"));
+            warn(format_args!(
+                "{error:#}: it is written anew, without the lines that earlier hits belong to and what attaching has changed of \
+                 network cards"
+            ));
             None
         });
         let known = known.flatten();

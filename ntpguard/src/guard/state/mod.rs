@@ -6,22 +6,22 @@
 mod earlier;
 mod in_force;
 mod summary;
+mod written;
 
 pub use in_force::{Cause, InForce, Origin, Rule, rules};
 pub use summary::{PolicySummary, Summary};
+pub use written::Unreadable;
 
 use crate::{
     guard::{loaded_policy::Ruling, options::Guarding},
-    host::{self, features::Altered},
+    host::features::Altered,
     policy::resolve::Answers,
 };
-use anyhow::{Context as _, Result};
 use ntpguard_common::abi::seat;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    io::BufReader,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -122,21 +122,6 @@ impl State {
             run: None,
             group: None,
         }
-    }
-
-    /// Reads what was kept.
-    ///
-    /// # Errors
-    /// It can't be read, or isn't of this version. That it isn't there is none.
-    pub fn load(folder: &Path) -> Result<Option<Self>> {
-        let path = file(folder);
-        let file = match host::file::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
-        };
-        let state = serde_json::from_reader(BufReader::new(file));
-        Ok(Some(state.with_context(|| format!("{} isn't what this version wrote", path.display()))?))
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.

@@ -2,22 +2,9 @@
 //!
 //! One file and not two, so that the summary is always that of the state behind it.
 
-use super::{Card, Failure, State, file, in_force};
-use crate::host::{self, access::Readers, atomic_file};
-use anyhow::{Context as _, Result};
-use serde::{
-    Deserialize, Deserializer as _, Serialize,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::{BufReader, ErrorKind, Read},
-    path::Path,
-};
-
-/// The name of the file's first field.
-const NAME: &str = "summary";
+use super::{Card, Failure, State, in_force};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
 
 /// The state without rules, names and options.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -59,32 +46,8 @@ impl fmt::Display for PolicySummary {
     }
 }
 
-/// The file: the summary, and then all of the state.
-#[derive(Serialize)]
-pub(super) struct File<'a> {
-    summary: Summary,
-    #[serde(flatten)]
-    state: &'a State,
-}
-
-impl<'a> File<'a> {
-    pub(super) fn of(state: &'a State) -> Self {
-        Self { summary: Summary::of(state), state }
-    }
-}
-
-impl State {
-    /// Keeps it. Whoever reads meanwhile sees the one before.
-    ///
-    /// # Errors
-    /// The folder can't be made or written.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        atomic_file::write(&file(folder), &File::of(self), &Readers { group: self.group })
-    }
-}
-
 impl Summary {
-    fn of(state: &State) -> Self {
+    pub(super) fn of(state: &State) -> Self {
         let policy = state.policy.as_ref().map(|policy| PolicySummary {
             generation: policy.generation,
             since: policy.since,
@@ -97,58 +60,20 @@ impl Summary {
         Self { policy, namespace, cards, failure, attempts, run, group }
     }
 
-    /// Reads it; of a file that an earlier version wrote, from all of the state.
-    ///
-    /// # Errors
-    /// As [`State::load`].
-    pub fn load(folder: &Path) -> Result<Option<Self>> {
-        let path = file(folder);
-        let file = match host::file::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
-        };
-        match first(BufReader::new(file)) {
-            Some(summary) => Ok(Some(summary)),
-            None => Ok(State::load(folder)?.as_ref().map(Self::of)),
-        }
-    }
-
     /// The policy of a number, as [`State::known`].
     pub fn known(&self, generation: u32) -> Option<&PolicySummary> {
         self.policy.as_ref().filter(|policy| policy.generation == generation)
     }
 }
 
-/// The summary at the beginning of a file; nothing behind it is read.
-fn first(file: impl Read) -> Option<Summary> {
-    struct First<'a>(&'a mut Option<Summary>);
-    impl<'de> Visitor<'de> for First<'_> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a state")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            match map.next_key::<String>()?.as_deref() {
-                Some(NAME) => *self.0 = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-            Ok(())
-        }
-    }
-    let mut summary = None;
-    // That the map goes on behind the first field is an error to the deserializer, and what is meant here.
-    let _ = serde_json::Deserializer::from_reader(file).deserialize_map(First(&mut summary));
-    summary
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::state::{InForce, Rule};
-    use std::io;
+    use crate::guard::state::{
+        InForce, Rule, file,
+        written::{Written, head},
+    };
+    use std::io::{self, Read};
 
     /// With so many rules.
     fn state(rules: usize) -> State {
@@ -182,9 +107,9 @@ mod tests {
     #[test]
     fn nothing_behind_the_summary_is_read() {
         let state = state(100_000);
-        let written = serde_json::to_vec(&File::of(&state)).unwrap();
+        let written = serde_json::to_vec(&Written::of(&state)).unwrap();
         assert!(written.len() > 1 << 20);
-        let summary = first(Short(4096, io::Cursor::new(written.clone()))).unwrap();
+        let summary = head(Short(4096, io::Cursor::new(written.clone()))).summary.unwrap();
         assert_eq!(summary, Summary::of(&state));
         assert_eq!(summary.known(3).unwrap().to_string(), state.known(3).unwrap().to_string());
         assert_eq!((summary.known(4), summary.attempts, summary.run), (None, 7, Some(42)));
