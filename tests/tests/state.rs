@@ -92,6 +92,11 @@ fn a_state_that_nobody_here_can_read_is_replaced() {
             (&status["interfaces"][0]["interface"], &status["monitor"]),
             (&json!(INTERFACE), &json!(true))
         );
+        // Where the interfaces aren't, their numbers say nothing.
+        let mut elsewhere = lab.outside.command(binary().unwrap());
+        let elsewhere = elsewhere.args(reload.split_whitespace()).args(home.places()).output().unwrap();
+        assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+        assert_eq!(policy(&home), before);
         let said = home.run(&reload).unwrap();
         for part in [why, "written anew", "settings.toml"] {
             assert!(said.contains(part), "{part}: {said}");

@@ -12,7 +12,7 @@ use crate::{
     host::{
         atomic_file,
         fault::{Blame as _, Fault},
-        interface,
+        interface::{self, Interface},
         log::{tell, warn},
     },
     policy::limiter_options::Kod,
@@ -50,7 +50,7 @@ fn here(home: Home, settings: Option<&Path>) -> Result<(), Fault> {
     let place = home.pins.current().ok().flatten();
     let options = match (place, home.state()) {
         (Some(_), Ok(Some(state))) => state.options,
-        (Some(place), Err(error)) if Unreadable::is(&error) => anew(&home, place, settings)?,
+        (Some(place), Err(error)) if Unreadable::is(&error) => anew(&home, place, settings, error)?,
         (_, known) => {
             if let Err(error) = known {
                 warn(format_args!("{error:#}"));
@@ -63,19 +63,31 @@ fn here(home: Home, settings: Option<&Path>) -> Result<(), Fault> {
 }
 
 /// The options where those are lost that the filter was made by: the settings file's, at the hook where it is, and in its trial.
-fn anew(home: &Home, place: Place, settings: Option<&Path>) -> Result<Guarding, Fault> {
+fn anew(
+    home: &Home,
+    place: Place,
+    settings: Option<&Path>,
+    unreadable: anyhow::Error,
+) -> Result<Guarding, Fault> {
     let (mut options, file) = settings_file::guarding(settings)?;
     let links = home.pins.links().environment()?;
-    let mut held = interface::all().environment()?;
-    held.retain(|interface| links.contains(&interface.index));
-    let hook = held.iter().find_map(|interface| Some(bpf::look(&home.pins, interface).ok()??.0.hook()));
-    options.hook = hook.unwrap_or(options.hook);
+    let held = interface::all().environment()?.into_iter().filter(|one| links.contains(&one.index));
+    let look = |interface: Interface| Some((bpf::look(&home.pins, &interface).ok()??.0.hook(), interface));
+    let guarded: Vec<_> = held.filter_map(look).collect();
+    match guarded.first() {
+        Some((hook, _)) => options.hook = *hook,
+        // The same numbers may be interfaces of another network namespace, where the state would tell.
+        None if !links.is_empty() => {
+            return Err(unreadable.context(unknown(home))).environment();
+        }
+        None => (),
+    }
     if options.hook == Hook::Tc && options.limiting.kod == Kod::Xdp {
         options.limiting.kod = Kod::Auto;
     }
     let in_force = Maps::look(place).and_then(|maps| maps.settings()).environment()?;
     options.monitor = in_force.has(Settings::MONITOR);
-    options.interface = held.into_iter().map(|interface| interface.name).collect();
+    options.interface = guarded.into_iter().map(|(_, interface)| interface.name).collect();
     let from = file.map_or_else(|| "the defaults".to_owned(), |file| format!("those of {}", file.display()));
     warn(format_args!(
         "by which options the filter was made is lost: they are {from} from now on, unless `ntpguard attach` says others"

@@ -191,7 +191,7 @@ mod tests {
         // One that could be read may mean something else; another has another form altogether.
         let alike = include_str!("unversioned.json").replacen('{', r#"{"version":2,"#, 1);
         for text in [&alike, r#"{"version":2,"summary":[],"x"#] {
-            let error = loaded(&text).unwrap_err();
+            let error = loaded(text).unwrap_err();
             assert!(Unreadable::is(&error) && error.to_string().contains("is of version 2"), "{error:#}");
         }
     }
