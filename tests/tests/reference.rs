@@ -135,9 +135,11 @@ fn row(option: &Arg) -> String {
 fn reasons() {
     let table = |title: &str, action: Action| {
         let rows = Reason::ALL.iter().filter(|reason| reason.action() == action);
-        let rows: String =
-            rows.map(|reason| format!("| `{}` | {} |\n", reason.name(), cell(reason.summary()))).collect();
-        format!("## {title}\n\n| reason | meaning |\n|---|---|\n{rows}")
+        let row = |reason: &Reason| {
+            format!("| `{}` | {} | {} |\n", reason.name(), cell(reason.summary()), cell(reason.brief()))
+        };
+        let rows: String = rows.map(row).collect();
+        format!("## {title}\n\n| reason | meaning | in `top` |\n|---|---|---|\n{rows}")
     };
     let tables = [("Dropped", Action::Drop), ("Answered", Action::Transmit), ("Passed", Action::Pass)];
     has("reasons.md", &tables.map(|(title, action)| table(title, action)).join("\n"));

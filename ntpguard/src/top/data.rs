@@ -197,7 +197,7 @@ impl Data {
                 (None, _) if queries => "nobody may query (ntpguard's --queries)".to_owned(),
                 (_, Some(why)) if counted => format!("by line: {why}"),
                 _ if counted => NO_LINE.to_owned(),
-                _ => format!("ntpguard itself: {}", super::words::meaning(reason)),
+                _ => format!("ntpguard itself: {}", reason.brief()),
             };
             rules.push(Rule {
                 reason,

@@ -3,7 +3,7 @@
 use super::{
     data::{Data, Rule},
     sources::Source,
-    words::{clean, grouped, meaning, percent, place, rate},
+    words::{clean, grouped, percent, place, rate},
 };
 use ntpguard_common::{Action, Reason};
 use std::collections::HashMap;
@@ -112,7 +112,7 @@ fn asked(data: &Data, reason: Reason) -> String {
         Some((asked, _)) if matches!(reason, Reason::Mode6 | Reason::Mode7 | Reason::Noquery) => {
             clean(&asked)
         }
-        _ => meaning(reason).to_owned(),
+        _ => reason.brief().to_owned(),
     }
 }
 
@@ -127,7 +127,7 @@ fn stopped(data: &Data, reason: Reason) -> String {
             let place = rule.line.as_ref().map_or_else(|| "ntpguard".to_owned(), place);
             format!("{stopped} by {place}, {}: {}", rate(rule.rate), clean(&rule.text))
         }
-        None => format!("{stopped} by ntpguard: {}", meaning(reason)),
+        None => format!("{stopped} by ntpguard: {}", reason.brief()),
     }
 }
 

@@ -1,7 +1,6 @@
-//! Numbers, times and reasons in few letters.
+//! Numbers, times and places in few letters.
 
 use crate::{host::terminal::is_obeyed, observe::event::Blamed};
-use ntpguard_common::Reason;
 use std::path::Path;
 
 /// What others wrote, with nothing in it that a terminal obeys.
@@ -57,39 +56,6 @@ pub fn place(blamed: &Blamed) -> String {
     clean(&format!("{}:{}", name.unwrap_or_else(|| (&*blamed.file).into()), blamed.line))
 }
 
-/// What a reason means, in the few words that there is room for; [`Reason::summary`] says it in full.
-pub const fn meaning(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Time => "time requests, to the daemon",
-        Reason::Query => "queries that are allowed",
-        Reason::Unread => "passed unread",
-        Reason::NoPolicy => "no policy: all passes",
-        Reason::Mode6 => "mode 6 queries (ntpq)",
-        Reason::Mode7 => "mode 7 queries (monlist)",
-        Reason::Ignore => "from ignored sources",
-        Reason::Noquery => "queries, line says noquery",
-        Reason::Noserve => "time, line says noserve",
-        Reason::Version => "other versions than 4",
-        Reason::Notrust => "time without a MAC",
-        Reason::Limited => "beyond the rate limit",
-        Reason::Kod => "rate limit, told so (kiss)",
-        Reason::ImpossibleSource => "forged: impossible source",
-        Reason::SourcePort => "refused source port",
-        Reason::Fragment => "fragments",
-        Reason::Malformed => "malformed packets",
-        Reason::Mode => "modes nobody may send",
-        Reason::Mac => "MAC without trusted key",
-        Reason::Response => "responses (reflection)",
-        Reason::BadQuery => "malformed queries",
-        Reason::Untracked => "no room to limit: passed",
-        Reason::Overload => "above --max-rate",
-        Reason::Encapsulated => "tunnels: passed unread",
-        Reason::Tags => "too many VLAN tags",
-        Reason::Extensions => "too many IPv6 headers",
-        Reason::Segments => "too many in one frame",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,12 +85,5 @@ mod tests {
         assert_eq!([span(90), span(180), span(60)], ["90 s", "3 min", "60 s"]);
         let blamed = Blamed { file: "/etc/ntp\x1b.conf".to_owned(), line: 3, text: String::new() };
         assert_eq!(place(&blamed), "ntp\u{fffd}.conf:3");
-    }
-
-    #[test]
-    fn meanings_fit() {
-        let long: Vec<_> =
-            Reason::ALL.iter().map(|reason| meaning(*reason)).filter(|text| text.len() > 28).collect();
-        assert_eq!(long, [""; 0]);
     }
 }

@@ -6,7 +6,7 @@ use super::{
         model::Top,
         rows::counted,
         theme::{FAINT, HEAD},
-        words::{grouped, meaning, percent, rate, span},
+        words::{grouped, percent, rate, span},
     },
     list::fit,
 };
@@ -153,7 +153,7 @@ pub(super) fn reasons(top: &Top, width: u16, most: usize) -> Vec<Line<'static>> 
         );
         let refuses = reason.action() != Action::Pass;
         let would = if sample.trial && reason.action() == Action::Drop { "would drop: " } else { "" };
-        let means = if bar == 0 { String::new() } else { format!("  {would}{}", meaning(*reason)) };
+        let means = if bar == 0 { String::new() } else { format!("  {would}{}", reason.brief()) };
         let bars = drawn(share, bar);
         Line::from(vec![
             Span::styled(format!("{:<name$} ", reason.name()), if refuses { HEAD } else { Style::new() }),
