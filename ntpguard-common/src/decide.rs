@@ -160,9 +160,13 @@ fn unjudged(settings: Settings, located: Located) -> Reason {
         Located::TooManyTags => (Settings::HARDEN_TAGS, Reason::Tags),
         Located::TooManyExtensions => (Settings::HARDEN_EXTENSIONS, Reason::Extensions),
         Located::TooManySegments => (Settings::HARDEN_SEGMENTS, Reason::Segments),
-        _ if !settings.has(Settings::INSTALLED) => return Reason::NoPolicy,
-        Located::Malformed => return Reason::Malformed,
-        _ => (Settings::HARDEN_FRAGMENTS, Reason::Fragment),
+        Located::Malformed if settings.has(Settings::INSTALLED) => return Reason::Malformed,
+        Located::Fragment if settings.has(Settings::INSTALLED) => {
+            (Settings::HARDEN_FRAGMENTS, Reason::Fragment)
+        }
+        Located::Malformed | Located::Fragment => return Reason::NoPolicy,
+        // These hide no datagram, and don't come here.
+        Located::NotNtp | Located::Truncated | Located::Datagram(_) => return Reason::Unread,
     };
     if settings.has(hardening) { reason } else { Reason::Unread }
 }
@@ -284,7 +288,7 @@ fn time<P: Packet + ?Sized>(
         Trailer::Extensions if rule.has(Rule::NOTRUST) && settings.has(Settings::NTPSEC) => Reason::Notrust,
         Trailer::Mac if rule.has(Rule::NO_MAC) => Reason::Mac,
         Trailer::Nak if rule.has(Rule::NO_KISS) => Reason::Malformed,
-        _ => Reason::Time,
+        Trailer::Nothing | Trailer::Mac | Trailer::Nak | Trailer::Extensions => Reason::Time,
     })
 }
 

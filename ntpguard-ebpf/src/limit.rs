@@ -24,28 +24,46 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict,
     let Some(source) = datagram.source(at_hand) else { return verdict };
     let (is_v6, [high, low]) = (family(source.is_v6()), source.halves());
     let offsets = is_v6 | (datagram.network as u64) << NETWORK_SHIFT | datagram.payload as u64;
-    let limited = ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff);
-    let kissed = may_kiss && limited == Reason::Kod.index() && frame.kiss(asked, offsets);
-    let reason = if limited == Reason::Limited.index() {
-        Reason::Limited
-    } else if kissed {
-        Reason::Kod
-    } else if limited == Reason::Overload.index() {
-        Reason::Overload
-    } else if limited == Reason::Untracked.index() {
-        Reason::Untracked
-    } else {
-        // Also what has earned a kiss that can't be given here: the daemon gives it.
-        verdict.reason
+    let reason = match ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff) {
+        Reason::Limited => Reason::Limited,
+        Reason::Kod if may_kiss && frame.kiss(asked, offsets) => Reason::Kod,
+        Reason::Overload => Reason::Overload,
+        Reason::Untracked => Reason::Untracked,
+        // What has earned a kiss that can't be given here: the daemon gives it.
+        Reason::Kod => verdict.reason,
+        // Limits let it be. All but the first two they never return.
+        Reason::Time
+        | Reason::Query
+        | Reason::Unread
+        | Reason::NoPolicy
+        | Reason::Mode6
+        | Reason::Mode7
+        | Reason::Ignore
+        | Reason::Noquery
+        | Reason::Noserve
+        | Reason::Version
+        | Reason::Notrust
+        | Reason::ImpossibleSource
+        | Reason::SourcePort
+        | Reason::Fragment
+        | Reason::Malformed
+        | Reason::Mode
+        | Reason::Mac
+        | Reason::Response
+        | Reason::BadQuery
+        | Reason::Encapsulated
+        | Reason::Tags
+        | Reason::Extensions
+        | Reason::Segments => verdict.reason,
     };
     Verdict { reason, ..verdict }
 }
 
 /// [`ntpguard_common::limit`] with numbers: what is asked, the address's [`Source::halves`], and the payload's length.
-/// Returns the index of a reason.
+/// What it returns is to the verifier any number of 32 bits.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_limit(asked: u64, high: u64, low: u64, length: u64) -> u32 {
+extern "C" fn ntpguard_limit(asked: u64, high: u64, low: u64, length: u64) -> Reason {
     let source = if length & IS_V6 == 0 { Source::V4(low as u32) } else { Source::V6([high, low]) };
-    limit::limit(Asked(asked), &source, length as u16 as usize, &Maps).index()
+    limit::limit(Asked(asked), &source, length as u16 as usize, &Maps)
 }

@@ -228,7 +228,14 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,
-        _ => TRUNCATED,
+        // A datagram's segments are nothing but these and what is cut short.
+        Located::Truncated
+        | Located::NotNtp
+        | Located::TooManyTags
+        | Located::TooManyExtensions
+        | Located::Encapsulated
+        | Located::Fragment
+        | Located::Malformed => TRUNCATED,
     }
 }
 

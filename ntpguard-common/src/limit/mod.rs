@@ -41,14 +41,39 @@ pub trait Books {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked(pub u64);
 
-/// A bit for each reason, by its index.
-const fn bits(reasons: &[Reason]) -> u64 {
-    let (mut bits, mut place) = (0, 0);
-    while place < reasons.len() {
-        bits |= 1 << reasons[place].index();
-        place += 1;
+/// Whether a limiter may have a say on what has this reason: on what passes, and on what some daemon discards when its limiter
+/// has counted it ([`form::is_counted`]).
+const fn is_heard(reason: Reason) -> bool {
+    match reason {
+        Reason::Time
+        | Reason::Query
+        | Reason::Malformed
+        | Reason::Notrust
+        | Reason::Mac
+        | Reason::Mode6
+        | Reason::BadQuery => true,
+        // What passes unjudged, what no daemon's limiter has counted when it is discarded, and what limits themselves give.
+        Reason::Unread
+        | Reason::NoPolicy
+        | Reason::Mode7
+        | Reason::Ignore
+        | Reason::Noquery
+        | Reason::Noserve
+        | Reason::Version
+        | Reason::Limited
+        | Reason::Kod
+        | Reason::ImpossibleSource
+        | Reason::SourcePort
+        | Reason::Fragment
+        | Reason::Mode
+        | Reason::Response
+        | Reason::Untracked
+        | Reason::Overload
+        | Reason::Encapsulated
+        | Reason::Tags
+        | Reason::Extensions
+        | Reason::Segments => false,
     }
-    bits
 }
 
 impl Asked {
@@ -63,17 +88,15 @@ impl Asked {
     /// The index of the reason.
     const REASON: u32 = 56;
 
-    /// What a limiter may have a say on: what passes, and what some daemon discards when its limiter has counted it
-    /// ([`form::is_counted`]).
-    const HEARD: u64 = bits(&[
-        Reason::Time,
-        Reason::Query,
-        Reason::Malformed,
-        Reason::Notrust,
-        Reason::Mac,
-        Reason::Mode6,
-        Reason::BadQuery,
-    ]);
+    /// A bit for each reason that [is heard](is_heard), by its index.
+    const HEARD: u64 = {
+        let (mut bits, mut place) = (0, 0);
+        while place < Reason::COUNT {
+            bits |= (is_heard(Reason::ALL[place]) as u64) << place;
+            place += 1;
+        }
+        bits
+    };
 
     /// What tells the account of a source's packets of NTPsec's mode 1 from that of its others.
     const SYMMETRIC_KEY: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -97,7 +97,27 @@ fn span(flags: u32) -> (u32, u32) {
         Reason::Version => rule.has(Rule::VERSION),
         Reason::Notrust => rule.has(Rule::NOTRUST),
         Reason::Limited | Reason::Kod => rule.has(Rule::LIMITED),
-        _ => false,
+        // None of CAUSES: no flag of a rule gives them.
+        Reason::Time
+        | Reason::Query
+        | Reason::Unread
+        | Reason::NoPolicy
+        | Reason::Mode6
+        | Reason::Mode7
+        | Reason::ImpossibleSource
+        | Reason::SourcePort
+        | Reason::Fragment
+        | Reason::Malformed
+        | Reason::Mode
+        | Reason::Mac
+        | Reason::Response
+        | Reason::BadQuery
+        | Reason::Untracked
+        | Reason::Overload
+        | Reason::Encapsulated
+        | Reason::Tags
+        | Reason::Extensions
+        | Reason::Segments => false,
     };
     let mut causes = CAUSES.into_iter().filter(|reason| may(*reason)).filter_map(cause);
     let first = causes.next();

@@ -32,7 +32,25 @@ impl<'a> ImageRule<'a> {
             Reason::Limited | Reason::Kod => Flags::LIMITED,
             // Nobody may query, so nobody's rule was asked.
             Reason::Mode6 | Reason::Mode7 => Flags::NOQUERY.with(Flags::IGNORE),
-            _ => return None,
+            // They pass, or are dropped by their form, by hardening or above --max-rate.
+            Reason::Time
+            | Reason::Query
+            | Reason::Unread
+            | Reason::NoPolicy
+            | Reason::Untracked
+            | Reason::Encapsulated
+            | Reason::ImpossibleSource
+            | Reason::SourcePort
+            | Reason::Fragment
+            | Reason::Malformed
+            | Reason::Mode
+            | Reason::Mac
+            | Reason::Response
+            | Reason::BadQuery
+            | Reason::Overload
+            | Reason::Tags
+            | Reason::Extensions
+            | Reason::Segments => return None,
         };
         self.lines.iter().find(|line| line.flags.has(flags))
     }

@@ -63,8 +63,8 @@ impl Event {
     pub const fn verb(&self) -> &'static str {
         match self.reason.action() {
             Action::Transmit => "answered",
-            _ if self.trial => "would be dropped",
-            _ => "dropped",
+            Action::Drop | Action::Pass if self.trial => "would be dropped",
+            Action::Drop | Action::Pass => "dropped",
         }
     }
 

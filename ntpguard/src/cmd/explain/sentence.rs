@@ -142,7 +142,13 @@ pub(super) fn sentence(reason: Reason, packet: Option<&Packet>, known: &Known) -
         Reason::Untracked => {
             format!("the table of sources has no place for {source}, so this {kind} passes unlimited")
         }
-        _ => hidden(reason).to_owned(),
+        Reason::Unread
+        | Reason::NoPolicy
+        | Reason::Encapsulated
+        | Reason::Fragment
+        | Reason::Tags
+        | Reason::Extensions
+        | Reason::Segments => hidden(reason).to_owned(),
     };
     if known.is_own && reason != Reason::ImpossibleSource {
         // Dropped before its source was looked at, or without hardening.
@@ -179,7 +185,26 @@ const fn hidden(reason: Reason) -> &'static str {
         Reason::Unread => "ntpguard doesn't look into this frame, and without hardening it passes unread",
         Reason::NoPolicy => "no policy is in force, so everything passes",
         Reason::Malformed => "the stack discards this datagram for the lengths in its headers",
-        _ => reason.summary(),
+        // These speak of a datagram in plain sight.
+        Reason::Time
+        | Reason::Query
+        | Reason::Mode6
+        | Reason::Mode7
+        | Reason::Ignore
+        | Reason::Noquery
+        | Reason::Noserve
+        | Reason::Version
+        | Reason::Notrust
+        | Reason::Limited
+        | Reason::Kod
+        | Reason::ImpossibleSource
+        | Reason::SourcePort
+        | Reason::Mode
+        | Reason::Mac
+        | Reason::Response
+        | Reason::BadQuery
+        | Reason::Untracked
+        | Reason::Overload => reason.summary(),
     }
 }
 
