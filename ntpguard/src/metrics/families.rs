@@ -2,8 +2,8 @@
 //!
 //! A row's name goes without what its kind and its unit add to it (`_bytes`, `_total`).
 
-use super::{Hit, Reading};
-use crate::observe::life::Life;
+use super::{Drawn, Hit, Reading, Tracked};
+use crate::{guard::reloads::Reloads, observe::life::Life};
 use ntpguard_common::{Action, Reason, abi::Counter};
 use prometheus_client::{metrics::MetricType, registry::Unit};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -90,14 +90,19 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family(
         "ntpguard_tracked_sources",
-        Gauge(|it| tracked(it, 0)),
+        Gauge(|it| tracked(it, |tracked| tracked.sources)),
         &[],
         "Sources that the limiter remembers; absent if the policy limits nobody",
     ),
-    family("ntpguard_table_places", Gauge(|it| tracked(it, 1)), &[], "Places for them (--sources)"),
+    family(
+        "ntpguard_table_places",
+        Gauge(|it| tracked(it, |tracked| tracked.places)),
+        &[],
+        "Places for them (--sources)",
+    ),
     family(
         "ntpguard_known_sources",
-        Gauge(|it| tracked(it, 2)),
+        Gauge(|it| tracked(it, |tracked| tracked.known)),
         &[],
         "Sources heard before, which --max-rate prefers",
     ),
@@ -122,13 +127,13 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family(
         "ntpguard_last_reload_successful",
-        Gauge(|it| one(it.reloaded)),
+        Gauge(|it| one(!it.reloads.failing)),
         &[],
         "1 if the last attempt succeeded, or there was none; 0 if the policy before it is still in force",
     ),
     seconds(
         "ntpguard_last_reload_success_timestamp",
-        |it| time(it.read_well),
+        |it| time(it.reloads.last_success),
         "When ntp.conf was last read and put in force, since 1970",
     ),
     family(
@@ -139,13 +144,13 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family(
         "ntpguard_names",
-        Gauge(|it| one(it.names[0] as u32)),
+        Gauge(|it| one(it.names.all as u32)),
         &[],
         "Names in ntp.conf that are looked up",
     ),
     family(
         "ntpguard_names_failing",
-        Gauge(|it| one(it.names[1] as u32)),
+        Gauge(|it| one(it.names.failing as u32)),
         &[],
         "Names that had no answer when they were looked up last; the answer before stays in force",
     ),
@@ -232,20 +237,22 @@ fn guarded(reading: &Reading) -> Samples<f64> {
     reading.guarded.iter().map(|(name, life)| (vec![name.clone()], value(life))).collect()
 }
 
-fn tracked(reading: &Reading, which: usize) -> Samples<f64> {
-    reading.tracked.iter().map(|tracked| (Vec::new(), tracked[which] as f64)).collect()
+fn tracked(reading: &Reading, value: fn(&Tracked) -> usize) -> Samples<f64> {
+    reading.tracked.iter().map(|tracked| (Vec::new(), value(tracked) as f64)).collect()
 }
 
 fn reloads(reading: &Reading) -> Samples<u64> {
-    ["success", "failure"].map(|result| vec![result.to_owned()]).into_iter().zip(reading.reloads).collect()
+    let Reloads { succeeded, failed, failing: _, last_success: _ } = reading.reloads;
+    by_result([("success", succeeded), ("failure", failed)])
 }
 
 fn events(reading: &Reading) -> Samples<u64> {
-    let all = reading
-        .events
-        .into_iter()
-        .flat_map(|events| ["told", "lost_rate", "lost_ring"].into_iter().zip(events));
-    all.map(|(result, count)| (vec![result.to_owned()], count)).collect()
+    let Some(Drawn { told, lost_rate, lost_ring }) = reading.events else { return Vec::new() };
+    by_result([("told", told), ("lost_rate", lost_rate), ("lost_ring", lost_ring)])
+}
+
+fn by_result<const COUNT: usize>(results: [(&str, u64); COUNT]) -> Samples<u64> {
+    results.map(|(result, count)| (vec![result.to_owned()], count)).into()
 }
 
 fn associations(reading: &Reading) -> Samples<f64> {

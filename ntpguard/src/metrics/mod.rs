@@ -11,7 +11,7 @@ mod text;
 
 pub use families::table;
 pub use lines::{Hit, Lines, MOST, Place};
-pub use reading::{Reading, interfaces};
+pub use reading::{Drawn, Names, Reading, Tracked, interfaces};
 pub use server::serve;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,7 +3,10 @@
 use super::Hit;
 use crate::{
     bpf::snapshot::Counts,
-    guard::state::{Seats, seated},
+    guard::{
+        reloads::Reloads,
+        state::{Seats, seated},
+    },
     observe::life::Life,
 };
 use ntpguard_common::{Reason, abi::Counter};
@@ -22,31 +25,57 @@ pub struct Reading {
     pub would_lines: Vec<Hit>,
     /// Each interface that is to be guarded, and whether the filter runs there.
     pub guarded: Vec<(String, Life)>,
-    /// Sources remembered, places for them, and those known to `--max-rate`; nothing where nobody is limited.
-    pub tracked: Option<[usize; 3]>,
+    /// What the limiter remembers; nothing where nobody is limited.
+    pub tracked: Option<Tracked>,
     /// The policy's number.
     pub generation: u32,
     /// How many rules it has.
     pub rules: usize,
     /// Everything passes, and what would be dropped is counted.
     pub trial: bool,
-    /// Attempts to read the policy again: those that succeeded, and those that failed.
-    pub reloads: [u64; 2],
-    /// Whether the last one succeeded.
-    pub reloaded: bool,
-    /// Drops that were told of one by one, those drawn beyond `--event-rate`, and those for which the ring had no room; nothing
-    /// where none are drawn.
-    pub events: Option<[u64; 3]>,
-    /// When the policy was last read well.
-    pub read_well: SystemTime,
-    /// Names that are looked up, and those that the last time had no answer.
-    pub names: [usize; 2],
+    /// Attempts to read the policy again.
+    pub reloads: Reloads,
+    /// Drops that were drawn to be told of one by one; nothing where none are drawn.
+    pub events: Option<Drawn>,
+    /// The names in ntp.conf.
+    pub names: Names,
     /// Lines that set up associations, by their first word.
     pub associations: BTreeMap<String, usize>,
     /// When the process began.
     pub start: SystemTime,
     /// When this was read.
     pub now: SystemTime,
+}
+
+/// How much of the limiter's table is taken. Addresses stay out of metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked {
+    /// Sources that it remembers.
+    pub sources: usize,
+    /// Places for them.
+    pub places: usize,
+    /// Sources that `--max-rate` prefers.
+    pub known: usize,
+}
+
+/// What became of the drops that were drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// Told.
+    pub told: u64,
+    /// Lost, since `--event-rate` had been reached.
+    pub lost_rate: u64,
+    /// Lost, since the ring was full.
+    pub lost_ring: u64,
+}
+
+/// Names that are looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// All of them.
+    pub all: usize,
+    /// Those that had no answer the last time.
+    pub failing: usize,
 }
 
 /// The counters of each interface by its name. One that went and came back has counted in two places, and one that has

@@ -5,8 +5,8 @@ use crate::{
     bpf::snapshot::Counts,
     guard::{Service, loaded_policy::Ruling},
     host::fault::{Blame as _, Fault},
-    metrics::{Hit, Lines, MOST, Published, Reading, interfaces, serve},
-    observe::{feed::Losses, life::Life},
+    metrics::{Drawn, Hit, Lines, MOST, Names, Published, Reading, Tracked, interfaces, serve},
+    observe::{feed::Losses, life::Life, limited},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -77,7 +77,6 @@ impl Metrics {
         for association in &conf.associations {
             *associations.entry(association.keyword.clone()).or_insert(0) += 1;
         }
-        let reloads = service.reloads();
         published.put(Reading {
             interfaces: interfaces(&snapshot.done, service.seats()),
             would: interfaces(&snapshot.trial, service.seats()),
@@ -90,17 +89,21 @@ impl Metrics {
                     (name, life)
                 })
                 .collect(),
-            tracked: tracked.map(|tracked| [tracked.sources, tracked.places, tracked.known]),
+            tracked: tracked.map(|limited::Tracked { sources, places, known, .. }| Tracked {
+                sources,
+                places,
+                known,
+            }),
             generation: service.generation(),
             rules: image.rules.len(),
             trial,
-            reloads: [reloads.succeeded, reloads.failed],
-            reloaded: !reloads.failing,
-            events: losses.map(|losses| {
-                [&losses.told, &losses.held, &losses.full].map(|count| count.load(Ordering::Relaxed))
+            reloads: service.reloads(),
+            events: losses.map(|Losses { told, held, full }| Drawn {
+                told: told.load(Ordering::Relaxed),
+                lost_rate: held.load(Ordering::Relaxed),
+                lost_ring: full.load(Ordering::Relaxed),
             }),
-            read_well: reloads.last_success,
-            names: [service.names().len(), look_ups.failing()],
+            names: Names { all: service.names().len(), failing: look_ups.failing() },
             associations,
             start: self.start,
             now: SystemTime::now(),
