@@ -1,5 +1,6 @@
 //! Tells the linker, which makes the machine code, what every kernel can run that the filter is for; the version of the
-//! instruction set is told where the build is begun (`ntpguard/build.rs`).
+//! instruction set is told where the build is begun (`objects.rs`). The package of programs that only measure has this build
+//! script, too.
 
 use std::env;
 
@@ -8,7 +9,7 @@ use std::env;
 const UNALIGNED: [&str; 4] = ["aarch64", "powerpc64", "s390x", "x86_64"];
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=CARGO_CFG_BPF_TARGET_ARCH");
     // aya-build names the machine that the programs are for.
     let machine = env::var("CARGO_CFG_BPF_TARGET_ARCH");
     if machine.is_ok_and(|machine| UNALIGNED.contains(&machine.as_str())) {

@@ -5,6 +5,7 @@
 
 pub mod agreement;
 pub mod bench;
+pub mod bpf;
 pub mod chrony;
 pub mod client;
 pub mod dns;

@@ -1,8 +1,10 @@
 //! An XDP program of somebody else.
 
-use crate::netns::{INTERFACE, Lab};
+use crate::{
+    bpf::DROP,
+    netns::{INTERFACE, Lab},
+};
 use anyhow::{Context as _, Result};
-use ntpguard::bpf::Object;
 use std::fs;
 
 /// Has the server's end of the wire hold an XDP program called `stranger`, as `ip link` attaches it; returns its id.
@@ -11,7 +13,7 @@ use std::fs;
 /// Not root, or another program is there.
 pub fn settle(lab: &Lab) -> Result<u64> {
     // The bare program, which drops everything, under another name of the same length.
-    let mut object = Object::Floor.bytes().to_vec();
+    let mut object = DROP.to_vec();
     // In the symbols, and in BTF.
     while let Some(at) = object.windows(10).position(|window| window == b"\0ntpguard\0") {
         object[at + 1..at + 9].copy_from_slice(b"stranger");

@@ -2,13 +2,14 @@
 
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use ntpguard::{
-    bpf::{Flood, Guard, Mode, Object, Size},
+    bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     daemon::dialect::Dialect,
     policy::limiter::Bounds,
 };
 use ntpguard_tests::{
     bench::policy,
+    bpf::Flood,
     fixture::{compile, path},
     frame::{Frame, SERVER_V4, SERVER_V6, payload},
     guard::{Ended, Guarding},
@@ -218,34 +219,4 @@ fn flood(running: &AtomicBool) -> u64 {
 /// A client's request as the flood wants it.
 fn made_up() -> Vec<u8> {
     policy::made_up(&Frame::from(MADE_UP.0, 40000).payload(&payload::time(3, 4)))
-}
-
-/// Figures, not a timed test: what a packet of a source costs that was never heard before, in live frames.
-#[test]
-fn what_a_new_source_costs() {
-    let _alone = alone();
-    let (lab, _far) = lab();
-    let image = compile(Some(&path("debian-ntpsec.conf")), Dialect::NtpSec, Hardening::ALL).unwrap().image;
-    let crowded = image.clone().bounded(Bounds { max_rate: Some(1), ..Bounds::default() });
-    let mut frame = made_up();
-    // To another host: the stack has little to do with what passes.
-    frame[5] ^= 0xff;
-    let cost = |object, image: Option<&Image>| {
-        let mut guard = Guard::load(object, Size::new(1 << 18)).unwrap();
-        image.into_iter().for_each(|image| guard.install(image).unwrap());
-        lab.server.enter(|| guard.attach(INTERFACE, Mode::Native).unwrap());
-        let mut times = lab.outside.enter(|| {
-            let flood = Flood::load(if_nametoindex(INTERFACE).unwrap(), u32::MAX >> 8).unwrap();
-            [(); 9].map(|()| flood.run(&frame, 200_000).unwrap().as_nanos())
-        });
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
-    for (what, with, without) in [
-        ("served", cost(Object::Filter, Some(&image)), cost(Object::Filter, None)),
-        ("refused in a crowd", cost(Object::Filter, Some(&crowded)), cost(Object::Floor, None)),
-    ] {
-        let over = with.saturating_sub(without);
-        println!("a new source, {what}: {with} ns, without {without} ns: {over} ns over it");
-    }
 }

@@ -44,28 +44,6 @@ fn the_golden_packets_come_to_the_same() {
     assert!(run > 100 && left_out.len() <= LEFT_OUT, "{left_out:?}");
 }
 
-/// Figures, not a timed test.
-#[test]
-fn what_a_packet_costs() {
-    let image = compile(None, Dialect::NtpSec, Hardening::ALL).unwrap().image;
-    for object in [Object::Filter, Object::Tc] {
-        let mut guard = Guard::load(object, Size::new(1)).unwrap();
-        guard.install(&image).unwrap();
-        let monlist = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST);
-        let frames = [
-            monlist.build(),
-            monlist.clone().vlan(0x8100, 7).build(),
-            monlist.clone().vlan(0x8100, 7).pppoe(&[0x00, 0x21]).build(),
-            monlist.clone().to_port(53).build(),
-        ];
-        let times = frames.map(|frame| guard.test_run(&frame, 1_000_000, None).unwrap().duration.as_nanos());
-        println!(
-            "{object:?}: {} instructions walked; ns for monlist, in a tag, in a tag and PPPoE, to port 53: {times:?}",
-            guard.verified_instructions().unwrap()
-        );
-    }
-}
-
 #[test]
 fn host_and_kernel_agree_on_20_000_frames() {
     let Agreement { judged, dropped, left_out, differing, .. } = agreement(Object::Tc, FRAMES);

@@ -1,12 +1,12 @@
 //! What watching costs a flood: events, metrics and `top` all on, and all off, in turns.
 
 use nix::sys::signal::Signal;
-use ntpguard::bpf::Flood;
 use ntpguard_tests::{
     bench::{
         live::{flood, on_the_last_core},
         policy::made_up,
     },
+    bpf::Flood,
     following::dropped,
     frame::{Frame, payload},
     guard::binary,

@@ -26,20 +26,6 @@ pub enum Object {
     Tc,
     /// The filter that logs every packet to port 123.
     Trace,
-    /// A bare XDP_DROP: what measurements subtract.
-    Floor,
-    /// A bare XDP_PASS.
-    #[cfg(feature = "lab")]
-    Pass,
-    /// Frames from random sources: what measurements are driven with.
-    #[cfg(feature = "lab")]
-    Flood,
-    /// Another source for each frame of a test run, and then another program.
-    #[cfg(feature = "lab")]
-    Spray,
-    /// A look-up in the kernel's trie alone.
-    #[cfg(feature = "lab")]
-    Trie,
 }
 
 impl Object {
@@ -65,7 +51,7 @@ impl Object {
     const fn form(self) -> Form {
         match self {
             Self::Linear => Form::Linear,
-            _ => Form::Frags,
+            Self::Filter | Self::Tc | Self::Trace => Form::Frags,
         }
     }
 
@@ -77,15 +63,6 @@ impl Object {
             }
             Self::Tc => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-tc")),
             Self::Trace => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trace")),
-            #[cfg(feature = "lab")]
-            Self::Pass => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-pass")),
-            #[cfg(feature = "lab")]
-            Self::Flood => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-flood")),
-            #[cfg(feature = "lab")]
-            Self::Spray => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-spray")),
-            #[cfg(feature = "lab")]
-            Self::Trie => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-trie")),
-            Self::Floor => aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ntpguard-xdp-floor")),
         }
     }
 }
@@ -126,8 +103,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
     }
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("SOURCES", sets).map_max_entries("HITS", stride * stripes);
-    let is_filter = matches!(object, Object::Filter | Object::Linear | Object::Tc | Object::Trace);
-    loader.override_global("SETS", &sets, is_filter).override_global("STRIDE", &stride, is_filter);
+    loader.override_global("SETS", &sets, true).override_global("STRIDE", &stride, true);
     let paths = place.iter().flat_map(|place| NAMES.map(|name| (name, place.path(name))));
     for (name, path) in paths {
         loader.map_pin_path(name, path);

@@ -8,8 +8,6 @@ mod call;
 mod enforced;
 mod events;
 mod filter;
-#[cfg(feature = "lab")]
-mod flood;
 mod form;
 mod forms;
 mod hits;
@@ -20,8 +18,6 @@ mod install;
 mod instance;
 mod left;
 mod load;
-#[cfg(feature = "lab")]
-mod loaded;
 mod maps;
 pub mod owner;
 mod pins;
@@ -30,38 +26,26 @@ mod refused;
 mod running;
 mod seen;
 pub mod snapshot;
-#[cfg(feature = "lab")]
-mod spray;
 mod standby;
 mod table;
 mod tc;
 mod test_run;
 mod trace;
-#[cfg(feature = "lab")]
-mod trie;
 
 pub use enforced::Enforced;
 pub use events::Events;
-#[cfg(feature = "lab")]
-pub use flood::Flood;
 pub use hold::{Attached, fit, give_up, look};
 pub use how::{Hook, How, Mode};
 pub use left::{Before, Going, Left};
 pub use load::{Object, Size};
-#[cfg(feature = "lab")]
-pub use loaded::{Loaded, memory_since, newest_map};
 pub use maps::Maps;
 pub use pins::{EVENTS, Pins, Place, RUN, TURN};
 pub use running::Running;
 pub use seen::Seen;
-#[cfg(feature = "lab")]
-pub use spray::{Sources, Spray, spread};
 pub use standby::{Held, drivers, losing};
 pub use table::Table;
 pub use tc::at_tc;
 pub use test_run::TestRun;
-#[cfg(feature = "lab")]
-pub use trie::Trie;
 
 use crate::{
     compile::Image,
@@ -70,7 +54,7 @@ use crate::{
         interface::{self, Interface},
     },
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use aya::{Ebpf, programs::links::FdLink};
 use filter::Filter;
 use form::Form;
@@ -351,50 +335,16 @@ impl Guard {
         test_run::test_run(program(&self.ebpf)?, frame, repeat, linear)
     }
 
-    /// How many instructions the verifier walked.
+    /// The kernel's number for the program: of an XDP program's two forms the one that was loaded first.
     ///
     /// # Errors
-    /// The kernel doesn't tell (before 5.16).
-    pub fn verified_instructions(&mut self) -> Result<u32> {
-        let info = program(&self.ebpf)?.info()?;
-        info.verified_instruction_count().ok_or_else(|| anyhow!("the kernel doesn't tell"))
-    }
-
-    /// The kernel's hash of the program's instructions.
-    ///
-    /// # Errors
-    /// The kernel doesn't tell.
-    pub fn tag(&mut self) -> Result<u64> {
-        Ok(program(&self.ebpf)?.info()?.tag())
-    }
-
-    /// What the program is to the kernel.
-    ///
-    /// # Errors
-    /// The kernel doesn't tell (before 5.16).
-    pub fn figures(&mut self) -> Result<Figures> {
-        let info = program(&self.ebpf)?.info()?;
-        let told = |figure: Option<u32>| figure.ok_or_else(|| anyhow!("the kernel doesn't tell"));
-        Ok(Figures {
-            verified: told(info.verified_instruction_count())?,
-            translated: told(info.size_translated())?,
-            jitted: info.size_jitted(),
-        })
+    /// The kernel doesn't report it.
+    pub fn id(&self) -> Result<u32> {
+        Ok(program(&self.ebpf)?.info()?.id())
     }
 }
 
 /// The programs that are pinned around these maps.
 fn programs(maps: &Maps) -> Vec<Identity> {
     maps.place().map(Place::programs).unwrap_or_default().into_iter().map(|(_, program)| program).collect()
-}
-
-/// What a program is to the kernel, in figures that don't hang on how fast it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figures {
-    /// Instructions that the verifier walked.
-    pub verified: u32,
-    /// Bytes of instructions after it.
-    pub translated: u32,
-    /// Bytes of machine code; 0 without a compiler in the kernel.
-    pub jitted: u32,
 }

@@ -9,12 +9,12 @@ use super::{
     sample::quantile,
 };
 use crate::{
+    bpf::Flood,
     frame::{Frame, SERVER_V4, payload},
     netns::Lab,
     ntpd::Ntpd,
 };
 use anyhow::Result;
-use ntpguard::bpf::Flood;
 use serde_json::json;
 use std::{
     collections::HashMap,

@@ -8,8 +8,9 @@ use super::{
     report::{Cell, Section},
     sample::Rounds,
 };
+use crate::bpf::{Bare, Sources, Spray, Trie};
 use anyhow::{Context as _, Result, ensure};
-use ntpguard::bpf::{Guard, Object, Size, Sources, Spray, TestRun, Trie};
+use ntpguard::bpf::{Guard, TestRun};
 use ntpguard_common::{Action, Reason};
 
 /// Rules whose sources all come; none has no sources.
@@ -27,7 +28,7 @@ struct Variant {
 /// # Errors
 /// A frame comes to something else than it should; no right to.
 pub fn cold(plan: &Plan) -> Result<Section> {
-    let floor = Guard::load(Object::Floor, Size::new(1))?;
+    let floor = Bare::dropping()?;
     // What they run needs to live as long.
     let (mut guards, mut tries, mut variants) = (Vec::new(), Vec::new(), Vec::new());
     let ignored = request("192.0.2.66").build();
@@ -38,9 +39,9 @@ pub fn cold(plan: &Plan) -> Result<Section> {
         let trie = Trie::load(&prefixes)?;
         let sources = Sources::Spread(rules);
         let sprays = [
-            Spray::before(&floor, sources)?,
-            Spray::before(&guard.borrow(), sources)?,
-            Spray::before_trie(&trie, sources)?,
+            Spray::before(floor.id()?, sources)?,
+            Spray::before(guard.borrow().id()?, sources)?,
+            Spray::before(trie.id()?, sources)?,
         ];
         let mut variant = |spray| {
             variants.push(Variant { spray, frame: ignored.clone(), action: Action::Drop });
@@ -62,11 +63,11 @@ pub fn cold(plan: &Plan) -> Result<Section> {
     for (_, bits, action) in limits {
         let (frame, sources) = (limited().build(), Sources::Random(bits));
         variants.push(Variant {
-            spray: Spray::before(&floor, sources)?,
+            spray: Spray::before(floor.id()?, sources)?,
             frame: frame.clone(),
             action: Action::Drop,
         });
-        variants.push(Variant { spray: Spray::before(&guard.borrow(), sources)?, frame, action });
+        variants.push(Variant { spray: Spray::before(guard.borrow().id()?, sources)?, frame, action });
         if action == Action::Drop {
             // So that each is over it when measuring begins.
             variants.last().context("a variant")?.spray.test_run(&limited().build(), 1 << 22)?;

@@ -8,11 +8,15 @@ use super::{
     report::{Cell, Section},
     sample::Spread,
 };
-use crate::{guard::Guarding, netns::Lab};
+use crate::{
+    bpf::{memory_since, newest_map},
+    guard::Guarding,
+    netns::Lab,
+};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use ntpguard::{
-    bpf::{Guard, Object, Size, memory_since, newest_map},
+    bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     conf::ntp,
     daemon::dialect::{Daemon, Dialect},

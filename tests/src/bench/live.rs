@@ -9,6 +9,7 @@ use super::{
     sample::Rounds,
 };
 use crate::{
+    bpf::Flood,
     frame::{Frame, payload},
     netns::{INTERFACE, Lab},
     ntpd::Ntpd,
@@ -20,7 +21,7 @@ use nix::{
     unistd::Pid,
 };
 use ntpguard::{
-    bpf::{Flood, Guard, Mode, Object, Size},
+    bpf::{Guard, Mode, Object, Size},
     policy::limiter::Bounds,
 };
 

@@ -8,8 +8,8 @@ use super::{
     report::{Cell, Section},
     sample::Rounds,
 };
+use crate::bpf::{Bare, Loaded, spread};
 use anyhow::{Context as _, Result, ensure};
-use ntpguard::bpf::{Guard, Loaded, Object, Size, spread};
 use ntpguard_common::Action;
 use std::net::Ipv4Addr;
 
@@ -39,7 +39,7 @@ pub fn others(plan: &Plan) -> Result<Section> {
     };
     let id = *guarded.lab.attached()?.first().context("xdp-filter isn't attached")?;
     let xdp_filter = Loaded::open(u32::try_from(id)?)?;
-    let mut floor = Guard::load(Object::Floor, Size::new(1))?;
+    let floor = Bare::dropping()?;
     let mut guard = policy::guard(REFUSED)?;
     let refused = Ipv4Addr::from_bits(spread::address(5)).to_string();
     let frames = [
@@ -48,7 +48,7 @@ pub fn others(plan: &Plan) -> Result<Section> {
     ];
     let rounds = Rounds::run(1 + 2 * frames.len(), plan.rounds, |number| {
         let Some(place) = number.checked_sub(1) else {
-            return Ok(floor.test_run(&frames[0].1, plan.repeat, None)?.duration.as_nanos() as f64);
+            return Ok(floor.test_run(&frames[0].1, plan.repeat)?.duration.as_nanos() as f64);
         };
         let (name, frame, _) = &frames[place / 2];
         let run = match place % 2 {

@@ -7,9 +7,11 @@ use super::{
     report::{Cell, Section},
     sample::Rounds,
 };
-use crate::frame::{Frame, payload};
+use crate::{
+    bpf::{Bare, spread},
+    frame::{Frame, payload},
+};
 use anyhow::{Context as _, Result, ensure};
-use ntpguard::bpf::{Guard, Object, Size, spread};
 use ntpguard_common::Action;
 use std::net::Ipv4Addr;
 
@@ -62,7 +64,7 @@ fn cases() -> Vec<Case> {
 /// # Errors
 /// A frame comes to something else than it should; no right to.
 pub fn packets(plan: &Plan) -> Result<Section> {
-    let mut floor = Guard::load(Object::Floor, Size::new(1))?;
+    let floor = Bare::dropping()?;
     let guards = RULES.iter().map(|rules| plan.guard(*rules)).collect::<Result<Vec<_>>>()?;
     let cases = cases();
     // The first rules are in every policy that has any.
@@ -76,7 +78,7 @@ pub fn packets(plan: &Plan) -> Result<Section> {
     }
     let rounds = Rounds::run(variants.len() + 1, plan.rounds, |variant| {
         let Some((case, rules)) = variant.checked_sub(1).map(|place| variants[place]) else {
-            return Ok(floor.test_run(&cases[0].frame, plan.repeat, None)?.duration.as_nanos() as f64);
+            return Ok(floor.test_run(&cases[0].frame, plan.repeat)?.duration.as_nanos() as f64);
         };
         let case = &cases[case];
         let run = guards[rules].borrow_mut().test_run(&case.frame, plan.repeat, None)?;

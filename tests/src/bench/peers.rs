@@ -3,13 +3,14 @@
 
 use super::policy;
 use crate::{
+    bpf::{Bare, spread},
     client::Wire,
     frame::{Frame, payload},
     netns::{INTERFACE, Lab, Netns},
     ntpd::installed,
 };
 use anyhow::{Context as _, Result, bail, ensure};
-use ntpguard::bpf::{Guard, Mode, Object, Size, spread};
+use ntpguard::bpf::{Guard, Mode};
 use std::{
     io::{ErrorKind, Write as _},
     net::{Ipv4Addr, UdpSocket},
@@ -82,8 +83,39 @@ pub struct Guarded {
     pub filter: Filter,
     /// The hosts.
     pub lab: Lab,
-    /// Its program, if it is one of ours.
-    _guard: Option<Guard>,
+    /// Its program, if it is loaded here.
+    _program: Program,
+}
+
+/// A program that is attached as long as it lives.
+enum Program {
+    Bare { _attached: Bare },
+    Guard { _attached: Box<Guard> },
+    Elsewhere,
+}
+
+impl Program {
+    /// Attaches the filter's on an interface.
+    fn attach(filter: Filter, interface: &str) -> Result<Self> {
+        let mut bare = match filter {
+            Filter::Drop => Bare::dropping()?,
+            Filter::Pass => Bare::passing()?,
+            Filter::Ntpguard => {
+                let mut guard = Box::new(policy::guard(1000)?);
+                guard.attach(interface, Mode::Native)?;
+                return Ok(Self::Guard { _attached: guard });
+            }
+            Filter::None
+            | Filter::XdpFilterPort
+            | Filter::XdpFilter
+            | Filter::XdpFilterClients
+            | Filter::NftIngress
+            | Filter::NftRaw
+            | Filter::Iptables => return Ok(Self::Elsewhere),
+        };
+        bare.attach(interface)?;
+        Ok(Self::Bare { _attached: bare })
+    }
 }
 
 impl Guarded {
@@ -101,16 +133,8 @@ impl Guarded {
             // XDP's frames arrive at a veth only where it polls.
             lab.server.run(&format!("ethtool --features {INTERFACE} gro on"))?;
         }
-        let mut guard = match filter {
-            Filter::Drop => Some(Guard::load(Object::Floor, Size::new(1))?),
-            Filter::Pass => Some(Guard::load(Object::Pass, Size::new(1))?),
-            Filter::Ntpguard => Some(policy::guard(1000)?),
-            _ => None,
-        };
-        if let Some(guard) = &mut guard {
-            lab.server.enter(|| guard.attach(INTERFACE, Mode::Native))?;
-        }
-        let guarded = Self { filter, lab, _guard: guard };
+        let program = lab.server.enter(|| Program::attach(filter, INTERFACE))?;
+        let guarded = Self { filter, lab, _program: program };
         guarded.set_up().with_context(|| filter.name())?;
         guarded.prove().with_context(|| filter.name())?;
         Ok(guarded)

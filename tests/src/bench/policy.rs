@@ -1,9 +1,12 @@
 //! The policies that are measured, and the frames that meet them.
 
-use crate::frame::{Frame, payload};
+use crate::{
+    bpf::spread,
+    frame::{Frame, payload},
+};
 use anyhow::{Context as _, Result};
 use ntpguard::{
-    bpf::{Guard, Object, Size, spread},
+    bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
     conf::ntp,
     daemon::dialect::{Daemon, Dialect},

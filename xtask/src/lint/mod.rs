@@ -25,21 +25,29 @@ pub(crate) fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // Commands of the book that no test types, and why.
     crate::book::checked()?.iter().for_each(|shown| println!("not run: {shown}"));
-    let host =
-        ["clippy", "--workspace", "--exclude", "ntpguard-ebpf", "--all-targets", "--", "--deny", "warnings"];
-    run(&mut cargo(&host))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     rooms::rooms(false)?;
     packages::packages()?;
     let mut deny = Command::new(setup::cargo_deny());
     run(deny.args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root()))?;
-    let doc = ["doc", "--workspace", "--exclude", "ntpguard-ebpf", "--no-deps", "--document-private-items"];
+    let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     // Who reads these pages reads them with private items, so links may lead there.
     let warnings = "--deny warnings --allow rustdoc::private_intra_doc_links";
     run(cargo(&doc).env("RUSTDOCFLAGS", warnings))?;
 
     let name = toolchain::find().context("no toolchain for the BPF target")?;
     let mut bpf = Command::new("rustup");
-    bpf.args(["run", &name, "cargo", "clippy", "--package", "ntpguard-ebpf", "--bins", "--release"]);
+    bpf.args([
+        "run",
+        &name,
+        "cargo",
+        "clippy",
+        "--package",
+        "ntpguard-ebpf",
+        "--package",
+        "ntpguard-tests-ebpf",
+    ]);
+    bpf.args(["--features", "programs", "--bins", "--release"]);
     bpf.args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir", "target/bpf"]);
     bpf.args(["--", "--deny", "warnings"]);
     // What aya-build sets for the real build.

@@ -49,7 +49,15 @@ impl Package {
         }
         let build = folder.join("build.rs");
         if build.exists() {
-            files.insert(relative(&build)?, fs::read_to_string(&build)?);
+            let text = fs::read_to_string(&build)?;
+            // What build scripts share is part of each.
+            for shared in
+                text.lines().filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"))
+            {
+                let shared = folder.join(shared);
+                files.insert(relative(&shared)?, fs::read_to_string(&shared)?);
+            }
+            files.insert(relative(&build)?, text);
         }
         let dependencies = package["dependencies"].as_array().context("a package without dependencies")?;
         let named = |dependency: &serde_json::Value| {

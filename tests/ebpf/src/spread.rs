@@ -1,5 +1,5 @@
 //! Which networks measurements make rules of, and so which sources they send from: spread over a quarter of IPv4 in no
-//! order that a cache or a prefetcher could follow. Included by the program that sends, and by those who make the rules.
+//! order that a cache or a prefetcher could follow. For the program that sends, and for those who make the rules.
 
 /// So many there are.
 pub const MOST: u32 = 1 << 22;
@@ -19,7 +19,6 @@ pub const fn address(number: u32) -> u32 {
 
 /// The length of its rule's prefix: three networks to one host.
 #[inline(always)]
-#[cfg_attr(target_arch = "bpf", expect(dead_code, reason = "only rules have one"))]
 pub const fn length(number: u32) -> u8 {
     if number.is_multiple_of(4) { 32 } else { 24 }
 }

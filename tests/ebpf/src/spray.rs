@@ -5,15 +5,15 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../../ntpguard-ebpf/src/runtime.rs"]
 mod runtime;
-#[expect(unreachable_pub, reason = "the loader has it, too, and shows it")]
-mod spread;
 
 use aya_ebpf::{
     bindings::xdp_action, btf_maps::ProgramArray, helpers::bpf_get_prandom_u32, macros::btf_map, macros::xdp,
     programs::XdpContext,
 };
 use core::ptr::read_volatile;
+use ntpguard_tests_ebpf::spread;
 
 /// The program that is measured.
 #[btf_map]

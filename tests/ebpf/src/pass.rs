@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../../ntpguard-ebpf/src/runtime.rs"]
 mod runtime;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../../ntpguard-ebpf/src/runtime.rs"]
 mod runtime;
 
 use aya_ebpf::{

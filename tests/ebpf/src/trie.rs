@@ -1,8 +1,9 @@
 //! The kernel's longest-prefix trie behind the least that leads to it, and a counter: what look-ups cost that
-//! measurements hold ntpguard's against. In no release.
+//! measurements hold ntpguard's against.
 #![no_std]
 #![no_main]
 
+#[path = "../../../ntpguard-ebpf/src/runtime.rs"]
 mod runtime;
 
 use aya_ebpf::{
