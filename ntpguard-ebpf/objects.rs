@@ -3,7 +3,11 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use aya_build::{Package, Toolchain};
-use std::env;
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::{SHT_STRTAB, STT_FILE},
+};
+use std::{env, fs, path::Path};
 
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
@@ -12,7 +16,7 @@ mod toolchain;
 ///
 /// # Errors
 /// A toolchain or a tool is missing, or the programs don't compile.
-pub(crate) fn build(package: &str, folder: &str) -> Result<()> {
+pub(crate) fn build(package: &str, folder: &str, programs: &[&str]) -> Result<()> {
     for shared in ["../xtask/src/toolchain.rs", "objects.rs", "src/runtime.rs"] {
         println!(
             "cargo::rerun-if-changed={}/{shared}",
@@ -37,5 +41,30 @@ pub(crate) fn build(package: &str, folder: &str) -> Result<()> {
     nested.into_iter().for_each(|(name, value)| unsafe { env::set_var(name, value) });
     let package = Package { name: package, root_dir: folder, features: &["programs"], ..Default::default() };
     aya_build::build_ebpf([package], Toolchain::Custom(&name))
-        .context("building the BPF programs failed; `cargo xtask setup --check` tells what is missing")
+        .context("building the BPF programs failed; `cargo xtask setup --check` tells what is missing")?;
+    let built = env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
+    programs.iter().try_for_each(|program| strip(&Path::new(&built).join(program)))
+}
+
+/// Takes out of an object what no loader reads: DWARF, of which BTF was made, and the relocations of BTF, which say what is written
+/// there already. It is six sevenths of the object, and would be embedded.
+fn strip(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    let mut object = Builder::read(bytes.as_slice())?;
+    for section in &mut object.sections {
+        section.delete = [".debug_", ".rel.debug_", ".rel.BTF"]
+            .iter()
+            .any(|needless| section.name.as_slice().starts_with(needless.as_bytes()));
+    }
+    for symbol in &mut object.symbols {
+        symbol.delete = symbol.st_type() == STT_FILE;
+    }
+    object.delete_orphans();
+    // LLVM keeps sections' names and symbols' in one section; here they are two.
+    let names = object.sections.add();
+    (names.name, names.sh_type, names.data) = (".shstrtab".into(), SHT_STRTAB, SectionData::SectionString);
+    names.sh_addralign = 1;
+    let mut stripped = Vec::new();
+    object.write(&mut stripped)?;
+    fs::write(path, stripped).with_context(|| path.display().to_string())
 }

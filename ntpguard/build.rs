@@ -5,5 +5,5 @@ mod objects;
 
 fn main() -> anyhow::Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../ntpguard-ebpf");
-    objects::build("ntpguard-ebpf", folder)
+    objects::build("ntpguard-ebpf", folder, &["ntpguard-xdp", "ntpguard-xdp-trace", "ntpguard-tc"])
 }

@@ -1,7 +1,8 @@
-//! The BPF objects themselves: other loaders take them, and the program holds no others.
+//! The BPF objects themselves: other loaders take them, and they hold no more than loading needs.
 
 use ntpguard::bpf::{Guard, Object, Size};
 use ntpguard_tests::{bpf::Figures, guard::binary};
+use object::{Object as _, ObjectSection as _, read::elf::ElfFile64};
 use std::{fs, process::Command};
 
 /// bpftool takes it, and shows instructions of the second version of the instruction set (Linux 4.14): "less than" and "less
@@ -40,6 +41,21 @@ fn both_forms_have_the_same_instructions() {
         Figures::of(guard.id().unwrap()).unwrap()
     });
     assert_eq!(frags, linear);
+}
+
+/// BTF and no DWARF: what is in an object is in the binary, and in each process's memory.
+#[test]
+fn they_are_stripped() {
+    for object in [Object::Filter, Object::Tc, Object::Trace] {
+        let elf: ElfFile64<'_> = ElfFile64::parse(object.bytes()).unwrap();
+        let names: Vec<_> = elf.sections().map(|section| section.name().unwrap().to_owned()).collect();
+        println!("{object:?}: {} bytes, {names:?}", object.bytes().len());
+        let has = |name: &str| names.iter().any(|one| one == name);
+        assert!(has(".BTF") && has(".BTF.ext") && has(".symtab"), "{names:?}");
+        let needless =
+            |name: &&String| [".debug", ".rel.debug", ".rel.BTF"].iter().any(|start| name.starts_with(start));
+        assert_eq!(names.iter().filter(needless).collect::<Vec<_>>(), [""; 0]);
+    }
 }
 
 /// The program has its own objects within it, and none that only measure.
