@@ -7,6 +7,7 @@ pub mod beside;
 pub mod budget;
 pub mod clock;
 pub mod cold;
+pub mod hooks;
 pub mod install;
 pub mod line;
 pub mod live;
@@ -18,6 +19,7 @@ mod plan;
 pub mod policy;
 pub mod report;
 pub mod sample;
+pub mod sketch;
 pub mod table;
 
 pub use plan::Plan;
@@ -31,12 +33,15 @@ type Measure = fn(&Plan) -> Result<Section>;
 /// All sections, in the order of the report.
 pub const SECTIONS: &[(&str, Measure)] = &[
     ("packets", packets::packets),
+    ("hooks", hooks::hooks),
+    ("limits", hooks::limits),
     ("cold", cold::cold),
     ("others", others::others),
     ("live", live::live),
     ("beside", beside::beside),
     ("clock", clock::clock),
     ("install", install::install),
+    ("sketch", sketch::sketch),
 ];
 
 /// Measures sections, all of them if none is named.

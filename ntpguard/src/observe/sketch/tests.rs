@@ -190,19 +190,3 @@ fn sums_beyond_all_numbers_stay_there() {
     sketch.merge(&sketch.clone());
     assert_eq!((sketch.total().packets, sketch.floor()), (u64::MAX, u64::MAX));
 }
-
-/// How fast it is, and how much it takes: to be read, not asserted.
-#[test]
-#[ignore = "a measurement: run it by name, with --release and --nocapture"]
-fn cost() {
-    for capacity in [256, 1024, 8192] {
-        let stream = noise(1_000_000, &mut Random(2)).concat();
-        let start = std::time::Instant::now();
-        let mut sketch = Sketch::new(capacity);
-        for (key, scale) in &stream {
-            sketch.add(IpAddr::from(key.to_be_bytes()), Seen::sample(*scale, 90, 0));
-        }
-        let each = start.elapsed().as_nanos() as usize / stream.len();
-        println!("{capacity} places: {each} ns for one, all of {} different", stream.len());
-    }
-}
