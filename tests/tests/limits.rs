@@ -1,16 +1,10 @@
 //! Limits before a live NTPsec: the same answers and kisses as without the guard, and service during a flood.
 
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
-use ntpguard::{
-    bpf::{Guard, Object, Size},
-    compile::{Hardening, Image},
-    daemon::dialect::Dialect,
-    policy::limiter::Bounds,
-};
+use ntpguard::bpf::{Guard, Mode, Object, Size};
 use ntpguard_tests::{
     bench::policy,
     bpf::Flood,
-    fixture::{compile, path},
     frame::{Frame, SERVER_V4, SERVER_V6, payload},
     guard::{Ended, Guarding},
     netns::{INTERFACE, Lab},
