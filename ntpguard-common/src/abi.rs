@@ -19,6 +19,7 @@
 //! | `SAMPLING`  | array               | which drops are told of: [`crate::sample`] |
 //! | `EVENTS`    | ring buffer         | [`crate::sample::Sample`], and bytes of the frame |
 
+mod behaviour;
 mod limits;
 mod seen;
 
@@ -29,7 +30,7 @@ pub use seen::{GATES, QUEUES, Seen, gate};
 use crate::{Reason, Source};
 
 /// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// How many policies can be in place: the one in force, and the one being built.
 pub const SLOTS: u32 = 2;
@@ -43,6 +44,7 @@ pub struct Settings {
     pub generation: u32,
 }
 
+/// The upper half of the bits says how the daemon behaves: `behaviour.rs`.
 impl Settings {
     /// A policy is installed.
     pub const INSTALLED: u32 = 1;
@@ -64,10 +66,6 @@ impl Settings {
     pub const HARDEN_TAGS: u32 = 1 << 14;
     /// Hardening: frames with more datagrams than are looked at are dropped.
     pub const HARDEN_SEGMENTS: u32 = 1 << 15;
-    /// The daemon is ntp.org's ntpd 4.2.8; with neither this nor [`Settings::NTPSEC`], 4.2.6.
-    pub const NTP_428: u32 = 1 << 7;
-    /// The daemon is NTPsec's.
-    pub const NTPSEC: u32 = 1 << 8;
     /// `limited` is enforced.
     pub const LIMITER: u32 = 1 << 9;
     /// All time requests together are.

@@ -253,8 +253,7 @@ fn impossible(settings: Settings, source: &Source) -> Option<Reason> {
     } else if source.is_multicast() {
         // All daemons: ntp_restrict.c:restrictions.
         Some(Reason::Ignore)
-    } else if source.is_loopback_v6() && settings.flags & (Settings::NTP_428 | Settings::NTPSEC) != 0 {
-        // Arrived on another interface than lo: ntp_io.c:read_network_packet (Bug 2672).
+    } else if source.is_loopback_v6() && settings.has(Settings::REFUSES_LOOPBACK_V6) {
         Some(Reason::ImpossibleSource)
     } else {
         None
@@ -284,8 +283,11 @@ fn time<P: Packet + ?Sized>(
     Some(match trailer {
         Trailer::Bad => Reason::Malformed,
         Trailer::Nothing if rule.has(Rule::NOTRUST) => Reason::Notrust,
-        // NTPsec looks for a key before it looks at extension fields, NTS's too (ntp_proto.c:receive).
-        Trailer::Extensions if rule.has(Rule::NOTRUST) && settings.has(Settings::NTPSEC) => Reason::Notrust,
+        Trailer::Extensions
+            if rule.has(Rule::NOTRUST) && settings.has(Settings::NOTRUST_BEFORE_EXTENSIONS) =>
+        {
+            Reason::Notrust
+        }
         Trailer::Mac if rule.has(Rule::NO_MAC) => Reason::Mac,
         Trailer::Nak if rule.has(Rule::NO_KISS) => Reason::Malformed,
         Trailer::Nothing | Trailer::Mac | Trailer::Nak | Trailer::Extensions => Reason::Time,
@@ -306,8 +308,7 @@ fn query<P: Packet + ?Sized>(
     if rule.has(Rule::NOQUERY) {
         return Some(Reason::Noquery);
     }
-    // In NTPsec alone the flag reaches queries too (ntp_proto.c:check_early_restrictions).
-    if rule.has(Rule::VERSION) && settings.has(Settings::NTPSEC) && is_not_version_4(first) {
+    if rule.has(Rule::VERSION) && settings.has(Settings::VERSION_FOR_QUERIES) && is_not_version_4(first) {
         return Some(Reason::Version);
     }
     if rule.has(Rule::UNLISTED) {

@@ -1,4 +1,4 @@
-//! What each daemon discards by a packet's form alone, whoever sent it: mode, version, lengths, MAC.
+//! What a daemon discards by a packet's form alone, whoever sent it: mode, version, lengths, MAC.
 //!
 //! Contract: "discards" is certain. What a daemon may take, or answer with an error, isn't discarded here; nor is what
 //! would need state to tell (an association, a key).
@@ -8,8 +8,8 @@ use crate::{Packet, Reason, abi::Settings, wire::ntp::TIME_HEADER_LEN};
 /// ntp.org's ntpd takes up to so many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
 const MAX_MAC_LEN: usize = 24;
 
-/// Shorter packets NTPsec discards before it counts them (ntp_proto.c:is_packet_not_low_rot).
-const NTPSEC_SHORTEST: usize = 12;
+/// Shorter packets are never counted by a limiter (NTPsec's ntp_proto.c:is_packet_not_low_rot).
+const SHORTEST_COUNTED: usize = 12;
 
 /// Extension fields that are followed. Behind more, a packet passes: Autokey (RFC 5906) has three at most.
 pub const MAX_EXTENSION_FIELDS: usize = 8;
@@ -29,16 +29,13 @@ pub enum Trailer {
     Bad,
 }
 
-/// The lowest UDP source port that the daemon takes: 123 in 4.2.6, 1 in 4.2.8 (ntp_proto.c:receive, Bug 2174), any in
-/// NTPsec.
+/// The lowest UDP source port that the daemon takes.
 #[inline(always)]
 pub const fn lowest_source_port(settings: Settings) -> u16 {
-    if settings.has(Settings::NTPSEC) {
-        0
-    } else if settings.has(Settings::NTP_428) {
-        1
-    } else {
+    if settings.has(Settings::REFUSES_PORTS_BELOW_123) {
         123
+    } else {
+        settings.has(Settings::REFUSES_PORT_0) as u16
     }
 }
 
@@ -55,14 +52,10 @@ pub const fn is_common_request(first_byte: u8, length: usize) -> bool {
 #[inline(always)]
 pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) -> Option<Reason> {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
-    if length < TIME_HEADER_LEN || version == 0 {
+    if length < TIME_HEADER_LEN || version == 0 || version > 4 && settings.has(Settings::VERSIONS_1_TO_4) {
         return Some(Reason::Malformed);
     }
-    let taken = if settings.has(Settings::NTPSEC) {
-        if version > 4 {
-            return Some(Reason::Malformed);
-        }
-        // Modes 1, 3 and 4; a bare version 1 packet in mode 0 is read as mode 3.
+    let taken = if settings.has(Settings::MODES_1_3_4) {
         0b1_1010 >> mode & 1 != 0 || (mode == 0 && version == 1 && length == TIME_HEADER_LEN)
     } else {
         mode != 0 || version == 1
@@ -79,12 +72,15 @@ pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) ->
 #[inline(always)]
 pub const fn is_counted(settings: Settings, first_byte: u8, length: usize) -> bool {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
-    if settings.has(Settings::NTPSEC) {
+    if settings.has(Settings::LIMIT_COUNTS_DISCARDED) {
         // Of version 1 a bare header in mode 0 is a client's.
         let is_client = mode == 0 && version == 1 && length == TIME_HEADER_LEN;
-        length >= NTPSEC_SHORTEST && matches!(version, 1..=4) && matches!(mode, 1 | 3 | 4 | 6) || is_client
+        let is_control = mode == 6 && settings.has(Settings::LIMIT_COUNTS_CONTROL);
+        let is_taken = is_control || matches!(mode, 1 | 3 | 4);
+        length >= SHORTEST_COUNTED && matches!(version, 1..=4) && is_taken || is_client
     } else {
-        settings.has(Settings::NTP_428) && version != 0 && is_nak(mode, length.wrapping_sub(TIME_HEADER_LEN))
+        let is_nak = is_nak(mode, length.wrapping_sub(TIME_HEADER_LEN));
+        settings.has(Settings::DISCARDS_NAKS) && version != 0 && is_nak
     }
 }
 
@@ -95,11 +91,11 @@ const fn is_nak(mode: u8, rest: usize) -> bool {
     rest == 4 && matches!(mode, 0 | 3 | 5)
 }
 
-/// Whether NTPsec takes it for one of symmetric mode 1: of version 1, a bare header is a client's
-/// (ntp_proto.c:receive).
+/// Whether it is a packet of symmetric mode 1 about which the daemon's releases differ: of version 1, a bare header is a
+/// client's to all of them (NTPsec's ntp_proto.c:receive).
 #[inline(always)]
-pub const fn is_symmetric(settings: Settings, first_byte: u8, length: usize) -> bool {
-    settings.has(Settings::NTPSEC)
+pub const fn is_uncertain(settings: Settings, first_byte: u8, length: usize) -> bool {
+    settings.has(Settings::MODE_1_VARIES)
         && first_byte & 7 == 1
         && !(first_byte >> 3 & 7 == 1 && length == TIME_HEADER_LEN)
 }
@@ -117,16 +113,15 @@ pub fn trailer<P: Packet + ?Sized>(
     let rest = length - TIME_HEADER_LEN;
     if rest == 0 {
         Some(Trailer::Nothing)
-    } else if settings.has(Settings::NTPSEC) {
-        Some(ntpsec_trailer(first_byte >> 3 & 7, rest))
-    } else if settings.has(Settings::NTP_428) && is_nak(first_byte & 7, rest) {
-        // 4.2.6 leaves it to the protocol machine.
+    } else if settings.has(Settings::TRAILER_BY_LENGTH) {
+        Some(trailer_of_length(first_byte >> 3 & 7, rest))
+    } else if settings.has(Settings::DISCARDS_NAKS) && is_nak(first_byte & 7, rest) {
         Some(Trailer::Nak)
     } else if length > receive_buffer(settings) {
         // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.
         Some(Trailer::Extensions)
     } else {
-        classic_trailer(packet, payload + TIME_HEADER_LEN, rest)
+        walked_trailer(packet, payload + TIME_HEADER_LEN, rest)
     }
 }
 
@@ -134,12 +129,12 @@ pub fn trailer<P: Packet + ?Sized>(
 /// in builds with Autokey).
 #[inline(always)]
 const fn receive_buffer(settings: Settings) -> usize {
-    if settings.has(Settings::NTP_428) { 1200 } else { 1000 }
+    if settings.has(Settings::RECEIVES_1200) { 1200 } else { 1000 }
 }
 
 /// NTPsec's ntp_proto.c:parse_packet: lengths are all that it looks at.
 #[inline(always)]
-const fn ntpsec_trailer(version: u8, rest: usize) -> Trailer {
+const fn trailer_of_length(version: u8, rest: usize) -> Trailer {
     match rest {
         _ if version == 4 && rest > MAX_MAC_LEN => Trailer::Extensions,
         // A crypto-NAK (4) is refused by whatever key.
@@ -153,7 +148,7 @@ const fn ntpsec_trailer(version: u8, rest: usize) -> Trailer {
 
 /// ntp.org's ntp_proto.c:receive: extension fields in packets of any version, until what is left may be a MAC.
 #[inline(always)]
-fn classic_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: usize) -> Option<Trailer> {
+fn walked_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: usize) -> Option<Trailer> {
     if !rest.is_multiple_of(4) {
         // Fields are multiples of 4 long, so at the end it isn't one either.
         return Some(Trailer::Bad);
@@ -181,35 +176,36 @@ fn classic_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: 
 mod tests {
     use super::*;
 
-    const NTP_426: Settings = Settings { flags: 0, generation: 0 };
-    const NTPSEC: Settings = Settings { flags: Settings::NTPSEC, generation: 0 };
+    const WIDE: Settings = Settings { flags: 0, generation: 0 };
+    const NARROW: Settings =
+        Settings { flags: Settings::VERSIONS_1_TO_4 | Settings::MODES_1_3_4, generation: 0 };
 
     #[test]
     fn modes_and_versions() {
         let head = |version: u8, mode: u8| version << 3 | mode;
         for version in 0..8 {
             for mode in 0..6 {
-                let classic = discards_time(NTP_426, head(version, mode), 48);
+                let classic = discards_time(WIDE, head(version, mode), 48);
                 assert_eq!(classic.is_none(), version > 0 && (mode > 0 || version == 1));
-                let sec = discards_time(NTPSEC, head(version, mode), 48);
+                let sec = discards_time(NARROW, head(version, mode), 48);
                 let taken = [1, 3, 4].contains(&mode) || (mode, version) == (0, 1);
                 assert_eq!(sec.is_none(), (1..5).contains(&version) && taken, "v{version} m{mode}");
             }
         }
-        assert_eq!(discards_time(NTPSEC, head(1, 0), 68), Some(Reason::Mode));
-        assert_eq!(discards_time(NTP_426, head(4, 3), 47), Some(Reason::Malformed));
+        assert_eq!(discards_time(NARROW, head(1, 0), 68), Some(Reason::Mode));
+        assert_eq!(discards_time(WIDE, head(4, 3), 47), Some(Reason::Malformed));
     }
 
     #[test]
-    fn ntpsec_knows_four_lengths() {
+    fn four_lengths_are_known() {
         let trailers = [(3, 20), (4, 4), (4, 24), (2, 6), (3, 72), (4, 29), (2, 20), (4, 8), (3, 28)]
-            .map(|(version, rest)| ntpsec_trailer(version, rest));
+            .map(|(version, rest)| trailer_of_length(version, rest));
         use Trailer::{Bad, Extensions, Mac, Nothing};
         assert_eq!(trailers, [Mac, Bad, Mac, Nothing, Nothing, Extensions, Bad, Bad, Bad]);
     }
 
     #[test]
-    fn classic_walks_the_extension_fields() {
+    fn extension_fields_are_walked() {
         let walk = |fields: &[(u16, usize)], mac: usize| {
             let mut bytes = Vec::new();
             for &(length, real) in fields {
@@ -218,7 +214,7 @@ mod tests {
                 bytes.resize(bytes.len() + real - 4, 0xaa);
             }
             bytes.resize(bytes.len() + mac, 0);
-            classic_trailer(bytes.as_slice(), 0, bytes.len())
+            walked_trailer(bytes.as_slice(), 0, bytes.len())
         };
         assert_eq!(walk(&[], 20), Some(Trailer::Mac));
         assert_eq!(walk(&[], 8), Some(Trailer::Mac));
@@ -239,12 +235,12 @@ mod tests {
             |flags, length| trailer(packet.as_slice(), Settings { flags, generation: 0 }, 0x23, 0, length);
         assert_eq!(judged(0, 1000), Some(Trailer::Bad), "a field of length 0");
         assert_eq!(judged(0, 1001), Some(Trailer::Extensions));
-        assert_eq!(judged(Settings::NTP_428, 1200), Some(Trailer::Bad));
-        assert_eq!(judged(Settings::NTP_428, 1201), Some(Trailer::Extensions));
+        assert_eq!(judged(Settings::RECEIVES_1200, 1200), Some(Trailer::Bad));
+        assert_eq!(judged(Settings::RECEIVES_1200, 1201), Some(Trailer::Extensions));
     }
 
     #[test]
     fn a_field_past_the_bytes_at_hand_is_not_judged() {
-        assert_eq!(classic_trailer([0; 2].as_slice(), 0, 28), None);
+        assert_eq!(walked_trailer([0; 2].as_slice(), 0, 28), None);
     }
 }

@@ -156,8 +156,8 @@ impl Time {
     #[inline(always)]
     fn kiss(&mut self, settings: Settings, limits: &Limits) {
         let (version, mode) = (self.first & 0x38, self.first & 7);
-        // NTPsec reads a bare packet of version 1 as a client's (ntp_proto.c:receive); other ones of its mode 1 get none here.
-        let answers_client = matches!(mode, 0 | 3) || settings.has(Settings::NTPSEC);
+        // Where all kisses are in mode 4, what gets one of mode 1 is a client's of version 1 (NTPsec's ntp_proto.c:receive).
+        let answers_client = matches!(mode, 0 | 3) || settings.has(Settings::KISSES_IN_MODE_4);
         let mode = if answers_client { 4 } else { 1 };
         self.first = 3 << 6 | version | mode;
         self.stratum = 0;

@@ -1,7 +1,7 @@
 //! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to people.
 //!
 //! ```text
-//! ntp.conf ─conf::ntp::read→ ConfFile ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
+//! ntp.conf ─conf::ntp::read→ AccessList ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
 //!                               │ audit                    │                      │ Engine, Tally         │ decide
 //! people ←export::check─ Diagnostics ←─────────────────────┘                      └→ Verdict              │
 //! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←────────┘

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use ntpguard::{
     compile::{Hardening, Image},
-    conf::ntp::{self, ConfFile},
+    conf::{AccessList, ntp},
     daemon::dialect::{Daemon, Dialect},
     policy::Policy,
 };
@@ -42,7 +42,7 @@ pub fn path(name: &str) -> PathBuf {
 /// A configuration and what it compiles to.
 pub struct Compiled {
     /// The file as read.
-    pub conf: ConfFile,
+    pub conf: AccessList,
     /// Its policy, every name in it resolved by [`names`].
     pub policy: Policy,
     /// What the kernel gets.

@@ -91,7 +91,7 @@ fn judge(guard: &mut Guard, case: &Golden, Compiled { conf, image, .. }: &Compil
     let hits: Vec<_> = causes.zip(&counted.done.hits).filter(|(_, hits)| hits.packets > 0).collect();
     let line = hits.first().and_then(|(line, _)| *line);
     let wanted = if let Expect::Counted(_, line) = case.expect { line } else { None };
-    assert_eq!(line.map(|line| conf.place(line.restrict).span.line), wanted, "{}", case.name);
+    assert_eq!(line.map(|line| conf.place(line.index).span.line), wanted, "{}", case.name);
 }
 
 /// The running kernel's version.

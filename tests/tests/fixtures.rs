@@ -226,5 +226,5 @@ fn an_undone_line_is_not_to_blame() {
     let text = "restrict 192.0.2.1 noquery\nunrestrict 192.0.2.1 noquery\nrestrict 192.0.2.1 noquery";
     let Compiled { conf, image, .. } = compiled(text, NtpSec, Hardening::NONE);
     let line = image.rules.get(0).unwrap().cause(ntpguard_common::Reason::Noquery).unwrap();
-    assert_eq!(conf.place(line.restrict).span.line, 3);
+    assert_eq!(conf.place(line.index).span.line, 3);
 }

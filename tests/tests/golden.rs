@@ -27,7 +27,7 @@ fn the_host_does_what_the_golden_packets_say() {
             Decision::Judged(verdict) => {
                 let cause =
                     image.rules.get(verdict.rule as usize).and_then(|rule| rule.cause(verdict.reason));
-                Expect::Counted(verdict.reason, cause.map(|line| conf.place(line.restrict).span.line))
+                Expect::Counted(verdict.reason, cause.map(|line| conf.place(line.index).span.line))
             }
         };
         assert_eq!(found, case.expect, "{} ({})", case.name, case.fixture);

@@ -1,7 +1,7 @@
 //! The limiters against models of the daemons', step by step: never stricter, and hardly looser.
 
 use ntpguard::{
-    conf::ntp::Limiter,
+    conf::Limiter,
     policy::limiter::{Bounds, Clock, limits},
 };
 use ntpguard_common::{
@@ -106,7 +106,7 @@ impl Score {
 #[test]
 fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
     let mut random = Random::new(0x4e54_5073_6563);
-    let settings = Settings { flags: Settings::NTPSEC, generation: 0 };
+    let settings = Settings { flags: Settings::LIMIT_BY_SCORE, generation: 0 };
     for (average, burst, kod) in
         [(1.0, 20.0, 0.5), (2.0, 10.0, 0.25), (0.25, 64.0, 1.0), (5.0, 3.0, 0.5), (10.0, 100.0, 0.0)]
     {
@@ -178,7 +178,7 @@ impl Headway {
 #[test]
 fn the_headway_is_never_stricter() {
     let mut random = Random::new(0x6e_7470_2e6f_7267);
-    for (flags, name) in [(0, "4.2.6"), (Settings::NTP_428, "4.2.8")] {
+    for (flags, name) in [(0, "4.2.6"), (Settings::LIMIT_ROUNDS_PAUSES, "4.2.8")] {
         let settings = Settings { flags, generation: 0 };
         for (average, minimum) in [(3, 2), (3, 1), (1, 2), (4, 8), (0, 0)] {
             for clock in CLOCKS {
@@ -276,7 +276,7 @@ fn no_more_kisses_than_allowed() {
 fn nobody_is_refused_for_what_he_did_weeks_ago() {
     let limiter = Limiter::Score { average: 1.0, burst: 20.0, kod: 0.5 };
     let limits = set_up(limiter, Clock::IDEAL);
-    let settings = Settings { flags: Settings::NTPSEC, ..Settings::default() };
+    let settings = Settings { flags: Settings::LIMIT_BY_SCORE, ..Settings::default() };
     let account = Account { level: Account::MAX_LEVEL, ..Account::new(settings, 0) };
     for weeks in 1..7 {
         let now = weeks * 7 * 86_400 * 1000;

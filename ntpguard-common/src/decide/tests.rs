@@ -28,10 +28,12 @@ fn request() -> [u8; 90] {
 /// Every set of a rule's flags under every setting that a time request can meet.
 fn all(mut each: impl FnMut(Settings, Rule)) {
     let free = [Settings::HARDEN_SOURCES, Settings::LIMITER, Settings::CEILING, Settings::KISSES];
-    for dialect in [0, Settings::NTP_428, Settings::NTPSEC] {
+    // None, each by itself, and all.
+    let behaviours = (16..32).map(|bit| 1 << bit).chain([0, 0xffff << 16]);
+    for behaviour in behaviours {
         for set in 0..1 << free.len() {
             let flags = free.iter().enumerate().filter(|(bit, _)| set >> bit & 1 != 0).map(|(_, flag)| flag);
-            let flags = flags.fold(Settings::INSTALLED | dialect, |all, flag| all | flag);
+            let flags = flags.fold(Settings::INSTALLED | behaviour, |all, flag| all | flag);
             for rule in 0..Rule::NO_RULE << 1 {
                 each(Settings { flags, generation: 1 }, Rule { flags: rule, index: 7 });
             }

@@ -56,7 +56,7 @@ impl Account {
     /// That of a source from which this is the first packet. Both kinds serve it (ntp_monitor.c:ntp_monitor).
     #[inline(always)]
     pub const fn new(settings: Settings, now: u32) -> Self {
-        let level = if settings.has(Settings::NTPSEC) { ONE } else { 0 };
+        let level = if settings.has(Settings::LIMIT_BY_SCORE) { ONE } else { 0 };
         Self { time: now, level, exact: true, known: false }
     }
 
@@ -91,7 +91,7 @@ pub fn step(
     let pause = account.pause(now);
     if pause >= limits.memory {
         (Outcome::Serve, Account { known: account.known, ..Account::new(settings, now) })
-    } else if settings.has(Settings::NTPSEC) {
+    } else if settings.has(Settings::LIMIT_BY_SCORE) {
         let level = scored(limits, account.level, pause);
         let outcome = if level < limits.refused {
             Outcome::Serve
@@ -126,7 +126,7 @@ fn headway(settings: Settings, limits: &Limits, account: Account, now: u32, kod:
     let Limits { hz, margin, head, limit, .. } = *limits;
     let pause = account.pause(now);
     // At most so many seconds, for the daemon; and whether they can't be less.
-    let (interval, drained, certain) = if settings.has(Settings::NTP_428) {
+    let (interval, drained, certain) = if settings.has(Settings::LIMIT_ROUNDS_PAUSES) {
         let rounded = pause + margin + hz / 2;
         let interval = rounded.checked_div(hz).unwrap_or(0);
         (interval, interval * hz, rounded - interval * hz >= 2 * margin)
@@ -135,7 +135,7 @@ fn headway(settings: Settings, limits: &Limits, account: Account, now: u32, kod:
         (interval, pause, margin == 0 && interval * hz == pause)
     };
     let exact = account.exact && certain;
-    let slack = if exact || settings.has(Settings::NTP_428) { 0 } else { margin + 1 };
+    let slack = if exact || settings.has(Settings::LIMIT_ROUNDS_PAUSES) { 0 } else { margin + 1 };
     let level = account.level.saturating_sub(drained);
     let too_early = interval + 1 < limits.minimum;
     let full = level >= limit - head + slack;

@@ -98,8 +98,8 @@ impl Asked {
         bits
     };
 
-    /// What tells the account of a source's packets of NTPsec's mode 1 from that of its others.
-    const SYMMETRIC_KEY: u64 = 0x9e37_79b9_7f4a_7c15;
+    /// What tells the account of a source's packets of mode 1 from that of its others ([`Settings::MODE_1_VARIES`]).
+    const MODE_1_KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// Asks about a packet from a rule's source that passes or is dropped for a reason. Which of them limits are for is found
     /// out where it costs nobody else.
@@ -144,8 +144,8 @@ impl Asked {
     #[inline(always)]
     pub fn key(self, limits: &Limits, source: &Source, length: usize) -> u64 {
         let key = limits.key(source);
-        let apart = form::is_symmetric(self.settings(), self.first(), length) && key != Self::SYMMETRIC_KEY;
-        if apart { key ^ Self::SYMMETRIC_KEY } else { key }
+        let apart = form::is_uncertain(self.settings(), self.first(), length) && key != Self::MODE_1_KEY;
+        if apart { key ^ Self::MODE_1_KEY } else { key }
     }
 
     /// What was in force.
@@ -176,8 +176,7 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
     let limited = asked.has(Asked::LIMITED)
         && match passes {
             _ if asked.only_counts() => form::is_counted(settings, first, length),
-            // NTPsec's limiter counts mode 6, too (ntp_proto.c:receive).
-            Reason::Query => settings.has(Settings::NTPSEC) && Mode::of(first) == Mode::Control,
+            Reason::Query => settings.has(Settings::LIMIT_COUNTS_CONTROL) && Mode::of(first) == Mode::Control,
             _ => true,
         };
     // Requests alone: what the daemon's own servers answer isn't asked to queue.
@@ -248,11 +247,11 @@ fn kiss(asked: Asked, passes: Reason, length: usize, spend: impl FnOnce() -> boo
     let mode = first & 7;
     if !asked.has(Asked::KOD) {
         Reason::Limited
-    } else if settings.has(Settings::NTPSEC) && matches!(mode, 4 | 6)
-        || form::is_symmetric(settings, first, length)
+    } else if settings.has(Settings::LIMIT_BY_SCORE) && matches!(mode, 4 | 6)
+        || form::is_uncertain(settings, first, length)
     {
-        // Within the allowance for kisses NTPsec takes answers and queries as if nothing were (ntp_proto.c:receive). To
-        // mode 1 it sends one or is silent, by its release: that is its own to do.
+        // Within the allowance for kisses of its score, NTPsec takes answers and queries as if nothing were
+        // (ntp_proto.c:receive). To mode 1 it sends one or is silent, by its release: that is its own to do.
         passes
     } else if matches!(mode, 4 | 5) {
         Reason::Limited

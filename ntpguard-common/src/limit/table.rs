@@ -111,7 +111,7 @@ impl Set {
 #[inline(always)]
 fn merit(account: Account, settings: Settings, limits: &Limits, now: u32, calm: bool) -> u64 {
     let Limits { memory, head, hz, .. } = *limits;
-    let one = if settings.has(Settings::NTPSEC) { ONE } else { head.saturating_sub(2 * hz) };
+    let one = if settings.has(Settings::LIMIT_BY_SCORE) { ONE } else { head.saturating_sub(2 * hz) };
     let pause = account.pause(now);
     let forgotten = pause >= memory;
     let rank = if account.known {

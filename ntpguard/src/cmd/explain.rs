@@ -1,5 +1,7 @@
 //! `ntpguard explain`: why would this packet pass or drop?
 
+#[cfg(test)]
+mod fourth;
 mod sentence;
 
 use self::sentence::{Known, Packet, sentence};
@@ -7,10 +9,7 @@ use crate::{
     bpf::{Pins, Running},
     cli::{self, Judge, Payload},
     compile::{Hardening, Image, ImageRule},
-    conf::{
-        locate,
-        ntp::{self, ConfFile, Place},
-    },
+    conf::{AccessList, locate, ntp, place::Place},
     daemon::dialect::Daemon,
     export::Format,
     host::{
@@ -212,7 +211,7 @@ struct Asked<'a, 'f> {
     frame: &'f [u8],
     train: Train,
     policy: &'f Policy,
-    conf: &'a ConfFile,
+    conf: &'a AccessList,
     /// The addresses of the daemon's host.
     own: &'f [IpAddr],
 }
@@ -222,7 +221,7 @@ struct Answer<'a> {
     judged: Judged,
     packet: Option<Packet>,
     rule: Option<ImageRule<'a>>,
-    conf: &'a ConfFile,
+    conf: &'a AccessList,
     /// Dropped, and by its own reading the daemon would have got it.
     hardened: bool,
     /// The source can't be one on a wire: loopback, or this host's own.
@@ -268,7 +267,7 @@ impl<'a> Answer<'a> {
         let reason = self.judged.reason?;
         match reason.action() {
             // No line is to blame where the daemon has no mode 7.
-            Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode7() => None,
+            Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode_7 => None,
             Action::Drop | Action::Transmit => self.rule?.cause(reason),
             Action::Pass => self.rule?.lines.last(),
         }
@@ -276,11 +275,11 @@ impl<'a> Answer<'a> {
 
     fn json(&self) -> Value {
         let rule = self.line().map(|line| {
-            let Place { file, span } = self.conf.place(line.restrict);
+            let Place { file, span } = self.conf.place(line.index);
             json!({
                 "file": self.conf.files[file].path.display().to_string(),
                 "line": span.line,
-                "text": self.conf.text(line.restrict),
+                "text": self.conf.text(line.index),
             })
         });
         json!({
@@ -297,7 +296,7 @@ impl<'a> Answer<'a> {
     fn text(&self) -> String {
         let known = Known {
             hardened: self.hardened,
-            takes_mode7: self.conf.takes_mode7(),
+            takes_mode7: self.conf.takes_mode_7,
             has_line: self.line().is_some(),
             is_own: self.is_own,
         };
@@ -308,7 +307,7 @@ impl<'a> Answer<'a> {
             None => NOT_NTP.to_owned(),
         };
         let line = match (self.line(), self.rule) {
-            (Some(line), _) => format!("\n  {}", self.conf.quote(line.restrict)),
+            (Some(line), _) => format!("\n  {}", self.conf.quote(line.index)),
             (None, Some(rule)) if rule.lines.is_empty() => {
                 format!("\n  no line speaks of {}; built in", rule.net)
             }

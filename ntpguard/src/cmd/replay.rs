@@ -4,7 +4,7 @@ use crate::{
     capture::{Error, Frame, Reader, Skipped},
     cli,
     compile::Image,
-    conf::{locate, ntp::ConfFile},
+    conf::{AccessList, locate},
     export::Format,
     host::{
         self,
@@ -168,7 +168,7 @@ struct Told<'a> {
     own: Vec<IpAddr>,
     skipped: &'a Skipped,
     image: &'a Image,
-    conf: &'a ConfFile,
+    conf: &'a AccessList,
     top: usize,
 }
 
@@ -217,7 +217,7 @@ impl Told<'_> {
         lines.extend(self.lines().next().map(|_| "dropped by line".to_owned()));
         for (cause, rule, hits) in self.lines() {
             let line = match rule.cause(cause) {
-                Some(line) => self.conf.quote(line.restrict),
+                Some(line) => self.conf.quote(line.index),
                 None => format!("built in, for {}", rule.net),
             };
             lines.push(format!("  {:<18}{:>12}  {line}", cause.name(), hits.packets));
@@ -256,13 +256,13 @@ impl Told<'_> {
             .collect();
         let rules = self.lines().map(|(cause, rule, hits)| {
             let line = rule.cause(cause);
-            let place = line.map(|line| self.conf.place(line.restrict));
+            let place = line.map(|line| self.conf.place(line.index));
             json!({
                 "reason": cause.name(),
                 "net": rule.net.to_string(),
                 "file": place.map(|place| self.conf.files[place.file].path.display().to_string()),
                 "line": place.map(|place| place.span.line),
-                "text": line.map(|line| self.conf.text(line.restrict)),
+                "text": line.map(|line| self.conf.text(line.index)),
                 "packets": hits.packets,
                 "bytes": hits.bytes,
             })

@@ -9,7 +9,12 @@
 //! anywhere; which rules it stands before is written into them.
 
 use crate::{
-    conf::ntp::{ConfFile, Family, Flags, Limiter},
+    conf::{AccessList, Limiter},
+    daemon::{
+        family::Family,
+        flags::Flags,
+        profile::{Mode7, SourceEntries},
+    },
     policy::{
         Entry, Policy,
         limiter::{self, Bounds},
@@ -57,12 +62,12 @@ pub struct Image {
 
 impl Image {
     /// Compiles the policy of a file.
-    pub fn compile(policy: &Policy, conf: &ConfFile, hardening: Hardening) -> Self {
+    pub fn compile(policy: &Policy, conf: &AccessList, hardening: Hardening) -> Self {
         let rules =
             ImageRules::new(&policy.entries, |entry| rule_flags(entry, policy.source, conf, hardening));
         let [v4, v6] = [Family::V4, Family::V6].map(|family| Order::new(&rules, family));
         let mut image = Self {
-            flags: Settings::INSTALLED | hardening.packets | conf.daemon.setting(),
+            flags: Settings::INSTALLED | hardening.packets | conf.profile.behaviours,
             counters: Counters::new(rules.iter().map(|rule| rule.rule.flags)),
             v4: lists(|| v4.prefixes()),
             v6: lists(|| v6.prefixes()),
@@ -76,11 +81,11 @@ impl Image {
         }
         image.rules = rules;
         // A file that can't be read may say `enable mode7`.
-        if !conf.takes_mode7() && (!conf.blind || conf.daemon.is_ntpsec()) {
+        if !conf.takes_mode_7 && (!conf.blind || conf.profile.mode_7 == Mode7::Never) {
             image.flags |= Settings::NOBODY_PRIVATE;
         }
         if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED))
-            && conf.limits()
+            && conf.limits
             && limiter::enforced(&conf.limiter)
         {
             image.flags |= Settings::LIMITER;
@@ -155,26 +160,27 @@ fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [R
 
 /// The flags of an entry that are enforced here. The rest is left to the daemon: what a `restrict source` may lift, whose
 /// flags are `source`, and all of it where lines are out of reach.
-pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile) -> Flags {
+pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList) -> Flags {
     let flags = entry.flags;
+    let only_cut_off = conf.profile.source_entries == SourceEntries::CutOff;
     let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
     match source {
         _ if conf.blind => Flags::NONE,
         // An association's address may have the flags of `restrict source` instead; an entry for just that host
-        // stands before it. NTPsec puts one only where the association would break (ntp_restrict.c:restrict_source).
-        Some(source) if !entry.net.is_host() && !entry.own && (breaks || !conf.daemon.is_ntpsec()) => {
+        // stands before it.
+        Some(source) if !entry.net.is_host() && !entry.own && (breaks || !only_cut_off) => {
             flags.expanded().shared(source.expanded())
         }
         _ => flags,
     }
 }
 
-fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &ConfFile, hardening: Hardening) -> u32 {
+fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList, hardening: Hardening) -> u32 {
     let flags = entry.flags;
     let drops = enforced(entry, source, conf);
     // A MAC is refused for want of a key; `mssntp`, of a template too, is a way around.
     let template = source.unwrap_or_default();
-    let keyless = conf.daemon.is_ntpsec() && !conf.trusts_any_key() && !conf.blind;
+    let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !conf.blind;
     let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
     // `limited` comes before the crypto-NAK is looked at (ntp_proto.c:receive of 4.2.8).
     let kissed = |flags: Flags| flags.has(Flags::LIMITED) && flags.has(Flags::KOD);

@@ -4,7 +4,7 @@
 //! entry finds no place, or may not be there at all, they drop less.
 
 use super::rules::{ImageRules, Ranked};
-use crate::{conf::ntp::Family, policy::network};
+use crate::{daemon::family::Family, policy::network};
 use ipnet::IpNet;
 use ntpguard_common::abi::{Gap, Rule, Rules};
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The rules of an image: the daemon's entries, shared with the policy that they come from, and what the maps say of each.
 
 use crate::{
-    conf::ntp::Flags,
+    daemon::flags::Flags,
     policy::{Entries, Entry, Line, network::Net},
 };
 use ntpguard_common::{Reason, Verdict, abi::Rule};

@@ -2,8 +2,9 @@
 
 use crate::{
     conf::{
+        AccessList,
         diagnostic::{Code, Diagnostic},
-        ntp::{self, ConfFile},
+        ntp,
         options::Reading,
     },
     daemon::{
@@ -41,7 +42,7 @@ pub struct Read {
     /// The file; `None` if there is none.
     pub path: Option<PathBuf>,
     /// What it says.
-    pub conf: ConfFile,
+    pub conf: AccessList,
     /// For people: which daemon's reading it is, and why.
     pub because: String,
 }
@@ -88,13 +89,9 @@ pub fn read_noting(
     if path.is_none() && found.is_none() && reading.dialect.is_none() {
         return Err(Fault::Configuration(nothing_to_guard()));
     }
-    let mut conf = ConfFile::new(daemon);
     let (command, said_by) = command(found.as_ref(), daemon.dialect, reading);
-    conf.command = command;
-    let outcome = conf.read(path.as_deref());
-    sought.join(conf.sought);
-    outcome.configuration()?;
-    conf.sought = sought.clone();
+    let words = command.to_string();
+    let mut conf = ntp::read_noting(path.as_deref(), daemon, command, sought).configuration()?;
     if let Some(found) = found.as_ref().filter(|found| is_its_own(found, path.as_deref())) {
         conf.diagnostics.extend(older(found, conf.files.iter().map(|file| &*file.path)));
     }
@@ -106,7 +103,6 @@ pub fn read_noting(
         }
     };
     let mut because = format!("policy from {file}, read as {daemon} does ({why})");
-    let words = conf.command.to_string();
     if !words.is_empty() {
         because += &format!("; the daemon's command line ({said_by}) says: {words}");
     }

@@ -1,7 +1,14 @@
 //! Configuration files, each format in a room of its own, and what is to be said of them.
 
+mod access_line;
+mod access_list;
 pub mod diagnostic;
+mod limiter;
 pub mod locate;
 pub mod ntp;
 pub mod options;
 pub mod place;
+
+pub use access_line::{AccessLine, Action, Target};
+pub use access_list::{AccessList, Association, File};
+pub use limiter::{Limiter, MEMORY};

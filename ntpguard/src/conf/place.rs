@@ -14,7 +14,7 @@ pub struct Span {
 /// A place in one of the files read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Index into [`crate::conf::ntp::ConfFile::files`].
+    /// Index into [`crate::conf::AccessList::files`].
     pub file: usize,
     /// Where in that file.
     pub span: Span,

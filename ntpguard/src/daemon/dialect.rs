@@ -1,7 +1,6 @@
 //! Which daemon reads the ntp.conf: ntp.org's ntpd 4.2.6 or 4.2.8, or NTPsec's. They read the same line differently.
 
-use crate::daemon::flags::Flags;
-use ntpguard_common::abi::Settings;
+use crate::daemon::profile::{self, Profile};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -68,28 +67,13 @@ impl Daemon {
         }
     }
 
-    /// Flags that it takes and forgets (NTPsec's ntp_config.c:config_access).
-    pub const fn inert(self) -> Flags {
-        match self.dialect {
-            Dialect::Ntp426 | Dialect::Ntp428 => Flags::NONE,
-            Dialect::NtpSec => Flags::NOPEER.with(Flags::NOTRAP),
-        }
-    }
-
-    /// What it does with everyone whom no line names (ntp_restrict.c:init_restrict).
-    pub const fn built_in_default(self) -> Flags {
-        match self.dialect {
-            Dialect::Ntp426 | Dialect::Ntp428 => Flags::NONE,
-            Dialect::NtpSec => Flags::NOQUERY.with(Flags::LIMITED),
-        }
-    }
-
-    /// Its bit in [`Settings`].
-    pub const fn setting(self) -> u32 {
-        match self.dialect {
-            Dialect::Ntp426 => 0,
-            Dialect::Ntp428 => Settings::NTP_428,
-            Dialect::NtpSec => Settings::NTPSEC,
+    /// How it behaves.
+    pub const fn profile(self) -> &'static Profile {
+        match (self.dialect, self.ordering) {
+            (Dialect::Ntp426, _) => &profile::NTP_426,
+            (Dialect::Ntp428, Ordering::P17) => &profile::NTP_428_P17,
+            (Dialect::Ntp428, Ordering::P18) => &profile::NTP_428,
+            (Dialect::NtpSec, _) => &profile::NTPSEC,
         }
     }
 }
@@ -97,11 +81,7 @@ impl Daemon {
 impl Dialect {
     /// Its name on the command line and in outputs.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ntp426 => "ntp-4.2.6",
-            Self::Ntp428 => "ntp-4.2.8",
-            Self::NtpSec => "ntpsec",
-        }
+        Daemon::new(self).profile().name
     }
 }
 
@@ -113,7 +93,6 @@ impl fmt::Display for Dialect {
 
 impl fmt::Display for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let older = self.dialect == Dialect::Ntp428 && self.ordering == Ordering::P17;
-        write!(f, "{}{}", self.dialect, if older { " (before p18)" } else { "" })
+        f.write_str(self.profile().name)
     }
 }

@@ -6,6 +6,7 @@ pub mod dialect;
 pub mod family;
 pub mod flags;
 pub mod holder;
+pub mod profile;
 pub mod release;
 pub mod socket;
 pub mod unit;

@@ -6,7 +6,7 @@ use super::{
     shield::Shield,
 };
 use crate::{
-    conf::{locate, ntp::ConfFile},
+    conf::{locate, ntp},
     daemon::{
         CommandLine,
         holder::{self, Holder, Holders},
@@ -144,10 +144,10 @@ fn older(
     let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
     let own = holder::of_its_own(root, holder.pid, &path);
     let path = own.unwrap_or_else(|| root.join(path.strip_prefix("/").unwrap_or(&path)));
-    let mut conf = ConfFile::new(daemon);
     // What is wrong with it is for `check` to say.
-    let _ = conf.read(Some(&path));
-    let (changed, _) = locate::changed_since(holder.since?, conf.files.iter().map(|file| &*file.path))?;
+    let files = ntp::read(Some(&path), daemon).map(|conf| conf.files).unwrap_or_default();
+    let files = files.iter().map(|file| &*file.path).chain([&*path]);
+    let (changed, _) = locate::changed_since(holder.since?, files)?;
     let message = format!(
         "started before {} was changed: it goes by the old one until it is restarted",
         changed.display()

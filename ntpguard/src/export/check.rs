@@ -3,11 +3,12 @@
 use crate::{
     compile::{self, Hardening, Queries},
     conf::{
+        Limiter,
         diagnostic::{Diagnostic, Severity},
         locate::Read,
-        ntp::{Flags, Limiter, Place, Span},
+        place::{Place, Span},
     },
-    daemon::dialect::Dialect,
+    daemon::flags::Flags,
     host::terminal::{self, of_same_length},
     policy::{Entry, Line, Policy, audit::answers_queries, limiter},
 };
@@ -81,8 +82,8 @@ impl Report<'_> {
         });
         let lines = |entry: &Entry<'_>| -> Vec<Value> {
             let line = |line: &Line| {
-                let place = self.read.conf.place(line.restrict);
-                let text = self.read.conf.text(line.restrict);
+                let place = self.read.conf.place(line.index);
+                let text = self.read.conf.text(line.index);
                 json!({ "file": self.path(place), "line": place.span.line, "text": text })
             };
             entry.lines.iter().map(line).collect()
@@ -107,7 +108,7 @@ impl Report<'_> {
         });
         json!({
             "file": self.read.path.as_ref().map(|path| path.display().to_string()),
-            "daemon": self.read.conf.daemon.to_string(),
+            "daemon": self.read.conf.profile.name,
             "blind": self.read.conf.blind,
             "limiter": limiter(&self.read.conf.limiter),
             "errors": self.count(Severity::Error),
@@ -164,7 +165,7 @@ impl Report<'_> {
     fn enforced(&self, entry: &Entry<'_>) -> Flags {
         let conf = &self.read.conf;
         let flags = compile::enforced(entry, self.policy.source, conf);
-        let limits = conf.limits() && limiter::enforced(&conf.limiter);
+        let limits = conf.limits && limiter::enforced(&conf.limiter);
         if limits { flags } else { flags.without(Flags::LIMITED) }
     }
 
@@ -177,8 +178,8 @@ impl Report<'_> {
     /// Whether sources with these flags get time.
     fn time(&self, flags: Flags) -> &'static str {
         let conf = &self.read.conf;
-        // NTPsec refuses every MAC where it trusts no key, and `mssntp` is a way around.
-        let keyless = conf.daemon.is_ntpsec() && !conf.trusts_any_key() && !flags.has(Flags::MSSNTP);
+        // `mssntp` is a way around.
+        let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !flags.has(Flags::MSSNTP);
         if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) || (flags.has(Flags::NOTRUST) && keyless) {
             "no"
         } else if flags.has(Flags::NOTRUST) {
@@ -196,7 +197,7 @@ impl Report<'_> {
             .lines
             .iter()
             .map(|line| {
-                let place = self.read.conf.place(line.restrict);
+                let place = self.read.conf.place(line.index);
                 let path = &self.read.conf.files[place.file].path;
                 let name =
                     path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
@@ -235,12 +236,12 @@ impl Report<'_> {
     fn exposures(&self) -> Vec<Exposure<'_>> {
         let conf = &self.read.conf;
         let open: Vec<_> = self.policy.entries.iter().filter(|entry| answers_queries(entry)).collect();
-        let monlist = if conf.daemon.dialect == Dialect::Ntp426 { open.clone() } else { Vec::new() };
+        let monlist = if conf.profile.monlist { open.clone() } else { Vec::new() };
         let mut exposures = vec![
             Exposure { what: "monlist", entries: monlist },
             Exposure { what: "mode 6", entries: open.clone() },
         ];
-        if conf.daemon.dialect == Dialect::Ntp428 && conf.takes_mode7() {
+        if conf.takes_mode_7 && !conf.profile.monlist {
             exposures.push(Exposure { what: "mode 7", entries: open });
         }
         exposures

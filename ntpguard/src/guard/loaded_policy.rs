@@ -4,9 +4,9 @@ use crate::{
     bpf::Hook,
     compile::Image,
     conf::{
+        AccessList,
         diagnostic::{Code, Diagnostic},
         locate,
-        ntp::ConfFile,
     },
     guard::options::Guarding,
     host::{fault::Fault, file_changes::Fingerprint, interface},
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// An ntp.conf, and the image that was made of it.
 pub struct Ruling {
     /// What the file says.
-    pub conf: ConfFile,
+    pub conf: AccessList,
     /// Which file, and which daemon's reading it is, for people.
     pub because: String,
     /// What goes into the maps.
@@ -71,11 +71,11 @@ impl Ruling {
     }
 }
 
-fn policy(conf: &ConfFile, names: &Names, own: &[IpAddr]) -> Policy {
+fn policy(conf: &AccessList, names: &Names, own: &[IpAddr]) -> Policy {
     Policy::resolve(conf, &|name| names.addresses(name), own)
 }
 
-fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> Image {
+fn image(conf: &AccessList, options: &Guarding, names: &Names, own: &[IpAddr]) -> Image {
     let Guarding { interface, hook, xdp_mode, hardened, limiting, monitor, .. } = options;
     let native = xdp_mode.may_be_native();
     let transmits = *hook == Hook::Xdp
@@ -90,14 +90,14 @@ fn image(conf: &ConfFile, options: &Guarding, names: &Names, own: &[IpAddr]) -> 
 
 /// Whether a server is cut off whatever the names without an answer turn out to be. At boot DNS may not be there yet, and
 /// a restrict line may be the one that lets the server in.
-fn is_certain(conf: &ConfFile, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
+fn is_certain(conf: &AccessList, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
     let server = conf.associations.iter().find(|association| Some(association.place) == cut_off.place);
     let host = server.and_then(|server| server.host.as_deref());
     !conf.restricted().chain(host).any(|name| silent.contains(name))
 }
 
 /// One line for a diagnostic; `ntpguard check` has more.
-fn warning(conf: &ConfFile, diagnostic: &Diagnostic) -> String {
+fn warning(conf: &AccessList, diagnostic: &Diagnostic) -> String {
     let Diagnostic { code, place, message, help } = diagnostic;
     let place = place.map(|place| format!("{}: ", conf.show(place))).unwrap_or_default();
     let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();

@@ -5,7 +5,7 @@
 use crate::{
     bpf::{Maps, Pins, Place, snapshot::Snapshot},
     compile::Counters,
-    conf::ntp::MEMORY,
+    conf::MEMORY,
     guard::{
         instance,
         options::Places,

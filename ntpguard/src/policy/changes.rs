@@ -5,7 +5,8 @@
 
 use super::entries::{Entries, Entry, Line};
 use crate::{
-    conf::ntp::{Action, ConfFile, Family, Flags},
+    conf::{AccessList, Action},
+    daemon::{family::Family, flags::Flags, profile::PortOrder},
     policy::network::Net,
 };
 use std::cmp::Ordering;
@@ -17,7 +18,7 @@ pub(super) enum Cause {
     BuiltIn,
     /// It is for an address of its own.
     Own,
-    /// A line, as an index into [`ConfFile::restricts`].
+    /// A line, as an index into [`AccessList::lines`].
     Line(u32),
 }
 
@@ -42,7 +43,7 @@ impl Change {
 
     /// The daemon's order: by address, then by mask, then by match flags, all descending (ntp_restrict.c:
     /// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h, that of an own address the higher one).
-    /// 4.2.8p18 has `ntpport` in no order: [`entries`] sees to that.
+    /// Where `ntpport` is in the order of lines, [`entries`] sees to it.
     fn order(&self, other: &Self) -> Ordering {
         let descending = |it: &Self| (it.net.address(), it.net.mask(), it.own(), it.ntpport);
         let by_family = self.net.family().cmp(&other.net.family());
@@ -59,7 +60,7 @@ struct Making {
 }
 
 /// The entries that all changes come to.
-pub(super) fn entries(mut changes: Vec<Change>, conf: &ConfFile) -> Entries {
+pub(super) fn entries(mut changes: Vec<Change>, conf: &AccessList) -> Entries {
     // Of one entry and one line, all are the same.
     changes.sort_unstable_by(Change::order);
     let v4 = changes.partition_point(|change| change.net.family() == Family::V4);
@@ -74,7 +75,7 @@ pub(super) fn entries(mut changes: Vec<Change>, conf: &ConfFile) -> Entries {
         let own = change.own();
         entries.push(Entry { net: *net, ntpport: *ntpport, own, flags, lines: &lines, doubtful });
         let later = |(other, made): (&Change, Cause)| other.net == *net && !other.own() && since < made;
-        if conf.daemon.is_p18() && before.is_some_and(later) {
+        if conf.profile.port_order == PortOrder::ByLine && before.is_some_and(later) {
             entries.swap_last(net.family());
         }
         before = Some((change, since));
@@ -84,13 +85,13 @@ pub(super) fn entries(mut changes: Vec<Change>, conf: &ConfFile) -> Entries {
 }
 
 /// The entry that these changes come to, if it is there in the end, and its lines.
-fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Making> {
+fn made(changes: &[Change], conf: &AccessList, lines: &mut Vec<Line>) -> Option<Making> {
     let mut made: Option<Making> = None;
     for &Change { net, ntpport, doubtful, cause } in changes {
         let start = |flags| Some(Making { flags, doubtful: false, since: cause });
         let index = match cause {
             Cause::BuiltIn => {
-                made = start(conf.daemon.built_in_default());
+                made = start(conf.profile.built_in_default);
                 continue;
             }
             Cause::Own => {
@@ -99,9 +100,9 @@ fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Ma
             }
             Cause::Line(index) => index,
         };
-        let restrict = &conf.restricts[index as usize];
-        let flags = restrict.flags.without(Flags::NTPPORT).without(conf.daemon.inert());
-        match restrict.action {
+        let line = &conf.lines[index as usize];
+        let flags = line.flags.without(Flags::NTPPORT).without(conf.profile.inert);
+        match line.action {
             Action::Add => {
                 let entry = made.get_or_insert(Making { flags, doubtful, since: cause });
                 // Flags that may be there drop nothing, except in an entry that is in doubt as a whole.
@@ -111,7 +112,7 @@ fn made(changes: &[Change], conf: &ConfFile, lines: &mut Vec<Line>) -> Option<Ma
                     entry.flags = entry.flags.with(flags);
                 }
                 entry.doubtful &= doubtful;
-                lines.push(Line { restrict: index, flags });
+                lines.push(Line { index, flags });
             }
             Action::Unrestrict if flags != Flags::NONE || ntpport => {
                 if let Some(entry) = &mut made {

@@ -4,7 +4,7 @@
 //! Contract: [`Entries`] are given in the daemon's order, and an [`Entry`] is a view of one of them.
 
 use crate::{
-    conf::ntp::{Family, Flags},
+    daemon::{family::Family, flags::Flags},
     policy::network::Net,
 };
 use std::{
@@ -15,8 +15,8 @@ use std::{
 /// A line that made an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its index into [`crate::conf::ntp::ConfFile::restricts`].
-    pub restrict: u32,
+    /// Its index into [`crate::conf::AccessList::lines`].
+    pub index: u32,
     /// The flags that this line has set, and no later one cleared.
     pub flags: Flags,
 }

@@ -1,6 +1,6 @@
 //! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS`.
 
-use crate::conf::ntp::{Limiter, MEMORY};
+use crate::conf::{Limiter, MEMORY};
 use anyhow::{Context as _, Result, ensure};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 use ntpguard_common::{

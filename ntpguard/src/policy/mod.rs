@@ -1,4 +1,4 @@
-//! ConfFile → [`Policy`]: what the daemon holds after reading its configuration.
+//! [`AccessList`] → [`Policy`]: what the daemon holds after reading its configuration.
 //!
 //! Contract: the entries stand in the order in which the daemon looks at them, and the first that matches decides
 //! (ntp_restrict.c:match_restrict4_addr). Names are resolved, duplicates merged, what a line takes away is gone, and
@@ -6,10 +6,10 @@
 
 use crate::{
     conf::{
+        AccessLine, AccessList, Action, Target,
         diagnostic::{Code, Diagnostic},
-        ntp::{Action, ConfFile, Family, Flags, Restrict, Target},
     },
-    daemon::dialect::Dialect,
+    daemon::{family::Family, flags::Flags, profile::NameUse},
     policy::network::Net,
 };
 use std::{io, net::IpAddr, sync::Arc};
@@ -39,25 +39,25 @@ pub struct Policy {
     /// The flags of `restrict source`, if such a line exists and associations may: any address may turn out to be an
     /// association's, and then has these instead of its own.
     pub source: Option<Flags>,
-    /// What an administrator should know beyond [`ConfFile::diagnostics`].
+    /// What an administrator should know beyond [`AccessList::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Policy {
     /// Applies the lines in order; `own` are the addresses of the daemon's host.
-    pub fn resolve(conf: &ConfFile, resolver: Resolver<'_>, own: &[IpAddr]) -> Self {
+    pub fn resolve(conf: &AccessList, resolver: Resolver<'_>, own: &[IpAddr]) -> Self {
         let start = |net, cause| Change { net, ntpport: cause == Cause::Own, doubtful: false, cause };
         let built_in = [Family::V4, Family::V6].map(|family| start(Net::everything(family), Cause::BuiltIn));
         let own = own.iter().map(|address| start(Net::host(*address), Cause::Own));
-        let mut changes = Vec::with_capacity(conf.restricts.len() + own.len() + built_in.len());
+        let mut changes = Vec::with_capacity(conf.lines.len() + own.len() + built_in.len());
         changes.extend(built_in.into_iter().chain(own));
         let mut builder = Builder { conf, resolver, changes, source: None, diagnostics: Vec::new() };
-        for (index, restrict) in conf.restricts.iter().enumerate() {
-            builder.apply(index as u32, restrict);
+        for (index, line) in conf.lines.iter().enumerate() {
+            builder.apply(index as u32, line);
         }
         let Builder { changes, source, diagnostics, .. } = builder;
         let entries = Arc::new(changes::entries(changes, conf));
-        Self { entries, source: source.filter(|_| conf.may_associate()), diagnostics }
+        Self { entries, source: source.filter(|_| conf.may_associate), diagnostics }
     }
 
     /// The entry that decides on a source, in the daemon's way: the first that matches.
@@ -67,7 +67,7 @@ impl Policy {
 }
 
 struct Builder<'a> {
-    conf: &'a ConfFile,
+    conf: &'a AccessList,
     resolver: Resolver<'a>,
     /// In the order of the lines.
     changes: Vec<Change>,
@@ -76,38 +76,38 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn apply(&mut self, index: u32, restrict: &Restrict) {
-        match &restrict.target {
-            Target::Source => self.template(restrict),
+    fn apply(&mut self, index: u32, line: &AccessLine) {
+        match &line.target {
+            Target::Source => self.template(line),
             Target::Default => {
                 for family in [Family::V4, Family::V6] {
-                    if restrict.family.is_none_or(|wanted| wanted == family) {
-                        self.change(Net::everything(family), index, restrict, false);
+                    if line.family.is_none_or(|wanted| wanted == family) {
+                        self.change(Net::everything(family), index, line, false);
                     }
                 }
             }
             Target::Address(address) => {
-                let Some(masks) = self.masks(index, restrict) else { return };
+                let Some(masks) = self.masks(index, line) else { return };
                 for mask in &masks {
                     let net = mask.map_or(Net::host(*address), |mask| Net::new(*address, mask));
-                    self.change(net, index, restrict, masks.len() > 1);
+                    self.change(net, index, line, masks.len() > 1);
                 }
             }
-            Target::Name(name) => self.name(name, index, restrict),
+            Target::Name(name) => self.name(name, index, line),
         }
     }
 
-    fn template(&mut self, restrict: &Restrict) {
+    fn template(&mut self, line: &AccessLine) {
         // The last line wins, and `unrestrict source` is one of them (ntp_config.c:config_access). 4.2.8's
         // `delrestrict source ADDRESS` takes an association's entry away, not the template.
-        if restrict.action != Action::Delete {
-            self.source = Some(restrict.flags);
+        if line.action != Action::Delete {
+            self.source = Some(line.flags);
         }
     }
 
     /// The masks that a line may have; `None` if it has one that can't be resolved, and so no effect.
-    fn masks(&mut self, index: u32, restrict: &Restrict) -> Option<Vec<Option<IpAddr>>> {
-        let Some(name) = self.conf.mask_names.get(&index) else { return Some(vec![restrict.mask]) };
+    fn masks(&mut self, index: u32, line: &AccessLine) -> Option<Vec<Option<IpAddr>>> {
+        let Some(name) = self.conf.mask_names.get(&index) else { return Some(vec![line.mask]) };
         let place = self.conf.place(index);
         let masks = match (self.resolver)(name) {
             Ok(masks) => masks,
@@ -130,13 +130,12 @@ impl Builder<'_> {
         Some(masks.into_iter().map(Some).collect())
     }
 
-    /// 4.2.6 takes the first address of a name, 4.2.8 and NTPsec all. After a name, 4.2.8p18 knows no mask
-    /// (Bug 3872); the others apply it to the first address.
-    fn name(&mut self, name: &str, index: u32, restrict: &Restrict) {
+    /// A mask after a name is for its first address, if the daemon takes one there.
+    fn name(&mut self, name: &str, index: u32, line: &AccessLine) {
         let addresses = match (self.resolver)(name) {
             Ok(addresses) => addresses,
             Err(error) => {
-                let (code, help) = unresolved(name);
+                let (code, help) = (self.conf.unresolved)(name);
                 let message = format!(
                     "`{name}` is no address, and as a name it can't be resolved ({error}): the line has no effect"
                 );
@@ -144,13 +143,13 @@ impl Builder<'_> {
                 return;
             }
         };
-        // `-4` and `-6` on 4.2.6's command line stand above a line's (ntp_config.c:get_multiple_netnums).
-        let one = self.conf.daemon.dialect == Dialect::Ntp426;
-        let wanted = self.conf.command.family.filter(|_| one).or(restrict.family);
+        let profile = self.conf.profile;
+        let one = profile.name_use == NameUse::First;
+        let wanted = self.conf.family.or(line.family);
         let family = |address: &&IpAddr| wanted.is_none_or(|family| family == Family::of(**address));
         let addresses: Vec<_> = addresses.iter().filter(family).copied().collect();
-        let Some(masks) = self.masks(index, restrict) else { return };
-        let masks: Vec<_> = masks.into_iter().flatten().filter(|_| !self.conf.daemon.is_p18()).collect();
+        let Some(masks) = self.masks(index, line) else { return };
+        let masks: Vec<_> = masks.into_iter().flatten().filter(|_| profile.masks_names).collect();
         let ambiguous = addresses.len() > 1 && (one || !masks.is_empty());
         let doubtful = ambiguous || masks.len() > 1;
         if ambiguous {
@@ -164,37 +163,17 @@ impl Builder<'_> {
         }
         for address in addresses {
             if ambiguous || masks.is_empty() {
-                self.change(Net::host(address), index, restrict, doubtful);
+                self.change(Net::host(address), index, line, doubtful);
             }
             for &mask in &masks {
-                self.change(Net::new(address, mask), index, restrict, doubtful);
+                self.change(Net::new(address, mask), index, line, doubtful);
             }
         }
     }
 
     /// Notes which entry a line speaks of.
-    fn change(&mut self, net: Net, index: u32, restrict: &Restrict, doubtful: bool) {
-        let ntpport = restrict.flags.has(Flags::NTPPORT);
+    fn change(&mut self, net: Net, index: u32, line: &AccessLine, doubtful: bool) {
+        let ntpport = line.flags.has(Flags::NTPPORT);
         self.changes.push(Change { net, ntpport, doubtful, cause: Cause::Line(index) });
-    }
-}
-
-/// What a word was probably meant to be that is neither an address nor a name of anyone.
-fn unresolved(name: &str) -> (Code, &'static str) {
-    let numeric = |c: char| c.is_ascii_hexdigit() || ".:*/".contains(c);
-    match name {
-        "any" | "all" | "*" | "Default" | "DEFAULT" => (Code::BadAddress, "did you mean `default`?"),
-        "default" => (Code::BadAddress, "write `default` without quotes"),
-        "source" => (Code::BadAddress, "4.2.8 and NTPsec know `restrict source`; leave the line away here"),
-        "anyone" | "anybody" | "everyone" | "everybody" | "world" | "any/any" => {
-            (Code::BadAddress, "did you mean `default`?")
-        }
-        _ if name.chars().all(numeric) && name.contains(['.', ':']) => {
-            (Code::BadAddress, "write an address: four numbers up to 255, or a whole IPv6 address")
-        }
-        _ => (
-            Code::UnresolvedName,
-            "see to its spelling, and to DNS when the daemon starts: that is when it looks the name up",
-        ),
     }
 }

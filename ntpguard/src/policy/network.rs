@@ -1,6 +1,6 @@
 //! A network as ntpd has it: an address and a mask, which need not be a prefix.
 
-use crate::conf::ntp::Family;
+use crate::daemon::family::Family;
 use ipnet::IpNet;
 use ntpguard_common::Source;
 use std::{

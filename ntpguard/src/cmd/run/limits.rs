@@ -3,7 +3,7 @@
 use crate::{
     bpf::{Guard, Table, snapshot::Snapshot},
     compile::Image,
-    conf::ntp::MEMORY,
+    conf::MEMORY,
     host::log::{tell, warn},
     observe::limited::{Reader, Tracked},
     policy::{

@@ -118,7 +118,7 @@ fn lines_of(lines: &mut Lines, service: &Service, counts: &Counts, zeros: bool) 
     let all = zeros && image.rules.len() <= MOST;
     let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
     let hits = causes.zip(&counts.hits).filter_map(|((rule, cause), counter)| {
-        let place = rule.cause(cause).map(|line| conf.place(line.restrict));
+        let place = rule.cause(cause).map(|line| conf.place(line.index));
         let place = place.map(|place| (place.file, place.span.line));
         (counter.packets > 0 || all && place.is_some()).then_some((place, cause, *counter))
     });

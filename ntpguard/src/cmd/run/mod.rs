@@ -264,5 +264,5 @@ fn follow(service: &mut Service) {
 fn causes(ruling: &Ruling) -> Vec<Option<String>> {
     let Ruling { conf, image, .. } = ruling;
     let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
-    lines.map(|line| line.map(|line| conf.quote(line.restrict))).collect()
+    lines.map(|line| line.map(|line| conf.quote(line.index))).collect()
 }

@@ -1,7 +1,7 @@
 //! What a command says beyond `restrict`, and who reads it.
 
 use super::{
-    Association, ConfFile, Span,
+    ConfFile, Span,
     intent::{grammar, template},
     keywords,
     lexer::Word,
@@ -10,7 +10,10 @@ use super::{
     restrict,
 };
 use crate::{
-    conf::diagnostic::{Code, Diagnostic},
+    conf::{
+        Association,
+        diagnostic::{Code, Diagnostic},
+    },
     daemon::dialect::Daemon,
 };
 
@@ -67,7 +70,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
         "server" | "pool" | "peer" | "broadcast" | "manycastclient" => {
             if let Some(host) = host(&words[1..]) {
                 let place = line.at(host);
-                conf.associations.push(Association {
+                conf.list.associations.push(Association {
                     keyword: keyword.text.to_string(),
                     host: Some(host.text.to_string()),
                     authenticated: words.iter().any(|word| AUTHENTICATED.iter().any(|key| word.is(key))),
@@ -76,7 +79,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
             }
         }
         "broadcastclient" | "multicastclient" | "manycastserver" => {
-            conf.associations.push(Association {
+            conf.list.associations.push(Association {
                 keyword: keyword.text.to_string(),
                 host: None,
                 authenticated: false,
@@ -91,7 +94,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
             Some(path) => return Directive::Include(path.clone()),
             None => {
                 let message = "`includefile` without a path: the daemon drops the line";
-                conf.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
+                conf.list.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
             }
         },
         "simulate" => return Directive::Simulate(keyword.clone()),
@@ -140,7 +143,7 @@ fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word<'_>) {
             names.join(" and ")
         ));
     }
-    conf.tell(found);
+    conf.list.tell(found);
 }
 
 /// `enable` and `disable`: the words before the first that can't follow take effect.
@@ -151,13 +154,13 @@ fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
             _ if word.quoted || !keywords::is_switch(&word.text, conf.daemon.dialect) => {
                 let message =
                     format!("`{}` is nothing to switch: the daemon drops it and what follows", word.text);
-                conf.tell(Diagnostic::at(Code::Misplaced, line.at(word), message));
+                conf.list.tell(Diagnostic::at(Code::Misplaced, line.at(word), message));
                 return;
             }
             "mode7" if on => conf.mode7_on = true,
             "mode7" => conf.mode7_off = true,
-            "monitor" if !on => conf.monitor_off = Some(line.at(word)),
-            "auth" if !on => conf.auth_off = Some(line.at(word)),
+            "monitor" if !on => conf.list.monitor_off = Some(line.at(word)),
+            "auth" if !on => conf.list.auth_off = Some(line.at(word)),
             _ => (),
         }
     }

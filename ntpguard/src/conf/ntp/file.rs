@@ -1,7 +1,7 @@
 //! Reading the file and those it includes.
 
 use super::{
-    ConfFile, File, Place,
+    ConfFile,
     commands::Commands,
     dispatch::{self, Directive},
     foreign,
@@ -9,9 +9,16 @@ use super::{
     simulate,
 };
 use crate::{
-    conf::diagnostic::{Code, Diagnostic},
-    daemon::dialect::Daemon,
-    host::file::{self, Odd},
+    conf::{
+        AccessList, File,
+        diagnostic::{Code, Diagnostic},
+        place::Place,
+    },
+    daemon::{CommandLine, dialect::Daemon},
+    host::{
+        file::{self, Odd},
+        file_changes::Fingerprint,
+    },
 };
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::{
@@ -39,22 +46,36 @@ enum Flow {
 ///
 /// # Errors
 /// The file can't be read, or has a word so long that the daemon refuses to start.
-pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<ConfFile> {
-    let mut conf = ConfFile::new(daemon);
-    conf.read(path)?;
-    Ok(conf)
+pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<AccessList> {
+    read_noting(path, daemon, CommandLine::default(), &mut Fingerprint::default())
+}
+
+/// Like [`read`], for a daemon that was started with a command line; records in `sought` every path that was looked for,
+/// even if reading fails.
+///
+/// # Errors
+/// As there.
+pub fn read_noting(
+    path: Option<&Path>,
+    daemon: Daemon,
+    command: CommandLine,
+    sought: &mut Fingerprint,
+) -> Result<AccessList> {
+    let mut conf = ConfFile::new(daemon, command);
+    let outcome = conf.read(path);
+    sought.join(std::mem::take(&mut conf.list.sought));
+    outcome?;
+    conf.list.sought = sought.clone();
+    Ok(conf.end())
 }
 
 impl ConfFile {
-    /// As [`read`], into one that is new: what was looked for ([`ConfFile::sought`]) is known even if that fails.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn read(&mut self, path: Option<&Path>) -> Result<()> {
+    /// Reads the file, and what the daemon reads beside it.
+    fn read(&mut self, path: Option<&Path>) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
         // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
         let folder = folder_beside(path, self.daemon);
-        [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| self.sought.look(path));
+        [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| self.list.sought.look(path));
         match file::read(path, MOST) {
             Err(error) if error.kind() == ErrorKind::NotFound && folder.is_some() => (),
             read => {
@@ -79,14 +100,14 @@ pub fn folder_beside(path: &Path, daemon: Daemon) -> Option<PathBuf> {
 ///
 /// # Errors
 /// A word so long that the daemon refuses to start, or an included file that can't be read.
-pub fn parse(path: &Path, bytes: &[u8], daemon: Daemon) -> Result<ConfFile> {
-    let mut conf = ConfFile::new(daemon);
+pub fn parse(path: &Path, bytes: &[u8], daemon: Daemon) -> Result<AccessList> {
+    let mut conf = ConfFile::new(daemon, CommandLine::default());
     one(&mut conf, path.to_owned(), bytes.to_owned(), 0)?;
-    Ok(conf)
+    Ok(conf.end())
 }
 
 fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Result<Flow> {
-    let file = conf.files.len();
+    let file = conf.list.files.len();
     if bytes.contains(&0) {
         bail!("{} is not a text file: it contains zero bytes", path.display());
     }
@@ -98,7 +119,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
         path.display(),
         MOST >> 20
     );
-    conf.files.push(File { path: path.clone(), bytes: Vec::new() });
+    conf.list.files.push(File { path: path.clone(), bytes: Vec::new() });
     let mut flow = Flow::On;
     let mut commands = Commands::new(file, &bytes);
     while let Some(line) = if conf.by_statement { commands.statement() } else { commands.line() } {
@@ -111,7 +132,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
             Directive::End => flow = Flow::End,
             Directive::LongWord { at: span, bytes } => bail!(
                 "{}: a word of {bytes} characters: {} refuses to start on one over {}; shorten it",
-                conf.show(Place { file, span }),
+                conf.list.show(Place { file, span }),
                 conf.daemon,
                 conf.daemon.max_word()
             ),
@@ -124,7 +145,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
         }
     }
     foreign::check(conf, file, &bytes);
-    conf.files[file].bytes = bytes;
+    conf.list.files[file].bytes = bytes;
     Ok(flow)
 }
 
@@ -136,7 +157,7 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
     if level == MAX_INCLUDE_LEVEL {
         let message = "included too deep: the daemon skips it";
         let found = Diagnostic::at(Code::IncludeLost, place, message);
-        conf.tell(
+        conf.list.tell(
             found.help(format!("files nest {MAX_INCLUDE_LEVEL} deep at most; does the file include itself?")),
         );
         return Ok(Flow::On);
@@ -144,7 +165,7 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
     let path = sibling(from, named);
     if named.is_relative() && !conf.daemon.is_ntpsec() {
         let daemon = conf.daemon;
-        conf.blind(
+        conf.list.blind(
             Some(place),
             format!("{daemon} takes the relative path from a working directory that only it knows"),
         );
@@ -160,12 +181,12 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
 
 /// Reads a file if it is there. If it isn't, the daemon goes on without it, too.
 fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) -> Result<Flow> {
-    conf.sought.look(&path);
+    conf.list.sought.look(&path);
     match file::read(&path, MOST) {
         Ok(bytes) => return one(conf, path, bytes, level),
         // What the daemon makes of it, and when it has done with it, nobody knows.
         Err(error) if Odd::of(&error).is_some() => {
-            let from = place.map(|place| format!("{}: ", conf.show(place))).unwrap_or_default();
+            let from = place.map(|place| format!("{}: ", conf.list.show(place))).unwrap_or_default();
             return Err(anyhow!(error).context(format!("{from}can't read {}", path.display())));
         }
         Err(error)
@@ -176,9 +197,9 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
         {
             let message =
                 format!("{} can't be read ({error}): the daemon goes on without it", path.display());
-            conf.tell(Diagnostic { code: Code::IncludeLost, place, message, help: None });
+            conf.list.tell(Diagnostic { code: Code::IncludeLost, place, message, help: None });
         }
-        Err(error) => conf.blind(place, format!("{} can't be read ({error})", path.display())),
+        Err(error) => conf.list.blind(place, format!("{} can't be read ({error})", path.display())),
     }
     Ok(Flow::On)
 }
@@ -186,12 +207,12 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
 /// Reads `*.conf` in a folder, folders of such names too, the last first, as NTPsec does (it puts them on a stack in
 /// order, and takes the uppermost; ntp_scanner.c:lex_push_file).
 fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
-    conf.sought.look(folder);
+    conf.list.sought.look(folder);
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = match listed {
         Ok(paths) => paths,
         Err(error) => {
-            conf.blind(None, format!("{} can't be read ({error})", folder.display()));
+            conf.list.blind(None, format!("{} can't be read ({error})", folder.display()));
             return Ok(Flow::On);
         }
     };

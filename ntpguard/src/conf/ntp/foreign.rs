@@ -38,12 +38,12 @@ struct Owner {
 /// Says whose file it is, instead of all that there is to say about it as an ntp.conf.
 pub(super) fn check(conf: &mut ConfFile, file: usize, bytes: &[u8]) {
     let Some(Owner { name, span }) = owner(bytes) else { return };
-    conf.diagnostics.retain(|found| found.place.is_none_or(|place| place.file != file));
+    conf.list.diagnostics.retain(|found| found.place.is_none_or(|place| place.file != file));
     let message = format!(
         "this is {name}'s configuration, which ntpguard doesn't read: read as an ntp.conf it restricts nobody"
     );
     let help = "name the ntp.conf of ntpd; if none runs here, there is nothing for ntpguard to go by";
-    conf.tell(Diagnostic::at(Code::WrongFile, Place { file, span }, message).help(help));
+    conf.list.tell(Diagnostic::at(Code::WrongFile, Place { file, span }, message).help(help));
 }
 
 fn owner(bytes: &[u8]) -> Option<Owner> {

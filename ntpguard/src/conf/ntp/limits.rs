@@ -1,15 +1,14 @@
 //! The rate limiter's parameters: `discard` of ntp.org's ntpd, `limit` of NTPsec's.
 
-use super::{
-    ConfFile,
-    lexer::Word,
-    limiter::{Limiter, MEMORY},
-    line::Line,
-};
+use super::{ConfFile, lexer::Word, limiter, line::Line};
 use crate::{
-    conf::diagnostic::{Code, Diagnostic},
+    conf::{
+        Limiter, MEMORY,
+        diagnostic::{Code, Diagnostic},
+    },
     daemon::dialect::{Daemon, Dialect},
 };
+
 /// The number that a word is to the daemon's scanner, if it is one that may follow a parameter: an integer, or for
 /// NTPsec any (ntp_scanner.c:yylex; ntp_parser.y:discard_option, number). `Some(None)` hangs on the C library.
 fn value(word: &Word<'_>, daemon: Daemon) -> Option<Option<f64>> {
@@ -48,7 +47,7 @@ pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word<'_>]) {
         value.is_some_and(|value| value >= least)
     };
     if !words[1..].chunks(2).all(ample) {
-        conf.limiter = Limiter::Unknown;
+        conf.list.limiter = Limiter::Unknown;
     }
 }
 
@@ -56,14 +55,14 @@ pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word<'_>]) {
 /// parameter take effect; one without its number takes the whole line with it (ntp_parser.y:discard_option).
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let daemon = conf.daemon;
-    let mut limiter = conf.limiter;
+    let mut parameters = conf.list.limiter;
     let is_parameter = |word: &Word<'_>| match daemon.dialect {
         Dialect::NtpSec => ["average", "burst", "kod"].iter().any(|parameter| word.is(parameter)),
         _ => ["average", "minimum", "monitor"].iter().any(|parameter| word.is(parameter)),
     };
     let mut rest = &words[1..];
     let mut tell = |word: &Word<'_>, message: String| {
-        conf.diagnostics.push(Diagnostic::at(Code::Misplaced, line.at(word), message));
+        conf.list.diagnostics.push(Diagnostic::at(Code::Misplaced, line.at(word), message));
     };
     if rest.is_empty() {
         tell(&words[0], format!("`{}` without parameters: the daemon drops it", words[0].text));
@@ -84,10 +83,10 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
         {
             tell(word, format!("`{}` is out of range, 0 to 255: the daemon ignores it", word.text));
         }
-        limiter.set(&parameter.text, value, daemon);
+        limiter::set(&mut parameters, &parameter.text, value, daemon);
         rest = &after[1..];
     }
-    conf.limiter = limiter;
+    conf.list.limiter = parameters;
 }
 
 #[cfg(test)]
@@ -156,7 +155,7 @@ mod tests {
         let limits = |text: &str, dialect| {
             crate::conf::ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect))
                 .unwrap()
-                .limits()
+                .limits
         };
         use Dialect::{Ntp426, Ntp428, NtpSec};
         let default = "restrict default limited\n";

@@ -9,16 +9,22 @@
 //! gives 192.0.2.7 full access.
 
 use super::{
-    ConfFile, Family, Flags,
+    ConfFile,
     intent::hints,
     lexer::Word,
     line::Line,
-    restriction::{Action, Mask, Restrict},
-    target::{Target, inet_aton, leading_number, literal, named, prefix_mask},
+    target::{Mask, inet_aton, leading_number, literal, named, prefix_mask},
 };
 use crate::{
-    conf::diagnostic::{Code, Diagnostic},
-    daemon::dialect::Dialect::{Ntp426, Ntp428, NtpSec},
+    conf::{
+        AccessLine, Action, Target,
+        diagnostic::{Code, Diagnostic},
+    },
+    daemon::{
+        dialect::Dialect::{Ntp426, Ntp428, NtpSec},
+        family::Family,
+        flags::Flags,
+    },
 };
 use std::net::IpAddr;
 
@@ -33,7 +39,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
         "delrestrict" if conf.daemon.is_p18() => Action::Delete,
         "delrestrict" => {
             let message = "only 4.2.8p18 and later know `delrestrict`: the daemon drops the line";
-            return conf.tell(Diagnostic::at(Code::UnknownRestrict, line.at(keyword), message));
+            return conf.list.tell(Diagnostic::at(Code::UnknownRestrict, line.at(keyword), message));
         }
         _ => Action::Add,
     };
@@ -41,7 +47,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     if let Some((family, target, mask, flags)) = parsed {
         let mask = match mask {
             Some(Mask::Named(name)) => {
-                conf.mask_names.insert(conf.restricts.len() as u32, name);
+                conf.list.mask_names.insert(conf.list.lines.len() as u32, name);
                 None
             }
             Some(Mask::Is(mask)) => Some(mask),
@@ -49,7 +55,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
         };
         let (number, start) = line.place_of(keyword);
         let (file, line) = (line.file as u32, number as u32);
-        conf.restricts.push(Restrict { action, target, family, mask, flags, file, line, start });
+        conf.list.lines.push(AccessLine { action, target, family, mask, flags, file, line, start });
     }
 }
 
@@ -134,7 +140,7 @@ impl<'a> Parser<'a> {
 
     fn tell(&mut self, code: Code, word: &Word<'_>, message: String, help: Option<String>) {
         let place = Some(self.line.at(word));
-        self.conf.tell(Diagnostic { code, place, message, help });
+        self.conf.list.tell(Diagnostic { code, place, message, help });
     }
 
     /// The daemon drops the line.

@@ -71,7 +71,7 @@ pub(super) fn skip<'a>(
         }
         End::File if included => {
             let why = "a `simulate` block goes on behind the end of its file".to_owned();
-            conf.blind(Some(place), why);
+            conf.list.blind(Some(place), why);
             commands.go(begin + rest.text.len());
             return Directive::Done;
         }
@@ -81,7 +81,7 @@ pub(super) fn skip<'a>(
         }
     };
     let found = Diagnostic::at(Code::Simulate, place, message);
-    conf.tell(found.help("leave the block away: only a simulator (ntpdsim) has a use for it"));
+    conf.list.tell(found.help("leave the block away: only a simulator (ntpdsim) has a use for it"));
     Directive::Done
 }
 
@@ -202,7 +202,7 @@ impl<'a> Block<'a, '_> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        conf::ntp::{self, ConfFile, Target},
+        conf::{AccessList, Target, ntp},
         daemon::dialect::{
             Daemon,
             Dialect::{self, Ntp426, Ntp428, NtpSec},
@@ -216,17 +216,17 @@ mod tests {
                          prop_delay = .5; # ;}\n proc_delay = 1.;\n }\n }\n server = -4 \"ntp;1\" {\n server_offset = 0;\n \
                          duration = 1 { jitter = 1; } duration = 2 {\n jitter = 1; }\n }\n";
 
-    fn read(text: &str, dialect: Dialect) -> ConfFile {
+    fn read(text: &str, dialect: Dialect) -> AccessList {
         ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
     }
 
     /// The last numbers of the addresses in the restrict lines that take effect.
-    fn applied(conf: &ConfFile) -> Vec<u8> {
+    fn applied(conf: &AccessList) -> Vec<u8> {
         let last = |target: &Target| match target {
             Target::Address(std::net::IpAddr::V4(address)) => address.octets()[3],
             other => panic!("{other:?}"),
         };
-        conf.restricts.iter().map(|restrict| last(&restrict.target)).collect()
+        conf.lines.iter().map(|line| last(&line.target)).collect()
     }
 
     /// What 4.2.6 and 4.2.8 apply, from their grammar and their scanner.
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(conf.quote(1), "ntp.conf:4:3: restrict 192.0.2.8");
         let place = conf.diagnostics.last().unwrap().place.unwrap();
         assert_eq!((place.span.line, place.span.column, place.span.length), (5, 1, 5));
-        assert_eq!(conf.restricts[0].flags.to_string(), "ignore");
+        assert_eq!(conf.lines[0].flags.to_string(), "ignore");
     }
 
     #[test]

@@ -1,18 +1,14 @@
 //! Whom a restrict line speaks of: addresses as the daemons read them, and their families.
 
+use crate::conf::Target;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Whom a line speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// `default`: everyone without a line.
-    Default,
-    /// `source`: the hosts of all associations.
-    Source,
-    /// An address; with a mask a network.
-    Address(IpAddr),
-    /// A host name, with an entry for its addresses.
-    Name(Box<str>),
+/// What follows `mask`.
+pub(super) enum Mask {
+    /// An address.
+    Is(IpAddr),
+    /// A host, whose first address 4.2.6 takes.
+    Named(Box<str>),
 }
 
 pub(super) fn named(text: &str) -> Target {

@@ -1,21 +1,25 @@
 //! Lines as the daemons read them: the table of semantics, a test each.
 
 use super::*;
+use crate::conf::diagnostic::Code;
 use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-fn parse_as(text: &str, dialect: Dialect) -> ConfFile {
+fn parse_as(text: &str, dialect: Dialect) -> AccessList {
     super::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
 }
 
-fn parse(text: &str) -> ConfFile {
+fn parse(text: &str) -> AccessList {
     parse_as(text, Ntp428)
 }
 
-fn only(text: &str) -> Restrict {
+fn only(text: &str) -> AccessLine {
     let conf = parse(text);
-    assert_eq!(conf.restricts.len(), 1, "{text}: {:?}", conf.diagnostics);
-    conf.restricts[0].clone()
+    assert_eq!(conf.lines.len(), 1, "{text}: {:?}", conf.diagnostics);
+    conf.lines[0].clone()
 }
 
 fn address(text: &str) -> IpAddr {
@@ -71,8 +75,8 @@ fn what_stands_before_a_bad_word_takes_effect() {
         ("restrict source mask 0.0.0.0 ignore", ""),
     ] {
         let conf = parse(text);
-        assert_eq!(conf.restricts[0].flags.to_string(), flags, "{text}");
-        assert_eq!(conf.restricts[0].mask, None, "{text}");
+        assert_eq!(conf.lines[0].flags.to_string(), flags, "{text}");
+        assert_eq!(conf.lines[0].mask, None, "{text}");
         assert_eq!(conf.diagnostics.len(), 1, "{text}");
     }
 }
@@ -90,7 +94,7 @@ fn lines_that_have_no_effect() {
         "restict default ignore",
     ] {
         let conf = parse(text);
-        assert_eq!((conf.restricts.len(), conf.diagnostics.len()), (0, 1), "{text}");
+        assert_eq!((conf.lines.len(), conf.diagnostics.len()), (0, 1), "{text}");
     }
 }
 
@@ -98,8 +102,8 @@ fn lines_that_have_no_effect() {
 fn three(text: &str) -> [Option<String>; 3] {
     [Ntp426, Ntp428, NtpSec].map(|dialect| {
         let conf = parse_as(text, dialect);
-        assert!(conf.restricts.len() <= 1);
-        conf.restricts.first().map(|restrict| match restrict.mask {
+        assert!(conf.lines.len() <= 1);
+        conf.lines.first().map(|restrict| match restrict.mask {
             Some(mask) => format!("{mask} {}", restrict.flags).trim().to_owned(),
             None => restrict.flags.to_string(),
         })
@@ -170,16 +174,16 @@ fn lines_that_the_daemons_read_differently() {
     ] {
         assert_eq!(three(text), wanted.map(|wanted| wanted.map(str::to_owned)), "{text}");
     }
-    assert_eq!(parse_as("restrict source", Ntp426).restricts[0].target, Target::Name("source".into()));
+    assert_eq!(parse_as("restrict source", Ntp426).lines[0].target, Target::Name("source".into()));
     let p17 = Daemon { dialect: Ntp428, ordering: crate::daemon::dialect::Ordering::P17 };
-    assert!(super::parse(Path::new("x"), b"delrestrict 192.0.2.7", p17).unwrap().restricts.is_empty());
+    assert!(super::parse(Path::new("x"), b"delrestrict 192.0.2.7", p17).unwrap().lines.is_empty());
 }
 
 #[test]
 fn a_quoted_blank_ends_a_command_within_its_line() {
     for dialect in [Ntp426, Ntp428, NtpSec] {
         let conf = parse_as("\"\" restrict 192.0.2.7 ignore \" \" restrict 192.0.2.8", dialect);
-        let flags: Vec<_> = conf.restricts.iter().map(|restrict| restrict.flags.to_string()).collect();
+        let flags: Vec<_> = conf.lines.iter().map(|restrict| restrict.flags.to_string()).collect();
         assert_eq!(flags, ["ignore", ""], "{dialect}");
     }
 }
@@ -198,10 +202,10 @@ fn the_name_of_a_mask_is_looked_up_for_4_2_6_alone() {
 
 #[test]
 fn disable_wins_over_enable_wherever_it_stands() {
-    let mode7 = |text| parse_as(text, Ntp428).takes_mode7();
+    let mode7 = |text| parse_as(text, Ntp428).takes_mode_7;
     assert!(!mode7("") && mode7("enable mode7") && mode7("enable monitor mode7 foo"));
     assert!(!mode7("enable foo mode7") && !mode7("disable mode7\nenable mode7"));
-    assert!(parse_as("disable mode7", Ntp426).takes_mode7() && !parse_as("", NtpSec).takes_mode7());
+    assert!(parse_as("disable mode7", Ntp426).takes_mode_7 && !parse_as("", NtpSec).takes_mode_7);
     assert!(mode7("enable mode7\ndisable port mode7"), "a keyword that is nothing to switch ends the list");
     let off = parse_as("disable monitor auth", Ntp428);
     assert!(off.monitor_off.is_some() && off.auth_off.is_some());
@@ -243,7 +247,7 @@ fn large_files_take_no_time() {
     let lines: String = (0..100_000)
         .map(|n| format!("restrict 10.{}.{}.{} noquery\n", n >> 16, n >> 8 & 255, n & 255))
         .collect();
-    assert_eq!(parse(&lines).restricts.len(), 100_000);
+    assert_eq!(parse(&lines).lines.len(), 100_000);
     println!("100,000 restrict lines: {:.0?}", start.elapsed());
     let start = std::time::Instant::now();
     let filler = "statistics loopstats peerstats clockstats\n".repeat(10 << 20 >> 5);
@@ -299,7 +303,7 @@ fn no_bytes_make_it_panic() {
     }
 }
 
-fn paths(conf: &ConfFile) -> Vec<PathBuf> {
+fn paths(conf: &AccessList) -> Vec<PathBuf> {
     conf.files.iter().map(|file| file.path.clone()).collect()
 }
 
@@ -312,18 +316,18 @@ fn includes_are_read_and_loops_end() {
     std::fs::write(path("b"), "restrict 192.0.2.1 ignore\nincludefile /nonexistent\n").unwrap();
     let conf = read("a");
     assert_eq!(paths(&conf), [path("a"), path("b")]);
-    assert_eq!(conf.restricts.iter().map(|line| line.file).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(conf.lines.iter().map(|line| line.file).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(conf.diagnostics.len(), 1, "the missing file is reported");
     assert!(!conf.blind, "and the daemon goes on without it, too");
 
     std::fs::write(path("loop"), format!("restrict 192.0.2.3\nincludefile {}\n", path("loop").display()))
         .unwrap();
     let conf = read("loop");
-    assert_eq!(conf.restricts.len(), 6);
+    assert_eq!(conf.lines.len(), 6);
     assert!(conf.diagnostics[0].help.as_ref().unwrap().contains("include itself"));
 
     std::fs::write(path("end"), "restrict 192.0.2.4\nend\nrestrict 192.0.2.5\n").unwrap();
-    assert_eq!(read("end").restricts.len(), 1);
+    assert_eq!(read("end").lines.len(), 1);
 
     std::fs::write(path("relative"), "includefile ntp.conf\n").unwrap();
     assert!(read("relative").blind, "the daemon's working directory is unknown");
@@ -331,7 +335,7 @@ fn includes_are_read_and_loops_end() {
 
 #[test]
 fn end_ends_all_that_waits() {
-    assert_eq!(parse("restrict 192.0.2.1\nend;\nrestrict default ignore").restricts.len(), 1);
+    assert_eq!(parse("restrict 192.0.2.1\nend;\nrestrict default ignore").lines.len(), 1);
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name);
     std::fs::create_dir(path("inc")).unwrap();
@@ -339,7 +343,7 @@ fn end_ends_all_that_waits() {
     std::fs::write(path("inc/b.conf"), "restrict 192.0.2.1\nend\n").unwrap();
     std::fs::write(path("inc/a.conf"), "restrict 192.0.2.2\n").unwrap();
     let conf = read(Some(&path("ntp.conf")), Daemon::new(NtpSec)).unwrap();
-    assert_eq!((conf.restricts.len(), &*conf.text(0)), (1, "restrict 192.0.2.1"));
+    assert_eq!((conf.lines.len(), &*conf.text(0)), (1, "restrict 192.0.2.1"));
 }
 
 #[test]
@@ -348,7 +352,7 @@ fn ntpsec_reads_its_folder_without_an_ntp_conf() {
     std::fs::create_dir(files.path().join("ntp.d")).unwrap();
     std::fs::write(files.path().join("ntp.d/a.conf"), "unrestrict default noquery\n").unwrap();
     let path = files.path().join("ntp.conf");
-    assert_eq!(read(Some(&path), Daemon::new(NtpSec)).unwrap().restricts.len(), 1);
+    assert_eq!(read(Some(&path), Daemon::new(NtpSec)).unwrap().lines.len(), 1);
     assert!(read(Some(&path), Daemon::new(Ntp428)).is_err());
 }
 
@@ -365,7 +369,7 @@ fn what_only_ntpsec_reads() {
     std::fs::write(path("ntp.d/beside/no.conf"), "restrict 192.0.2.3\n").unwrap();
     let texts = |dialect| {
         let conf = read(Some(&path("ntp.conf")), Daemon::new(dialect)).unwrap();
-        (0..conf.restricts.len() as u32).map(|line| conf.text(line)).collect::<Vec<_>>()
+        (0..conf.lines.len() as u32).map(|line| conf.text(line)).collect::<Vec<_>>()
     };
     assert_eq!(texts(Ntp428), ["restrict default ignore"]);
     // The last file first.

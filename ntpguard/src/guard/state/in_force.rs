@@ -2,7 +2,7 @@
 
 use crate::{
     compile::ImageRule,
-    conf::ntp::{ConfFile, Place},
+    conf::{AccessList, place::Place},
     guard::loaded_policy::Ruling,
     policy::Line,
 };
@@ -128,9 +128,9 @@ impl InForce {
 }
 
 impl Origin {
-    fn of(rule: &ImageRule<'_>, conf: &ConfFile) -> Self {
+    fn of(rule: &ImageRule<'_>, conf: &AccessList) -> Self {
         let place = |line: &Line| {
-            let Place { file, span } = conf.place(line.restrict);
+            let Place { file, span } = conf.place(line.index);
             (file as u32, span.line as u32, span.column as u32)
         };
         let which = |cause: &Line| rule.lines.iter().position(|line| line == cause);
@@ -168,7 +168,7 @@ pub fn rules(ruling: &Ruling) -> Vec<Rule> {
     let of = |rule: ImageRule<'_>| Rule {
         net: rule.net.to_string(),
         ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| ruling.conf.text(line.restrict)).collect(),
+        lines: rule.lines.iter().map(|line| ruling.conf.text(line.index)).collect(),
     };
     ruling.image.rules.iter().map(of).collect()
 }

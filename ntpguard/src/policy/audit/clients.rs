@@ -1,7 +1,10 @@
 //! Flags that keep clients from being served, and mostly weren't meant to.
 
 use super::Audit;
-use crate::conf::{diagnostic::Code, ntp::Flags};
+use crate::{
+    conf::diagnostic::Code,
+    daemon::{flags::Flags, profile::Diversion},
+};
 
 impl Audit<'_> {
     pub(super) fn clients(&mut self) {
@@ -21,7 +24,7 @@ impl Audit<'_> {
             if !entry.flags.has(Flags::NOTRUST) || !served || entry.own {
                 continue;
             }
-            let message = if !self.conf.trusts_any_key() {
+            let message = if !self.conf.trusts_any_key {
                 format!(
                     "no client of {} gets time: `notrust` asks for a MAC, and without `trustedkey` none is right",
                     entry.net
@@ -37,21 +40,20 @@ impl Audit<'_> {
         }
     }
 
-    /// NTPsec up to 1.2.2 hands requests from sources with `mssntp` to Samba, whether they are Microsoft's or not
-    /// (ntp_proto.c:handle_fastxmit).
+    /// Whom `mssntp` keeps from being served.
     fn diverted(&mut self) {
-        if !self.conf.daemon.is_ntpsec() {
-            return;
-        }
+        let Some(Diversion { releases, mended }) = self.conf.profile.diverts_mssntp else { return };
         for entry in self.policy.entries.iter() {
             let served = !entry.flags.has(Flags::IGNORE.with(Flags::NOSERVE));
             if entry.flags.has(Flags::MSSNTP) && served && entry.net.is_everything() {
                 let message = format!(
-                    "NTPsec up to 1.2.2 answers no ordinary client of {}: `mssntp` hands all their requests to Samba",
+                    "{releases} answers no ordinary client of {}: `mssntp` hands all their requests to Samba",
                     entry.net
                 );
-                let help = "say `mssntp` only for the networks of the domain's members, or take NTPsec 1.2.3 or later";
-                self.tell(Code::MssntpClients, self.line_of(&entry, Flags::MSSNTP), message, Some(help));
+                let help = format!(
+                    "say `mssntp` only for the networks of the domain's members, or take {mended} or later"
+                );
+                self.tell(Code::MssntpClients, self.line_of(&entry, Flags::MSSNTP), message, Some(&help));
             }
         }
     }

@@ -2,10 +2,8 @@
 
 use super::Audit;
 use crate::{
-    conf::{
-        diagnostic::Code,
-        ntp::{Family, Flags},
-    },
+    conf::diagnostic::Code,
+    daemon::{family::Family, flags::Flags},
     policy::Entry,
 };
 
@@ -38,7 +36,7 @@ impl Audit<'_> {
             let mut before = (place.saturating_sub(2)..place).filter_map(|place| entries.get(place));
             if entry.ntpport && !entry.own && before.any(twin) {
                 let message = format!(
-                    "never reached: 4.2.8p18 comes to the entry for {} without `ntpport` first",
+                    "never reached: the daemon comes to the entry for {} without `ntpport` first",
                     entry.net
                 );
                 let help =

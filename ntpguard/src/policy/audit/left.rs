@@ -2,10 +2,8 @@
 
 use super::Audit;
 use crate::{
-    conf::{
-        diagnostic::Code,
-        ntp::{Family, Flags, Target},
-    },
+    conf::{Target, diagnostic::Code},
+    daemon::{family::Family, flags::Flags},
     policy::{Entry, limiter, network::Net},
 };
 use ntpguard_common::abi::Gap;
@@ -14,7 +12,7 @@ impl Audit<'_> {
     pub(super) fn left_to_the_daemon(&mut self) {
         let why = if !limiter::enforced(&self.conf.limiter) {
             Some("its parameters are beyond what ntpguard can do")
-        } else if !self.conf.limits() {
+        } else if !self.conf.limits {
             Some("with `disable monitor` the daemon may not limit at all")
         } else {
             None
@@ -31,7 +29,7 @@ impl Audit<'_> {
             self.tell(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
         }
         if self.policy.source.is_some() {
-            let line = self.conf.restricts.iter().position(|line| line.target == Target::Source);
+            let line = self.conf.lines.iter().position(|line| line.target == Target::Source);
             let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
             self.tell(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
         }

@@ -10,16 +10,18 @@ use super::{Entry, Line, Policy, Resolver};
 use crate::{
     compile::Hardening,
     conf::{
+        AccessList,
         diagnostic::{Code, Diagnostic},
-        ntp::{ConfFile, Flags, Place},
+        place::Place,
     },
+    daemon::flags::Flags,
 };
 
 /// Everything there is to say about a configuration. Causes come before effects: first what was found when the lines
 /// were read and resolved, then what is wrong with the whole; each in the order of the lines, and last what no line
 /// is to blame for.
 pub fn audit(
-    conf: &ConfFile,
+    conf: &AccessList,
     policy: &Policy,
     hardening: Hardening,
     resolver: Resolver<'_>,
@@ -67,7 +69,7 @@ fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
 }
 
 /// The file's own servers whose answers the daemon drops, or may drop.
-pub fn cut_off(conf: &ConfFile, policy: &Policy, resolver: Resolver<'_>) -> Vec<Diagnostic> {
+pub fn cut_off(conf: &AccessList, policy: &Policy, resolver: Resolver<'_>) -> Vec<Diagnostic> {
     let mut audit = Audit { conf, policy, found: Vec::new() };
     audit.servers(resolver);
     in_order(audit.found)
@@ -79,7 +81,7 @@ pub fn answers_queries(entry: &Entry<'_>) -> bool {
 }
 
 struct Audit<'a> {
-    conf: &'a ConfFile,
+    conf: &'a AccessList,
     policy: &'a Policy,
     found: Vec<Diagnostic>,
 }
@@ -91,7 +93,7 @@ impl Audit<'_> {
     }
 
     fn place(&self, line: &Line) -> Place {
-        self.conf.place(line.restrict)
+        self.conf.place(line.index)
     }
 
     fn first_line(&self, entry: &Entry<'_>) -> Option<Place> {

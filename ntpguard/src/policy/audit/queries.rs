@@ -3,8 +3,8 @@
 use super::{Audit, answers_queries};
 use crate::{
     compile::{Hardening, Queries},
-    conf::{diagnostic::Code, ntp::Flags},
-    daemon::dialect::Dialect,
+    conf::diagnostic::Code,
+    daemon::{flags::Flags, profile::PortOrder},
     policy::Entry,
 };
 
@@ -19,16 +19,16 @@ impl Audit<'_> {
         self.policy.entries.iter().any(|entry| entry.flags.has(Flags::LIMITED))
     }
 
-    /// Whether the daemon has a list of clients to hand out to mode 7: 4.2.6, unless `disable monitor` keeps it empty,
-    /// which one `limited` undoes (ntp_restrict.c:hack_restrict, ntp_request.c:mon_getlist_1).
+    /// Whether the daemon has a list of clients to hand out to mode 7, unless `disable monitor` keeps it empty, which one
+    /// `limited` undoes (ntp_restrict.c:hack_restrict, ntp_request.c:mon_getlist_1).
     fn hands_out_clients(&self) -> bool {
         let kept = self.conf.monitor_off.is_none() || self.limits_anyone();
-        self.conf.daemon.dialect == Dialect::Ntp426 && kept
+        self.conf.profile.monlist && kept
     }
 
     pub(super) fn switches(&mut self) {
         if let Some(place) = self.conf.auth_off
-            && self.conf.takes_mode7()
+            && self.conf.takes_mode_7
             && self.queried()
         {
             let message =
@@ -49,8 +49,9 @@ impl Audit<'_> {
     }
 
     pub(super) fn queries(&mut self, hardening: Hardening) {
-        // 4.2.8p18 never comes to a default for port 123 alone: the built-in one stands before it.
-        let reached = |entry: &Entry<'_>| !(entry.ntpport && self.conf.daemon.is_p18());
+        // In the order of lines, the built-in default stands before any for port 123 alone.
+        let by_line = self.conf.profile.port_order == PortOrder::ByLine;
+        let reached = |entry: &Entry<'_>| !(entry.ntpport && by_line);
         let open: Vec<Entry<'_>> = self
             .policy
             .entries
@@ -84,7 +85,7 @@ impl Audit<'_> {
 
     /// What to write so that a default answers no queries any more.
     fn help_to_close(&self, entry: &Entry<'_>) -> String {
-        if self.conf.daemon.is_ntpsec() && entry.lines.is_empty() {
+        if entry.lines.is_empty() && self.conf.profile.built_in_default.has(Flags::NOQUERY) {
             return "`noquery` is built in: leave the line away that lifts it by `unrestrict`".to_owned();
         }
         let mut found = self.conf.diagnostics.iter().chain(&self.policy.diagnostics);

@@ -2,11 +2,8 @@
 
 use super::Audit;
 use crate::{
-    conf::{
-        diagnostic::Code,
-        ntp::{Association, Family, Flags, Place, Target},
-    },
-    daemon::dialect::Dialect,
+    conf::{Association, Target, diagnostic::Code, place::Place},
+    daemon::{family::Family, flags::Flags, profile::SourceEntries},
     policy::{Entry, Resolver},
 };
 use std::net::IpAddr;
@@ -74,12 +71,16 @@ impl<'a> Audit<'a> {
         self.pools(&servers);
     }
 
+    /// Whether `restrict source` is for those alone that would be cut off otherwise.
+    fn only_cut_off(&self) -> bool {
+        self.conf.profile.source_entries == SourceEntries::CutOff
+    }
+
     /// What decides on packets from an address.
     fn decisive(&self, server: &Server<'_>, entry: Entry<'a>) -> Decisive<'a> {
-        // NTPsec puts an entry of the template only where the association would break (ntp_restrict.c:restrict_source),
-        // and for `noserve` it doesn't.
+        // Where only those that would be cut off have an entry of the template, `noserve` is no reason for one.
         let needed = server.fatal().without(Flags::NOSERVE);
-        let used = !self.conf.daemon.is_ntpsec() || entry.flags.has(needed);
+        let used = !self.only_cut_off() || entry.flags.has(needed);
         match self.policy.source {
             Some(source) if used && !entry.net.is_host() => Decisive::Template(source),
             _ => Decisive::Entry(entry),
@@ -115,12 +116,11 @@ impl<'a> Audit<'a> {
 
     /// A server whose addresses pass by a line for its name, and tomorrow has others.
     fn by_name(&mut self, server: &Server<'_>) {
-        let is_name =
-            |restrict: u32| matches!(self.conf.restricts[restrict as usize].target, Target::Name(_));
+        let is_name = |index: u32| matches!(self.conf.lines[index as usize].target, Target::Name(_));
         let by_name = server.addresses.iter().any(|address| {
             let entry = self.policy.matching(*address, 123);
             entry.is_some_and(|entry| {
-                entry.net.is_host() && entry.lines.iter().any(|line| is_name(line.restrict))
+                entry.net.is_host() && entry.lines.iter().any(|line| is_name(line.index))
             })
         });
         if !by_name || self.policy.source.is_some() {
@@ -152,7 +152,7 @@ impl<'a> Audit<'a> {
     fn template(&mut self, cut: Flags) {
         let Some(place) = self.template_line() else { return };
         let never = self.policy.source.unwrap_or_default().shared(Flags::IGNORE.with(Flags::NOSERVE));
-        let (flags, what) = match self.conf.daemon.is_ntpsec() {
+        let (flags, what) = match self.only_cut_off() {
             true if cut == Flags::NONE => {
                 (never, "would drop the answers of a server that this line lets in")
             }
@@ -167,14 +167,13 @@ impl<'a> Audit<'a> {
 
     /// The last line for `source`, which is the one in force.
     fn template_line(&self) -> Option<Place> {
-        let line = self.conf.restricts.iter().rposition(|line| line.target == Target::Source);
+        let line = self.conf.lines.iter().rposition(|line| line.target == Target::Source);
         line.map(|line| self.conf.place(line as u32))
     }
 
-    /// 4.2.8 sets up an association for each server of a pool that answers, and `nopeer` forbids it to
-    /// (ntp_proto.c:receive, AM_MANYCAST).
+    /// The daemon sets up an association for each server of a pool that answers, where `nopeer` doesn't forbid it to.
     fn pools(&mut self, servers: &[Server<'_>]) {
-        if self.conf.daemon.dialect != Dialect::Ntp428 {
+        if !self.conf.profile.nopeer_stops_pools {
             return;
         }
         let pools = servers.iter().filter(|server| server.association.keyword == "pool");
@@ -217,24 +216,24 @@ impl<'a> Audit<'a> {
         if entry.net.is_host() || entry.ntpport {
             return format!("take `{flags}` away from that line");
         }
-        match self.conf.daemon.dialect {
-            Dialect::NtpSec if self.policy.source.is_some() && flags == noserve => {
-                "write `ignore` in place of `noserve`: NTPsec opens the way for a server by `restrict source` only where \
+        match self.conf.profile.source_entries {
+            SourceEntries::CutOff if self.policy.source.is_some() && flags == noserve => {
+                "write `ignore` in place of `noserve`: the daemon opens the way for a server by `restrict source` only where \
                  `ignore` or `notrust` shuts it out"
                     .to_owned()
             }
-            Dialect::NtpSec if flags == noserve => "write `ignore` in place of `noserve`, and add `restrict source \
+            SourceEntries::CutOff if flags == noserve => "write `ignore` in place of `noserve`, and add `restrict source \
                                                     nomodify noquery`, which opens the way for this file's servers alone"
                 .to_owned(),
-            Dialect::NtpSec | Dialect::Ntp428 if server.named => {
-                let notrap = if self.conf.daemon.is_ntpsec() { "" } else { "notrap " };
+            SourceEntries::CutOff | SourceEntries::All if server.named => {
+                let notrap = if self.conf.profile.inert.has(Flags::NOTRAP) { "" } else { "notrap " };
                 format!(
                     "add `restrict source nomodify {notrap}noquery`: it opens the way for this file's servers, whatever \
                      their addresses are, and for nobody else"
                 )
             }
-            // 4.2.6 has no such line, but answers come from port 123.
-            Dialect::Ntp426 if server.named => {
+            // Answers come from port 123.
+            SourceEntries::Unknown if server.named => {
                 let whom = match entry.net.is_everything() {
                     true => "default".to_owned(),
                     false => format!("{} mask {}", entry.net.address(), entry.net.mask()),

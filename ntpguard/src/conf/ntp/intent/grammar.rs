@@ -158,7 +158,7 @@ pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &
     let command = commands.find(|(_, names, _)| names.split(' ').any(|name| keyword.is(name)));
     let Some((.., steps)) = command else {
         let message = format!("no line begins with `{}`: the daemon drops it", keyword.text);
-        return conf.diagnostics.push(Diagnostic::at(Code::UnknownKeyword, line.at(keyword), message));
+        return conf.list.diagnostics.push(Diagnostic::at(Code::UnknownKeyword, line.at(keyword), message));
     };
     let strings = demands(&keyword.text, dialect) == Demand::Strings;
     let rest = Rest { dialect, last: keyword, rest, strings };
@@ -169,7 +169,7 @@ pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &
     let association = ["server", "pool", "peer"].iter().any(|name| keyword.is(name));
     let code = if association && !applied { Code::Misplaced } else { Code::Syntax };
     let found = Diagnostic::at(code, line.at(word), format!("{what}: {loss}"));
-    conf.diagnostics.push(Diagnostic { help, ..found });
+    conf.list.diagnostics.push(Diagnostic { help, ..found });
 }
 
 /// The words that are still to be read.

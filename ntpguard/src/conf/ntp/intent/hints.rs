@@ -1,7 +1,10 @@
 //! Restrict lines that were meant otherwise: what to write instead.
 
 use crate::{
-    conf::ntp::{Family, Flags, Target, target::literal},
+    conf::{
+        diagnostic::Code,
+        ntp::{Family, Flags, Target, target::literal},
+    },
     daemon::dialect::{Daemon, Dialect},
 };
 use std::net::{IpAddr, Ipv4Addr};
@@ -39,6 +42,26 @@ pub(crate) fn wildcard(address: IpAddr, mask: IpAddr) -> Option<IpAddr> {
         Ok(_) => IpAddr::V4(Ipv4Addr::from_bits(meant as u32)),
         Err(_) => IpAddr::V6(meant.into()),
     })
+}
+
+/// What a word was probably meant to be that is neither an address nor a name of anyone.
+pub(crate) fn unresolved(name: &str) -> (Code, &'static str) {
+    let numeric = |c: char| c.is_ascii_hexdigit() || ".:*/".contains(c);
+    match name {
+        "any" | "all" | "*" | "Default" | "DEFAULT" => (Code::BadAddress, "did you mean `default`?"),
+        "default" => (Code::BadAddress, "write `default` without quotes"),
+        "source" => (Code::BadAddress, "4.2.8 and NTPsec know `restrict source`; leave the line away here"),
+        "anyone" | "anybody" | "everyone" | "everybody" | "world" | "any/any" => {
+            (Code::BadAddress, "did you mean `default`?")
+        }
+        _ if name.chars().all(numeric) && name.contains(['.', ':']) => {
+            (Code::BadAddress, "write an address: four numbers up to 255, or a whole IPv6 address")
+        }
+        _ => (
+            Code::UnresolvedName,
+            "see to its spelling, and to DNS when the daemon starts: that is when it looks the name up",
+        ),
+    }
 }
 
 /// What a daemon does with a mask after a name; nothing to tell where that is what was meant.

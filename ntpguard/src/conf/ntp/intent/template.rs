@@ -36,7 +36,8 @@ pub(crate) fn check(conf: &mut ConfFile, line: &Line<'_>) {
         "`{shown}` is a placeholder that was never filled in: the daemon reads its characters as they stand"
     );
     let help = format!("make the file by {filler}, and check what comes out");
-    conf.diagnostics
+    conf.list
+        .diagnostics
         .push(Diagnostic::at(Code::Template, Place { file: line.file, span }, message).help(help));
 }
 

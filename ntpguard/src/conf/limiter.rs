@@ -1,0 +1,46 @@
+//! What `limited` means to a daemon: the parameters of its rate limiter.
+
+use std::fmt;
+
+/// A source that has been silent for so many seconds, the daemon may have forgotten (ntpd's `mru minage`).
+pub const MEMORY: u32 = 64;
+
+/// What `limited` means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limiter {
+    /// ntp.org: a headway between packets (`discard`; ntp_monitor.c:ntp_monitor).
+    Headway {
+        /// `average`: the headway that a source has to keep on average, as the exponent of a power of two in seconds.
+        average: u32,
+        /// `minimum`: what it always has to keep, in seconds; 4.2.6 has it as an exponent.
+        minimum: u32,
+    },
+    /// NTPsec: a score that decays (`limit`; ntp_monitor.c:ntp_monitor).
+    Score {
+        /// `average`: packets a second.
+        average: f64,
+        /// `burst`: the time in seconds in which the score decays to 1/e.
+        burst: f64,
+        /// `kod`: up to so many packets a second above the average there are kisses.
+        kod: f64,
+    },
+    /// A value that the daemon takes, and what it then does depends on how it was built: nothing is limited here.
+    Unknown,
+}
+
+impl fmt::Display for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Headway { average, minimum } => {
+                let average = 2_f64.powf(f64::from(average));
+                write!(f, "a packet each {average} s on average, and at least {minimum} s between two")
+            }
+            Self::Score { average, burst, kod } => write!(
+                f,
+                "{average} packets/s on average over {burst} s; kisses up to {} packets/s",
+                average + kod
+            ),
+            Self::Unknown => f.write_str("as the daemon understands it"),
+        }
+    }
+}

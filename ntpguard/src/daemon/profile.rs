@@ -1,0 +1,171 @@
+//! How a daemon behaves: a row of one table for each that ntpguard knows, and nothing but rows.
+//!
+//! Contract: no code above this room and the readers in `conf/` asks which daemon it is; it asks the row. A field has no
+//! default, so whoever adds a behaviour says for each daemon what it does, and a new daemon is a row that says it all.
+
+use crate::daemon::flags::Flags;
+use ntpguard_common::abi::Settings;
+
+/// One daemon's behaviour, as far as ntpguard goes by it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name in output, and for a dialect its value of `--dialect`.
+    pub name: &'static str,
+    /// What it does with everyone whom no line names (ntp_restrict.c:init_restrict).
+    pub built_in_default: Flags,
+    /// Flags that it takes and forgets (NTPsec's ntp_config.c:config_access).
+    pub inert: Flags,
+    /// Where an entry for port 123 alone stands among others for the same network.
+    pub port_order: PortOrder,
+    /// Which of a name's addresses an entry is for.
+    pub name_use: NameUse,
+    /// Whether a mask may follow a name. Without, it is ignored there (4.2.8p18, Bug 3872).
+    pub masks_names: bool,
+    /// Whether it takes mode 7.
+    pub mode_7: Mode7,
+    /// Whether it has a list of clients to hand out to mode 7 (monlist).
+    pub monlist: bool,
+    /// What `restrict source` does.
+    pub source_entries: SourceEntries,
+    /// Whether `nopeer` keeps the servers of a pool from being used (ntp_proto.c:receive, AM_MANYCAST).
+    pub nopeer_stops_pools: bool,
+    /// Whether packets with a MAC are discarded when no key is trusted.
+    pub discards_unknown_macs: bool,
+    /// Its releases that hand every request from a source with `mssntp` to Samba.
+    pub diverts_mssntp: Option<Diversion>,
+    /// How it treats packets: bits of [`Settings`] from 16 on.
+    pub behaviours: u32,
+}
+
+/// Where an entry for port 123 alone stands among others for the same network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortOrder {
+    /// Before the one for all ports.
+    First,
+    /// In the order of the lines, and after the built-in default (ntp_restrict.c:mflags_sorts_before, since 9404716a4).
+    ByLine,
+}
+
+/// Which of a name's addresses an entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameUse {
+    /// The first one that the resolver answers.
+    First,
+    /// All.
+    All,
+}
+
+/// Whether a daemon takes mode 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode7 {
+    /// Always.
+    Always,
+    /// If its configuration says so.
+    OnDemand,
+    /// Never.
+    Never,
+}
+
+/// For which associations `restrict source` makes an entry of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceEntries {
+    /// There is no such line.
+    Unknown,
+    /// For all whose address no line for that host names.
+    All,
+    /// Only for those that `ignore` or `notrust` would cut off otherwise (NTPsec's ntp_restrict.c:restrict_source).
+    CutOff,
+}
+
+/// Releases that hand requests from sources with `mssntp` to Samba, whether they are Microsoft's or not
+/// (ntp_proto.c:handle_fastxmit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// These.
+    pub releases: &'static str,
+    /// The first one that doesn't.
+    pub mended: &'static str,
+}
+
+/// ntp.org's ntpd 4.2.6, as of 4.2.6p5.
+pub(super) const NTP_426: Profile = Profile {
+    name: "ntp-4.2.6",
+    built_in_default: Flags::NONE,
+    inert: Flags::NONE,
+    port_order: PortOrder::First,
+    name_use: NameUse::First,
+    masks_names: true,
+    mode_7: Mode7::Always,
+    monlist: true,
+    source_entries: SourceEntries::Unknown,
+    nopeer_stops_pools: false,
+    discards_unknown_macs: false,
+    diverts_mssntp: None,
+    behaviours: Settings::REFUSES_PORTS_BELOW_123,
+};
+
+/// ntp.org's ntpd 4.2.8, as of 4.2.8p18.
+pub(super) const NTP_428: Profile = Profile {
+    name: "ntp-4.2.8",
+    built_in_default: Flags::NONE,
+    inert: Flags::NONE,
+    port_order: PortOrder::ByLine,
+    name_use: NameUse::All,
+    masks_names: false,
+    mode_7: Mode7::OnDemand,
+    monlist: false,
+    source_entries: SourceEntries::All,
+    nopeer_stops_pools: true,
+    discards_unknown_macs: false,
+    diverts_mssntp: None,
+    behaviours: Settings::REFUSES_PORT_0
+        | Settings::REFUSES_LOOPBACK_V6
+        | Settings::DISCARDS_NAKS
+        | Settings::RECEIVES_1200
+        | Settings::LIMIT_ROUNDS_PAUSES,
+};
+
+/// ntp.org's ntpd 4.2.8 before p18.
+pub(super) const NTP_428_P17: Profile =
+    Profile { name: "ntp-4.2.8 (before p18)", port_order: PortOrder::First, masks_names: true, ..NTP_428 };
+
+/// NTPsec's ntpd 1.2.
+pub(super) const NTPSEC: Profile = Profile {
+    name: "ntpsec",
+    built_in_default: Flags::NOQUERY.with(Flags::LIMITED),
+    inert: Flags::NOPEER.with(Flags::NOTRAP),
+    port_order: PortOrder::First,
+    name_use: NameUse::All,
+    masks_names: true,
+    mode_7: Mode7::Never,
+    monlist: false,
+    source_entries: SourceEntries::CutOff,
+    nopeer_stops_pools: false,
+    discards_unknown_macs: true,
+    diverts_mssntp: Some(Diversion { releases: "NTPsec up to 1.2.2", mended: "NTPsec 1.2.3" }),
+    behaviours: Settings::REFUSES_LOOPBACK_V6
+        | Settings::VERSIONS_1_TO_4
+        | Settings::MODES_1_3_4
+        | Settings::TRAILER_BY_LENGTH
+        | Settings::NOTRUST_BEFORE_EXTENSIONS
+        | Settings::VERSION_FOR_QUERIES
+        | Settings::LIMIT_BY_SCORE
+        | Settings::LIMIT_COUNTS_DISCARDED
+        | Settings::LIMIT_COUNTS_CONTROL
+        | Settings::MODE_1_VARIES
+        | Settings::KISSES_IN_MODE_4,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behaviours_and_the_rest_of_the_word_are_apart() {
+        for profile in [NTP_426, NTP_428, NTP_428_P17, NTPSEC] {
+            assert_eq!(profile.behaviours & 0xffff, 0, "{}", profile.name);
+            let both = Settings::DISCARDS_NAKS | Settings::LIMIT_COUNTS_DISCARDED;
+            assert_ne!(profile.behaviours & both, both, "{}: what is counted is said once", profile.name);
+        }
+    }
+}
