@@ -7,7 +7,8 @@ use super::{
     verb::{self, Judge, Packet, Payload, Verb},
 };
 use crate::{
-    conf, guard,
+    daemon::choice::Choice,
+    guard,
     observe::event_filter::Filter,
     policy::{hardening::Queries, hardening_options, limiter_options},
     simulate::Train,
@@ -202,7 +203,7 @@ impl From<low::Places> for guard::options::Places {
     }
 }
 
-impl From<low::Reading> for conf::options::Reading {
+impl From<low::Reading> for Choice {
     fn from(low::Reading { dialect, ordering, daemon_args }: low::Reading) -> Self {
         Self { dialect, ordering, daemon_args }
     }

@@ -1,7 +1,7 @@
 //! What a verb is to do, in the rooms' own types: all that `cmd` gets to see of a command line.
 
 use crate::{
-    conf::options::Reading,
+    daemon::choice::Choice,
     export::Format,
     guard::options::{Guarding, Places},
     observe::event_filter::Filter,
@@ -214,7 +214,7 @@ pub struct Check {
     /// The daemon's configuration file, if it is named.
     pub file: Option<PathBuf>,
     /// How it is read.
-    pub reading: Reading,
+    pub reading: Choice,
     /// What is dropped beyond the daemon's reading.
     pub hardening: Hardening,
     /// How it is said.
@@ -235,7 +235,7 @@ pub struct Explain {
     /// The daemon's configuration file, if it is named.
     pub config: Option<PathBuf>,
     /// How it is read.
-    pub reading: Reading,
+    pub reading: Choice,
     /// What is dropped beyond the daemon's reading.
     pub hardening: Hardening,
     /// Addresses of the daemon's host; this host's if there are none.
@@ -281,7 +281,7 @@ pub struct Replay {
     /// The daemon's configuration file, if it is named.
     pub config: Option<PathBuf>,
     /// How it is read.
-    pub reading: Reading,
+    pub reading: Choice,
     /// What is dropped beyond the daemon's reading.
     pub hardening: Hardening,
     /// Addresses of the daemon's host, if they are named.

@@ -10,7 +10,7 @@ use crate::{
     cli::{self, Judge, Payload},
     compile::{Hardening, Image, ImageRule},
     conf::{AccessList, locate, ntp, place::Place},
-    daemon::dialect::Daemon,
+    daemon::{detect, dialect::Daemon},
     export::Format,
     host::{
         self,
@@ -44,7 +44,7 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     };
     let own = locate::local_addresses(&options.local_addresses)?;
     if let cli::Packet::Vectors(path) = &options.packet {
-        let (daemon, _) = locate::daemon(None, &options.reading);
+        let (daemon, _) = options.reading.daemon(detect::daemon(None).as_ref(), None);
         let file = host::file::open(path)
             .with_context(|| format!("can't read {}", path.display()))
             .configuration()?;

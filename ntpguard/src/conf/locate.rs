@@ -5,12 +5,10 @@ use crate::{
         AccessList,
         diagnostic::{Code, Diagnostic},
         ntp,
-        options::Reading,
     },
     daemon::{
-        CommandLine,
+        choice::Choice,
         detect::{self, Detected},
-        dialect::{Daemon, Dialect},
     },
     host::{
         addresses,
@@ -51,28 +49,24 @@ pub struct Read {
 ///
 /// # Errors
 /// The file can't be read, or is one at which the daemon stops; or there is neither a file nor an ntpd.
-pub fn read(config: Option<&Path>, reading: &Reading) -> Result<Read, Fault> {
-    read_noting(config, reading, &mut Fingerprint::default())
+pub fn read(config: Option<&Path>, choice: &Choice) -> Result<Read, Fault> {
+    read_noting(config, choice, &mut Fingerprint::default())
 }
 
 /// As [`read`], and notes what was looked for, also when that fails: a change there is what it is tried again for.
 ///
 /// # Errors
 /// As there.
-pub fn read_noting(
-    config: Option<&Path>,
-    reading: &Reading,
-    sought: &mut Fingerprint,
-) -> Result<Read, Fault> {
+pub fn read_noting(config: Option<&Path>, choice: &Choice, sought: &mut Fingerprint) -> Result<Read, Fault> {
     if config.is_none() {
         // One that comes is read instead.
         DEFAULT_CONFIGS.iter().for_each(|path| sought.look(Path::new(path)));
     }
     let found = detect::daemon(config);
-    if config.is_none() && reading.dialect.is_none() {
+    if config.is_none() && choice.dialect.is_none() {
         readable(found.as_ref()).configuration()?;
     }
-    let named = named_file(found.as_ref(), reading);
+    let named = choice.named_file(found.as_ref());
     let of_daemon = || found.as_ref()?.config.clone().filter(|path| path.is_file());
     let path = match config.map(Path::to_owned).or(named) {
         Some(path) => Some(path),
@@ -81,15 +75,15 @@ pub fn read_noting(
             None => default_config().configuration()?,
         },
     };
-    let (daemon, why) = of(found.as_ref(), path.as_deref(), reading);
+    let (daemon, why) = choice.daemon(found.as_ref(), path.as_deref());
     let beside = || {
         DEFAULT_CONFIGS.map(PathBuf::from).into_iter().find(|path| ntp::folder_beside(path, daemon).is_some())
     };
     let path = path.or_else(beside);
-    if path.is_none() && found.is_none() && reading.dialect.is_none() {
+    if path.is_none() && found.is_none() && choice.dialect.is_none() {
         return Err(Fault::Configuration(nothing_to_guard()));
     }
-    let (command, said_by) = command(found.as_ref(), daemon.dialect, reading);
+    let (command, said_by) = choice.command(found.as_ref(), daemon);
     let words = command.to_string();
     let mut conf = ntp::read_noting(path.as_deref(), daemon, command, sought).configuration()?;
     if let Some(found) = found.as_ref().filter(|found| is_its_own(found, path.as_deref())) {
@@ -111,55 +105,6 @@ pub fn read_noting(
         because += &format!("; beside it {} holds UDP port 123, and isn't read", others.join(", "));
     }
     Ok(Read { path, conf, because })
-}
-
-/// The daemon, and what speaks for it.
-pub fn daemon(config: Option<&Path>, reading: &Reading) -> (Daemon, String) {
-    of(detect::daemon(config).as_ref(), config, reading)
-}
-
-fn of(found: Option<&Detected>, config: Option<&Path>, reading: &Reading) -> (Daemon, String) {
-    let guess = |why: String| {
-        let ntpsec = config.is_some_and(|path| path.components().any(|part| part.as_os_str() == "ntpsec"));
-        let dialect = if ntpsec { Dialect::NtpSec } else { Dialect::Ntp428 };
-        (Daemon::new(dialect), format!("a guess: {why}; --dialect says better"))
-    };
-    let (mut daemon, why) = match (reading.dialect, found) {
-        (Some(dialect), _) => (Daemon::new(dialect), "--dialect".to_owned()),
-        (None, Some(found)) => detect::reading(found)
-            .unwrap_or_else(|| guess(format!("{} holds UDP port 123, and is no ntpd", found.program))),
-        (None, None) => guess("no ntpd runs or is installed here".to_owned()),
-    };
-    daemon.ordering = reading.ordering.unwrap_or(daemon.ordering);
-    (daemon, why)
-}
-
-/// The file that the daemon's command line names. It is read also where it isn't there, and then that is the error: the
-/// daemon doesn't read another one instead.
-fn named_file(found: Option<&Detected>, reading: &Reading) -> Option<PathBuf> {
-    let of_found = || found?.program.daemon().map(|daemon| daemon.dialect);
-    let (command, _) = command(found, reading.dialect.or_else(of_found)?, reading);
-    let path = command.config?;
-    // A relative one is looked for where the daemon was started, and one in its mount namespace there: it has found that place out.
-    let is_given = reading.daemon_args.is_some() && path.is_absolute();
-    let found = found.and_then(|found| found.config.clone()).filter(|_| !is_given);
-    found.or_else(|| path.is_absolute().then_some(path))
-}
-
-/// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.
-fn command(found: Option<&Detected>, dialect: Dialect, reading: &Reading) -> (CommandLine, String) {
-    if let Some(given) = &reading.daemon_args {
-        return (CommandLine::parse(&CommandLine::split(given), dialect), "--daemon-args".to_owned());
-    }
-    let same = |found: &&Detected| {
-        let is_guess = !found.program.is_known() && found.program.daemon().is_some();
-        is_guess || found.program.daemon().is_some_and(|daemon| daemon.dialect == dialect)
-    };
-    let known = found.filter(same).map(|found| {
-        let from = found.arguments.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
-        (found.command(dialect), from)
-    });
-    known.unwrap_or_default()
 }
 
 /// Whether the one who holds the port reads an ntp.conf at all.
@@ -290,20 +235,7 @@ mod tests {
         let words = readable(Some(&chrony)).unwrap_err().to_string();
         assert!(words.starts_with("chronyd holds UDP port 123"), "{words}");
         assert!(readable(Some(&found(Program::NtpSec, None))).is_ok() && readable(None).is_ok());
-        let reading = Reading::default();
-        let (_, why) = of(Some(&chrony), None, &reading);
+        let (_, why) = Choice::default().daemon(Some(&chrony), None);
         assert!(why.contains("a guess: chronyd holds"), "{why}");
-    }
-
-    #[test]
-    fn the_command_line_that_counts() {
-        let mut ntpsec = found(Program::NtpSec, None);
-        ntpsec.arguments = Some((vec!["192.0.2.2".to_owned()], "process 7".to_owned()));
-        let mut reading = Reading::default();
-        let servers = |reading: &Reading, dialect| command(Some(&ntpsec), dialect, reading).0.servers;
-        assert_eq!(servers(&reading, Dialect::NtpSec), ["192.0.2.2"]);
-        assert_eq!(servers(&reading, Dialect::Ntp428), [""; 0], "another daemon's");
-        reading.daemon_args = Some("-g '192.0.2.3'".to_owned());
-        assert_eq!(servers(&reading, Dialect::NtpSec), ["192.0.2.3"]);
     }
 }

@@ -6,7 +6,6 @@ pub mod diagnostic;
 mod limiter;
 pub mod locate;
 pub mod ntp;
-pub mod options;
 pub mod place;
 
 pub use access_line::{AccessLine, Action, Target};

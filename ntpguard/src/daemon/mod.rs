@@ -1,5 +1,6 @@
 //! Which daemon this host runs: who holds UDP port 123, its release, its command line, and since when it runs.
 
+pub mod choice;
 pub mod command_line;
 pub mod detect;
 pub mod dialect;

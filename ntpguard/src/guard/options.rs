@@ -2,7 +2,7 @@
 
 use crate::{
     bpf::{Hook, Mode},
-    conf::options::Reading,
+    daemon::choice::Choice,
     policy::{hardening_options::Hardened, limiter_options::Limiting},
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Guarding {
     /// The daemon's configuration file, if it is named.
     pub config: Option<PathBuf>,
     /// How the file is read.
-    pub reading: Reading,
+    pub reading: Choice,
     /// Where the filter is attached.
     // State that an earlier version wrote has none.
     #[serde(default)]

@@ -41,10 +41,11 @@ const LINES: usize = 400;
 /// The lines that ntpguard's `main.rs` has at most.
 const MAIN_LINES: usize = 59;
 
-/// The type that says which daemon it is: only `conf/ntp/` and `daemon/` may name it, all others ask for behaviours.
-///
-/// `Some("Dialect")` switches the check on, once profiles have taken its place elsewhere.
-const IDENTITY: Option<&str> = None;
+/// The type that says which daemon it is. All others than [`MAY_ASK`] go by the daemon's row of behaviours.
+const IDENTITY: &str = "Dialect";
+
+/// Who may name it: the reader of ntp.conf, the room that finds out, and the one that takes it from the command line.
+const MAY_ASK: [&str; 3] = ["conf/ntp/", "daemon/", "cli/"];
 
 /// Checks every package's sources; with `graph`, prints which room imports which instead.
 pub(crate) fn rooms(graph: bool) -> Result<()> {
@@ -79,10 +80,8 @@ pub(crate) fn check(package: &Package) -> Result<Vec<String>> {
         {
             faults.push(format!("{import}: {} lies below {}", ROOMS[from].0, ROOMS[to].0));
         }
-        if let Some(identity) = IDENTITY
-            && asks_who(import, identity)
-        {
-            faults.push(format!("{import}: only conf/ntp and daemon ask which daemon it is"));
+        if asks_who(import) {
+            faults.push(format!("{import}: which daemon it is asks none but {}", MAY_ASK.join(", ")));
         }
     }
     for (file, text) in &package.files {
@@ -116,9 +115,10 @@ fn floor(file: &str) -> Option<usize> {
 }
 
 /// Whether an import asks which daemon it is where that mustn't matter.
-pub(crate) fn asks_who(import: &Import, identity: &str) -> bool {
-    let asker = import.from.strip_prefix(HOUSE).unwrap_or(&import.from);
-    import.item == identity && !asker.starts_with("conf/ntp/") && !asker.starts_with("daemon/")
+pub(crate) fn asks_who(import: &Import) -> bool {
+    let asker = import.from.strip_prefix(HOUSE);
+    let forbidden = |asker: &str| !MAY_ASK.iter().any(|room| asker.starts_with(room));
+    import.item == IDENTITY && asker.is_some_and(forbidden)
 }
 
 /// The rooms from the top floor down, each with what it is and which rooms it imports.
