@@ -4,16 +4,16 @@
 //!
 //! | map         | type                | key → value |
 //! |-------------|---------------------|---|
-//! | `SETTINGS`  | array, 2            | 0 → [`Settings::to_word`]: what is in force; 1, for loaders alone: which seats are taken, a bit each |
+//! | `POLICY`    | array, 2            | 0 → [`PolicyWord::to_word`]: what is in force; 1, for loaders alone: which rows are taken, a bit each |
 //! | `RULES`     | array of arrays, 2  | slot → an array of one: the near chunk of [`crate::ranges`] |
 //! | `RULES_FAR` | array of arrays     | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
-//! | `GAPS`      | array, [`Gap::ALL`] | [`Gap::place`] → [`Gap::to_words`] |
+//! | `MASKS`      | array, [`NonContiguousMask::ALL`] | [`NonContiguousMask::place`] → [`NonContiguousMask::to_words`] |
 //! | `LIMITS`    | array, 2            | slot → [`Limits`] |
 //! | `SOURCES`   | array               | [`crate::limit::table::Set::number`] → [`crate::limit::table::Set`] |
 //! | `HEAVY`     | array               | [`crate::limit::top::Heavy::number`] → [`crate::limit::top::Heavy`] |
 //! | `CEILING`   | array, 1            | 0 → [`crate::limit::ceiling::Ceiling`] |
 //! | `KISSES`    | array, 1            | 0 → [`crate::limit::ceiling::Kisses`] |
-//! | `REASONS`   | per-CPU array       | ([`Settings::bank`] × [`SEATS`] + [`seat`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
+//! | `REASONS`   | per-CPU array       | ([`PolicyWord::bank`] × [`ROWS`] + [`row`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`      | array               | [`stripe`] + [`crate::verdict::hit`] → [`Counter`] |
 //! | `SEEN`      | array, [`GATES`]    | [`gate`] → [`Seen`] |
 //! | `SAMPLING`  | array               | which drops are told of: [`crate::sample`] |
@@ -37,15 +37,15 @@ pub const SLOTS: u32 = 2;
 
 /// The policy in force. One word, written and read in one access: both families and all settings flip together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Bits of `Settings::*`; 0 means that no policy is installed.
+pub struct PolicyWord {
+    /// Bits of `PolicyWord::*`; 0 means that no policy is installed.
     pub flags: u32,
     /// Which policy it is: one more each time.
     pub generation: u32,
 }
 
 /// The upper half of the bits says how the daemon behaves: `behaviour.rs`.
-impl Settings {
+impl PolicyWord {
     /// A policy is installed.
     pub const INSTALLED: u32 = 1;
     /// Nobody may send mode 6: it is dropped before any lookup.
@@ -73,7 +73,7 @@ impl Settings {
     /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
     pub const KISSES: u32 = 1 << 11;
     /// A trial: what would be dropped is counted apart from drops, and passes.
-    pub const MONITOR: u32 = 1 << 12;
+    pub const TRIAL: u32 = 1 << 12;
 
     /// Whether all of these bits are set.
     #[inline(always)]
@@ -90,7 +90,7 @@ impl Settings {
     /// Which of [`BANKS`] counts: 1 in a trial.
     #[inline(always)]
     pub const fn bank(self) -> u32 {
-        self.flags / Self::MONITOR % BANKS
+        self.flags / Self::TRIAL % BANKS
     }
 
     /// As it lies in the map.
@@ -99,7 +99,7 @@ impl Settings {
         (self.generation as u64) << 32 | self.flags as u64
     }
 
-    /// The reverse of [`Settings::to_word`].
+    /// The reverse of [`PolicyWord::to_word`].
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
         Self { flags: word as u32, generation: (word >> 32) as u32 }
@@ -109,7 +109,7 @@ impl Settings {
 /// What a source may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Bits of `Rule::*`; from [`Rule::GAPS_SHIFT`] on the gaps that stand before this rule.
+    /// Bits of `Rule::*`; from [`Rule::MASKS_SHIFT`] on the non-contiguous masks that stand before this rule.
     pub flags: u32,
     /// In the maps, where its counters would begin (see [`crate::verdict::hit`]); in an image, its place among the rules.
     /// [`Rule::NO_INDEX`] if it has none.
@@ -141,8 +141,8 @@ impl Rule {
     pub const LIMITED: u32 = 1 << 9;
     /// There is no rule. In no map: what a look-up that finds none comes to.
     pub const NO_RULE: u32 = 1 << 10;
-    /// Bit 0 of the set of gaps that may come first; as many bits as [`Gap::MAX`].
-    pub const GAPS_SHIFT: u32 = 16;
+    /// Bit 0 of the set of non-contiguous masks that may come first; as many bits as [`NonContiguousMask::MAX`].
+    pub const MASKS_SHIFT: u32 = 16;
 
     /// What stands in for a rule where there is none.
     pub const NONE: Self = Self { flags: Self::NO_RULE, index: Self::NO_INDEX };
@@ -160,10 +160,10 @@ impl Rule {
         self.flags & bits != 0
     }
 
-    /// The gaps that come before this rule if they hold the source, the first one at bit 0.
+    /// The non-contiguous masks that come before this rule if they hold the source, the first one at bit 0.
     #[inline(always)]
-    pub const fn gaps(self) -> u32 {
-        self.flags >> Self::GAPS_SHIFT
+    pub const fn masks(self) -> u32 {
+        self.flags >> Self::MASKS_SHIFT
     }
 }
 
@@ -184,12 +184,12 @@ impl Rules {
     }
 }
 
-/// An entry whose mask has gaps, which is no range of addresses.
+/// An entry with a mask whose ones have zeros among them: it is no range of addresses.
 ///
 /// ntpd compares addresses before masks, so such an entry may stand before one with a longer prefix. Where it does is
-/// known when the policy is compiled: each rule names the gaps that come before it ([`Rule::gaps`]).
+/// known when the policy is compiled: each rule names the masks that come before it ([`Rule::masks`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gap {
+pub struct NonContiguousMask {
     /// The network's address as big-endian words; IPv4 in the first.
     pub address: [u32; 4],
     /// Its mask, alike.
@@ -198,13 +198,13 @@ pub struct Gap {
     pub rule: Rule,
 }
 
-impl Gap {
+impl NonContiguousMask {
     /// As many in one family; with more, some are not enforced.
     pub const MAX: u32 = 16;
     /// Places for all of them: two families in each slot.
     pub const ALL: u32 = Self::MAX * 2 * SLOTS;
 
-    /// Where one lies in `GAPS`; `number` is its place in the order of its family.
+    /// Where one lies in `MASKS`; `number` is its place in the order of its family.
     #[inline(always)]
     pub const fn place(slot: u32, is_v6: bool, number: u32) -> u32 {
         (slot * 2 + is_v6 as u32) * Self::MAX + number
@@ -219,7 +219,7 @@ impl Gap {
         }
     }
 
-    /// Whether it holds an address, given as [`Gap::words`].
+    /// Whether it holds an address, given as [`NonContiguousMask::words`].
     #[inline(always)]
     pub const fn holds(&self, words: [u32; 4]) -> bool {
         let Self { address: [a, b, c, d], mask: [i, j, k, l], .. } = *self;
@@ -233,7 +233,7 @@ impl Gap {
         [a, b, c, d, i, j, k, l, flags, index]
     }
 
-    /// The reverse of [`Gap::to_words`].
+    /// The reverse of [`NonContiguousMask::to_words`].
     #[inline(always)]
     pub const fn from_words([a, b, c, d, i, j, k, l, flags, index]: [u32; 10]) -> Self {
         Self { address: [a, b, c, d], mask: [i, j, k, l], rule: Rule { flags, index } }
@@ -260,15 +260,15 @@ pub const fn cause(reason: Reason) -> Option<u32> {
 }
 
 /// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
-pub const SEATS: u32 = u64::BITS;
+pub const ROWS: u32 = u64::BITS;
 
-/// Counters of two kinds: what was done, and what passed in a trial ([`Settings::MONITOR`]).
+/// Counters of two kinds: what was done, and what passed in a trial ([`PolicyWord::TRIAL`]).
 pub const BANKS: u32 = 2;
 
 /// Where an interface's counters of reasons stand in a bank of `REASONS`, by its index.
 #[inline(always)]
-pub const fn seat(interface: u32) -> u32 {
-    interface % SEATS
+pub const fn row(interface: u32) -> u32 {
+    interface % ROWS
 }
 
 /// Where the counters begin in `HITS` that a CPU counts in. The first stripe is that of trials, in which all CPUs count: what passes
@@ -285,26 +285,30 @@ mod tests {
 
     #[test]
     fn settings_are_one_word() {
-        let settings = Settings { flags: Settings::INSTALLED | Settings::NOBODY_PRIVATE, generation: 3 };
-        assert_eq!((settings.to_word(), settings.slot()), (0x0000_0003_0000_0005, 1));
-        assert_eq!(Settings::from_word(settings.to_word()), settings);
+        let word = PolicyWord { flags: PolicyWord::INSTALLED | PolicyWord::NOBODY_PRIVATE, generation: 3 };
+        assert_eq!((word.to_word(), word.slot()), (0x0000_0003_0000_0005, 1));
+        assert_eq!(PolicyWord::from_word(word.to_word()), word);
     }
 
     #[test]
     fn a_trial_counts_in_a_bank_of_its_own() {
-        let flags = Settings::INSTALLED | Settings::CEILING;
-        let bank = |flags| Settings { flags, generation: 3 }.bank();
-        assert_eq!((bank(flags), bank(flags | Settings::MONITOR), bank(u32::MAX)), (0, 1, 1));
+        let flags = PolicyWord::INSTALLED | PolicyWord::CEILING;
+        let bank = |flags| PolicyWord { flags, generation: 3 }.bank();
+        assert_eq!((bank(flags), bank(flags | PolicyWord::TRIAL), bank(u32::MAX)), (0, 1, 1));
         assert_eq!((stripe(0, 0, 10), stripe(4, 0, 10), stripe(0, 1, 10), stripe(4, 1, 10)), (10, 50, 0, 0));
     }
 
     #[test]
     fn a_gap_holds_what_agrees_where_its_mask_is_set() {
-        let gap = Gap { address: [0x0a00_0005, 0, 0, 0], mask: [0xff00_00ff, 0, 0, 0], ..Gap::default() };
-        assert!(gap.holds(Gap::words(&Source::of_v4([10, 9, 8, 5]))));
-        assert!(!gap.holds(Gap::words(&Source::of_v4([10, 9, 8, 6]))));
-        assert!(!gap.holds(Gap::words(&Source::of_v4([11, 9, 8, 5]))));
-        assert_eq!(Gap::from_words(gap.to_words()), gap);
-        assert_eq!(Gap::place(1, true, 15), Gap::ALL - 1);
+        let masked = NonContiguousMask {
+            address: [0x0a00_0005, 0, 0, 0],
+            mask: [0xff00_00ff, 0, 0, 0],
+            ..NonContiguousMask::default()
+        };
+        assert!(masked.holds(NonContiguousMask::words(&Source::of_v4([10, 9, 8, 5]))));
+        assert!(!masked.holds(NonContiguousMask::words(&Source::of_v4([10, 9, 8, 6]))));
+        assert!(!masked.holds(NonContiguousMask::words(&Source::of_v4([11, 9, 8, 5]))));
+        assert_eq!(NonContiguousMask::from_words(masked.to_words()), masked);
+        assert_eq!(NonContiguousMask::place(1, true, 15), NonContiguousMask::ALL - 1);
     }
 }

@@ -10,13 +10,13 @@
 //! 7. what the daemon discards by its form; notrust, which asks for a MAC, last.
 
 use crate::{
-    abi::{Rule, Settings},
+    abi::{PolicyWord, Rule},
     form::{self, Trailer},
-    limit::Asked,
+    limit::LimitRequest,
     packet::Packet,
     reason::Reason,
     source::Source,
-    verdict::{Consequence, Decision, Itself, Verdict},
+    verdict::{Continuation, Decision, ReturnVerdict, Verdict},
     wire::{
         self, Datagram, Located, PlainV4, PlainV6,
         ntp::{self, CONTROL_HEADER_LEN, Control, Mode, PRIVATE_HEADER_LEN, Private},
@@ -26,7 +26,7 @@ use crate::{
 /// Where the verdict looks things up: maps in the kernel, an image on the host.
 pub trait Lookup {
     /// What is in force now; one consistent reading.
-    fn settings(&self) -> Settings;
+    fn word(&self) -> PolicyWord;
     /// The rule for a source and its UDP port (host byte order), in the given slot; [`Rule::NONE`] if there is none.
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule;
 }
@@ -38,7 +38,7 @@ where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
 {
-    decide_plain(packet, policy, Itself).unwrap_or_else(|| decide_then(packet, policy, Itself))
+    decide_plain(packet, policy, ReturnVerdict).unwrap_or_else(|| decide_then(packet, policy, ReturnVerdict))
 }
 
 /// Judges a frame, and goes on. What follows is compiled for each kind of verdict: so those that floods are made of carry
@@ -48,7 +48,7 @@ pub fn decide_then<P, L, C>(packet: &P, policy: &L, then: C) -> Decision<C::Outc
 where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
-    C: Consequence,
+    C: Continuation,
 {
     by_headers(wire::locate(packet), packet, packet, policy, then)
 }
@@ -66,7 +66,7 @@ pub fn decide_known<P, L, C>(
 where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
-    C: Consequence,
+    C: Continuation,
 {
     let located = match wire::locate_from(packet, network) {
         Located::Datagram(datagram) => of_several(datagram),
@@ -82,7 +82,7 @@ pub fn decide_plain<P, L, C>(packet: &P, policy: &L, then: C) -> Option<Decision
 where
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
-    C: Consequence,
+    C: Continuation,
 {
     let headers = packet.load::<PlainV4>(0)?;
     if let Some(located) = headers.locate() {
@@ -106,69 +106,69 @@ where
     H: Packet + ?Sized,
     P: Packet + ?Sized,
     L: Lookup + ?Sized,
-    C: Consequence,
+    C: Continuation,
 {
     let datagram = match located {
         Located::Datagram(datagram) => datagram,
         Located::NotNtp => return Decision::NotNtp,
         Located::Truncated => return Decision::Truncated,
         hidden => {
-            let settings = policy.settings();
-            return Decision::Judged(then.of(settings, Verdict::of(unjudged(settings, hidden))));
+            let word = policy.word();
+            return Decision::Judged(then.of(word, Verdict::of(unjudged(word, hidden))));
         }
     };
-    let settings = policy.settings();
-    if !settings.has(Settings::INSTALLED) {
+    let word = policy.word();
+    if !word.has(PolicyWord::INSTALLED) {
         let verdict = Verdict::on(datagram, Reason::NoPolicy, Verdict::NO_RULE);
-        return Decision::Judged(then.of(settings, verdict));
+        return Decision::Judged(then.of(word, verdict));
     }
-    let asked = match ask(headers, policy, settings, datagram) {
-        Some(Ok(asked)) => asked,
+    let request = match ask(headers, policy, word, datagram) {
+        Some(Ok(request)) => request,
         Some(Err(reason)) => {
             let verdict = Verdict::on(datagram, reason, Verdict::NO_RULE);
-            return Decision::Judged(then.of_drop(settings, verdict));
+            return Decision::Judged(then.of_drop(word, verdict));
         }
         None => return Decision::Truncated,
     };
-    let (rule, first) = asked;
+    let (rule, first) = request;
     let verdict = if !rule.has(Rule::AGAINST_REQUESTS) && form::is_common_request(first, datagram.length) {
         let verdict = Verdict::on(datagram, Reason::Time, rule.index);
-        match Asked::of(settings, rule, Reason::Time, first) {
-            Asked::NOTHING => return Decision::Judged(then.of_time(settings, verdict)),
-            asked => Some(Verdict { asked, ..verdict }),
+        match LimitRequest::of(word, rule, Reason::Time, first) {
+            LimitRequest::NOTHING => return Decision::Judged(then.of_time(word, verdict)),
+            request => Some(Verdict { request, ..verdict }),
         }
-    } else if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+    } else if rule.has(Rule::OWN) && word.has(PolicyWord::HARDEN_SOURCES) {
         let verdict = Verdict::on(datagram, Reason::ImpossibleSource, rule.index);
-        return Decision::Judged(then.of_drop(settings, verdict));
+        return Decision::Judged(then.of_drop(word, verdict));
     } else if rule.has(Rule::IGNORE) {
         let verdict = Verdict::on(datagram, Reason::Ignore, rule.index);
-        return Decision::Judged(then.of_hit(settings, verdict));
+        return Decision::Judged(then.of_hit(word, verdict));
     } else {
-        judge(packet, settings, datagram, asked)
+        judge(packet, word, datagram, request)
     };
     match verdict {
-        Some(verdict) => Decision::Judged(then.of(settings, verdict)),
+        Some(verdict) => Decision::Judged(then.of(word, verdict)),
         None => Decision::Truncated,
     }
 }
 
 /// Why a frame passes or is dropped that hides its datagram.
 #[inline(always)]
-fn unjudged(settings: Settings, located: Located) -> Reason {
+fn unjudged(word: PolicyWord, located: Located) -> Reason {
     let (hardening, reason) = match located {
         Located::Encapsulated => return Reason::Encapsulated,
-        Located::TooManyTags => (Settings::HARDEN_TAGS, Reason::Tags),
-        Located::TooManyExtensions => (Settings::HARDEN_EXTENSIONS, Reason::Extensions),
-        Located::TooManySegments => (Settings::HARDEN_SEGMENTS, Reason::Segments),
-        Located::Malformed if settings.has(Settings::INSTALLED) => return Reason::Malformed,
-        Located::Fragment if settings.has(Settings::INSTALLED) => {
-            (Settings::HARDEN_FRAGMENTS, Reason::Fragment)
+        Located::TooManyTags => (PolicyWord::HARDEN_TAGS, Reason::Tags),
+        Located::TooManyExtensions => (PolicyWord::HARDEN_EXTENSIONS, Reason::Extensions),
+        Located::TooManySegments => (PolicyWord::HARDEN_SEGMENTS, Reason::Segments),
+        Located::Malformed if word.has(PolicyWord::INSTALLED) => return Reason::Malformed,
+        Located::Fragment if word.has(PolicyWord::INSTALLED) => {
+            (PolicyWord::HARDEN_FRAGMENTS, Reason::Fragment)
         }
         Located::Malformed | Located::Fragment => return Reason::NoPolicy,
         // These hide no datagram, and don't come here.
         Located::NotNtp | Located::Truncated | Located::Datagram(_) => return Reason::Unread,
     };
-    if settings.has(hardening) { reason } else { Reason::Unread }
+    if word.has(hardening) { reason } else { Reason::Unread }
 }
 
 /// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that
@@ -177,7 +177,7 @@ fn unjudged(settings: Settings, located: Located) -> Reason {
 fn ask<P, L>(
     packet: &P,
     policy: &L,
-    settings: Settings,
+    word: PolicyWord,
     datagram: Datagram,
 ) -> Option<Result<(Rule, u8), Reason>>
 where
@@ -194,30 +194,30 @@ where
     // The bit that says "response" is in the first byte of mode 7, in the second of mode 6.
     let refused = match Mode::of(first) {
         Mode::Time => None,
-        Mode::Control => refuses(settings, second, Settings::NOBODY_CONTROL, Reason::Mode6),
-        Mode::Private => refuses(settings, first, Settings::NOBODY_PRIVATE, Reason::Mode7),
+        Mode::Control => refuses(word, second, PolicyWord::NOBODY_CONTROL, Reason::Mode6),
+        Mode::Private => refuses(word, first, PolicyWord::NOBODY_PRIVATE, Reason::Mode7),
     };
     if let Some(reason) = refused {
         return Some(Err(reason));
     }
     let (source, port) = (datagram.source(packet)?, datagram.source_port(packet)?);
     if source.is_impossible()
-        && let Some(reason) = impossible(settings, &source)
+        && let Some(reason) = impossible(word, &source)
     {
         return Some(Err(reason));
     }
-    if port < ntp::PORT && port < form::lowest_source_port(settings) {
+    if port < ntp::PORT && port < form::lowest_source_port(word) {
         return Some(Err(Reason::SourcePort));
     }
-    Some(Ok((policy.rule(settings.slot(), &source, port), first)))
+    Some(Ok((policy.rule(word.slot(), &source, port), first)))
 }
 
 /// Why a query is dropped whoever sends it; `response` has the bit that says so.
 #[inline(always)]
-const fn refuses(settings: Settings, response: u8, nobody: u32, reason: Reason) -> Option<Reason> {
-    if response & 0x80 != 0 && settings.has(Settings::HARDEN_RESPONSES) {
+const fn refuses(word: PolicyWord, response: u8, nobody: u32, reason: Reason) -> Option<Reason> {
+    if response & 0x80 != 0 && word.has(PolicyWord::HARDEN_RESPONSES) {
         Some(Reason::Response)
-    } else if settings.has(nobody) {
+    } else if word.has(nobody) {
         Some(reason)
     } else {
         None
@@ -228,7 +228,7 @@ const fn refuses(settings: Settings, response: u8, nobody: u32, reason: Reason) 
 #[inline(always)]
 fn judge<P: Packet + ?Sized>(
     packet: &P,
-    settings: Settings,
+    word: PolicyWord,
     datagram: Datagram,
     (rule, first): (Rule, u8),
 ) -> Option<Verdict> {
@@ -236,24 +236,24 @@ fn judge<P: Packet + ?Sized>(
         Reason::NoPolicy
     } else {
         match Mode::of(first) {
-            Mode::Time => time(packet, settings, rule, datagram, first)?,
-            Mode::Control => query(packet, settings, rule, datagram, first, Reason::Mode6)?,
-            Mode::Private => query(packet, settings, rule, datagram, first, Reason::Mode7)?,
+            Mode::Time => time(packet, word, rule, datagram, first)?,
+            Mode::Control => query(packet, word, rule, datagram, first, Reason::Mode6)?,
+            Mode::Private => query(packet, word, rule, datagram, first, Reason::Mode7)?,
         }
     };
-    let asked = Asked::of(settings, rule, reason, first);
-    Some(Verdict { asked, ..Verdict::on(datagram, reason, rule.index) })
+    let request = LimitRequest::of(word, rule, reason, first);
+    Some(Verdict { request, ..Verdict::on(datagram, reason, rule.index) })
 }
 
 /// What becomes of a packet from a source that can't be; `None` if it is judged like any other.
 #[inline(always)]
-fn impossible(settings: Settings, source: &Source) -> Option<Reason> {
-    if settings.has(Settings::HARDEN_SOURCES) {
+fn impossible(word: PolicyWord, source: &Source) -> Option<Reason> {
+    if word.has(PolicyWord::HARDEN_SOURCES) {
         Some(Reason::ImpossibleSource)
     } else if source.is_multicast() {
         // All daemons: ntp_restrict.c:restrictions.
         Some(Reason::Ignore)
-    } else if source.is_loopback_v6() && settings.has(Settings::REFUSES_LOOPBACK_V6) {
+    } else if source.is_loopback_v6() && word.has(PolicyWord::REFUSES_LOOPBACK_V6) {
         Some(Reason::ImpossibleSource)
     } else {
         None
@@ -264,7 +264,7 @@ fn impossible(settings: Settings, source: &Source) -> Option<Reason> {
 #[inline(always)]
 fn time<P: Packet + ?Sized>(
     packet: &P,
-    settings: Settings,
+    word: PolicyWord,
     rule: Rule,
     datagram: Datagram,
     first: u8,
@@ -276,16 +276,14 @@ fn time<P: Packet + ?Sized>(
     if rule.has(Rule::VERSION) && is_not_version_4(first) {
         return Some(Reason::Version);
     }
-    if let Some(reason) = form::discards_time(settings, first, length) {
+    if let Some(reason) = form::discards_time(word, first, length) {
         return Some(reason);
     }
-    let trailer = form::trailer(packet, settings, first, payload, length)?;
+    let trailer = form::trailer(packet, word, first, payload, length)?;
     Some(match trailer {
         Trailer::Bad => Reason::Malformed,
         Trailer::Nothing if rule.has(Rule::NOTRUST) => Reason::Notrust,
-        Trailer::Extensions
-            if rule.has(Rule::NOTRUST) && settings.has(Settings::NOTRUST_BEFORE_EXTENSIONS) =>
-        {
+        Trailer::Extensions if rule.has(Rule::NOTRUST) && word.has(PolicyWord::NOTRUST_BEFORE_EXTENSIONS) => {
             Reason::Notrust
         }
         Trailer::Mac if rule.has(Rule::NO_MAC) => Reason::Mac,
@@ -298,7 +296,7 @@ fn time<P: Packet + ?Sized>(
 #[inline(always)]
 fn query<P: Packet + ?Sized>(
     packet: &P,
-    settings: Settings,
+    word: PolicyWord,
     rule: Rule,
     datagram: Datagram,
     first: u8,
@@ -308,7 +306,7 @@ fn query<P: Packet + ?Sized>(
     if rule.has(Rule::NOQUERY) {
         return Some(Reason::Noquery);
     }
-    if rule.has(Rule::VERSION) && settings.has(Settings::VERSION_FOR_QUERIES) && is_not_version_4(first) {
+    if rule.has(Rule::VERSION) && word.has(PolicyWord::VERSION_FOR_QUERIES) && is_not_version_4(first) {
         return Some(Reason::Version);
     }
     if rule.has(Rule::UNLISTED) {
@@ -329,7 +327,7 @@ fn query<P: Packet + ?Sized>(
     };
     Some(if discarded {
         Reason::Malformed
-    } else if bad && settings.has(Settings::HARDEN_FORM) {
+    } else if bad && word.has(PolicyWord::HARDEN_FORM) {
         Reason::BadQuery
     } else {
         Reason::Query

@@ -3,7 +3,7 @@
 //! Contract: "discards" is certain. What a daemon may take, or answer with an error, isn't discarded here; nor is what
 //! would need state to tell (an association, a key).
 
-use crate::{Packet, Reason, abi::Settings, wire::ntp::TIME_HEADER_LEN};
+use crate::{Packet, Reason, abi::PolicyWord, wire::ntp::TIME_HEADER_LEN};
 
 /// ntp.org's ntpd takes up to so many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
 const MAX_MAC_LEN: usize = 24;
@@ -31,11 +31,11 @@ pub enum Trailer {
 
 /// The lowest UDP source port that the daemon takes.
 #[inline(always)]
-pub const fn lowest_source_port(settings: Settings) -> u16 {
-    if settings.has(Settings::REFUSES_PORTS_BELOW_123) {
+pub const fn lowest_source_port(word: PolicyWord) -> u16 {
+    if word.has(PolicyWord::REFUSES_PORTS_BELOW_123) {
         123
     } else {
-        settings.has(Settings::REFUSES_PORT_0) as u16
+        word.has(PolicyWord::REFUSES_PORT_0) as u16
     }
 }
 
@@ -50,12 +50,12 @@ pub const fn is_common_request(first_byte: u8, length: usize) -> bool {
 ///
 /// ntp.org: ntp_proto.c:receive; NTPsec: ntp_proto.c:is_packet_not_low_rot, parse_packet.
 #[inline(always)]
-pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) -> Option<Reason> {
+pub const fn discards_time(word: PolicyWord, first_byte: u8, length: usize) -> Option<Reason> {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
-    if length < TIME_HEADER_LEN || version == 0 || version > 4 && settings.has(Settings::VERSIONS_1_TO_4) {
+    if length < TIME_HEADER_LEN || version == 0 || version > 4 && word.has(PolicyWord::VERSIONS_1_TO_4) {
         return Some(Reason::Malformed);
     }
-    let taken = if settings.has(Settings::MODES_1_3_4) {
+    let taken = if word.has(PolicyWord::MODES_1_3_4) {
         0b1_1010 >> mode & 1 != 0 || (mode == 0 && version == 1 && length == TIME_HEADER_LEN)
     } else {
         mode != 0 || version == 1
@@ -70,17 +70,17 @@ pub const fn discards_time(settings: Settings, first_byte: u8, length: usize) ->
 /// ntp_monitor, then parse_packet or process_control). ntp.org's limiter comes last; of what is discarded after it, 4.2.8 has
 /// crypto-NAKs ([`Trailer::Nak`]).
 #[inline(always)]
-pub const fn is_counted(settings: Settings, first_byte: u8, length: usize) -> bool {
+pub const fn is_counted(word: PolicyWord, first_byte: u8, length: usize) -> bool {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
-    if settings.has(Settings::LIMIT_COUNTS_DISCARDED) {
+    if word.has(PolicyWord::LIMIT_COUNTS_DISCARDED) {
         // Of version 1 a bare header in mode 0 is a client's.
         let is_client = mode == 0 && version == 1 && length == TIME_HEADER_LEN;
-        let is_control = mode == 6 && settings.has(Settings::LIMIT_COUNTS_CONTROL);
+        let is_control = mode == 6 && word.has(PolicyWord::LIMIT_COUNTS_CONTROL);
         let is_taken = is_control || matches!(mode, 1 | 3 | 4);
         length >= SHORTEST_COUNTED && matches!(version, 1..=4) && is_taken || is_client
     } else {
         let is_nak = is_nak(mode, length.wrapping_sub(TIME_HEADER_LEN));
-        settings.has(Settings::DISCARDS_NAKS) && version != 0 && is_nak
+        word.has(PolicyWord::DISCARDS_NAKS) && version != 0 && is_nak
     }
 }
 
@@ -94,8 +94,8 @@ const fn is_nak(mode: u8, rest: usize) -> bool {
 /// Whether it is a packet of symmetric mode 1 about which the daemon's releases differ: of version 1, a bare header is a
 /// client's to all of them (NTPsec's ntp_proto.c:receive).
 #[inline(always)]
-pub const fn is_uncertain(settings: Settings, first_byte: u8, length: usize) -> bool {
-    settings.has(Settings::MODE_1_VARIES)
+pub const fn is_uncertain(word: PolicyWord, first_byte: u8, length: usize) -> bool {
+    word.has(PolicyWord::MODE_1_VARIES)
         && first_byte & 7 == 1
         && !(first_byte >> 3 & 7 == 1 && length == TIME_HEADER_LEN)
 }
@@ -105,7 +105,7 @@ pub const fn is_uncertain(settings: Settings, first_byte: u8, length: usize) -> 
 #[inline(always)]
 pub fn trailer<P: Packet + ?Sized>(
     packet: &P,
-    settings: Settings,
+    word: PolicyWord,
     first_byte: u8,
     payload: usize,
     length: usize,
@@ -113,11 +113,11 @@ pub fn trailer<P: Packet + ?Sized>(
     let rest = length - TIME_HEADER_LEN;
     if rest == 0 {
         Some(Trailer::Nothing)
-    } else if settings.has(Settings::TRAILER_BY_LENGTH) {
+    } else if word.has(PolicyWord::TRAILER_BY_LENGTH) {
         Some(trailer_of_length(first_byte >> 3 & 7, rest))
-    } else if settings.has(Settings::DISCARDS_NAKS) && is_nak(first_byte & 7, rest) {
+    } else if word.has(PolicyWord::DISCARDS_NAKS) && is_nak(first_byte & 7, rest) {
         Some(Trailer::Nak)
-    } else if length > receive_buffer(settings) {
+    } else if length > receive_buffer(word) {
         // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.
         Some(Trailer::Extensions)
     } else {
@@ -128,8 +128,8 @@ pub fn trailer<P: Packet + ?Sized>(
 /// How many bytes of a datagram ntp.org's ntpd receives at least; the rest is cut off (recvbuff.h:RX_BUFF_SIZE, 2120
 /// in builds with Autokey).
 #[inline(always)]
-const fn receive_buffer(settings: Settings) -> usize {
-    if settings.has(Settings::RECEIVES_1200) { 1200 } else { 1000 }
+const fn receive_buffer(word: PolicyWord) -> usize {
+    if word.has(PolicyWord::RECEIVES_1200) { 1200 } else { 1000 }
 }
 
 /// NTPsec's ntp_proto.c:parse_packet: lengths are all that it looks at.
@@ -176,9 +176,9 @@ fn walked_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: u
 mod tests {
     use super::*;
 
-    const WIDE: Settings = Settings { flags: 0, generation: 0 };
-    const NARROW: Settings =
-        Settings { flags: Settings::VERSIONS_1_TO_4 | Settings::MODES_1_3_4, generation: 0 };
+    const WIDE: PolicyWord = PolicyWord { flags: 0, generation: 0 };
+    const NARROW: PolicyWord =
+        PolicyWord { flags: PolicyWord::VERSIONS_1_TO_4 | PolicyWord::MODES_1_3_4, generation: 0 };
 
     #[test]
     fn modes_and_versions() {
@@ -232,11 +232,11 @@ mod tests {
     fn what_the_daemon_cuts_off_is_its_own_to_judge() {
         let packet = [0; 1300];
         let judged =
-            |flags, length| trailer(packet.as_slice(), Settings { flags, generation: 0 }, 0x23, 0, length);
+            |flags, length| trailer(packet.as_slice(), PolicyWord { flags, generation: 0 }, 0x23, 0, length);
         assert_eq!(judged(0, 1000), Some(Trailer::Bad), "a field of length 0");
         assert_eq!(judged(0, 1001), Some(Trailer::Extensions));
-        assert_eq!(judged(Settings::RECEIVES_1200, 1200), Some(Trailer::Bad));
-        assert_eq!(judged(Settings::RECEIVES_1200, 1201), Some(Trailer::Extensions));
+        assert_eq!(judged(PolicyWord::RECEIVES_1200, 1200), Some(Trailer::Bad));
+        assert_eq!(judged(PolicyWord::RECEIVES_1200, 1201), Some(Trailer::Extensions));
     }
 
     #[test]

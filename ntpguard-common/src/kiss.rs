@@ -4,7 +4,7 @@
 //! answer is as long as the request, and has no byte in it that isn't the request's or ntpguard's own.
 
 use crate::{
-    abi::{Limits, Settings},
+    abi::{Limits, PolicyWord},
     packet::{PacketMut, Wire},
     wire::ntp::TIME_HEADER_LEN,
 };
@@ -23,7 +23,7 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     frame: &mut P,
     [network, payload]: [usize; 2],
     is_v6: bool,
-    settings: Settings,
+    word: PolicyWord,
     limits: &Limits,
     sums: &S,
 ) -> bool {
@@ -36,9 +36,9 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
         return false;
     }
     let turned = if is_v6 {
-        frame.at::<OverV6>(network).is_some_and(|packet| packet.kiss(settings, limits, sums))
+        frame.at::<OverV6>(network).is_some_and(|packet| packet.kiss(word, limits, sums))
     } else {
-        frame.at::<OverV4>(network).is_some_and(|packet| packet.kiss(settings, limits, sums))
+        frame.at::<OverV4>(network).is_some_and(|packet| packet.kiss(word, limits, sums))
     };
     if turned && let Some(macs) = frame.at::<[u8; 12]>(0) {
         // Read here, not before: in the kernel each byte would lie on the stack meanwhile, which is short.
@@ -102,12 +102,12 @@ pub trait Sums {
 /// An IP packet that can be answered.
 trait Request {
     /// Turns it into its kiss; `false`, and nothing is changed, if it isn't as it should be.
-    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool;
+    fn kiss<S: Sums>(&mut self, word: PolicyWord, limits: &Limits, sums: &S) -> bool;
 }
 
 impl Request for OverV4 {
     #[inline(always)]
-    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool {
+    fn kiss<S: Sums>(&mut self, word: PolicyWord, limits: &Limits, sums: &S) -> bool {
         let Self { ip, udp, time } = self;
         let length = (UdpHdr::LEN + TIME_HEADER_LEN) as u16;
         let plain = ip.ihl() as usize == Ipv4Hdr::LEN && ip.tot_len() as usize == size_of::<OverV4>();
@@ -120,7 +120,7 @@ impl Request for OverV4 {
         if udp.check != [0; 2] && !intact(pseudo, udp, time, sums) {
             return false;
         }
-        time.kiss(settings, limits);
+        time.kiss(word, limits);
         (ip.src_addr, ip.dst_addr) = (ip.dst_addr, ip.src_addr);
         ip.ttl = HOPS;
         ip.check = [0; 2];
@@ -132,7 +132,7 @@ impl Request for OverV4 {
 
 impl Request for OverV6 {
     #[inline(always)]
-    fn kiss<S: Sums>(&mut self, settings: Settings, limits: &Limits, sums: &S) -> bool {
+    fn kiss<S: Sums>(&mut self, word: PolicyWord, limits: &Limits, sums: &S) -> bool {
         let Self { ip, udp, time } = self;
         let length = (UdpHdr::LEN + TIME_HEADER_LEN) as u16;
         let plain = ip.next_hdr == IpProto::Udp as u8 && ip.payload_len() == length;
@@ -143,7 +143,7 @@ impl Request for OverV6 {
         if udp.check == [0; 2] || !intact(pseudo, udp, time, sums) {
             return false;
         }
-        time.kiss(settings, limits);
+        time.kiss(word, limits);
         (ip.src_addr, ip.dst_addr) = (ip.dst_addr, ip.src_addr);
         ip.hop_limit = HOPS;
         answer(pseudo, udp, time, sums);
@@ -154,10 +154,10 @@ impl Request for OverV6 {
 impl Time {
     /// ntp_proto.c:fast_xmit with a restriction mask that has RES_KOD.
     #[inline(always)]
-    fn kiss(&mut self, settings: Settings, limits: &Limits) {
+    fn kiss(&mut self, word: PolicyWord, limits: &Limits) {
         let (version, mode) = (self.first & 0x38, self.first & 7);
         // Where all kisses are in mode 4, what gets one of mode 1 is a client's of version 1 (NTPsec's ntp_proto.c:receive).
-        let answers_client = matches!(mode, 0 | 3) || settings.has(Settings::KISSES_IN_MODE_4);
+        let answers_client = matches!(mode, 0 | 3) || word.has(PolicyWord::KISSES_IN_MODE_4);
         let mode = if answers_client { 4 } else { 1 };
         self.first = 3 << 6 | version | mode;
         self.stratum = 0;

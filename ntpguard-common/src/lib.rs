@@ -6,7 +6,7 @@
 //! ```text
 //! frame ─wire::locate→ Datagram ─decide→ Verdict { Reason, rule }
 //!                                  ↑
-//!                       Lookup: Settings and Rules
+//!                       Lookup: PolicyWord and Rules
 //! ```
 //!
 //! A policy is whatever answers two questions, what is in force and what a source may do. Here it lets nobody send queries, and
@@ -15,15 +15,15 @@
 //! ```
 //! use ntpguard_common::{
 //!     Action, Decision, Lookup, Reason, Source,
-//!     abi::{Rule, Settings},
+//!     abi::{Rule, PolicyWord},
 //!     decide,
 //! };
 //!
 //! struct NobodyQueries;
 //!
 //! impl Lookup for NobodyQueries {
-//!     fn settings(&self) -> Settings {
-//!         Settings { flags: Settings::INSTALLED, generation: 1 }
+//!     fn settings(&self) -> PolicyWord {
+//!         PolicyWord { flags: PolicyWord::INSTALLED, generation: 1 }
 //!     }
 //!
 //!     fn rule(&self, _slot: u32, _source: &Source, _port: u16) -> Rule {
@@ -67,8 +67,8 @@ pub mod verdict;
 pub mod wire;
 
 pub use decide::{Lookup, decide, decide_known, decide_plain, decide_then};
-pub use limit::Books;
+pub use limit::LimiterState;
 pub use packet::Packet;
 pub use reason::{Action, Reason};
 pub use source::Source;
-pub use verdict::{Consequence, Decision, Itself, Verdict};
+pub use verdict::{Continuation, Decision, ReturnVerdict, Verdict};

@@ -47,7 +47,7 @@ pub const CHUNKS: u32 = 1 << 7;
 /// In a bucket's first word: it is none of [`Rule`]'s flags, but leads on.
 pub const WAY: u32 = 1 << 15;
 
-const _: () = assert!(Rule::NO_RULE < WAY && WAY < 1 << Rule::GAPS_SHIFT);
+const _: () = assert!(Rule::NO_RULE < WAY && WAY < 1 << Rule::MASKS_SHIFT);
 
 /// Ranges in a run, at most: two or three cache lines.
 pub const RUN: usize = 13;
@@ -74,7 +74,7 @@ pub const BUCKET: u64 = 2;
 
 /// The chunks of a policy: maps in the kernel, vectors on the host.
 pub trait Chunks {
-    /// Look no further than so many nodes.
+    /// FilterView no further than so many nodes.
     const DEPTH: u64 = u64::MAX;
 
     /// The near one.

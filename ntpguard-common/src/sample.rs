@@ -97,7 +97,7 @@ pub struct Sample {
     pub nothing: u8,
     /// The first bytes of the UDP payload.
     pub head: [u8; 4],
-    /// [`crate::abi::Settings::flags`], of that policy.
+    /// [`crate::abi::PolicyWord::flags`], of that policy.
     pub flags: u32,
 }
 

@@ -1,8 +1,8 @@
 //! What comes of a frame: the verdict, and what follows from it.
 
 use crate::{
-    abi::{Rule, Settings, cause},
-    limit::Asked,
+    abi::{PolicyWord, Rule, cause},
+    limit::LimitRequest,
     reason::{Action, Reason},
     wire::Datagram,
 };
@@ -15,7 +15,7 @@ pub struct Verdict {
     /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
     pub rule: u32,
     /// What limits have a say in, if they do.
-    pub asked: Asked,
+    pub request: LimitRequest,
     /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
     pub datagram: Option<Datagram>,
 }
@@ -27,7 +27,7 @@ impl Verdict {
     /// A verdict that no rule is to blame for.
     #[inline(always)]
     pub const fn of(reason: Reason) -> Self {
-        Self { reason, rule: Self::NO_RULE, asked: Asked::NOTHING, datagram: None }
+        Self { reason, rule: Self::NO_RULE, request: LimitRequest::NOTHING, datagram: None }
     }
 
     /// A verdict on a datagram, by the rule with this index, that limits have no say in.
@@ -77,41 +77,41 @@ impl Decision {
 
 /// What follows from a verdict. A trait, since a closure can't be made to be inlined; and each kind of verdict that comes
 /// often has a way of its own, on which its reason is known when it is compiled.
-pub trait Consequence: Sized {
+pub trait Continuation: Sized {
     /// What comes of it.
     type Outcome;
 
-    /// Goes on with a verdict and the settings that led to it.
-    fn of(self, settings: Settings, verdict: Verdict) -> Self::Outcome;
+    /// Goes on with a verdict and the policy word that led to it.
+    fn of(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome;
 
     /// Goes on with what most clients send: a time packet that passes, and that limits have no say in.
     #[inline(always)]
-    fn of_time(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
-        self.of(settings, verdict)
+    fn of_time(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
+        self.of(word, verdict)
     }
 
     /// Goes on with what most floods end as: a drop that is in no counter of a rule ([`hit`]).
     #[inline(always)]
-    fn of_drop(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
-        self.of(settings, verdict)
+    fn of_drop(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
+        self.of(word, verdict)
     }
 
     /// Goes on with a drop that is in a counter of its rule, when the reason is known as this is compiled.
     #[inline(always)]
-    fn of_hit(self, settings: Settings, verdict: Verdict) -> Self::Outcome {
-        self.of(settings, verdict)
+    fn of_hit(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
+        self.of(word, verdict)
     }
 }
 
 /// The verdict itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Itself;
+pub struct ReturnVerdict;
 
-impl Consequence for Itself {
+impl Continuation for ReturnVerdict {
     type Outcome = Verdict;
 
     #[inline(always)]
-    fn of(self, _: Settings, verdict: Verdict) -> Verdict {
+    fn of(self, _: PolicyWord, verdict: Verdict) -> Verdict {
         verdict
     }
 }

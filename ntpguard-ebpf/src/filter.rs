@@ -7,7 +7,7 @@ use crate::{
     packet::Frame,
 };
 use ntpguard_common::{
-    Action, Consequence, Decision, Packet, Reason, Verdict, abi::Settings, decide_known, decide_plain,
+    Action, Continuation, Decision, Packet, Reason, Verdict, abi::PolicyWord, decide_known, decide_plain,
     decide_then, verdict::hit,
 };
 
@@ -15,7 +15,7 @@ use ntpguard_common::{
 #[inline(always)]
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
-    let told = match decide_plain(linear, &Maps, Sequel::<_, _, false> { frame, at_hand: linear }) {
+    let told = match decide_plain(linear, &Maps, CountAndAct::<_, _, false> { frame, at_hand: linear }) {
         Some(decision) => code(frame, decision),
         None => judge(frame, linear),
     };
@@ -37,13 +37,13 @@ fn pass<F: Frame>(frame: &F) -> u32 {
 /// Judges the frame, whatever its form, by what is at hand of it; `None` if a byte that matters lies beyond.
 #[inline(always)]
 fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
-    code(frame, decide_then(at_hand, &Maps, Sequel::<_, _, false> { frame, at_hand }))
+    code(frame, decide_then(at_hand, &Maps, CountAndAct::<_, _, false> { frame, at_hand }))
 }
 
 /// Judges the frame by all of it, and by what its hook knows beside: [`Frame::judge_whole`].
 #[inline(always)]
 pub(crate) fn whole<F: Frame>(frame: &F) -> u32 {
-    let then = Sequel::<_, _, true> { frame, at_hand: frame };
+    let then = CountAndAct::<_, _, true> { frame, at_hand: frame };
     let of_several = |datagram| frame.of_several(datagram);
     let decision = decide_known(frame, frame.network(), of_several, &Maps, then);
     code(frame, decision).unwrap_or_else(|| pass(frame))
@@ -60,16 +60,16 @@ fn code<F: Frame>(frame: &F, decision: Decision<u32>) -> Option<u32> {
 
 /// What comes after a verdict: limits, counters, events. IS_WHOLE: it is a verdict by all that there is, all datagrams of several
 /// included.
-struct Sequel<'a, F, P, const IS_WHOLE: bool> {
+struct CountAndAct<'a, F, P, const IS_WHOLE: bool> {
     frame: &'a F,
     at_hand: &'a P,
 }
 
-impl<F: Frame, P: Packet, const IS_WHOLE: bool> Consequence for Sequel<'_, F, P, IS_WHOLE> {
+impl<F: Frame, P: Packet, const IS_WHOLE: bool> Continuation for CountAndAct<'_, F, P, IS_WHOLE> {
     type Outcome = u32;
 
     #[inline(always)]
-    fn of(self, settings: Settings, verdict: Verdict) -> u32 {
+    fn of(self, word: PolicyWord, verdict: Verdict) -> u32 {
         if self.goes_on() {
             return self.frame.judge_whole();
         }
@@ -78,38 +78,38 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Consequence for Sequel<'_, F, P,
         match verdict {
             // As a flood of requests ends.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
-                self.of_hit(settings, Verdict::on(datagram, Reason::Limited, rule))
+                self.of_hit(word, Verdict::on(datagram, Reason::Limited, rule))
             }
-            _ => self.end(settings, verdict, verdict.action(), hit(verdict)),
+            _ => self.end(word, verdict, verdict.action(), hit(verdict)),
         }
     }
 
     #[inline(always)]
-    fn of_time(self, settings: Settings, verdict: Verdict) -> u32 {
+    fn of_time(self, word: PolicyWord, verdict: Verdict) -> u32 {
         if self.goes_on() {
             return self.frame.judge_whole();
         }
-        self.end(settings, verdict, Action::Pass, None)
+        self.end(word, verdict, Action::Pass, None)
     }
 
     #[inline(always)]
-    fn of_drop(self, settings: Settings, verdict: Verdict) -> u32 {
+    fn of_drop(self, word: PolicyWord, verdict: Verdict) -> u32 {
         if self.goes_on() {
             return self.frame.judge_whole();
         }
-        self.end(settings, verdict, Action::Drop, None)
+        self.end(word, verdict, Action::Drop, None)
     }
 
     #[inline(always)]
-    fn of_hit(self, settings: Settings, verdict: Verdict) -> u32 {
+    fn of_hit(self, word: PolicyWord, verdict: Verdict) -> u32 {
         if self.goes_on() {
             return self.frame.judge_whole();
         }
-        self.end(settings, verdict, Action::Drop, hit(verdict))
+        self.end(word, verdict, Action::Drop, hit(verdict))
     }
 }
 
-impl<F: Frame, P: Packet, const IS_WHOLE: bool> Sequel<'_, F, P, IS_WHOLE> {
+impl<F: Frame, P: Packet, const IS_WHOLE: bool> CountAndAct<'_, F, P, IS_WHOLE> {
     /// Whether other datagrams follow in the same frame, which have a say: nothing has been counted or charged so far.
     #[inline(always)]
     fn goes_on(&self) -> bool {
@@ -118,18 +118,18 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Sequel<'_, F, P, IS_WHOLE> {
 
     /// Counts a verdict, and the rule's flag that caused it, and tells of it.
     #[inline(always)]
-    fn end(self, settings: Settings, verdict: Verdict, action: Action, hit: Option<u32>) -> u32 {
+    fn end(self, word: PolicyWord, verdict: Verdict, action: Action, hit: Option<u32>) -> u32 {
         let frame = self.frame;
         // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
         let first = frame.linear().len();
         let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= first);
         let bytes = if whole { first } else { frame.len() };
-        let count = maps::count(settings.bank(), verdict.reason, hit, frame.interface(), bytes);
+        let count = maps::count(word.bank(), verdict.reason, hit, frame.interface(), bytes);
         frame.trace(verdict);
         if action != Action::Pass && maps::is_told(verdict.reason, count) {
-            frame.tell(PackedVerdict::new(verdict, bytes));
+            frame.emit(PackedVerdict::new(verdict, bytes));
         }
-        let passes = action == Action::Drop && settings.has(Settings::MONITOR);
+        let passes = action == Action::Drop && word.has(PolicyWord::TRIAL);
         F::code(if passes { Action::Pass } else { action })
     }
 }

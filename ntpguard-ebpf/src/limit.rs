@@ -10,23 +10,23 @@ use crate::{
 };
 use ntpguard_common::{
     Packet, Reason, Source, Verdict,
-    limit::{self, Asked},
+    limit::{self, LimitRequest},
 };
 
 /// The verdict under limits. If it is a kiss, the frame has become one. `may_kiss`: the request lies in the first buffer, as it
 /// must to be turned into one.
 #[inline(always)]
 pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict, may_kiss: bool) -> Verdict {
-    let Verdict { asked, datagram: Some(datagram), .. } = verdict else { return verdict };
-    if !asked.is_something() {
+    let Verdict { request, datagram: Some(datagram), .. } = verdict else { return verdict };
+    if !request.is_something() {
         return verdict;
     }
     let Some(source) = datagram.source(at_hand) else { return verdict };
     let (is_v6, [high, low]) = (family(source.is_v6()), source.halves());
     let offsets = is_v6 | (datagram.network as u64) << NETWORK_SHIFT | datagram.payload as u64;
-    let reason = match ntpguard_limit(asked.0, high, low, is_v6 | datagram.length as u64 & 0xffff) {
+    let reason = match ntpguard_limit(request.0, high, low, is_v6 | datagram.length as u64 & 0xffff) {
         Reason::Limited => Reason::Limited,
-        Reason::Kod if may_kiss && frame.kiss(asked, offsets) => Reason::Kod,
+        Reason::Kod if may_kiss && frame.kiss(request, offsets) => Reason::Kod,
         Reason::Overload => Reason::Overload,
         Reason::Untracked => Reason::Untracked,
         // What has earned a kiss that can't be given here: the daemon gives it.
@@ -63,7 +63,7 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict,
 /// What it returns is to the verifier any number of 32 bits.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_limit(asked: u64, high: u64, low: u64, length: u64) -> Reason {
+extern "C" fn ntpguard_limit(request: u64, high: u64, low: u64, length: u64) -> Reason {
     let source = if length & IS_V6 == 0 { Source::V4(low as u32) } else { Source::V6([high, low]) };
-    limit::limit(Asked(asked), &source, length as u16 as usize, &Maps)
+    limit::limit(LimitRequest(request), &source, length as u16 as usize, &Maps)
 }

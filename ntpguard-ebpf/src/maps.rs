@@ -1,4 +1,4 @@
-//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`Books`], and what `rule.rs` makes the
+//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`LimiterState`], and what `rule.rs` makes the
 //! [`ntpguard_common::Lookup`] of.
 
 use aya_ebpf::{
@@ -9,8 +9,10 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
-    Books, Reason,
-    abi::{BANKS, Counter, GATES, Gap, Limits, SEATS, SLOTS, Seen, Settings, gate, seat, stripe},
+    LimiterState, Reason,
+    abi::{
+        BANKS, Counter, GATES, Limits, NonContiguousMask, PolicyWord, ROWS, SLOTS, Seen, gate, row, stripe,
+    },
     limit::{
         ceiling::{Ceiling, Kisses},
         table::Set,
@@ -22,7 +24,7 @@ use ntpguard_common::{
 };
 
 #[btf_map]
-static SETTINGS: Array<u64, 2> = Array::new();
+static POLICY: Array<u64, 2> = Array::new();
 
 /// Arrays of one value: a lookup in an inner map is inlined only if all have as many entries.
 #[btf_map]
@@ -32,7 +34,7 @@ static RULES: ArrayOfMaps<Array<[u32; NEAR], 1>, { SLOTS as usize }> = ArrayOfMa
 static RULES_FAR: ArrayOfMaps<Array<[u32; FAR], 1>, { (SLOTS * CHUNKS) as usize }> = ArrayOfMaps::new();
 
 #[btf_map]
-static GAPS: Array<[u32; 10], { Gap::ALL as usize }> = Array::new();
+static MASKS: Array<[u32; 10], { NonContiguousMask::ALL as usize }> = Array::new();
 
 #[btf_map]
 static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
@@ -55,7 +57,7 @@ static CEILING: Array<Ceiling, 1> = Array::new();
 static KISSES: Array<Kisses, 1> = Array::new();
 
 #[btf_map]
-static REASONS: PerCpuArray<Counter, { (BANKS * SEATS) as usize * Reason::COUNT }> = PerCpuArray::new();
+static REASONS: PerCpuArray<Counter, { (BANKS * ROWS) as usize * Reason::COUNT }> = PerCpuArray::new();
 
 /// Not a per-CPU array: its look-up is a call before Linux 6.10, and costs more than all the rest of what a frame without NTP
 /// takes.
@@ -82,10 +84,12 @@ pub(crate) struct Maps;
 
 /// What is in force.
 #[inline(always)]
-pub(crate) fn settings() -> Settings {
+pub(crate) fn word() -> PolicyWord {
     // SAFETY: a value of the map. Volatile, so that the word is read whole and once: a policy may come into force in
     // between.
-    SETTINGS.get(0).map_or_else(Settings::default, |word| Settings::from_word(unsafe { read_volatile(word) }))
+    POLICY
+        .get(0)
+        .map_or_else(PolicyWord::default, |word| PolicyWord::from_word(unsafe { read_volatile(word) }))
 }
 
 /// The chunks of a slot.
@@ -103,13 +107,15 @@ impl Chunks for InSlot {
     }
 }
 
-/// One of a slot's gaps, by its number in its family.
+/// One of a slot's non-contiguous masks, by its number in its family.
 #[inline(always)]
-pub(crate) fn gap(slot: u32, is_v6: bool, number: u32) -> Option<Gap> {
-    GAPS.get(Gap::place(slot, is_v6, number)).map(|words| Gap::from_words(*words))
+pub(crate) fn masked(slot: u32, is_v6: bool, number: u32) -> Option<NonContiguousMask> {
+    MASKS
+        .get(NonContiguousMask::place(slot, is_v6, number))
+        .map(|words| NonContiguousMask::from_words(*words))
 }
 
-impl Books for Maps {
+impl LimiterState for Maps {
     #[inline(always)]
     fn limits(&self, slot: u32) -> Option<&Limits> {
         LIMITS.get(slot)
@@ -150,11 +156,11 @@ impl Books for Maps {
     }
 }
 
-/// Counts a frame on this CPU, in a [`Settings::bank`]: under its reason, where it came in, and for the rule's flag that was hit,
+/// Counts a frame on this CPU, in a [`PolicyWord::bank`]: under its reason, where it came in, and for the rule's flag that was hit,
 /// if one was. Returns which one of its reason it is there, from 1.
 #[inline(always)]
 pub(crate) fn count(bank: u32, reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
-    let place = (bank * SEATS + seat(interface)) * Reason::COUNT as u32 + reason.index();
+    let place = (bank * ROWS + row(interface)) * Reason::COUNT as u32 + reason.index();
     let count = add(REASONS.get_ptr_mut(place), bytes);
     if let Some(hit) = hit {
         hit_by(bank, hit, bytes);

@@ -10,7 +10,7 @@ use core::{
 };
 use ntpguard_common::{
     Action, Packet, Verdict,
-    limit::Asked,
+    limit::LimitRequest,
     packet::{PacketMut, Wire},
     wire::{Datagram, Located, Network},
 };
@@ -31,7 +31,7 @@ pub(crate) trait Frame: Packet {
 
     /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `offsets` is the word
     /// with those of the UDP payload and the IP header (`limit.rs`).
-    fn kiss(&self, asked: Asked, offsets: u64) -> bool;
+    fn kiss(&self, request: LimitRequest, offsets: u64) -> bool;
 
     /// Copies bytes from an offset on to `to`, or fails past the frame's end: 0 says that it has.
     ///
@@ -40,7 +40,7 @@ pub(crate) trait Frame: Packet {
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long;
 
     /// Tells of a drop ([`crate::sample`]).
-    fn tell(&self, verdict: PackedVerdict);
+    fn emit(&self, verdict: PackedVerdict);
 
     /// Writes a line of log about a verdict, if this is the program that does.
     #[inline(always)]

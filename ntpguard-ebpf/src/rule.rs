@@ -7,7 +7,7 @@ use crate::{
 };
 use ntpguard_common::{
     Lookup, Source,
-    abi::{Gap, Rule, Settings},
+    abi::{NonContiguousMask, PolicyWord, Rule},
     ranges::{self, Chunks, FAR, NEAR},
     wire::ntp,
 };
@@ -17,8 +17,8 @@ const IS_NTP_PORT: u64 = IS_V6 << 1;
 
 impl Lookup for Maps {
     #[inline(always)]
-    fn settings(&self) -> Settings {
-        maps::settings()
+    fn word(&self) -> PolicyWord {
+        maps::word()
     }
 
     #[inline(always)]
@@ -33,7 +33,7 @@ fn rule(slot: u32, source: &Source, port: u16) -> Rule {
     // Without the call, which costs a quarter of it all.
     if let Source::V4(address) = *source
         && let Some(rule) = ranges::of_v4(&Shallow(InSlot(slot)), address, port == ntp::PORT)
-        && rule.gaps() == 0
+        && rule.masks() == 0
     {
         return rule;
     }
@@ -74,20 +74,20 @@ extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
     };
     let rule = found.unwrap_or(Rule::NONE);
     let source = if is_v6 { Source::V6([high, low]) } else { Source::V4(low as u32) };
-    let Rule { flags, index } = if rule.gaps() == 0 { rule } else { before(rule, slot, &source) };
+    let Rule { flags, index } = if rule.masks() == 0 { rule } else { before(rule, slot, &source) };
     u64::from(index) << 32 | u64::from(flags)
 }
 
-/// The first of the gaps before a rule that holds the source, or the rule itself.
+/// The first of the non-contiguous masks before a rule that holds the source, or the rule itself.
 #[inline(always)]
 fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
-    let words = Gap::words(source);
-    for number in 0..Gap::MAX {
-        if rule.gaps() >> number & 1 != 0
-            && let Some(gap) = maps::gap(slot, source.is_v6(), number)
-            && gap.holds(words)
+    let words = NonContiguousMask::words(source);
+    for number in 0..NonContiguousMask::MAX {
+        if rule.masks() >> number & 1 != 0
+            && let Some(masked) = maps::masked(slot, source.is_v6(), number)
+            && masked.holds(words)
         {
-            return gap.rule;
+            return masked.rule;
         }
     }
     rule

@@ -4,7 +4,7 @@
 //! context, around [`record`].
 
 use crate::{
-    maps::{EVENTS, sampling, settings},
+    maps::{EVENTS, sampling, word},
     packed::PackedVerdict,
     packet::{Frame, bounded},
 };
@@ -73,7 +73,7 @@ fn long<const ROOM: usize>(frame: &impl Frame, words: PackedVerdict, wanted: u32
 #[inline(always)]
 fn sample(frame: &impl Frame, words: PackedVerdict, captured: u32) -> Sample {
     let PackedVerdict { why, what } = words;
-    let settings = settings();
+    let word = word();
     let (mut family, mut halves, mut port, mut heads, mut head) = (0, [0; 2], 0, 0, [0; 4]);
     if let Some(datagram) = words.datagram()
         && let Some(source) = datagram.source(frame)
@@ -95,7 +95,7 @@ fn sample(frame: &impl Frame, words: PackedVerdict, captured: u32) -> Sample {
         time: unsafe { bpf_ktime_get_ns() },
         source: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p],
         rule: why as u32,
-        generation: settings.generation,
+        generation: word.generation,
         interface: frame.interface(),
         length: what as u32,
         port,
@@ -105,7 +105,7 @@ fn sample(frame: &impl Frame, words: PackedVerdict, captured: u32) -> Sample {
         heads,
         nothing: 0,
         head,
-        flags: settings.flags,
+        flags: word.flags,
     }
 }
 

@@ -20,8 +20,8 @@ use aya_ebpf::{
 use core::{hint::cold_path, ops::Deref};
 use ntpguard_common::{
     Action, Packet,
-    abi::Settings,
-    limit::Asked,
+    abi::PolicyWord,
+    limit::LimitRequest,
     packet::Wire,
     wire::{Datagram, Located, Network, segments::representative},
 };
@@ -143,7 +143,7 @@ impl Frame for Skb {
 
     /// Here nothing can be sent back by the way it came: what has earned a kiss gets the daemon's.
     #[inline(always)]
-    fn kiss(&self, _: Asked, _: u64) -> bool {
+    fn kiss(&self, _: LimitRequest, _: u64) -> bool {
         false
     }
 
@@ -154,7 +154,7 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn tell(&self, PackedVerdict { why, what }: PackedVerdict) {
+    fn emit(&self, PackedVerdict { why, what }: PackedVerdict) {
         ntpguard_tell(self.skb, why, what);
     }
 
@@ -223,8 +223,8 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     let (payload, length) = (payload as u32 as usize, length as u32 as usize);
     // Only the payload's place and length matter here.
     let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
-    // Asked here and not handed over: a caller's stack has no room for more.
-    let hardened = maps::settings().has(Settings::HARDEN_SEGMENTS);
+    // LimitRequest here and not handed over: a caller's stack has no room for more.
+    let hardened = maps::word().has(PolicyWord::HARDEN_SEGMENTS);
     match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,

@@ -13,7 +13,7 @@ use ntpguard::{
     simulate::model::Model,
 };
 use ntpguard_common::{
-    Action, Decision, Itself, Reason, Verdict, decide, decide_plain, decide_then, limit::table::Set,
+    Action, Decision, Reason, ReturnVerdict, Verdict, decide, decide_plain, decide_then, limit::table::Set,
 };
 
 /// So few places that sources have to go for others.
@@ -82,8 +82,8 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
                 found.left_out += 1;
                 continue;
             }
-            if let Some(plain) = decide_plain(frame.as_slice(), image, Itself) {
-                assert_eq!(plain, decide_then(frame.as_slice(), image, Itself), "{frame:02x?}");
+            if let Some(plain) = decide_plain(frame.as_slice(), image, ReturnVerdict) {
+                assert_eq!(plain, decide_then(frame.as_slice(), image, ReturnVerdict), "{frame:02x?}");
                 found.plain += 1;
             }
             let run = guard.test_run(&frame, 1, None).unwrap();
@@ -134,13 +134,13 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
 /// When the kernel's limiter judged a frame: its source's account tells, if it has one. A frame on which the limiter has no
 /// say leaves the account, and so its time, as an earlier one did: the model's clock would go back, and forget.
 fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
-    let Decision::Judged(Verdict { datagram: Some(datagram), asked, .. }) = decide(frame, image) else {
+    let Decision::Judged(Verdict { datagram: Some(datagram), request, .. }) = decide(frame, image) else {
         return None;
     };
-    if !asked.is_something() {
+    if !request.is_something() {
         return None;
     }
-    let key = model.key(asked, &datagram.source(frame)?, datagram.length);
+    let key = model.key(request, &datagram.source(frame)?, datagram.length);
     let set = &table[Set::number(key, table.len() as u32) as usize];
     set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
 }

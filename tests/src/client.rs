@@ -87,7 +87,7 @@ pub struct Probe {
 pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<bool>> {
     /// So few at a time that no buffer runs over.
     const AT_ONCE: usize = 64;
-    const PATIENCE: Duration = Duration::from_millis(300);
+    const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
     netns.enter(|| {
         let mut answered = vec![false; probes.len()];
         let mut left: Vec<usize> = (0..probes.len()).collect();
@@ -102,7 +102,7 @@ pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<
             let sockets: Vec<_> = round.iter().map(|at| probe(&probes[*at], to)).collect::<Result<_>>()?;
             let start = Instant::now();
             for (at, socket) in round.iter().zip(&sockets) {
-                let patience = PATIENCE.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+                let patience = ANSWER_TIMEOUT.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
                 socket.set_read_timeout(Some(patience))?;
                 let mut exchange = Exchange::default();
                 receive(socket, &mut exchange, 1)?;

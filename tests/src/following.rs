@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long to wait for what happens by itself: much longer than it takes, on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+const LINE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Sends time requests from an address, over one wire.
 ///
@@ -60,7 +60,7 @@ pub fn dropped(home: &Home<'_>) -> u64 {
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not within {} s", PATIENCE.as_secs());
+        assert!(start.elapsed() < LINE_TIMEOUT, "{what}: not within {} s", LINE_TIMEOUT.as_secs());
         thread::sleep(Duration::from_millis(50));
     }
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 /// Where it listens.
 const ADDRESS: &str = "127.0.0.1:9090";
 /// How long to wait for a start, an answer, or a scrape that has it all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running Prometheus; killed when dropped.
 pub struct Prometheus<'a> {
@@ -56,8 +56,8 @@ impl<'a> Prometheus<'a> {
             if let Some(status) = prometheus.child.try_wait()? {
                 bail!("prometheus ended with {status}");
             }
-            if start.elapsed() > PATIENCE {
-                bail!("prometheus isn't ready within {} s", PATIENCE.as_secs());
+            if start.elapsed() > START_TIMEOUT {
+                bail!("prometheus isn't ready within {} s", START_TIMEOUT.as_secs());
             }
             thread::sleep(Duration::from_millis(100));
         }
@@ -93,7 +93,7 @@ impl<'a> Prometheus<'a> {
             if got == wanted {
                 return Ok(());
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > START_TIMEOUT {
                 bail!("{query} never came to {wanted:?}, but to {got:?}");
             }
             thread::sleep(Duration::from_millis(200));
@@ -136,7 +136,7 @@ pub fn request(netns: &Netns, address: &str, request: &str) -> Result<Answer> {
     let mut answer = String::new();
     netns.enter(|| -> Result<()> {
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(START_TIMEOUT))?;
         stream.write_all(request.as_bytes())?;
         stream.read_to_string(&mut answer)?;
         Ok(())

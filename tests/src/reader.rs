@@ -49,7 +49,7 @@ tos orphan 5 orphanwait 1
 const BROKEN: &str = "restrict default kod limited nomodify noqurey\nrestrict 127.0.0.1\nrestrict ::1\n";
 
 /// How long a command may take that ends by itself, on a machine that has other work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SCREEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long one is watched that doesn't.
 const LOOK: Duration = Duration::from_secs(1);
 /// Words of commands that go on until Ctrl-C.
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
         let mut running = self.start(line)?;
         if guards {
             let guarding = |running: &mut Running| Ok(running.said()?.contains(&format!("guarding {CARD}")));
-            if running.waits(PATIENCE, guarding)? {
+            if running.waits(SCREEN_TIMEOUT, guarding)? {
                 let output = running.said()?;
                 self.guard = Some(running);
                 return Ok(Outcome { code: Some(0), output });
@@ -218,7 +218,8 @@ impl Running {
 
     fn ends(&mut self, line: &str, goes_on: bool) -> Result<ExitStatus> {
         let ended = |running: &mut Self| Ok(running.child.try_wait()?.is_some());
-        if self.waits(if goes_on { LOOK } else { PATIENCE }, ended)? || self.child.try_wait()?.is_some() {
+        if self.waits(if goes_on { LOOK } else { SCREEN_TIMEOUT }, ended)? || self.child.try_wait()?.is_some()
+        {
             return Ok(self.child.wait()?);
         }
         if !goes_on {

@@ -10,7 +10,7 @@ use ntpguard::{
 };
 use ntpguard_common::{
     Lookup, Source,
-    abi::{Rule, Settings},
+    abi::{PolicyWord, Rule},
     decide,
     ranges::{Chunks, FAR, NEAR, of_v4, of_v6},
 };
@@ -60,9 +60,9 @@ struct Counting<'a> {
 }
 
 impl Lookup for Counting<'_> {
-    fn settings(&self) -> Settings {
+    fn word(&self) -> PolicyWord {
         self.settings.set(self.settings.get() + 1);
-        self.image.settings()
+        self.image.word()
     }
 
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {

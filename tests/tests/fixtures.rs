@@ -7,7 +7,7 @@ use ntpguard::{
 };
 use ntpguard_common::{
     Lookup as _,
-    abi::{Rule, Settings},
+    abi::{PolicyWord, Rule},
 };
 use ntpguard_tests::fixture::{Compiled, DIALECTS, FIXTURES, compile, path};
 use std::fs;
@@ -74,7 +74,7 @@ fn the_hosting_providers_advice() {
         "::/0: ignore unlisted",
     ];
     assert_eq!(shown(&hosting), wanted);
-    assert!(hosting.flags & Settings::NOBODY_CONTROL != 0, "127.0.0.1 never comes over a wire");
+    assert!(hosting.flags & PolicyWord::NOBODY_CONTROL != 0, "127.0.0.1 never comes over a wire");
     let later = compile(Some(&path("hosting-monitor.conf")), Ntp428, Hardening::ALL).unwrap().image;
     wanted.insert(4, "::1/128: ");
     assert_eq!(shown(&later), wanted);
@@ -96,7 +96,7 @@ fn defaults_and_the_absence_of_a_file() {
     assert_eq!(shown(&compile(None, Ntp428, Hardening::ALL).unwrap().image), open);
     let classic = compile(None, Ntp426, Hardening::NONE).unwrap().image;
     assert_eq!(shown(&classic), ["0.0.0.0/0: ", "::/0: "]);
-    assert!(classic.flags & (Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE) == 0);
+    assert!(classic.flags & (PolicyWord::NOBODY_CONTROL | PolicyWord::NOBODY_PRIVATE) == 0);
     let sec = compile(None, NtpSec, Hardening::NONE).unwrap().image;
     assert_eq!(shown(&sec), ["0.0.0.0/0: noquery", "::/0: noquery"]);
     let debian = compile(Some(&path("debian-ntpsec.conf")), NtpSec, Hardening::NONE).unwrap();
@@ -179,7 +179,7 @@ fn lines_out_of_reach_leave_only_hardening() {
 fn what_an_unread_file_may_say_is_not_dropped() {
     let text = "includefile relative.conf\nrestrict default noquery";
     let settings = |dialect| image(text, dialect, Hardening::NONE).flags;
-    assert!(settings(Ntp428) & Settings::NOBODY_PRIVATE == 0, "enable mode7");
+    assert!(settings(Ntp428) & PolicyWord::NOBODY_PRIVATE == 0, "enable mode7");
     let missing = "includefile /nonexistent/ntp.conf\nrestrict 192.0.2.1";
     let keyless = image(missing, NtpSec, Hardening::NONE).rules.get(0).unwrap().rule;
     assert!(keyless.has(Rule::NO_MAC), "the daemon goes on without it, and without keys");
@@ -196,27 +196,27 @@ fn a_doubtful_line_adds_nothing_to_a_certain_entry() {
         let image = image(text, Ntp426, Hardening::NONE);
         assert_eq!(rule(&image, "203.0.113.123", 40_000).flags & DROPS, 0, "{text}");
     }
-    let gap = image(
+    let masked = image(
         "restrict default ignore\nrestrict ntp1.example.net mask 255.0.255.0 ignore",
         Ntp426,
         Hardening::NONE,
     );
-    assert_eq!(gap.gaps[0][0].rule.flags, 0, "a gap in doubt opens what it holds");
+    assert_eq!(masked.masks[0][0].rule.flags, 0, "a gap in doubt opens what it holds");
 }
 
 #[test]
 fn own_and_impossible_sources_may_query_where_they_are_not_hardened_away() {
     for line in ["restrict 127.0.0.1", "restrict 198.18.0.1"] {
         let text = format!("restrict default noquery\n{line}");
-        assert!(image(&text, Ntp428, Hardening::NONE).flags & Settings::NOBODY_CONTROL == 0, "{line}");
-        assert!(image(&text, Ntp428, Hardening::ALL).flags & Settings::NOBODY_CONTROL != 0, "{line}");
+        assert!(image(&text, Ntp428, Hardening::NONE).flags & PolicyWord::NOBODY_CONTROL == 0, "{line}");
+        assert!(image(&text, Ntp428, Hardening::ALL).flags & PolicyWord::NOBODY_CONTROL != 0, "{line}");
     }
 }
 
 #[test]
 fn mssntp_is_a_permission_and_nothing_takes_it_away() {
-    let gaps: String = (1..18).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
-    let text = format!("restrict default mssntp\n{gaps}restrict 10.0.0.0 mask 255.0.0.0 mssntp");
+    let masks: String = (1..18).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
+    let text = format!("restrict default mssntp\n{masks}restrict 10.0.0.0 mask 255.0.0.0 mssntp");
     let image = image(&text, NtpSec, Hardening::NONE);
     assert!(!rule(&image, "10.200.0.200", 40_000).has(Rule::NO_MAC));
 }

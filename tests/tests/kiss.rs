@@ -8,7 +8,7 @@ use ntpguard::{
 };
 use ntpguard_common::{
     Action, Decision, Reason, Source,
-    limit::{Asked, table::Set},
+    limit::{LimitRequest, table::Set},
 };
 use ntpguard_tests::{fixture::compile, frame::Frame};
 use std::{fs, net::Ipv4Addr};
@@ -173,7 +173,7 @@ fn made_up_sources_churn_nobody_who_is_heard_again() {
         verdict.reason
     };
     let is_tracked = |address: u32| {
-        let key = model.key(Asked::NOTHING, &Source::V4(address), 48);
+        let key = model.key(LimitRequest::NOTHING, &Source::V4(address), 48);
         let set = &model.sets()[Set::number(key, model.sets().len() as u32) as usize];
         set.accounts().any(|(holder, _)| holder == key)
     };

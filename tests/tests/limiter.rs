@@ -5,7 +5,7 @@ use ntpguard::{
     policy::limiter::{Bounds, Clock, limits},
 };
 use ntpguard_common::{
-    abi::{Limits, Settings},
+    abi::{Limits, PolicyWord},
     limit::{
         ceiling::{Admission, Ceiling, Kisses},
         daemon::{Account, Outcome, step},
@@ -106,7 +106,7 @@ impl Score {
 #[test]
 fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
     let mut random = Random::new(0x4e54_5073_6563);
-    let settings = Settings { flags: Settings::LIMIT_BY_SCORE, generation: 0 };
+    let word = PolicyWord { flags: PolicyWord::LIMIT_BY_SCORE, generation: 0 };
     for (average, burst, kod) in
         [(1.0, 20.0, 0.5), (2.0, 10.0, 0.25), (0.25, 64.0, 1.0), (5.0, 3.0, 0.5), (10.0, 100.0, 0.0)]
     {
@@ -118,7 +118,7 @@ fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
                 let mut score =
                     Score { average: average as f32, burst: burst as f32, kod: kod as f32, score: 0.0 };
                 score.packet(0.0);
-                let mut account = Account::new(settings, ticks(time, clock));
+                let mut account = Account::new(word, ticks(time, clock));
                 for _ in 0..60_000 {
                     let mut pause = pauses.next(&mut random).min(63.0);
                     if clock.margin == 0 {
@@ -128,7 +128,7 @@ fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
                     time += pause;
                     let now =
                         if clock.margin == 0 { (time * 1000.0).round() as u32 } else { ticks(time, clock) };
-                    let (guard, next) = step(settings, &limits, account, now, true);
+                    let (guard, next) = step(word, &limits, account, now, true);
                     account = next;
                     compared.count(guard, score.packet(pause));
                 }
@@ -178,8 +178,8 @@ impl Headway {
 #[test]
 fn the_headway_is_never_stricter() {
     let mut random = Random::new(0x6e_7470_2e6f_7267);
-    for (flags, name) in [(0, "4.2.6"), (Settings::LIMIT_ROUNDS_PAUSES, "4.2.8")] {
-        let settings = Settings { flags, generation: 0 };
+    for (flags, name) in [(0, "4.2.6"), (PolicyWord::LIMIT_ROUNDS_PAUSES, "4.2.8")] {
+        let word = PolicyWord { flags, generation: 0 };
         for (average, minimum) in [(3, 2), (3, 1), (1, 2), (4, 8), (0, 0)] {
             for clock in CLOCKS {
                 let limits = set_up(Limiter::Headway { average, minimum }, clock);
@@ -190,12 +190,12 @@ fn the_headway_is_never_stricter() {
                     let (mut time, mut pauses) = (start, Pauses::new(f64::from(1 << average)));
                     let phase = (flags == 0).then(|| unit(&mut random));
                     let mut headway = Headway { limiter: (average, minimum), phase, last: time, leak: 0 };
-                    let mut account = Account::new(settings, ticks(time, clock));
+                    let mut account = Account::new(word, ticks(time, clock));
                     for _ in 0..1000 {
                         let pause = pauses.next(&mut random).min(63.0);
                         // Exact for whole seconds.
                         time += if clock.margin == 0 { pause.round() } else { pause };
-                        let (guard, next) = step(settings, &limits, account, ticks(time, clock), true);
+                        let (guard, next) = step(word, &limits, account, ticks(time, clock), true);
                         account = next;
                         compared.count(guard, headway.packet(time));
                     }
@@ -276,12 +276,12 @@ fn no_more_kisses_than_allowed() {
 fn nobody_is_refused_for_what_he_did_weeks_ago() {
     let limiter = Limiter::Score { average: 1.0, burst: 20.0, kod: 0.5 };
     let limits = set_up(limiter, Clock::IDEAL);
-    let settings = Settings { flags: Settings::LIMIT_BY_SCORE, ..Settings::default() };
-    let account = Account { level: Account::MAX_LEVEL, ..Account::new(settings, 0) };
+    let word = PolicyWord { flags: PolicyWord::LIMIT_BY_SCORE, ..PolicyWord::default() };
+    let account = Account { level: Account::MAX_LEVEL, ..Account::new(word, 0) };
     for weeks in 1..7 {
         let now = weeks * 7 * 86_400 * 1000;
-        assert_eq!(step(settings, &limits, account, now, true).0, Outcome::Serve, "{weeks} weeks");
+        assert_eq!(step(word, &limits, account, now, true).0, Outcome::Serve, "{weeks} weeks");
     }
     // A packet that another CPU was faster with is no such case.
-    assert_eq!(step(settings, &limits, account, 2_u32.wrapping_neg(), true).0, Outcome::Refuse);
+    assert_eq!(step(word, &limits, account, 2_u32.wrapping_neg(), true).0, Outcome::Refuse);
 }

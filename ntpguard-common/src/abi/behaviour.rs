@@ -1,11 +1,11 @@
-//! How a daemon treats packets, as bits of [`Settings`]: what judges packets asks for these and never which daemon it is.
+//! How a daemon treats packets, as bits of [`PolicyWord`]: what judges packets asks for these and never which daemon it is.
 //!
 //! None is set for "like everybody else": each bit is something that some daemon does and another doesn't. Which daemon does
 //! what stands in one table on the host (ntpguard's daemon/profile.rs).
 
-use super::Settings;
+use super::PolicyWord;
 
-impl Settings {
+impl PolicyWord {
     /// Packets from UDP ports below 123 are discarded (4.2.6's ntp_proto.c:receive).
     pub const REFUSES_PORTS_BELOW_123: u32 = 1 << 16;
     /// Packets from UDP port 0 are discarded (4.2.8's ntp_proto.c:receive, Bug 2174).

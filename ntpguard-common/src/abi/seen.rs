@@ -2,7 +2,7 @@
 //!
 //! Counters of reasons have the others. Both together tell whether the driver runs the program at all.
 
-use super::{SEATS, seat};
+use super::{ROWS, row};
 use crate::shared::Shared;
 
 /// Receive queues of an interface that are counted apart. Those whose numbers differ by a multiple of this are counted
@@ -10,12 +10,12 @@ use crate::shared::Shared;
 pub const QUEUES: u32 = 32;
 
 /// How many entries `SEEN` has.
-pub const GATES: u32 = SEATS * QUEUES;
+pub const GATES: u32 = ROWS * QUEUES;
 
 /// Where in `SEEN` a frame is counted, by the index of its interface and the number of its receive queue.
 #[inline(always)]
 pub const fn gate(interface: u32, queue: u32) -> u32 {
-    seat(interface) * QUEUES + queue % QUEUES
+    row(interface) * QUEUES + queue % QUEUES
 }
 
 /// The counter of a queue, alone in its cache line: queues are emptied by different CPUs at the same time.
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn each_queue_has_a_gate() {
         assert_eq!((gate(0, 0), gate(0, QUEUES - 1), gate(1, 0)), (0, QUEUES - 1, QUEUES));
-        assert_eq!(gate(2, 5), gate(2 + SEATS, 5 + QUEUES), "counted together");
+        assert_eq!(gate(2, 5), gate(2 + ROWS, 5 + QUEUES), "counted together");
         assert_eq!(gate(u32::MAX, u32::MAX), GATES - 1);
     }
 }

@@ -1,10 +1,10 @@
 use super::*;
 
 /// One rule for everybody.
-struct Everybody(Settings, Rule);
+struct Everybody(PolicyWord, Rule);
 
 impl Lookup for Everybody {
-    fn settings(&self) -> Settings {
+    fn word(&self) -> PolicyWord {
         self.0
     }
 
@@ -26,16 +26,16 @@ fn request() -> [u8; 90] {
 }
 
 /// Every set of a rule's flags under every setting that a time request can meet.
-fn all(mut each: impl FnMut(Settings, Rule)) {
-    let free = [Settings::HARDEN_SOURCES, Settings::LIMITER, Settings::CEILING, Settings::KISSES];
+fn all(mut each: impl FnMut(PolicyWord, Rule)) {
+    let free = [PolicyWord::HARDEN_SOURCES, PolicyWord::LIMITER, PolicyWord::CEILING, PolicyWord::KISSES];
     // None, each by itself, and all.
     let behaviours = (16..32).map(|bit| 1 << bit).chain([0, 0xffff << 16]);
     for behaviour in behaviours {
         for set in 0..1 << free.len() {
             let flags = free.iter().enumerate().filter(|(bit, _)| set >> bit & 1 != 0).map(|(_, flag)| flag);
-            let flags = flags.fold(Settings::INSTALLED | behaviour, |all, flag| all | flag);
+            let flags = flags.fold(PolicyWord::INSTALLED | behaviour, |all, flag| all | flag);
             for rule in 0..Rule::NO_RULE << 1 {
-                each(Settings { flags, generation: 1 }, Rule { flags: rule, index: 7 });
+                each(PolicyWord { flags, generation: 1 }, Rule { flags: rule, index: 7 });
             }
         }
     }
@@ -46,17 +46,17 @@ fn all(mut each: impl FnMut(Settings, Rule)) {
 fn a_common_request_is_judged_like_any_other() {
     let mut frame = request();
     let datagram = Datagram { is_v6: false, network: 14, transport: 34, payload: 42, length: 48, end: 90 };
-    all(|settings, rule| {
+    all(|word, rule| {
         for leap in [0, 3] {
             frame[42] = leap << 6 | 4 << 3 | 3;
-            let expected = if rule.has(Rule::OWN) && settings.has(Settings::HARDEN_SOURCES) {
+            let expected = if rule.has(Rule::OWN) && word.has(PolicyWord::HARDEN_SOURCES) {
                 Verdict::on(datagram, Reason::ImpossibleSource, 7)
             } else if rule.has(Rule::IGNORE) {
                 Verdict::on(datagram, Reason::Ignore, 7)
             } else {
-                judge(&frame[..], settings, datagram, (rule, frame[42])).unwrap()
+                judge(&frame[..], word, datagram, (rule, frame[42])).unwrap()
             };
-            assert_eq!(decide(&frame[..], &Everybody(settings, rule)), Decision::Judged(expected));
+            assert_eq!(decide(&frame[..], &Everybody(word, rule)), Decision::Judged(expected));
         }
     });
 }
@@ -65,8 +65,8 @@ fn a_common_request_is_judged_like_any_other() {
 #[test]
 fn every_flag_against_requests_may_end_one() {
     let mut seen = 0;
-    all(|settings, rule| {
-        let Decision::Judged(verdict) = decide(&request()[..], &Everybody(settings, rule)) else { panic!() };
+    all(|word, rule| {
+        let Decision::Judged(verdict) = decide(&request()[..], &Everybody(word, rule)) else { panic!() };
         if rule.flags.is_power_of_two() && verdict.reason != Reason::Time {
             seen |= rule.flags;
         }

@@ -7,7 +7,7 @@
 //! The daemon counts more than is seen here (packets over other interfaces, those dropped for other reasons), and
 //! forgets no sooner than [`Limits::memory`] if its own list has room (semantics of a full list: it fails open).
 
-use crate::abi::{Limits, Settings};
+use crate::abi::{Limits, PolicyWord};
 
 /// How many levels make one packet of NTPsec's score: its fixed point.
 pub const ONE: u32 = 1 << 14;
@@ -55,8 +55,8 @@ impl Account {
 
     /// That of a source from which this is the first packet. Both kinds serve it (ntp_monitor.c:ntp_monitor).
     #[inline(always)]
-    pub const fn new(settings: Settings, now: u32) -> Self {
-        let level = if settings.has(Settings::LIMIT_BY_SCORE) { ONE } else { 0 };
+    pub const fn new(word: PolicyWord, now: u32) -> Self {
+        let level = if word.has(PolicyWord::LIMIT_BY_SCORE) { ONE } else { 0 };
         Self { time: now, level, exact: true, known: false }
     }
 
@@ -81,17 +81,11 @@ pub enum Outcome {
 
 /// One more packet of a source. `kod`: the source's line says so.
 #[inline(always)]
-pub fn step(
-    settings: Settings,
-    limits: &Limits,
-    account: Account,
-    now: u32,
-    kod: bool,
-) -> (Outcome, Account) {
+pub fn step(word: PolicyWord, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
     let pause = account.pause(now);
     if pause >= limits.memory {
-        (Outcome::Serve, Account { known: account.known, ..Account::new(settings, now) })
-    } else if settings.has(Settings::LIMIT_BY_SCORE) {
+        (Outcome::Serve, Account { known: account.known, ..Account::new(word, now) })
+    } else if word.has(PolicyWord::LIMIT_BY_SCORE) {
         let level = scored(limits, account.level, pause);
         let outcome = if level < limits.refused {
             Outcome::Serve
@@ -102,7 +96,7 @@ pub fn step(
         };
         (outcome, Account { time: now, level, ..account })
     } else {
-        headway(settings, limits, account, now, kod)
+        headway(word, limits, account, now, kod)
     }
 }
 
@@ -122,11 +116,11 @@ fn scored(limits: &Limits, level: u32, pause: u32) -> u32 {
 /// of a counter of seconds, whose phase f is hidden: leak - f drains steadily, and the level is a lower bound of
 /// leak - f + 1 s.
 #[inline(always)]
-fn headway(settings: Settings, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
+fn headway(word: PolicyWord, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
     let Limits { hz, margin, head, limit, .. } = *limits;
     let pause = account.pause(now);
     // At most so many seconds, for the daemon; and whether they can't be less.
-    let (interval, drained, certain) = if settings.has(Settings::LIMIT_ROUNDS_PAUSES) {
+    let (interval, drained, certain) = if word.has(PolicyWord::LIMIT_ROUNDS_PAUSES) {
         let rounded = pause + margin + hz / 2;
         let interval = rounded.checked_div(hz).unwrap_or(0);
         (interval, interval * hz, rounded - interval * hz >= 2 * margin)
@@ -135,7 +129,7 @@ fn headway(settings: Settings, limits: &Limits, account: Account, now: u32, kod:
         (interval, pause, margin == 0 && interval * hz == pause)
     };
     let exact = account.exact && certain;
-    let slack = if exact || settings.has(Settings::LIMIT_ROUNDS_PAUSES) { 0 } else { margin + 1 };
+    let slack = if exact || word.has(PolicyWord::LIMIT_ROUNDS_PAUSES) { 0 } else { margin + 1 };
     let level = account.level.saturating_sub(drained);
     let too_early = interval + 1 < limits.minimum;
     let full = level >= limit - head + slack;

@@ -9,7 +9,7 @@ pub mod top;
 
 use crate::{
     Reason, Source,
-    abi::{Limits, Rule, Settings},
+    abi::{Limits, PolicyWord, Rule},
     form,
     wire::ntp::{Mode, TIME_HEADER_LEN},
 };
@@ -19,7 +19,7 @@ use table::Set;
 use top::Heavy;
 
 /// What is remembered, and the clock: maps in the kernel, a model on the host.
-pub trait Books {
+pub trait LimiterState {
     /// The limits of a policy.
     fn limits(&self, slot: u32) -> Option<&Limits>;
     /// The time in ticks.
@@ -36,10 +36,10 @@ pub trait Books {
     fn kisses(&self) -> Option<&Kisses>;
 }
 
-/// A packet as far as limits go: [`Settings`], what its rule says, its first byte, and why it passes or is dropped. One word,
+/// A packet as far as limits go: [`PolicyWord`], what its rule says, its first byte, and why it passes or is dropped. One word,
 /// which is 0 if limits have no say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked(pub u64);
+pub struct LimitRequest(pub u64);
 
 /// Whether a limiter may have a say on what has this reason: on what passes, and on what some daemon discards when its limiter
 /// has counted it ([`form::is_counted`]).
@@ -76,10 +76,10 @@ const fn is_heard(reason: Reason) -> bool {
     }
 }
 
-impl Asked {
+impl LimitRequest {
     /// Limits have no say.
     pub const NOTHING: Self = Self(0);
-    /// The packet's first byte. The settings lie below; their slot has room.
+    /// The packet's first byte. The policy word lies below, with its slot in place of its generation.
     const FIRST: u32 = 40;
     /// The line says `limited`, and its limits are enforced.
     const LIMITED: u64 = 1 << 48;
@@ -98,20 +98,20 @@ impl Asked {
         bits
     };
 
-    /// What tells the account of a source's packets of mode 1 from that of its others ([`Settings::MODE_1_VARIES`]).
+    /// What tells the account of a source's packets of mode 1 from that of its others ([`PolicyWord::MODE_1_VARIES`]).
     const MODE_1_KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// Asks about a packet from a rule's source that passes or is dropped for a reason. Which of them limits are for is found
     /// out where it costs nobody else.
     #[inline(always)]
-    pub(crate) fn of(settings: Settings, rule: Rule, reason: Reason, first: u8) -> Self {
-        let limited = rule.has(Rule::LIMITED) && settings.has(Settings::LIMITER);
-        if !(limited || settings.has(Settings::CEILING)) || Self::HEARD >> reason.index() & 1 == 0 {
+    pub(crate) fn of(word: PolicyWord, rule: Rule, reason: Reason, first: u8) -> Self {
+        let limited = rule.has(Rule::LIMITED) && word.has(PolicyWord::LIMITER);
+        if !(limited || word.has(PolicyWord::CEILING)) || Self::HEARD >> reason.index() & 1 == 0 {
             return Self::NOTHING;
         }
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
         Self(
-            Settings { generation: settings.slot(), ..settings }.to_word()
+            PolicyWord { generation: word.slot(), ..word }.to_word()
                 | u64::from(first) << Self::FIRST
                 | u64::from(reason.index()) << Self::REASON
                 | bit(limited, Self::LIMITED)
@@ -144,14 +144,14 @@ impl Asked {
     #[inline(always)]
     pub fn key(self, limits: &Limits, source: &Source, length: usize) -> u64 {
         let key = limits.key(source);
-        let apart = form::is_uncertain(self.settings(), self.first(), length) && key != Self::MODE_1_KEY;
+        let apart = form::is_uncertain(self.word(), self.first(), length) && key != Self::MODE_1_KEY;
         if apart { key ^ Self::MODE_1_KEY } else { key }
     }
 
     /// What was in force.
     #[inline(always)]
-    pub const fn settings(self) -> Settings {
-        Settings { flags: self.0 as u32, generation: (self.0 >> 32) as u32 & 0xff }
+    pub const fn word(self) -> PolicyWord {
+        PolicyWord { flags: self.0 as u32, generation: (self.0 >> 32) as u32 & 0xff }
     }
 
     #[inline(always)]
@@ -166,61 +166,61 @@ impl Asked {
     }
 }
 
-/// What becomes of a packet under limits: why it passes, is dropped or answered. One that [only counts](Asked::only_counts)
+/// What becomes of a packet under limits: why it passes, is dropped or answered. One that [only counts](LimitRequest::only_counts)
 /// stays dropped for what it was, whatever is returned. `length` is its payload's.
 #[inline(always)]
-pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) -> Reason {
-    let (settings, first) = (asked.settings(), asked.first());
-    let passes = if asked.is(Reason::Query) { Reason::Query } else { Reason::Time };
-    let kod = asked.has(Asked::KOD);
-    let limited = asked.has(Asked::LIMITED)
+pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: usize, state: &B) -> Reason {
+    let (word, first) = (request.word(), request.first());
+    let passes = if request.is(Reason::Query) { Reason::Query } else { Reason::Time };
+    let kod = request.has(LimitRequest::KOD);
+    let limited = request.has(LimitRequest::LIMITED)
         && match passes {
-            _ if asked.only_counts() => form::is_counted(settings, first, length),
-            Reason::Query => settings.has(Settings::LIMIT_COUNTS_CONTROL) && Mode::of(first) == Mode::Control,
+            _ if request.only_counts() => form::is_counted(word, first, length),
+            Reason::Query => word.has(PolicyWord::LIMIT_COUNTS_CONTROL) && Mode::of(first) == Mode::Control,
             _ => true,
         };
     // Requests alone: what the daemon's own servers answer isn't asked to queue.
-    let bounded = settings.has(Settings::CEILING) && asked.is(Reason::Time) && matches!(first & 7, 0 | 1 | 3);
+    let bounded = word.has(PolicyWord::CEILING) && request.is(Reason::Time) && matches!(first & 7, 0 | 1 | 3);
     if !limited && !bounded {
         return passes;
     }
-    let Some(limits) = books.limits(settings.slot()) else { return passes };
-    let now = books.now();
-    let key = asked.key(limits, source, length);
+    let Some(limits) = state.limits(word.slot()) else { return passes };
+    let now = state.now();
+    let key = request.key(limits, source, length);
     // In this form from here on: in the kernel it is what lies on the stack meanwhile, which is short.
     let halves = source.halves();
-    let Some(set) = books.set(key) else { return passes };
+    let Some(set) = state.set(key) else { return passes };
     let place = set.find(key);
 
     // Half a second between two packets tells who asks for the time from who asks for trouble.
     let calmly = |pause: u32| pause >= limits.hz / 2;
     let mut calm = true;
-    if bounded && let Some(ceiling) = books.ceiling() {
+    if bounded && let Some(ceiling) = state.ceiling() {
         let preferred = place.as_ref().is_some_and(|place| {
             let account = place.account();
             account.known && calmly(account.pause(now))
         });
-        match ceiling.admit(limits, now, preferred, || books.random()) {
+        match ceiling.admit(limits, now, preferred, || state.random()) {
             Admission::Calm => (),
             Admission::Crowded => calm = false,
             Admission::Refused => return Reason::Overload,
         }
     }
     let Some(place) = place else {
-        let tracked = set.take(key, settings, limits, now, calm);
-        return if tracked || !limited || asked.only_counts() { passes } else { Reason::Untracked };
+        let tracked = set.take(key, word, limits, now, calm);
+        return if tracked || !limited || request.only_counts() { passes } else { Reason::Untracked };
     };
     let account = place.account();
     let (outcome, mut next) = if limited {
-        daemon::step(settings, limits, account, now, kod)
+        daemon::step(word, limits, account, now, kod)
     } else {
         (Outcome::Serve, daemon::Account { time: now, ..account })
     };
     // In a crowd nobody is got to know: each of its packets may be made up.
-    let learnt = account.known || calm && calmly(account.pause(now)) && !asked.only_counts();
+    let learnt = account.known || calm && calmly(account.pause(now)) && !request.only_counts();
     next.known = learnt && matches!(outcome, Outcome::Serve);
     place.update(next);
-    if asked.only_counts() {
+    if request.only_counts() {
         return passes;
     }
 
@@ -228,12 +228,12 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
         Outcome::Serve => return passes,
         Outcome::Refuse => Reason::Limited,
         Outcome::Kiss => {
-            kiss(asked, passes, length, || books.kisses().is_some_and(|kisses| kisses.spend(limits, now)))
+            kiss(request, passes, length, || state.kisses().is_some_and(|kisses| kisses.spend(limits, now)))
         }
     };
     // What passes all the same, for the daemon's kiss, is no refusal yet.
     if reason.index() != passes.index()
-        && let Some(heavy) = books.heavy(key)
+        && let Some(heavy) = state.heavy(key)
     {
         heavy.count(key, halves);
     }
@@ -242,20 +242,20 @@ pub fn limit<B: Books>(asked: Asked, source: &Source, length: usize, books: &B) 
 
 /// Why a packet is dropped or answered that the daemon would refuse with a kiss, or why it passes all the same.
 #[inline(always)]
-fn kiss(asked: Asked, passes: Reason, length: usize, spend: impl FnOnce() -> bool) -> Reason {
-    let (settings, first) = (asked.settings(), asked.first());
+fn kiss(request: LimitRequest, passes: Reason, length: usize, spend: impl FnOnce() -> bool) -> Reason {
+    let (word, first) = (request.word(), request.first());
     let mode = first & 7;
-    if !asked.has(Asked::KOD) {
+    if !request.has(LimitRequest::KOD) {
         Reason::Limited
-    } else if settings.has(Settings::LIMIT_BY_SCORE) && matches!(mode, 4 | 6)
-        || form::is_uncertain(settings, first, length)
+    } else if word.has(PolicyWord::LIMIT_BY_SCORE) && matches!(mode, 4 | 6)
+        || form::is_uncertain(word, first, length)
     {
         // Within the allowance for kisses of its score, NTPsec takes answers and queries as if nothing were
         // (ntp_proto.c:receive). To mode 1 it sends one or is silent, by its release: that is its own to do.
         passes
     } else if matches!(mode, 4 | 5) {
         Reason::Limited
-    } else if settings.flags & (Settings::KISSES | Settings::MONITOR) != Settings::KISSES
+    } else if word.flags & (PolicyWord::KISSES | PolicyWord::TRIAL) != PolicyWord::KISSES
         || length != TIME_HEADER_LEN
     {
         // In a trial everything passes. What has a MAC gets a kiss with a MAC.

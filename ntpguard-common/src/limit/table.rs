@@ -11,7 +11,7 @@
 
 use super::daemon::{Account, ONE};
 use crate::{
-    abi::{Limits, Settings},
+    abi::{Limits, PolicyWord},
     shared::Shared,
 };
 
@@ -31,12 +31,12 @@ pub struct Set {
 const _: () = assert!(size_of::<Set>() == 64);
 
 /// Where one account is kept.
-pub struct Place<'a> {
+pub struct AccountPlace<'a> {
     cell: &'a Shared,
     word: u64,
 }
 
-impl Place<'_> {
+impl AccountPlace<'_> {
     /// What was held when it was found.
     #[inline(always)]
     pub const fn account(&self) -> Account {
@@ -65,10 +65,10 @@ impl Set {
 
     /// The place of a source.
     #[inline(always)]
-    pub fn find(&self, key: u64) -> Option<Place<'_>> {
+    pub fn find(&self, key: u64) -> Option<AccountPlace<'_>> {
         for (holder, cell) in self.keys.iter().zip(&self.accounts) {
             if holder.get() == key {
-                return Some(Place { cell, word: cell.get() });
+                return Some(AccountPlace { cell, word: cell.get() });
             }
         }
         None
@@ -77,15 +77,12 @@ impl Set {
     /// Gives a source a place that it doesn't have yet; `false` if there is none. `calm`: also one of a source that
     /// is known and has been silent for long.
     #[inline(always)]
-    pub fn take(&self, key: u64, settings: Settings, limits: &Limits, now: u32, calm: bool) -> bool {
+    pub fn take(&self, key: u64, word: PolicyWord, limits: &Limits, now: u32, calm: bool) -> bool {
         let (mut best, mut place) = (0, None);
         for (holder, cell) in self.keys.iter().zip(&self.accounts) {
-            let (old, word) = (holder.get(), cell.get());
-            let merit = if old == 0 {
-                u64::MAX
-            } else {
-                merit(Account::from_word(word), settings, limits, now, calm)
-            };
+            let (old, account) = (holder.get(), cell.get());
+            let merit =
+                if old == 0 { u64::MAX } else { merit(Account::from_word(account), word, limits, now, calm) };
             if merit > best {
                 best = merit;
                 place = Some((holder, cell));
@@ -93,7 +90,7 @@ impl Set {
         }
         let Some((holder, cell)) = place else { return false };
         // The account first: a packet of the old holder in between finds a new account, not a new holder an old one.
-        cell.set(Account::new(settings, now).to_word());
+        cell.set(Account::new(word, now).to_word());
         holder.set(key);
         true
     }
@@ -109,9 +106,9 @@ impl Set {
 
 /// How good a place is to take: 0 not at all; one packet's before those of more, the oldest first.
 #[inline(always)]
-fn merit(account: Account, settings: Settings, limits: &Limits, now: u32, calm: bool) -> u64 {
+fn merit(account: Account, word: PolicyWord, limits: &Limits, now: u32, calm: bool) -> u64 {
     let Limits { memory, head, hz, .. } = *limits;
-    let one = if settings.has(Settings::LIMIT_BY_SCORE) { ONE } else { head.saturating_sub(2 * hz) };
+    let one = if word.has(PolicyWord::LIMIT_BY_SCORE) { ONE } else { head.saturating_sub(2 * hz) };
     let pause = account.pause(now);
     let forgotten = pause >= memory;
     let rank = if account.known {

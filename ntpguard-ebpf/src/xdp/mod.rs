@@ -19,9 +19,9 @@ use aya_ebpf::{
 };
 use core::ptr::{from_ref, null_mut};
 use ntpguard_common::{
-    Action, Books as _, Verdict,
+    Action, LimiterState as _, Verdict,
     kiss::{self, Sums},
-    limit::Asked,
+    limit::LimitRequest,
 };
 
 impl Frame for Buffers {
@@ -50,8 +50,8 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
-    fn kiss(&self, asked: Asked, offsets: u64) -> bool {
-        ntpguard_kiss(self.ctx, asked.0, offsets) != 0
+    fn kiss(&self, request: LimitRequest, offsets: u64) -> bool {
+        ntpguard_kiss(self.ctx, request.0, offsets) != 0
     }
 
     #[inline(always)]
@@ -61,7 +61,7 @@ impl Frame for Buffers {
     }
 
     #[inline(always)]
-    fn tell(&self, PackedVerdict { why, what }: PackedVerdict) {
+    fn emit(&self, PackedVerdict { why, what }: PackedVerdict) {
         ntpguard_tell(self.ctx, why, what);
     }
 
@@ -96,13 +96,13 @@ extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
 /// the UDP payload and the IP header (`limit.rs`). A function of its own for the verifier, as the limiter is (`limit.rs`).
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, asked: u64, offsets: u64) -> u32 {
-    let (settings, is_v6) = (Asked(asked).settings(), offsets & IS_V6 != 0);
-    let Some(limits) = Maps.limits(settings.slot()) else { return 0 };
+extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, request: u64, offsets: u64) -> u32 {
+    let (word, is_v6) = (LimitRequest(request).word(), offsets & IS_V6 != 0);
+    let Some(limits) = Maps.limits(word.slot()) else { return 0 };
     // No headers are as long as these words allow.
     let offsets = [(offsets >> NETWORK_SHIFT) as u8 as usize, offsets as u16 as usize];
     let mut frame = Buffers { ctx }.linear();
-    u32::from(kiss::turn(&mut frame, offsets, is_v6, settings, limits, &Helper))
+    u32::from(kiss::turn(&mut frame, offsets, is_v6, word, limits, &Helper))
 }
 
 /// [`Frame::tell`], as a function of its own.

@@ -2,12 +2,12 @@
 //!
 //! Contract: it only reads, so that nothing is counted. It takes the right to open a map by its id (CAP_SYS_ADMIN).
 
-use super::{pins::Place, readonly};
+use super::{pins::MapFolder, readonly};
 use anyhow::{Context as _, Result};
 use aya::maps::MapData;
 use ntpguard_common::{
     Lookup, Source,
-    abi::{Gap, Rule, Settings},
+    abi::{NonContiguousMask, PolicyWord, Rule},
     ranges::{self, CHUNKS, Chunks, FAR, NEAR},
     wire::ntp,
 };
@@ -15,12 +15,12 @@ use std::{cell::OnceCell, ptr::NonNull};
 
 /// The policy: a [`Lookup`], as the maps are one to the program.
 pub struct Enforced {
-    settings: Settings,
+    word: PolicyWord,
     near: Box<[u32; NEAR]>,
     far_chunks: MapData,
     /// By their numbers; read when they are needed, since a policy may have hundreds of MiB of them.
     far: Vec<OnceCell<Option<Box<[u32; FAR]>>>>,
-    gaps: Vec<Gap>,
+    masks: Vec<NonContiguousMask>,
 }
 
 impl Enforced {
@@ -28,31 +28,31 @@ impl Enforced {
     ///
     /// # Errors
     /// No policy is there, or this user may not look.
-    pub fn read(place: &Place) -> Result<Self> {
-        let settings = Settings::from_word(
-            *values::<u64>(&open(place, "SETTINGS")?, 0, 1)?.first().context("no settings")?,
-        );
-        let near = inner(&open(place, "RULES")?, settings.slot())?.context("no rules are in force")?;
+    pub fn read(place: &MapFolder) -> Result<Self> {
+        let word =
+            PolicyWord::from_word(*values::<u64>(&open(place, "POLICY")?, 0, 1)?.first().context("no word")?);
+        let near = inner(&open(place, "RULES")?, word.slot())?.context("no rules are in force")?;
         let far_chunks = open(place, "RULES_FAR")?;
         let far = (0..CHUNKS).map(|_| OnceCell::new()).collect();
-        let gaps = values::<[u32; 10]>(&open(place, "GAPS")?, 0, Gap::ALL)?;
-        let gaps = gaps.into_iter().map(Gap::from_words).collect();
-        Ok(Self { settings, near, far_chunks, far, gaps })
+        let masks = values::<[u32; 10]>(&open(place, "MASKS")?, 0, NonContiguousMask::ALL)?;
+        let masks = masks.into_iter().map(NonContiguousMask::from_words).collect();
+        Ok(Self { word, near, far_chunks, far, masks })
     }
 
-    /// The first of the gaps before a rule that holds the source.
-    fn gap(&self, rule: Rule, slot: u32, source: &Source) -> Option<Rule> {
-        let words = Gap::words(source);
-        let before = (0..Gap::MAX).filter(|number| rule.gaps() >> number & 1 != 0);
-        let mut gaps =
-            before.filter_map(|number| self.gaps.get(Gap::place(slot, source.is_v6(), number) as usize));
-        gaps.find(|gap| gap.holds(words)).map(|gap| gap.rule)
+    /// The first of the non-contiguous masks before a rule that holds the source.
+    fn masked(&self, rule: Rule, slot: u32, source: &Source) -> Option<Rule> {
+        let words = NonContiguousMask::words(source);
+        let before = (0..NonContiguousMask::MAX).filter(|number| rule.masks() >> number & 1 != 0);
+        let mut masks = before.filter_map(|number| {
+            self.masks.get(NonContiguousMask::place(slot, source.is_v6(), number) as usize)
+        });
+        masks.find(|masked| masked.holds(words)).map(|masked| masked.rule)
     }
 }
 
 impl Lookup for Enforced {
-    fn settings(&self) -> Settings {
-        self.settings
+    fn word(&self) -> PolicyWord {
+        self.word
     }
 
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
@@ -62,7 +62,7 @@ impl Lookup for Enforced {
             Source::V6(halves) => ranges::of_v6(self, halves, is_ntp_port),
         };
         let rule = found.unwrap_or(Rule::NONE);
-        self.gap(rule, slot, source).unwrap_or(rule)
+        self.masked(rule, slot, source).unwrap_or(rule)
     }
 }
 
@@ -72,12 +72,12 @@ impl Chunks for Enforced {
     }
 
     fn far(&self, number: u32) -> Option<&[u32; FAR]> {
-        let read = || inner(&self.far_chunks, self.settings.slot() * CHUNKS + number).ok().flatten();
+        let read = || inner(&self.far_chunks, self.word.slot() * CHUNKS + number).ok().flatten();
         self.far.get(number as usize)?.get_or_init(read).as_deref()
     }
 }
 
-fn open(place: &Place, name: &str) -> Result<MapData> {
+fn open(place: &MapFolder, name: &str) -> Result<MapData> {
     readonly::open(&place.path(name))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Contract: a ring has one reader at a time; who that is, [`crate::observe::feed`] sees to.
 
-use super::{Maps, Place, table::Table};
+use super::{MapFolder, Maps, table::Table};
 use crate::{bpf::snapshot::Snapshot, compile::Counters};
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
@@ -29,7 +29,7 @@ impl Events {
     ///
     /// # Errors
     /// It isn't there, or may not be opened.
-    pub fn open(place: Place) -> Result<Self> {
+    pub fn open(place: MapFolder) -> Result<Self> {
         let open = |name: &str| {
             let path = place.path(name);
             MapData::from_pin(&path).with_context(|| format!("can't open {}", path.display()))

@@ -6,7 +6,7 @@ use super::{
     forms::Forms,
     how::{Hook, How, Mode, New, errno},
     identity::Identity,
-    instance::Instance,
+    loaded_program::LoadedProgram,
     refused::program_in_words,
     tc,
 };
@@ -43,10 +43,10 @@ impl Filter<'_> {
     }
 
     /// The programs that are loaded.
-    pub(super) fn loaded(&self) -> Result<Vec<Instance>> {
+    pub(super) fn loaded(&self) -> Result<Vec<LoadedProgram>> {
         match self {
             Self::Xdp(forms) => forms.loaded(),
-            Self::Tc(program) => Ok(vec![Instance::new(None, program.fd()?)?]),
+            Self::Tc(program) => Ok(vec![LoadedProgram::new(None, program.fd()?)?]),
         }
     }
 

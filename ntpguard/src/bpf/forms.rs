@@ -4,8 +4,8 @@
 use super::{
     call,
     form::{Form, PROGRAM},
-    instance::Instance,
-    pins::Place,
+    loaded_program::LoadedProgram,
+    pins::MapFolder,
     refused::program_in_words,
 };
 use anyhow::{Context as _, Result};
@@ -58,18 +58,18 @@ impl<'a> Forms<'a> {
     }
 
     /// Those that are loaded.
-    pub(super) fn loaded(&self) -> Result<Vec<Instance>> {
+    pub(super) fn loaded(&self) -> Result<Vec<LoadedProgram>> {
         let each = [(Form::Frags, &self.frags), (Form::Linear, &self.linear)];
         let loaded =
             each.into_iter().filter_map(|(form, program)| Some((form, program.as_ref()?.fd().ok()?)));
-        loaded.map(|(form, program)| Instance::new(Some(form), program)).collect()
+        loaded.map(|(form, program)| LoadedProgram::new(Some(form), program)).collect()
     }
 
     /// Loads a form once more, and returns the instance before, which stays loaded as long as that. If the kernel refuses, that
     /// one is here as before. `place` is where it may be pinned meanwhile.
-    pub(super) fn double(&mut self, form: Form, place: Option<&Place>) -> Result<Instance> {
+    pub(super) fn double(&mut self, form: Form, place: Option<&MapFolder>) -> Result<LoadedProgram> {
         let (form, program) = self.take(form)?;
-        let before = Instance::new(Some(form), program.fd()?)?;
+        let before = LoadedProgram::new(Some(form), program.fd()?)?;
         let kept = again(program, &before, form, place);
         // Only aya's descriptor is closed: `before` has another one.
         program.unload()?;
@@ -84,8 +84,8 @@ impl<'a> Forms<'a> {
 }
 
 /// Another aya object of a program that is loaded: by its number, which takes CAP_SYS_ADMIN, or by a pin, which is one of those
-/// that [`Place::seal`] keeps or removes.
-fn again(program: &Xdp, loaded: &Instance, form: Form, place: Option<&Place>) -> Option<Xdp> {
+/// that [`MapFolder::seal`] keeps or removes.
+fn again(program: &Xdp, loaded: &LoadedProgram, form: Form, place: Option<&MapFolder>) -> Option<Xdp> {
     let kind = XdpAttachType::Interface;
     let numbered = program.info().and_then(|info| Xdp::from_program_info(info, form.program().into(), kind));
     numbered.ok().or_else(|| {

@@ -29,7 +29,7 @@ use std::{
 const BOTH: Duration = Duration::from_millis(100);
 
 /// How long to wait for the kernel to let go of an interface.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How it came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +237,9 @@ pub(super) fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: 
     let start = Instant::now();
     loop {
         match filter.attach(interface, mode) {
-            Err(error) if is_taken(&error) && start.elapsed() < PATIENCE => sleep(Duration::from_millis(1)),
+            Err(error) if is_taken(&error) && start.elapsed() < RELEASE_TIMEOUT => {
+                sleep(Duration::from_millis(1))
+            }
             attached => return attached,
         }
     }

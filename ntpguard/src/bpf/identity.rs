@@ -41,7 +41,7 @@ impl Identity {
     pub(super) fn pinned(path: &Path) -> Option<Self> {
         let program = call::open(path).ok()?;
         let found = Self::of(program.as_fd()).ok()?;
-        // A folder that no interface depends on has a map there (`Place::retire`), whose description begins with its type,
+        // A folder that no interface depends on has a map there (`MapFolder::retire`), whose description begins with its type,
         // too: 2, an array, which as a type of program is one that never is pinned here.
         let kinds = [bpf_prog_type::BPF_PROG_TYPE_XDP, bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS];
         kinds.iter().any(|kind| *kind as u32 == found.kind).then_some(found)

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use ntpguard_common::{
     Verdict,
-    abi::{Gap, Limits, Rule, Settings},
+    abi::{Limits, NonContiguousMask, PolicyWord, Rule},
     ranges::{CHUNKS, FAR, NEAR},
 };
 
@@ -39,13 +39,13 @@ impl Maps {
                  until ntpguard is started again"
             ));
         }
-        let before = self.settings()?;
-        let settings = Settings { flags: image.flags, generation: before.generation.wrapping_add(1) };
-        self.hits.iter().try_for_each(|hits| hits.wipe(settings.slot()))?;
-        install(self, image, settings, room)?;
+        let before = self.word()?;
+        let word = PolicyWord { flags: image.flags, generation: before.generation.wrapping_add(1) };
+        self.hits.iter().try_for_each(|hits| hits.wipe(word.slot()))?;
+        install(self, image, word, room)?;
         // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
         let emptied = empty(self, before.slot());
-        if let Err(error) = self.carry(before.slot(), settings.slot(), &image.counters, carried) {
+        if let Err(error) = self.carry(before.slot(), word.slot(), &image.counters, carried) {
             warn(format_args!("all rules are counted anew, also those that were there before: {error:#}"));
         }
         if let Err(error) = emptied {
@@ -53,13 +53,13 @@ impl Maps {
                 "the rules of the policy before can't be taken out, and go on taking room: {error:#}"
             ));
         }
-        Ok(settings.generation)
+        Ok(word.generation)
     }
 }
 
 /// Puts an image in force; there is room for so many counters.
-pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: u32) -> Result<()> {
-    let slot = settings.slot();
+pub(super) fn install(maps: &mut Maps, image: &Image, word: PolicyWord, room: u32) -> Result<()> {
+    let slot = word.slot();
     let counters = slot * room;
     // An image has a rule's place where the maps have its counters'.
     let rule = |rule: Rule| match rule.index {
@@ -75,18 +75,20 @@ pub(super) fn install(maps: &mut Maps, image: &Image, settings: Settings, room: 
     for (number, words) in (1..).zip(flat.far_chunks()) {
         place(maps, FAR_CHUNKS, slot * CHUNKS + number, &chunk::<FAR>(words)?)?;
     }
-    let mut gaps: Array<_, [u32; 10]> = maps.get_mut("GAPS")?.try_into()?;
-    for (is_v6, of_family) in [false, true].into_iter().zip(&image.gaps) {
-        for (number, gap) in (0..).zip(of_family) {
-            let words = Gap { rule: rule(gap.rule), ..*gap }.to_words();
-            gaps.set(Gap::place(slot, is_v6, number), words, 0).context("GAPS can't be written")?;
+    let mut masks: Array<_, [u32; 10]> = maps.get_mut("MASKS")?.try_into()?;
+    for (is_v6, of_family) in [false, true].into_iter().zip(&image.masks) {
+        for (number, masked) in (0..).zip(of_family) {
+            let words = NonContiguousMask { rule: rule(masked.rule), ..*masked }.to_words();
+            masks
+                .set(NonContiguousMask::place(slot, is_v6, number), words, 0)
+                .context("MASKS can't be written")?;
         }
     }
     let limits = limiter::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
     let mut values: Array<_, Limits> = maps.get_mut("LIMITS")?.try_into()?;
     values.set(slot, limits, 0).context("LIMITS can't be written")?;
-    let mut word: Array<_, u64> = maps.get_mut("SETTINGS")?.try_into()?;
-    word.set(0, settings.to_word(), 0).context("the new policy can't be put in force")?;
+    let mut in_force: Array<_, u64> = maps.get_mut("POLICY")?.try_into()?;
+    in_force.set(0, word.to_word(), 0).context("the new policy can't be put in force")?;
     // Nobody waits for those that have read the word before. So the same chunk goes into its place once more, for the grace
     // period alone: after it nobody counts for the policy before.
     place(maps, NEAR_CHUNKS, slot, &near)

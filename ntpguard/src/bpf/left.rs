@@ -8,7 +8,7 @@ use super::{
     hold::{behind, look},
     how::How,
     owner::is_ours,
-    pins::{Pins, Place},
+    pins::{MapFolder, Pins},
 };
 use crate::host::interface::{self, Interface};
 use anyhow::Result;
@@ -113,7 +113,7 @@ impl Going {
 }
 
 /// The programs that count where these maps count.
-fn around(place: &Place) -> BTreeSet<u32> {
+fn around(place: &MapFolder) -> BTreeSet<u32> {
     let Some(counters) = place.info("REASONS").map(|info| info.id()) else { return BTreeSet::new() };
     let ours =
         loaded_programs().filter_map(Result::ok).filter(|info| info.name_as_str().is_some_and(is_ours));

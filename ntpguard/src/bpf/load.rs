@@ -7,7 +7,7 @@ use super::{
     hits,
     how::Hook,
     maps::{Maps, NAMES},
-    pins::{Pins, Place},
+    pins::{MapFolder, Pins},
     refused::in_words,
 };
 use crate::{compile::Image, host::interface::Interface};
@@ -95,7 +95,7 @@ impl Size {
 }
 
 /// Loads an object's program, with maps that are pinned at a place, or with its own.
-pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(Ebpf, Maps)> {
+pub(super) fn load(object: Object, size: Size, place: Option<MapFolder>) -> Result<(Ebpf, Maps)> {
     let stripes = hits::stripes(hits::cpus()?);
     let (sets, mut stride) = (Set::count(size.sources), size.room() * SLOTS);
     if let Some(info) = place.as_ref().and_then(|place| place.info("HITS")) {
@@ -116,7 +116,7 @@ pub(super) fn load(object: Object, size: Size, place: Option<Place>) -> Result<(
 
 /// The place of the maps that are pinned, if all of them are as an object wants them; or a new one, with those that are.
 /// Pins are reused by path, whatever they are, so they are looked at first.
-pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
+pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<MapFolder> {
     let elf = aya_obj::Object::parse(object.bytes()).context("the BPF object can't be read")?;
     let stripes = hits::stripes(hits::cpus()?);
     let fits = |name: &str, info: &MapInfo| {
@@ -140,8 +140,8 @@ pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<Place> {
         return Ok(current);
     }
     let next = pins.next()?;
-    // Without the settings the rest would be in force for nobody knows what.
-    if fit.contains(&"SETTINGS") {
+    // Without the policy word the rest would be in force for nobody knows what.
+    if fit.contains(&"POLICY") {
         fit.into_iter().try_for_each(|name| next.share(name, &current))?;
     }
     Ok(next)

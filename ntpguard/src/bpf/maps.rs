@@ -2,7 +2,7 @@
 
 use super::{
     hits::Hits,
-    pins::Place,
+    pins::MapFolder,
     readonly,
     table::{Table, Value},
 };
@@ -14,7 +14,7 @@ use aya::{
 };
 use ntpguard_common::{
     Action, Reason,
-    abi::{BANKS, CAUSES, Counter, Limits, SEATS, Settings, seat},
+    abi::{BANKS, CAUSES, Counter, Limits, PolicyWord, ROWS, row},
     hash::Seed,
     limit::{table::Set, top::Heavy},
 };
@@ -26,10 +26,10 @@ use std::{
 
 /// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
 pub(super) const NAMES: [&str; 14] = [
-    "SETTINGS",
+    "POLICY",
     "RULES",
     "RULES_FAR",
-    "GAPS",
+    "MASKS",
     "LIMITS",
     "SOURCES",
     "HEAVY",
@@ -42,11 +42,11 @@ pub(super) const NAMES: [&str; 14] = [
     "HITS",
 ];
 
-const SETTINGS: &str = NAMES[0];
-/// In SETTINGS, which seats are taken.
+const POLICY: &str = NAMES[0];
+/// In POLICY, which rows are taken.
 const TAKEN: u32 = 1;
 /// Frames of BPF_PROG_TEST_RUN come in by the loopback, whose index is 1 in every namespace.
-const TEST_RUNS: u64 = 1 << seat(1);
+const TEST_RUNS: u64 = 1 << row(1);
 
 /// The maps.
 pub struct Maps {
@@ -61,14 +61,14 @@ pub struct Maps {
     /// The secret of the table of sources.
     seed: Seed,
     /// Where they are pinned.
-    place: Option<Place>,
+    place: Option<MapFolder>,
     /// They may be read, and no more.
     looks: bool,
 }
 
 impl Maps {
     /// Takes them from an object whose program is loaded.
-    pub(super) fn take(ebpf: &mut Ebpf, place: Option<Place>) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, place: Option<MapFolder>) -> Result<Self> {
         Self::of(NAMES.map(|name| ebpf.take_map(name)), place)
     }
 
@@ -76,7 +76,7 @@ impl Maps {
     ///
     /// # Errors
     /// One is missing, or may not be opened.
-    pub fn open(place: Place) -> Result<Self> {
+    pub fn open(place: MapFolder) -> Result<Self> {
         let open = |name: &str| -> Result<Map> {
             let path = place.path(name);
             let data = MapData::from_pin(&path).with_context(|| format!("can't open {}", path.display()))?;
@@ -93,11 +93,11 @@ impl Maps {
     ///
     /// # Errors
     /// One is missing, or may not be read.
-    pub fn look(place: Place) -> Result<Self> {
+    pub fn look(place: MapFolder) -> Result<Self> {
         let mut named = [const { None }; NAMES.len()];
         // The others of [`super::pins::SHOWN`] become tables.
         for (map, name) in
-            named.iter_mut().zip(NAMES).filter(|(_, name)| ["SETTINGS", "REASONS"].contains(name))
+            named.iter_mut().zip(NAMES).filter(|(_, name)| ["POLICY", "REASONS"].contains(name))
         {
             *map = Some(Map::from_map_data(readonly::open(&place.path(name))?)?);
         }
@@ -106,7 +106,7 @@ impl Maps {
         Ok(Self { named, hits: Some(hits), before: None, counters, seed, place: Some(place), looks: true })
     }
 
-    fn of(mut named: [Option<Map>; NAMES.len()], place: Option<Place>) -> Result<Self> {
+    fn of(mut named: [Option<Map>; NAMES.len()], place: Option<MapFolder>) -> Result<Self> {
         // The last of them, mapped a part at a time instead.
         let hits = match named[NAMES.len() - 1].take() {
             Some(Map::Array(data)) => Some(Hits::new(data, false)?),
@@ -117,18 +117,18 @@ impl Maps {
         let counters = Counters::default();
         let mut maps = Self { named, hits, before: None, counters, seed, place, looks: false };
         if maps.place.is_some()
-            && let settings = maps.settings()?
-            && settings.has(Settings::INSTALLED)
+            && let word = maps.word()?
+            && word.has(PolicyWord::INSTALLED)
         {
             let limits: Array<_, Limits> = maps.get("LIMITS")?.try_into()?;
-            maps.seed = limits.get(&settings.slot(), 0)?.seed;
+            maps.seed = limits.get(&word.slot(), 0)?.seed;
         }
         Ok(maps)
     }
 
     /// Takes over from the maps of another place: where the counters of rules are others, the next policy goes on with the
     /// old ones. What is dropped until the new program is everywhere isn't counted for a rule then, but for its reason.
-    pub(super) fn succeed(&mut self, other: Option<&Place>) {
+    pub(super) fn succeed(&mut self, other: Option<&MapFolder>) {
         let other = other.filter(|other| self.place.as_ref() != Some(*other));
         let data = other.and_then(|other| MapData::from_pin(other.path("HITS")).ok());
         let same = |data: &MapData| {
@@ -147,9 +147,9 @@ impl Maps {
     ///
     /// # Errors
     /// The kernel refuses to read a map.
-    pub fn settings(&self) -> Result<Settings> {
-        let settings: Array<_, u64> = self.get("SETTINGS")?.try_into()?;
-        Ok(Settings::from_word(settings.get(&0, 0)?))
+    pub fn word(&self) -> Result<PolicyWord> {
+        let word: Array<_, u64> = self.get("POLICY")?.try_into()?;
+        Ok(PolicyWord::from_word(word.get(&0, 0)?))
     }
 
     /// Whether there is a policy in force, with the counters of these maps.
@@ -157,32 +157,32 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn goes_on(&self) -> Result<bool> {
-        Ok(self.settings()?.has(Settings::INSTALLED) && self.before.is_none())
+        Ok(self.word()?.has(PolicyWord::INSTALLED) && self.before.is_none())
     }
 
     /// Begins or ends a trial; the policy stays what it is.
     ///
     /// # Errors
     /// The kernel refuses to write the map.
-    pub fn monitor(&mut self, trial: bool) -> Result<()> {
-        let Settings { flags, generation } = self.settings()?;
-        let flags = if trial { flags | Settings::MONITOR } else { flags & !Settings::MONITOR };
-        let mut word: Array<_, u64> = self.get_mut(SETTINGS)?.try_into()?;
-        word.set(0, Settings { flags, generation }.to_word(), 0).context("SETTINGS can't be written")
+    pub fn set_trial(&mut self, trial: bool) -> Result<()> {
+        let PolicyWord { flags, generation } = self.word()?;
+        let flags = if trial { flags | PolicyWord::TRIAL } else { flags & !PolicyWord::TRIAL };
+        let mut word: Array<_, u64> = self.get_mut(POLICY)?.try_into()?;
+        word.set(0, PolicyWord { flags, generation }.to_word(), 0).context("POLICY can't be written")
     }
 
     /// Says that an interface is guarded from now on, by its index.
-    pub(super) fn sit(&mut self, interface: u32) -> Result<()> {
-        let Ok(settings) = self.get_mut(SETTINGS) else { return Ok(()) };
-        let mut settings: Array<_, u64> = settings.try_into()?;
-        let taken = settings.get(&TAKEN, 0)? | 1 << seat(interface);
-        settings.set(TAKEN, taken, 0).context("SETTINGS can't be written")
+    pub(super) fn register(&mut self, interface: u32) -> Result<()> {
+        let Ok(word) = self.get_mut(POLICY) else { return Ok(()) };
+        let mut word: Array<_, u64> = word.try_into()?;
+        let taken = word.get(&TAKEN, 0)? | 1 << row(interface);
+        word.set(TAKEN, taken, 0).context("POLICY can't be written")
     }
 
     /// Where something may have been counted.
     fn taken(&self) -> Result<u64> {
-        let settings: Array<_, u64> = self.get(SETTINGS)?.try_into()?;
-        Ok(settings.get(&TAKEN, 0)? | TEST_RUNS)
+        let word: Array<_, u64> = self.get(POLICY)?.try_into()?;
+        Ok(word.get(&TAKEN, 0)? | TEST_RUNS)
     }
 
     /// What was counted so far, summed over all CPUs, with or without the hits of the rules.
@@ -192,11 +192,11 @@ impl Maps {
     pub fn counters(&self, hits: bool) -> Result<Snapshot> {
         let mut counted = snapshot(self.taken()?, &self.get("REASONS")?.try_into()?)?;
         if hits {
-            let settings = self.settings()?;
-            counted.done.hits = self.hits_of(0, settings.slot())?;
+            let word = self.word()?;
+            counted.done.hits = self.hits_of(0, word.slot())?;
             // They may be many, and mostly there never was a trial.
-            if settings.bank() == 1 || !counted.trial.seats.is_empty() {
-                counted.trial.hits = self.hits_of(1, settings.slot())?;
+            if word.bank() == 1 || !counted.trial.rows.is_empty() {
+                counted.trial.hits = self.hits_of(1, word.slot())?;
             }
         }
         Ok(counted)
@@ -221,7 +221,7 @@ impl Maps {
 
     /// Arranges what there is for each rule and cause by the counters of the policy in force.
     pub(super) fn by_counter(&self, of_rules: &[Option<String>]) -> Result<Vec<Option<String>>> {
-        let mut of_counters = vec![None; (self.settings()?.slot() * self.room()) as usize];
+        let mut of_counters = vec![None; (self.word()?.slot() * self.room()) as usize];
         let owners = self.counters.owners();
         of_counters
             .extend(owners.map(|(rule, cause)| of_rules.get(rule * CAUSES.len() + cause).cloned().flatten()));
@@ -256,7 +256,7 @@ impl Maps {
     }
 
     /// Where they are pinned, if they are.
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(super) fn place(&self) -> Option<&MapFolder> {
         self.place.as_ref()
     }
 
@@ -316,15 +316,15 @@ impl Maps {
     }
 }
 
-/// The counters of reasons, summed over all CPUs, of the seats (a bit each) that have counted something; without hits.
+/// The counters of reasons, summed over all CPUs, of the rows (a bit each) that have counted something; without hits.
 pub(super) fn snapshot<D: Borrow<MapData>>(
     taken: u64,
     reasons: &PerCpuArray<D, Counter>,
 ) -> Result<Snapshot> {
     let mut snapshot = Snapshot::default();
-    for seat in (0..SEATS).filter(|seat| taken >> seat & 1 != 0) {
+    for row in (0..ROWS).filter(|row| taken >> row & 1 != 0) {
         let bank = |bank| -> Result<Vec<Counter>> {
-            let first = (bank * SEATS + seat) * Reason::COUNT as u32;
+            let first = (bank * ROWS + row) * Reason::COUNT as u32;
             let of = |reason| Ok(reasons.get(&(first + reason), 0)?.iter().copied().sum());
             (0..Reason::COUNT as u32).map(of).collect()
         };
@@ -336,7 +336,7 @@ pub(super) fn snapshot<D: Borrow<MapData>>(
         }
         for (counts, counters) in [(&mut snapshot.done, done), (&mut snapshot.trial, trial)] {
             if counters.iter().any(|counter| counter.packets > 0) {
-                counts.seats.insert(seat, counters);
+                counts.rows.insert(row, counters);
             }
         }
     }

@@ -15,9 +15,9 @@ mod hold;
 mod how;
 mod identity;
 mod install;
-mod instance;
 mod left;
 mod load;
+mod loaded_program;
 mod maps;
 pub mod owner;
 mod pins;
@@ -39,7 +39,7 @@ pub use how::{Hook, How, Mode};
 pub use left::{Before, Going, Left};
 pub use load::{Object, Size};
 pub use maps::Maps;
-pub use pins::{EVENTS, Pins, Place, RUN, TURN};
+pub use pins::{EVENTS, MapFolder, Pins, RUN, TURN};
 pub use running::Running;
 pub use seen::Seen;
 pub use standby::{Held, drivers, losing};
@@ -60,8 +60,8 @@ use filter::Filter;
 use form::Form;
 use form::PROGRAM;
 use identity::Identity;
-use instance::Instance;
 use load::{filter, program};
+use loaded_program::LoadedProgram;
 use standby::Link;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ pub struct Guard {
     /// Holds on interfaces that go with this process, with the interfaces' indexes.
     held: Vec<(u32, FdLink)>,
     /// Further instances of the program.
-    spares: Vec<Instance>,
+    spares: Vec<LoadedProgram>,
     /// What the lines of a trace are told with.
     traced: Option<trace::Causes>,
     /// Where everything stays when this process ends.
@@ -119,7 +119,7 @@ impl Guard {
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
         // Before anything is counted there.
         let index = interface::find(interface)?.index;
-        self.sit(index)?;
+        self.register(index)?;
         let pins = self.pins.as_ref().map(|pins| (pins, programs(&self.maps)));
         let (attached, held) = hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, pins)?;
         if let Some(held) = held {
@@ -156,8 +156,8 @@ impl Guard {
     ///
     /// # Errors
     /// The kernel refuses to write the map.
-    pub fn sit(&mut self, interface: u32) -> Result<()> {
-        self.maps.sit(interface)
+    pub fn register(&mut self, interface: u32) -> Result<()> {
+        self.maps.register(interface)
     }
 
     /// Whether an interface is guarded by what is pinned; `None` if nothing is.
@@ -197,7 +197,7 @@ impl Guard {
     /// The kernel refuses.
     pub fn take_over_others(&mut self, named: &[String], mode: Mode) -> Result<()> {
         let Some(pins) = &self.pins else { return Ok(()) };
-        pins.links()?.into_iter().try_for_each(|index| self.maps.sit(index))?;
+        pins.links()?.into_iter().try_for_each(|index| self.maps.register(index))?;
         let pinned = programs(&self.maps);
         hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, (pins, pinned))
     }
@@ -211,11 +211,11 @@ impl Guard {
         let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
         let mut own = filter(&mut self.ebpf)?.loaded()?;
         // A spare may come to stand behind a hold, and its other instance, too.
-        let is_doubled = |own: &Instance| self.spares.iter().any(|spare| spare.form == own.form);
+        let is_doubled = |own: &LoadedProgram| self.spares.iter().any(|spare| spare.form == own.form);
         let spares = self.spares.iter().chain(own.iter().filter(|own| is_doubled(own))).map(|one| one.id);
         let needed = spares.chain(hold::behind(pins)?).collect();
         for spare in &self.spares {
-            own.push(Instance::new(spare.form, &spare.program)?);
+            own.push(LoadedProgram::new(spare.form, &spare.program)?);
         }
         place.seal(&own, &needed)?;
         pins.retain(Some(place))
@@ -256,7 +256,7 @@ impl Guard {
         let form = Some(Form::on(interface, interface.xdp.is_some_and(|xdp| xdp.native)));
         let mut programs = filter(&mut self.ebpf)?.loaded()?;
         for spare in &self.spares {
-            programs.push(Instance::new(spare.form, &spare.program)?);
+            programs.push(LoadedProgram::new(spare.form, &spare.program)?);
         }
         programs.retain(|program| program.form == form);
         Ok(Held { index, link, programs })
@@ -346,5 +346,10 @@ impl Guard {
 
 /// The programs that are pinned around these maps.
 fn programs(maps: &Maps) -> Vec<Identity> {
-    maps.place().map(Place::programs).unwrap_or_default().into_iter().map(|(_, program)| program).collect()
+    maps.place()
+        .map(MapFolder::programs)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, program)| program)
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! ROOT/links/IFINDEX      the filter's hold on an interface; a name may have dots, which are reserved there
 //! ROOT/links/IFINDEX-new  the one that is about to take its place, at another hook
-//! ROOT/v1-N/SETTINGS …    the maps of version 1 of the ABI
+//! ROOT/v1-N/POLICY …    the maps of version 1 of the ABI
 //! ROOT/v1-N/program       a program around them; pinned last: without it the folder is the rest of an accident
 //! ROOT/v1-N/program-ID    another program around them that is on an interface, or is to be put there
 //! ROOT/turn, run, events  locks (`host::lock`): whose turn it is, whether `ntpguard run` runs, who reads the ring of events
@@ -11,7 +11,7 @@
 //!
 //! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
 
-use super::{call, identity::Identity, instance::Instance};
+use super::{call, identity::Identity, loaded_program::LoadedProgram};
 use crate::host::access::Readers;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapData, MapInfo};
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// What [`super::Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
-pub(super) const SHOWN: [&str; 6] = ["SETTINGS", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
+pub(super) const SHOWN: [&str; 6] = ["POLICY", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
 
 /// The folder of holds on interfaces.
 const LINKS: &str = "links";
@@ -91,7 +91,7 @@ impl Pins {
     ///
     /// # Errors
     /// This user may not look.
-    pub fn seen(root: &Path) -> Result<Option<Place>> {
+    pub fn seen(root: &Path) -> Result<Option<MapFolder>> {
         match fs::read_dir(root) {
             Ok(_) => Self { root: root.to_owned() }.current(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -104,7 +104,7 @@ impl Pins {
     ///
     /// # Errors
     /// The root can't be read.
-    pub fn current(&self) -> Result<Option<Place>> {
+    pub fn current(&self) -> Result<Option<MapFolder>> {
         let mut places = self.places()?;
         places.retain(|(number, place)| number.is_some() && place.path(PROGRAM).exists());
         Ok(places.into_iter().max_by_key(|(number, _)| *number).map(|(_, place)| place))
@@ -119,7 +119,7 @@ impl Pins {
         if others && self.current()?.is_none() { self.links() } else { Ok(Vec::new()) }
     }
 
-    /// Takes a program out that is on no interface any more, of whatever version; see [`Place::retire`].
+    /// Takes a program out that is on no interface any more, of whatever version; see [`MapFolder::retire`].
     pub(super) fn retire(&self, id: u32) -> Result<()> {
         let idle = self.links()?.is_empty();
         self.places()?.into_iter().try_for_each(|(number, place)| match number {
@@ -139,15 +139,15 @@ impl Pins {
     ///
     /// # Errors
     /// The root can't be written.
-    pub(super) fn next(&self) -> Result<Place> {
+    pub(super) fn next(&self) -> Result<MapFolder> {
         let last = self.places()?.into_iter().filter_map(|(number, _)| number).max().unwrap_or(0);
         let path = self.root.join(format!("v{}-{}", abi::VERSION, last + 1));
         make(&path)?;
-        Ok(Place { path })
+        Ok(MapFolder { path })
     }
 
     /// Lets a group look.
-    pub(super) fn admit(&self, place: &Place, readers: &Readers) -> Result<()> {
+    pub(super) fn admit(&self, place: &MapFolder, readers: &Readers) -> Result<()> {
         [&self.root, &place.path].into_iter().try_for_each(|folder| readers.admit(folder, 0o700))?;
         SHOWN.into_iter().try_for_each(|name| readers.admit(&place.path(name), 0o600))
     }
@@ -156,21 +156,21 @@ impl Pins {
     ///
     /// # Errors
     /// One can't be removed.
-    pub(super) fn retain(&self, kept: Option<&Place>) -> Result<()> {
+    pub(super) fn retain(&self, kept: Option<&MapFolder>) -> Result<()> {
         let others = self.places()?.into_iter().map(|(_, place)| place.path);
         others.filter(|path| kept.is_none_or(|kept| kept.path != *path)).try_for_each(|path| remove(&path))
     }
 
     /// Folders of maps of any version; those of this one with their numbers. Whatever else lies beside them is somebody
     /// else's.
-    fn places(&self) -> Result<Vec<(Option<u32>, Place)>> {
+    fn places(&self) -> Result<Vec<(Option<u32>, MapFolder)>> {
         let numbers = |path: &Path| -> Option<(u32, u32)> {
             let (version, number) = path.file_name()?.to_str()?.strip_prefix('v')?.split_once('-')?;
             Some((version.parse().ok()?, number.parse().ok()?))
         };
         let of = |path: PathBuf| {
             let (version, number) = numbers(&path)?;
-            Some(((version == abi::VERSION).then_some(number), Place { path }))
+            Some(((version == abi::VERSION).then_some(number), MapFolder { path }))
         };
         Ok(list(&self.root)?.into_iter().filter_map(of).collect())
     }
@@ -202,7 +202,7 @@ impl Pins {
     pub(super) fn sweep(&self) -> Result<()> {
         self.links()?.into_iter().try_for_each(|index| remove_if_there(&self.link_to_be(index)?))?;
         let unsealed =
-            |(number, place): &(Option<u32>, Place)| number.is_some() && !place.path(PROGRAM).exists();
+            |(number, place): &(Option<u32>, MapFolder)| number.is_some() && !place.path(PROGRAM).exists();
         self.places()?.into_iter().filter(unsealed).try_for_each(|(_, place)| remove(&place.path))
     }
 
@@ -259,11 +259,11 @@ impl Pins {
 
 /// A folder of maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MapFolder {
     path: PathBuf,
 }
 
-impl Place {
+impl MapFolder {
     /// Where a map is pinned.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -294,7 +294,7 @@ impl Place {
 
     /// Pins the programs that are on interfaces or may come to be there (`wanted`, by their ids), and no other: `own` ones, and
     /// those that an earlier process has pinned here and this one has left in place. One of them is [`PROGRAM`].
-    pub(super) fn seal(&self, own: &[Instance], wanted: &BTreeSet<u32>) -> Result<()> {
+    pub(super) fn seal(&self, own: &[LoadedProgram], wanted: &BTreeSet<u32>) -> Result<()> {
         let before = self.programs();
         let is_pinned = |id: u32| before.iter().any(|(_, program)| program.id == id);
         let mut needed: BTreeSet<u32> = wanted.iter().copied().filter(|id| is_pinned(*id)).collect();
@@ -326,7 +326,7 @@ impl Place {
         for (path, _) in self.programs().into_iter().filter(|(_, program)| program.id == id) {
             if path == self.path(PROGRAM) {
                 replace(&self.beside(0), &path, |new| {
-                    let map = MapData::from_pin(self.path("SETTINGS"))?;
+                    let map = MapData::from_pin(self.path("POLICY"))?;
                     Ok(map.pin(new)?)
                 })?;
             } else {

@@ -10,7 +10,7 @@ use aya::{
 use aya_obj::programs::XdpAttachType;
 use ntpguard_common::{
     Reason,
-    abi::{BANKS, Counter, SEATS},
+    abi::{BANKS, Counter, ROWS},
 };
 
 /// A loaded program that somebody else attached.
@@ -87,6 +87,6 @@ impl Running {
 fn counts_reasons(info: &MapInfo) -> bool {
     info.name_as_str() == Some("REASONS")
         && info.value_size() as usize == size_of::<Counter>()
-        && info.max_entries() as usize == (BANKS * SEATS) as usize * Reason::COUNT
+        && info.max_entries() as usize == (BANKS * ROWS) as usize * Reason::COUNT
         && matches!(info.map_type(), Ok(MapType::PerCpuArray))
 }

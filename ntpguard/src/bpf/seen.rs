@@ -3,17 +3,17 @@
 use super::maps::Maps;
 use crate::bpf::snapshot::Snapshot;
 use anyhow::Result;
-use ntpguard_common::abi::{self, QUEUES, gate, seat};
+use ntpguard_common::abi::{self, QUEUES, gate, row};
 use std::collections::BTreeMap;
 
 /// One reading: frames without NTP by interface and receive queue, and how many others were judged.
 ///
-/// Interfaces whose indexes differ by a multiple of [`abi::SEATS`] are counted together.
+/// Interfaces whose indexes differ by a multiple of [`abi::ROWS`] are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// By [`gate`].
     gates: Vec<u64>,
-    /// By [`seat`].
+    /// By [`row`].
     judged: BTreeMap<u32, u64>,
 }
 
@@ -26,8 +26,8 @@ impl Maps {
         let gates = self.table::<abi::Seen>("SEEN")?.values().iter().map(abi::Seen::frames).collect();
         let Snapshot { done, trial } = self.counters(false)?;
         let mut judged = BTreeMap::new();
-        for (seat, reasons) in done.seats.into_iter().chain(trial.seats) {
-            *judged.entry(seat).or_default() += reasons.iter().map(|counter| counter.packets).sum::<u64>();
+        for (row, reasons) in done.rows.into_iter().chain(trial.rows) {
+            *judged.entry(row).or_default() += reasons.iter().map(|counter| counter.packets).sum::<u64>();
         }
         Ok(Seen { gates, judged })
     }
@@ -54,7 +54,7 @@ impl Seen {
 
     /// How many of them were packets to port 123, or may have been.
     pub fn judged_since(&self, earlier: &Self, interface: u32) -> u64 {
-        let of = |seen: &Self| seen.judged.get(&seat(interface)).copied().unwrap_or_default();
+        let of = |seen: &Self| seen.judged.get(&row(interface)).copied().unwrap_or_default();
         of(self).saturating_sub(of(earlier))
     }
 }
@@ -67,7 +67,7 @@ impl Seen {
         for (queue, frames) in (0..).zip(queues) {
             gates[gate(interface, queue) as usize] = *frames;
         }
-        Self { gates, judged: BTreeMap::from([(seat(interface), judged)]) }
+        Self { gates, judged: BTreeMap::from([(row(interface), judged)]) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ntpguard_common::{
     Action, Reason,
-    abi::{Counter, seat},
+    abi::{Counter, row},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +21,8 @@ pub struct Snapshot {
 /// What was counted in one of the banks of counters ([`ntpguard_common::abi::BANKS`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By [`Reason::index`], for each interface that has counted something; by its [`seat`].
-    pub seats: BTreeMap<u32, Vec<Counter>>,
+    /// By [`Reason::index`], for each interface that has counted something; by its [`row`].
+    pub rows: BTreeMap<u32, Vec<Counter>>,
     /// Drops by rule and cause: for each rule those of [`ntpguard_common::abi::CAUSES`]; empty if they weren't read.
     pub hits: Vec<Counter>,
 }
@@ -30,7 +30,7 @@ pub struct Counts {
 impl Counts {
     /// What one reason has counted.
     pub fn of(&self, reason: Reason) -> Counter {
-        self.seats.values().map(|reasons| reasons[reason.index() as usize]).sum()
+        self.rows.values().map(|reasons| reasons[reason.index() as usize]).sum()
     }
 
     /// All reasons with this action.
@@ -39,32 +39,32 @@ impl Counts {
     }
 
     fn at(&self, interface: u32) -> Self {
-        let counted = self.seats.get_key_value(&seat(interface));
-        let seats = counted.map(|(seat, reasons)| (*seat, reasons.clone())).into_iter().collect();
-        Self { seats, hits: Vec::new() }
+        let counted = self.rows.get_key_value(&row(interface));
+        let rows = counted.map(|(row, reasons)| (*row, reasons.clone())).into_iter().collect();
+        Self { rows, hits: Vec::new() }
     }
 
     fn only(&self, wanted: &[u32]) -> Self {
-        let seats = self.seats.iter().filter(|(seat, _)| wanted.contains(seat));
-        Self { seats: seats.map(|(seat, reasons)| (*seat, reasons.clone())).collect(), hits: Vec::new() }
+        let rows = self.rows.iter().filter(|(row, _)| wanted.contains(row));
+        Self { rows: rows.map(|(row, reasons)| (*row, reasons.clone())).collect(), hits: Vec::new() }
     }
 
     fn reaches(&self, earlier: &Self) -> bool {
         let none = Counter::default();
-        earlier.seats.iter().all(|(seat, then)| {
-            let now = self.seats.get(seat).map_or(&[][..], Vec::as_slice);
+        earlier.rows.iter().all(|(row, then)| {
+            let now = self.rows.get(row).map_or(&[][..], Vec::as_slice);
             let now = now.iter().chain(iter::repeat(&none));
             then.iter().zip(now).all(|(then, now)| then.packets <= now.packets && then.bytes <= now.bytes)
         })
     }
 
     fn since(&self, earlier: &Self) -> Self {
-        let Self { seats, hits } = self;
+        let Self { rows, hits } = self;
         // What wasn't there then had counted nothing.
         let nothing = vec![Counter::default(); Reason::COUNT];
-        let then = |seat| earlier.seats.get(seat).unwrap_or(&nothing);
-        let seats = seats.iter().map(|(seat, now)| (*seat, differences(now, then(seat)))).collect();
-        Self { seats, hits: differences(hits, &earlier.hits) }
+        let then = |row| earlier.rows.get(row).unwrap_or(&nothing);
+        let rows = rows.iter().map(|(row, now)| (*row, differences(now, then(row)))).collect();
+        Self { rows, hits: differences(hits, &earlier.hits) }
     }
 }
 
@@ -90,8 +90,8 @@ impl Snapshot {
     }
 
     /// Where something was counted.
-    pub fn seats(&self) -> BTreeSet<u32> {
-        self.done.seats.keys().chain(self.trial.seats.keys()).copied().collect()
+    pub fn rows(&self) -> BTreeSet<u32> {
+        self.done.rows.keys().chain(self.trial.rows.keys()).copied().collect()
     }
 
     /// What one interface alone has counted, by its index; without hits.
@@ -100,13 +100,13 @@ impl Snapshot {
         Self { done: self.done.at(interface), trial: self.trial.at(interface) }
     }
 
-    /// What the interfaces of these [`seat`]s alone have counted, each there even if that is nothing; without hits, which aren't
+    /// What the interfaces of these [`row`]s alone have counted, each there even if that is nothing; without hits, which aren't
     /// counted by interface.
     #[must_use]
     pub fn only(&self, wanted: &[u32]) -> Self {
         let (mut done, trial) = (self.done.only(wanted), self.trial.only(wanted));
-        for seat in wanted {
-            done.seats.entry(*seat).or_insert_with(|| vec![Counter::default(); Reason::COUNT]);
+        for row in wanted {
+            done.rows.entry(*row).or_insert_with(|| vec![Counter::default(); Reason::COUNT]);
         }
         Self { done, trial }
     }
@@ -151,22 +151,22 @@ mod tests {
     }
 
     fn snapshot(counts: &[(Reason, u64)]) -> Snapshot {
-        let seats = BTreeMap::from([(2, counters(counts))]);
-        Snapshot { done: Counts { seats, ..Counts::default() }, ..Snapshot::default() }
+        let rows = BTreeMap::from([(2, counters(counts))]);
+        Snapshot { done: Counts { rows, ..Counts::default() }, ..Snapshot::default() }
     }
 
     #[test]
     fn interfaces_are_told_apart_and_summed_up() {
         let mut all = snapshot(&[(Reason::Time, 5)]);
         let then = all.clone();
-        all.done.seats.insert(3, counters(&[(Reason::Time, 7), (Reason::Mode7, 1)]));
+        all.done.rows.insert(3, counters(&[(Reason::Time, 7), (Reason::Mode7, 1)]));
         assert_eq!((all.of(Reason::Time).packets, all.at(2).of(Reason::Time).packets), (12, 5));
         assert_eq!(all.at(3).total(Action::Drop).packets, 1);
         assert_eq!(all.at(4).total(Action::Pass).packets, 0);
         assert!(all.reaches(&then) && !then.reaches(&all));
         assert_eq!(all.only(&[3]).of(Reason::Time).packets, 7);
         // Shown, too, where it has counted nothing.
-        assert_eq!(all.only(&[2, 4]).done.seats.keys().collect::<Vec<_>>(), [&2, &4]);
+        assert_eq!(all.only(&[2, 4]).done.rows.keys().collect::<Vec<_>>(), [&2, &4]);
         // One that had counted nothing before.
         assert_eq!(all.since(&then).of(Reason::Time).packets, 7);
     }
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!((now.of(Reason::Mode7).packets, now.judged(Reason::Mode7).packets), (1, 31));
         assert_eq!((now.total(Action::Drop).packets, now.would_drop().packets), (1, 30));
         assert_eq!((now.since(&then).would_drop().packets, now.at(3).would_drop().packets), (30, 0));
-        assert!(now.reaches(&then) && !then.reaches(&now) && now.seats().contains(&2));
+        assert!(now.reaches(&then) && !then.reaches(&now) && now.rows().contains(&2));
     }
 
     #[test]

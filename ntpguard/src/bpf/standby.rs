@@ -3,7 +3,7 @@
 //! To the kernel an update to the program that a link has already is no update (net/core/dev.c:bpf_xdp_link_update), so
 //! bringing a driver to take the program again takes another one: the same code around the same maps, loaded twice.
 
-use super::{call, instance::Instance};
+use super::{call, loaded_program::LoadedProgram};
 use crate::host::{
     clock::{ASLEEP, suspended},
     driver::{self, Driver, Loss},
@@ -57,7 +57,7 @@ pub struct Held {
     /// The interface's index.
     pub index: u32,
     pub(super) link: Link,
-    pub(super) programs: Vec<Instance>,
+    pub(super) programs: Vec<LoadedProgram>,
 }
 
 /// What holds the interface.

@@ -22,7 +22,8 @@ use std::{
 /// Starts a thread that writes the lines to standard error; some are lost if its reader is too far behind. Under a flood
 /// aya-log's `flush` may never return: on a thread of its own, it keeps nobody from stopping the guard.
 pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
-    let mut log = EbpfLogger::init_with_logger(ebpf, Words { causes }).context("the program has no log")?;
+    let mut log =
+        EbpfLogger::init_with_logger(ebpf, TraceLines { causes }).context("the program has no log")?;
     thread::spawn(move || {
         // It reads memory that it has.
         sandbox::renounce();
@@ -38,14 +39,14 @@ pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
 }
 
 /// Turns "reason rule source port" into words.
-struct Words {
+struct TraceLines {
     causes: Causes,
 }
 
 /// The lines of ntp.conf to blame, by counter ([`hit`]): those of the policy in force, in a room for two.
 pub(super) type Causes = Arc<Mutex<Vec<Option<String>>>>;
 
-impl Words {
+impl TraceLines {
     /// `None` if the program said something else.
     fn of(&self, line: &str) -> Option<String> {
         let mut words = line.split(' ');
@@ -63,7 +64,7 @@ impl Words {
     }
 }
 
-impl Log for Words {
+impl Log for TraceLines {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }

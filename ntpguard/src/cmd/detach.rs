@@ -5,7 +5,7 @@ use crate::{
     bpf::{self, Before, Left, Pins},
     cli::Detach,
     guard::{
-        instance::{Home, Taken},
+        instance::{Instance, Taken},
         restore,
         state::{Card, Summary},
     },
@@ -29,24 +29,27 @@ use std::{
 pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     let Detach { interfaces, all, force, places } = options;
     // Kept to the end: nobody attaches meanwhile.
-    let home = Home::enter(places).environment()?;
-    if let Err(Taken { pid }) = &home
+    let instance = Instance::enter(places).environment()?;
+    if let Err(Taken { pid }) = &instance
         && !force
     {
         let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
         let error = anyhow!("an ntpguard{who} looks after the filter: stop it first, or --force");
         return Err(Fault::Environment(error));
     }
-    let pins = match &home {
-        Ok(home) => home.pins.clone(),
+    let pins = match &instance {
+        Ok(instance) => instance.pins.clone(),
         Err(_) => Pins::open(&places.pin_path).environment()?,
     };
     let state = Summary::load(&places.state_dir).unwrap_or_else(|error| {
         warn(format_args!("{error:#}: what attaching has changed of network cards stays so"));
         None
     });
-    let is_here =
-        home.as_ref().ok().zip(state.as_ref()).map_or(Ok(()), |(home, state)| home.is_here(state.namespace));
+    let is_here = instance
+        .as_ref()
+        .ok()
+        .zip(state.as_ref())
+        .map_or(Ok(()), |(instance, state)| instance.is_here(state.namespace));
     let before = Before::look(&pins).environment()?;
     let held = pins.links().environment()?;
     if *all {
@@ -55,9 +58,9 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         pins.clear().environment()?;
         // Of another network namespace's interfaces the numbers are others here.
         if is_here.is_ok() {
-            put_back(home.as_ref().ok(), state.as_ref(), |_| true);
+            put_back(instance.as_ref().ok(), state.as_ref(), |_| true);
         }
-        let left = left(before, &pins, home.is_ok())?;
+        let left = left(before, &pins, instance.is_ok())?;
         if left.is_empty() {
             tell(format_args!("nothing is guarded any more"));
         }
@@ -75,9 +78,9 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     for found in &given {
         let still = || format!("{} is still guarded", found.name);
         bpf::give_up(&pins, found).with_context(still).environment()?;
-        put_back(home.as_ref().ok(), state.as_ref(), |card| card.guarded == found.index);
+        put_back(instance.as_ref().ok(), state.as_ref(), |card| card.guarded == found.index);
     }
-    let left = left(before, &pins, home.is_ok())?;
+    let left = left(before, &pins, instance.is_ok())?;
     for Interface { name, .. } in &given {
         if !left.iter().any(|left| left.on.as_ref().is_some_and(|on| on.name == *name)) {
             tell(format_args!("{name} isn't guarded any more"));
@@ -92,18 +95,18 @@ fn left(before: Before, pins: &Pins, alone: bool) -> Result<Vec<Left>, Fault> {
 }
 
 /// Puts back what attaching has changed of network cards, and forgets it.
-fn put_back(home: Option<&Home>, state: Option<&Summary>, is_free: impl Fn(&Card) -> bool) {
+fn put_back(instance: Option<&Instance>, state: Option<&Summary>, is_free: impl Fn(&Card) -> bool) {
     let cards = state.map(|state| state.cards.clone()).unwrap_or_default();
     let free: BTreeMap<_, _> = cards.into_iter().filter(|(_, card)| is_free(card)).collect();
     restore(&free);
     // All of the state may be a million rules: it is written anew only where that makes a difference.
     let is_altered = free.values().any(|card| !card.altered.is_nothing());
-    let forget = |home: &Home| {
-        let Some(mut state) = home.state()? else { return Ok(()) };
+    let forget = |instance: &Instance| {
+        let Some(mut state) = instance.state()? else { return Ok(()) };
         state.cards.retain(|index, _| !free.contains_key(index));
-        home.save(&state)
+        instance.save(&state)
     };
-    if let Some(Err(error)) = home.filter(|_| is_altered).map(forget) {
+    if let Some(Err(error)) = instance.filter(|_| is_altered).map(forget) {
         warn(format_args!("{error:#}; the next `detach` may put the cards' features back once more"));
     }
 }

@@ -4,9 +4,9 @@ use crate::{
     bpf::{Maps, Pins},
     cli::Enforce,
     guard::{
-        instance::{self, Home},
-        monitor_mode::{self, Trial},
+        instance::{self, Instance},
         options::Places,
+        trial::{self, Trial},
     },
     host::{
         fault::{Blame as _, Fault},
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use anyhow::{Context as _, anyhow};
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// How long to wait for the process that looks after the filter.
-const PATIENCE: Duration = Duration::from_secs(15);
+const RUN_TIMEOUT: Duration = Duration::from_secs(15);
 /// In which time that process looks at what was said, with room to spare.
 const FOLLOWING: Duration = Duration::from_secs(3);
 /// How often to look whether somebody has confirmed.
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Nothing is guarded, or it couldn't be asked.
 pub(super) fn monitor(places: &Places) -> Result<(), Fault> {
     say(places, Trial { monitor: true, until: None })?;
-    tell(format_args!("{}", monitor_mode::words(true)));
+    tell(format_args!("{}", trial::words(true)));
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
     let trial = Trial::enforcing(*confirm);
     say(places, trial)?;
     let Some(time) = confirm else {
-        tell(format_args!("{}", monitor_mode::words(false)));
+        tell(format_args!("{}", trial::words(false)));
         return Ok(());
     };
     tell(format_args!(
@@ -77,16 +77,16 @@ fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     // Until when can't be kept anywhere else.
     let saved = if trial.until.is_some() { Ok(saved.environment()?) } else { saved };
     let mut maps = Maps::open(place).environment()?;
-    let alone = Home::enter(places).environment()?.is_ok();
+    let alone = Instance::enter(places).environment()?.is_ok();
     if let Err(error) = saved {
         return unsaid(&mut maps, trial, alone, &error);
     }
     if alone {
-        return maps.monitor(trial.monitors()).environment();
+        return maps.set_trial(trial.is_trial()).environment();
     }
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        if maps.settings().environment()?.has(Settings::MONITOR) == trial.monitors() {
+    while start.elapsed() < RUN_TIMEOUT {
+        if maps.word().environment()?.has(PolicyWord::TRIAL) == trial.is_trial() {
             return Ok(());
         }
         sleep_here(LOOK);
@@ -96,11 +96,11 @@ fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
 
 /// Puts it in force where it can't be said in the folder of the state.
 fn unsaid(maps: &mut Maps, trial: Trial, alone: bool, error: &anyhow::Error) -> Result<(), Fault> {
-    maps.monitor(trial.monitors()).environment()?;
+    maps.set_trial(trial.is_trial()).environment()?;
     if !alone {
         // It goes by what is in force if nothing was said, and by what was said last if something was.
         sleep_here(FOLLOWING);
-        if maps.settings().environment()?.has(Settings::MONITOR) != trial.monitors() {
+        if maps.word().environment()?.has(PolicyWord::TRIAL) != trial.is_trial() {
             return Err(Fault::Environment(anyhow!(
                 "{error:#}; and the ntpguard that looks after the filter goes by what was said there before"
             )));
@@ -122,7 +122,7 @@ async fn confirmed(places: &Places, trial: Trial) -> io::Result<bool> {
     let _hung_up = signal(SignalKind::hangup())?;
     loop {
         match Trial::load(&places.state_dir) {
-            Some(said) if said == trial && trial.monitors() => return Ok(false),
+            Some(said) if said == trial && trial.is_trial() => return Ok(false),
             Some(said) if said == trial => (),
             said => return Ok(said.is_some_and(|said| !said.monitor)),
         }

@@ -1,11 +1,11 @@
 //! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
 
 use crate::{
-    bpf::{self, Hook, Maps, Object, Pins, Place},
+    bpf::{self, Hook, MapFolder, Maps, Object, Pins},
     cli::{Reload, settings_file},
     guard::{
         Service,
-        instance::{Home, Taken, looks_after, nothing},
+        instance::{Instance, Taken, looks_after, nothing},
         options::{Guarding, Places},
         state::{Summary, Unreadable},
     },
@@ -22,7 +22,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 use std::{
     path::Path,
     thread::sleep,
@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How long to wait for the other process.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RUN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to write the state after a policy is in force.
 const KEEPING: Duration = Duration::from_secs(10);
 
@@ -39,54 +39,55 @@ const KEEPING: Duration = Duration::from_secs(10);
 /// # Errors
 /// The configuration can't be read, and what was in force stays; or nothing is guarded.
 pub(super) fn run(Reload { places, settings }: &Reload) -> Result<(), Fault> {
-    match Home::enter(places).environment()? {
-        Ok(home) => here(home, settings.as_deref()),
+    match Instance::enter(places).environment()? {
+        Ok(instance) => here(instance, settings.as_deref()),
         Err(taken) => there(places, taken),
     }
 }
 
 /// Without a process that looks after the filter: as `attach` did, for the interfaces that are still held.
-fn here(home: Home, settings: Option<&Path>) -> Result<(), Fault> {
-    let place = home.pins.current().ok().flatten();
-    let options = match (place, home.state()) {
+fn here(instance: Instance, settings: Option<&Path>) -> Result<(), Fault> {
+    let place = instance.pins.current().ok().flatten();
+    let options = match (place, instance.state()) {
         (Some(_), Ok(Some(state))) => state.options,
-        (Some(place), Err(error)) if Unreadable::is(&error) => anew(&home, place, settings, error)?,
+        (Some(place), Err(error)) if Unreadable::is(&error) => anew(&instance, place, settings, error)?,
         (_, known) => {
             if let Err(error) = known {
                 warn(format_args!("{error:#}"));
             }
-            return Err(Fault::Environment(anyhow!(unknown(&home))));
+            return Err(Fault::Environment(anyhow!(unknown(&instance))));
         }
     };
     let object = Object::of(options.hook);
-    Service::start(options, object, Some(home))?.resume()
+    Service::start(options, object, Some(instance))?.resume()
 }
 
 /// The options where those are lost that the filter was made by: the settings file's, at the hook where it is, and in its trial.
 fn anew(
-    home: &Home,
-    place: Place,
+    instance: &Instance,
+    place: MapFolder,
     settings: Option<&Path>,
     unreadable: anyhow::Error,
 ) -> Result<Guarding, Fault> {
     let (mut options, file) = settings_file::guarding(settings)?;
-    let links = home.pins.links().environment()?;
+    let links = instance.pins.links().environment()?;
     let held = interface::all().environment()?.into_iter().filter(|one| links.contains(&one.index));
-    let look = |interface: Interface| Some((bpf::look(&home.pins, &interface).ok()??.0.hook(), interface));
+    let look =
+        |interface: Interface| Some((bpf::look(&instance.pins, &interface).ok()??.0.hook(), interface));
     let guarded: Vec<_> = held.filter_map(look).collect();
     match guarded.first() {
         Some((hook, _)) => options.hook = *hook,
         // The same numbers may be interfaces of another network namespace, where the state would tell.
         None if !links.is_empty() => {
-            return Err(unreadable.context(unknown(home))).environment();
+            return Err(unreadable.context(unknown(instance))).environment();
         }
         None => (),
     }
     if options.hook == Hook::Tc && options.limiting.kod == Kod::Xdp {
         options.limiting.kod = Kod::Auto;
     }
-    let in_force = Maps::look(place).and_then(|maps| maps.settings()).environment()?;
-    options.monitor = in_force.has(Settings::MONITOR);
+    let in_force = Maps::look(place).and_then(|maps| maps.word()).environment()?;
+    options.monitor = in_force.has(PolicyWord::TRIAL);
     options.interface = guarded.into_iter().map(|(_, interface)| interface.name).collect();
     let from = file.map_or_else(|| "the defaults".to_owned(), |file| format!("those of {}", file.display()));
     warn(format_args!(
@@ -96,12 +97,12 @@ fn anew(
 }
 
 /// What to say where nobody knows by which options the filter was made.
-fn unknown(home: &Home) -> String {
-    let guards = home.pins.current().is_ok_and(|current| current.is_some());
+fn unknown(instance: &Instance) -> String {
+    let guards = instance.pins.current().is_ok_and(|current| current.is_some());
     if !guards {
-        return nothing(home.pins.root());
+        return nothing(instance.pins.root());
     }
-    let [pins, folder] = home.folders().map(Path::display);
+    let [pins, folder] = instance.folders().map(Path::display);
     format!(
         "the filter at {pins} goes on, but {folder} doesn't say any more by which options it was made: \
          `ntpguard attach` with these options makes it anew, without a gap"
@@ -128,7 +129,7 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
     let start = Instant::now();
     // Without a place for the state, only what comes into force is seen.
     let mut unkept = atomic_file::probe(&places.state_dir).err();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < RUN_TIMEOUT {
         if let Some((attempts, state)) = state()?
             && Some(attempts) != before
         {
@@ -170,5 +171,5 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
 /// The number of the policy in force.
 fn generation(places: &Places) -> Option<u32> {
     let place = Pins::seen(&places.pin_path).ok()??;
-    Some(Maps::look(place).ok()?.settings().ok()?.generation)
+    Some(Maps::look(place).ok()?.word().ok()?.generation)
 }

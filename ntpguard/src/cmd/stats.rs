@@ -9,7 +9,7 @@ use crate::{
     export::{Format, Tick, stats::Shown},
     guard::{
         options::Places,
-        state::{self, Seats},
+        state::{self, Rows},
     },
     host::{
         fault::{Blame as _, Fault},
@@ -20,11 +20,11 @@ use crate::{
     observe::{
         baseline::{self, Baseline},
         feed::{Answer, Request, Sources, ask},
-        view::Look,
+        view::FilterView,
     },
 };
 use anyhow::{Context as _, Result, anyhow};
-use ntpguard_common::abi::{Settings, seat};
+use ntpguard_common::abi::{PolicyWord, row};
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
@@ -48,7 +48,7 @@ pub(super) fn run(options: &Stats) -> Result<(), Fault> {
     }
     match options.watch {
         Some(pause) => watch(options, pause),
-        None => show(options, &Look::take(&options.places).environment()?, None).map(drop),
+        None => show(options, &FilterView::take(&options.places).environment()?, None).map(drop),
     }
     .or_else(|fault| match fault {
         Fault::Environment(error) => until_closed(Err(error)).environment(),
@@ -63,43 +63,43 @@ fn watch(options: &Stats, pause: Duration) -> Result<(), Fault> {
         let mut terminated = signal(SignalKind::terminate()).environment()?;
         let mut ticks = interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last: Option<Look> = None;
+        let mut last: Option<FilterView> = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => (),
                 _ = interrupted.recv() => return Ok(()),
                 _ = terminated.recv() => return Ok(()),
             }
-            let look = Look::take(&options.places).environment()?;
-            show(options, &look, last.as_ref())?;
-            last = Some(look);
+            let view = FilterView::take(&options.places).environment()?;
+            show(options, &view, last.as_ref())?;
+            last = Some(view);
         }
     })
 }
 
 /// From now on counts from zero.
 fn reset(places: &Places) -> Result<()> {
-    let look = Look::take(places)?;
-    let limited = look.limited()?;
+    let view = FilterView::take(places)?;
+    let limited = view.limited()?;
     let path = baseline::place(places)?;
-    Baseline::new(&look.counted, look.policy(), look.identity, limited)?.save(&path)?;
+    Baseline::new(&view.counted, view.policy(), view.identity, limited)?.save(&path)?;
     tell(format_args!("counting from zero; `ntpguard stats --total` counts from the start as before"));
     Ok(())
 }
 
 /// Shows one look, with rates since the last one.
-fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> {
-    let nobody = Seats::new();
-    let (mut total, baseline) = since(options, look).environment()?;
-    let last = last.filter(|last| look.goes_on_from(last));
-    let mut rates = last.map(|last| look.reasons().since(&last.counted));
-    let mut unknown = look.unknown.clone();
+fn show(options: &Stats, view: &FilterView, last: Option<&FilterView>) -> Result<(), Fault> {
+    let nobody = Rows::new();
+    let (mut total, baseline) = since(options, view).environment()?;
+    let last = last.filter(|last| view.goes_on_from(last));
+    let mut rates = last.map(|last| view.reasons().since(&last.counted));
+    let mut unknown = view.unknown.clone();
     if baseline.as_ref().is_some_and(|baseline| !baseline.knows_hits()) && unknown.is_none() {
         unknown = Some("whose the hits before the reset were wasn't known; --total has all".to_owned());
     }
     let when = baseline.as_ref().map(|baseline| baseline.when);
     let named = &options.interfaces;
-    let wanted = wanted(named, look).environment()?;
+    let wanted = wanted(named, view).environment()?;
     if !named.is_empty() {
         total = total.only(&wanted);
         rates = rates.map(|rates| rates.only(&wanted));
@@ -107,18 +107,18 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
     }
     let limited = baseline.map(|baseline| baseline.limited).unwrap_or_default();
     let most = options.sources.filter(|_| named.is_empty());
-    let tracked = most.map(|most| look.tracked(limited, most)).transpose().environment()?;
+    let tracked = most.map(|most| view.tracked(limited, most)).transpose().environment()?;
     let shown = Shown {
         tick: Tick {
-            elapsed: last.map_or(Duration::ZERO, |last| look.taken - last.taken),
+            elapsed: last.map_or(Duration::ZERO, |last| view.taken - last.taken),
             since: rates.unwrap_or_default(),
             total: &total,
-            seats: look.state.as_ref().map_or(&nobody, |state| &state.seats),
-            policy: look.policy(),
-            trial: look.settings.has(Settings::MONITOR),
+            rows: view.state.as_ref().map_or(&nobody, |state| &state.rows),
+            policy: view.policy(),
+            trial: view.word.has(PolicyWord::TRIAL),
             tracked,
         },
-        generation: look.settings.generation,
+        generation: view.word.generation,
         since: when,
         now: state::now(),
         rules: options.rules,
@@ -135,15 +135,14 @@ fn show(options: &Stats, look: &Look, last: Option<&Look>) -> Result<(), Fault> 
 ///
 /// # Errors
 /// One has never been guarded here.
-fn wanted(named: &[String], look: &Look) -> Result<Vec<u32>> {
-    let known = look.state.as_ref().map(|state| &state.seats);
+fn wanted(named: &[String], view: &FilterView) -> Result<Vec<u32>> {
+    let known = view.state.as_ref().map(|state| &state.rows);
     let place = |name: &String| {
         // Those that are gone, too; without a state, those that are there.
-        let known =
-            known.into_iter().flatten().find(|(_, names)| names.contains(name)).map(|(seat, _)| *seat);
+        let known = known.into_iter().flatten().find(|(_, names)| names.contains(name)).map(|(row, _)| *row);
         match known {
-            Some(seat) => Ok(seat),
-            None if look.state.is_none() => Ok(seat(interface::find(name)?.index)),
+            Some(row) => Ok(row),
+            None if view.state.is_none() => Ok(row(interface::find(name)?.index)),
             None => Err(anyhow!("{name} isn't guarded; see `ntpguard status`")),
         }
     };
@@ -161,13 +160,13 @@ fn dropped(options: &Stats, most: usize) -> Result<Sources, String> {
 }
 
 /// What is shown: what came since the last reset, which comes with it, or all.
-fn since(options: &Stats, look: &Look) -> Result<(Snapshot, Option<Baseline>)> {
-    let all = || (look.counted.clone(), None);
+fn since(options: &Stats, view: &FilterView) -> Result<(Snapshot, Option<Baseline>)> {
+    let all = || (view.counted.clone(), None);
     // Who has no place for one has none.
     let path = baseline::place(&options.places).ok().filter(|_| !options.total);
     let Some(path) = path else { return Ok(all()) };
     let Some(baseline) = Baseline::load(&path)? else { return Ok(all()) };
-    if let Some(since) = baseline.since(&look.counted, look.policy(), look.identity)? {
+    if let Some(since) = baseline.since(&view.counted, view.policy(), view.identity)? {
         return Ok((since, Some(baseline)));
     }
     warn(format_args!("the counters have begun anew since the reset, which counts no longer"));

@@ -17,7 +17,7 @@ use crate::{
     observe::life::{self, Life, Proof},
 };
 use anyhow::{Result, anyhow, ensure};
-use ntpguard_common::{Action, abi::Settings};
+use ntpguard_common::{Action, abi::PolicyWord};
 use serde_json::{Value, json};
 use std::io::Write as _;
 
@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 3;
 /// What there is to say.
 struct Report {
     interfaces: Vec<Held>,
-    settings: Settings,
+    word: PolicyWord,
     counted: Snapshot,
     state: Option<Summary>,
 }
@@ -99,7 +99,7 @@ fn look(options: &Status) -> Result<Option<Report>> {
             Ok(None)
         })?;
         let counted = maps.counters(false)?;
-        return Ok(Some(Report { interfaces, settings: maps.settings()?, counted, state }));
+        return Ok(Some(Report { interfaces, word: maps.word()?, counted, state }));
     }
     Err(anyhow!("one ntpguard after the other takes over; try again"))
 }
@@ -157,18 +157,18 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { interfaces, settings, counted, state } = self;
+        let Self { interfaces, word, counted, state } = self;
         let mut lines: Vec<_> = interfaces.iter().map(Held::text).collect();
         if interfaces.is_empty() {
             lines.push("no interface is guarded".to_owned());
         }
-        if settings.has(Settings::MONITOR) {
+        if word.has(PolicyWord::TRIAL) {
             lines.push("a trial: everything passes; `ntpguard enforce` ends it".to_owned());
         }
-        let known = state.as_ref().and_then(|state| state.known(settings.generation));
+        let known = state.as_ref().and_then(|state| state.known(word.generation));
         lines.push(match known {
             Some(policy) => policy.to_string(),
-            None => format!("policy {}: nobody knows from which file", settings.generation),
+            None => format!("policy {}: nobody knows from which file", word.generation),
         });
         if let Some(older) = known.and_then(|policy| locate::older_than(&policy.files)) {
             lines.push(format!("warning: {older}"));
@@ -196,25 +196,25 @@ impl Report {
         let [passed, dropped, answered] = totals(counted);
         let line = format!("{passed} packets passed, {dropped} dropped, {answered} answered so far");
         match counted.would_drop().packets {
-            0 if !self.settings.has(Settings::MONITOR) => line,
+            0 if !self.word.has(PolicyWord::TRIAL) => line,
             would => format!("{line}; {would} more passed in a trial, and would be dropped"),
         }
     }
 
     fn json(&self) -> Value {
-        let Self { interfaces, settings, counted, state } = self;
+        let Self { interfaces, word, counted, state } = self;
         let interfaces: Vec<_> = interfaces.iter().map(|held| held.json(counted)).collect();
-        let known = state.as_ref().and_then(|state| state.known(settings.generation));
+        let known = state.as_ref().and_then(|state| state.known(word.generation));
         let [passed, dropped, answered] = totals(counted);
         json!({
             "interfaces": interfaces,
             "policy": {
-                "number": settings.generation,
+                "number": word.generation,
                 "rules": known.map(|policy| policy.rules),
                 "because": known.map(|policy| &policy.because),
                 "since": known.map(|policy| policy.since),
             },
-            "monitor": settings.has(Settings::MONITOR),
+            "monitor": word.has(PolicyWord::TRIAL),
             "failure": state.as_ref().and_then(|state| state.failure.as_ref()),
             "process": self.process(),
             "passed": passed,

@@ -12,7 +12,7 @@ use crate::{
         feed::{Follower, RATE, Request},
         life::Life,
         pulse::Pulse,
-        view::Look,
+        view::FilterView,
     },
     policy::resolve::Reverse,
     top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
@@ -42,7 +42,7 @@ const PENDING: usize = 16;
 /// How long the end waits for the thread with the events.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a name may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shows it until somebody has seen enough.
 ///
@@ -88,7 +88,7 @@ fn show(
                     let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
                 })?,
                 Effect::Names(addresses) => {
-                    let names = names.get_or_insert_with(|| Reverse::new(PATIENCE));
+                    let names = names.get_or_insert_with(|| Reverse::new(LOOKUP_TIMEOUT));
                     // One that there is no room for is asked for by the next press.
                     addresses.into_iter().take_while(|address| names.ask(*address)).for_each(drop);
                 }
@@ -114,15 +114,15 @@ fn show(
 
 /// A reading, with where the filter isn't run.
 fn look(places: &Places, pulse: &mut Pulse) -> Result<Sample> {
-    let look = Look::take(places)?;
-    let silent = silent(&look, places, pulse)?;
-    Ok(Sample { silent, ..Sample::of(&look)? })
+    let view = FilterView::take(places)?;
+    let silent = silent(&view, places, pulse)?;
+    Ok(Sample { silent, ..Sample::of(&view)? })
 }
 
 /// Interfaces that hold the filter, and don't run it. Who may not list the holds sees XDP programs alone.
-fn silent(look: &Look, places: &Places, pulse: &mut Pulse) -> Result<Vec<String>> {
-    let Some(state) = &look.state else { return Ok(Vec::new()) };
-    let reading = Arc::new(look.reading()?);
+fn silent(view: &FilterView, places: &Places, pulse: &mut Pulse) -> Result<Vec<String>> {
+    let Some(state) = &view.state else { return Ok(Vec::new()) };
+    let reading = Arc::new(view.reading()?);
     let links = Pins::find(&places.pin_path).and_then(|pins| pins.links().ok());
     let mut silent = Vec::new();
     for interface in state.options.interface.iter().filter_map(|name| reading.interface(name)) {

@@ -1,11 +1,11 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but its flags, ranges and gaps decides (its rules are for people). The
+//! Contract: an image is complete; nothing but its flags, ranges and non-contiguous masks decides (its rules are for people). The
 //! loader copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the
 //! same verdicts.
 //!
 //! With masks that are prefixes, ntpd's order of entries and the longest prefix come to the same: of two that hold
-//! a source, the longer one has the higher address, or an equal one and the higher mask. A mask with gaps may stand
+//! a source, the longer one has the higher address, or an equal one and the higher mask. A non-contiguous mask may stand
 //! anywhere; which rules it stands before is written into them.
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 use ntpguard_common::{
     Source,
-    abi::{Gap, Rule, Settings},
+    abi::{NonContiguousMask, PolicyWord, Rule},
 };
 
 mod counters;
@@ -42,7 +42,7 @@ use order::{Order, Prefix};
 /// A compiled policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// Bits of [`Settings`].
+    /// Bits of [`PolicyWord`].
     pub flags: u32,
     /// The daemon's entries, in its order, without those for its own addresses.
     pub rules: ImageRules,
@@ -52,8 +52,8 @@ pub struct Image {
     pub v4: [Ranges<u32>; 2],
     /// Those of IPv6's.
     pub v6: [Ranges<u128>; 2],
-    /// The entries whose masks have gaps, in the daemon's order, IPv4 and IPv6.
-    pub gaps: [Vec<Gap>; 2],
+    /// The entries whose masks are no prefixes, in the daemon's order, IPv4 and IPv6.
+    pub masks: [Vec<NonContiguousMask>; 2],
     /// What `limited` means.
     pub limiter: Limiter,
     /// What is limited beside, and how.
@@ -67,28 +67,28 @@ impl Image {
             ImageRules::new(&policy.entries, |entry| rule_flags(entry, policy.source, conf, hardening));
         let [v4, v6] = [Family::V4, Family::V6].map(|family| Order::new(&rules, family));
         let mut image = Self {
-            flags: Settings::INSTALLED | hardening.packets | conf.profile.behaviours,
+            flags: PolicyWord::INSTALLED | hardening.packets | conf.profile.behaviours,
             counters: Counters::new(rules.iter().map(|rule| rule.rule.flags)),
             v4: lists(|| v4.prefixes()),
             v6: lists(|| v6.prefixes()),
-            gaps: [v4.gaps(), v6.gaps()],
+            masks: [v4.masks(), v6.masks()],
             limiter: conf.limiter,
             bounds: Bounds::default(),
             rules: ImageRules::default(),
         };
         if !image.anyone_queries(v4.prefixes().chain(v6.prefixes())) {
-            image.flags |= Settings::NOBODY_CONTROL | Settings::NOBODY_PRIVATE;
+            image.flags |= PolicyWord::NOBODY_CONTROL | PolicyWord::NOBODY_PRIVATE;
         }
         image.rules = rules;
         // A file that can't be read may say `enable mode7`.
         if !conf.takes_mode_7 && (!conf.blind || conf.profile.mode_7 == Mode7::Never) {
-            image.flags |= Settings::NOBODY_PRIVATE;
+            image.flags |= PolicyWord::NOBODY_PRIVATE;
         }
         if image.rules.iter().any(|rule| rule.rule.has(Rule::LIMITED))
             && conf.limits
             && limiter::enforced(&conf.limiter)
         {
-            image.flags |= Settings::LIMITER;
+            image.flags |= PolicyWord::LIMITER;
         }
         image.bounded(Bounds::default())
     }
@@ -96,27 +96,27 @@ impl Image {
     /// The same with other bounds.
     #[must_use]
     pub fn bounded(mut self, bounds: Bounds) -> Self {
-        self.flags = self.flags & !(Settings::CEILING | Settings::KISSES) | bounds.flags();
+        self.flags = self.flags & !(PolicyWord::CEILING | PolicyWord::KISSES) | bounds.flags();
         self.bounds = bounds;
         self
     }
 
     /// Makes it a trial, in which everything passes, or none.
-    pub fn monitor(&mut self, trial: bool) {
-        self.flags = self.flags & !Settings::MONITOR | if trial { Settings::MONITOR } else { 0 };
+    pub fn set_trial(&mut self, trial: bool) {
+        self.flags = self.flags & !PolicyWord::TRIAL | if trial { PolicyWord::TRIAL } else { 0 };
     }
 
     /// Whether any source that a wire may bring may query.
     fn anyone_queries(&self, mut prefixes: impl Iterator<Item = Prefix>) -> bool {
         // Sources that can't be are nobody only where they are dropped.
-        let hardened = self.flags & Settings::HARDEN_SOURCES != 0;
+        let hardened = self.flags & PolicyWord::HARDEN_SOURCES != 0;
         let own = if hardened { Rule::OWN } else { 0 };
         let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
         let by_prefix = prefixes.any(|(net, rules)| {
             (may(rules.any_port) || may(rules.ntp_port))
                 && !(hardened && crate::policy::hardening::is_impossible(&net))
         });
-        by_prefix || self.gaps.iter().flatten().any(|gap| may(gap.rule))
+        by_prefix || self.masks.iter().flatten().any(|masked| may(masked.rule))
     }
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
@@ -126,10 +126,10 @@ impl Image {
     }
 }
 
-/// On the host: the range, then the gaps before its rule, as ntpguard-ebpf's rule.rs.
+/// On the host: the range, then the non-contiguous masks before its rule, as ntpguard-ebpf's rule.rs.
 impl ntpguard_common::Lookup for Image {
-    fn settings(&self) -> Settings {
-        Settings { flags: self.flags, generation: 0 }
+    fn word(&self) -> PolicyWord {
+        PolicyWord { flags: self.flags, generation: 0 }
     }
 
     fn rule(&self, _slot: u32, source: &Source, port: u16) -> Rule {
@@ -141,10 +141,10 @@ impl ntpguard_common::Lookup for Image {
             }
         };
         let Some(rule) = rule else { return Rule::NONE };
-        let words = Gap::words(source);
-        let mut gaps = self.gaps[family as usize].iter().enumerate();
-        let first = gaps.find(|(number, gap)| rule.gaps() >> number & 1 != 0 && gap.holds(words));
-        first.map_or(rule, |(_, gap)| gap.rule)
+        let words = NonContiguousMask::words(source);
+        let mut masks = self.masks[family as usize].iter().enumerate();
+        let first = masks.find(|(number, masked)| rule.masks() >> number & 1 != 0 && masked.holds(words));
+        first.map_or(rule, |(_, masked)| masked.rule)
     }
 }
 

@@ -1,12 +1,12 @@
-//! From the daemon's order of entries to prefixes and gaps, for one family.
+//! From the daemon's order of entries to prefixes and non-contiguous masks, for one family.
 //!
-//! Contract: what [`Order::prefixes`] and [`Order::gaps`] say together is what the first matching entry says; where an
+//! Contract: what [`Order::prefixes`] and [`Order::masks`] say together is what the first matching entry says; where an
 //! entry finds no place, or may not be there at all, they drop less.
 
 use super::rules::{ImageRules, Ranked};
 use crate::{daemon::family::Family, policy::network};
 use ipnet::IpNet;
-use ntpguard_common::abi::{Gap, Rule, Rules};
+use ntpguard_common::abi::{NonContiguousMask, Rule, Rules};
 use std::ops::Range;
 
 /// A prefix, and what its sources may do.
@@ -17,7 +17,7 @@ pub(super) struct Order<'a> {
     rules: &'a ImageRules,
     /// The places of all.
     all: Range<usize>,
-    /// Those whose masks have gaps, as far as there is room.
+    /// Those whose masks are no prefixes, as far as there is room.
     held: Vec<Ranked<'a>>,
     /// The rest of these.
     lost: Vec<Ranked<'a>>,
@@ -28,24 +28,24 @@ impl<'a> Order<'a> {
         let all = rules.entries().of_family(family);
         let ranked = all.clone().filter_map(|place| rules.ranked(place));
         let mut held: Vec<_> = ranked.filter(|ranked| ranked.entry.net.prefix().is_none()).collect();
-        let lost = held.split_off(held.len().min(Gap::MAX as usize));
+        let lost = held.split_off(held.len().min(NonContiguousMask::MAX as usize));
         Self { rules, all, held, lost }
     }
 
-    /// What goes into the array of gaps.
-    pub(super) fn gaps(&self) -> Vec<Gap> {
-        let gap = |ranked: &Ranked<'_>| {
+    /// What goes into the array of non-contiguous masks.
+    pub(super) fn masks(&self) -> Vec<NonContiguousMask> {
+        let masked = |ranked: &Ranked<'_>| {
             let Ranked { entry, rule, .. } = ranked;
-            let words = |address| Gap::words(&network::source(address));
+            let words = |address| NonContiguousMask::words(&network::source(address));
             // One that may not be there opens what it holds, and drops nothing.
             let flags = if entry.doubtful { 0 } else { self.softened(ranked) };
-            Gap {
+            NonContiguousMask {
                 address: words(entry.net.address()),
                 mask: words(entry.net.mask()),
                 rule: Rule { flags, ..*rule },
             }
         };
-        self.held.iter().map(gap).collect()
+        self.held.iter().map(masked).collect()
     }
 
     /// The prefixes by address, the shorter one first: where one has no entry of its own for a port, the one around it
@@ -104,17 +104,20 @@ impl<'a> Order<'a> {
 
     /// What an entry that found no place may open, a later one must not drop.
     fn softened(&self, Ranked { place, entry, rule }: &Ranked<'a>) -> u32 {
-        let lost = self.lost.iter().filter(|gap| gap.place < *place && gap.entry.net.overlaps(entry.net));
-        lost.fold(rule.flags, |flags, gap| flags & gap.rule.flags)
+        let lost =
+            self.lost.iter().filter(|masked| masked.place < *place && masked.entry.net.overlaps(entry.net));
+        lost.fold(rule.flags, |flags, masked| flags & masked.rule.flags)
     }
 
-    /// The gaps that stand before an entry and may hold the same source, as [`Rule::gaps`] has them.
+    /// The non-contiguous masks that stand before an entry and may hold the same source, as [`Rule::masks`] has them.
     fn before(&self, Ranked { place, entry, .. }: &Ranked<'a>, for_ntp_port: bool) -> u32 {
-        let counts = |gap: &Ranked<'_>| {
-            gap.place < *place && (for_ntp_port || !gap.entry.ntpport) && gap.entry.net.overlaps(entry.net)
+        let counts = |masked: &Ranked<'_>| {
+            masked.place < *place
+                && (for_ntp_port || !masked.entry.ntpport)
+                && masked.entry.net.overlaps(entry.net)
         };
-        let gaps = self.held.iter().enumerate().filter(|(_, gap)| counts(gap));
-        gaps.fold(0, |set, (number, _)| set | 1 << number) << Rule::GAPS_SHIFT
+        let masks = self.held.iter().enumerate().filter(|(_, masked)| counts(masked));
+        masks.fold(0, |set, (number, _)| set | 1 << number) << Rule::MASKS_SHIFT
     }
 }
 

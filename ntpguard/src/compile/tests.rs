@@ -62,8 +62,8 @@ fn the_image_decides_as_the_list_does() {
         let own = [random.address(false), random.address(true)];
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &own);
         let image = Image::compile(&policy, &conf, Hardening::NONE);
-        // More gaps than there is room for are looser than the list.
-        if image.gaps.iter().any(|gaps| gaps.len() == Gap::MAX as usize) {
+        // More non-contiguous masks than there is room for are looser than the list.
+        if image.masks.iter().any(|masks| masks.len() == NonContiguousMask::MAX as usize) {
             continue;
         }
         for _ in 0..40 {
@@ -72,7 +72,7 @@ fn the_image_decides_as_the_list_does() {
             let port = random.of(&[123, 40_000]);
             let entry = policy.matching(address, port).unwrap();
             let rule = image.rule(0, &source(address), port);
-            let dropping = rule.flags & !(Rule::OWN | u32::MAX << Rule::GAPS_SHIFT);
+            let dropping = rule.flags & !(Rule::OWN | u32::MAX << Rule::MASKS_SHIFT);
             let wanted = rule_flags(&entry, policy.source, &conf, Hardening::NONE);
             assert_eq!(dropping, wanted, "{address} port {port}, {dialect}, own {own:?}:\n{text}");
             if !entry.own {
@@ -87,8 +87,8 @@ fn the_image_decides_as_the_list_does() {
 
 #[test]
 fn gaps_without_a_place_never_lead_to_a_wrong_drop() {
-    let gaps: String = (1..=20).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
-    let text = format!("restrict default ignore\n{gaps}");
+    let masks: String = (1..=20).map(|n| format!("restrict 10.0.0.{n} mask 255.0.0.255\n")).collect();
+    let text = format!("restrict default ignore\n{masks}");
     let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(Dialect::Ntp428)).unwrap();
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     let image = Image::compile(&policy, &conf, Hardening::NONE);

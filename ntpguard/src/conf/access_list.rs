@@ -157,7 +157,7 @@ impl AccessList {
     }
 
     /// Adds a finding.
-    pub(in crate::conf) fn tell(&mut self, diagnostic: Diagnostic) {
+    pub(in crate::conf) fn add(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
@@ -165,6 +165,6 @@ impl AccessList {
     pub(in crate::conf) fn blind(&mut self, place: Option<Place>, why: String) {
         self.blind = true;
         let message = format!("{why}: no line of the configuration is enforced, only hardening");
-        self.tell(Diagnostic { code: Code::IncludeUnread, place, message, help: None });
+        self.add(Diagnostic { code: Code::IncludeUnread, place, message, help: None });
     }
 }

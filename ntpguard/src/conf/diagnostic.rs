@@ -83,7 +83,7 @@ codes! {
     BadAddress          Error   "bad-address"          "What was meant for an address is a host name to the daemon, which drops the line when it can't resolve it.";
     UnresolvedName      Warning "unresolved-name"      "A name that doesn't resolve: the daemon drops the line if it can't resolve it either.";
     AmbiguousName       Warning "ambiguous-name"       "A name with several addresses, of which the daemon takes one: nothing is dropped on account of this line.";
-    TooManyGaps         Warning "too-many-gaps"        "More masks with gaps than ntpguard enforces: nothing that they may open is dropped.";
+    TooManyGaps         Warning "too-many-gaps"        "More non-contiguous masks than ntpguard enforces: nothing that they may open is dropped.";
     Merged              Warning "merged"               "A line for a network that has one already: the flags of both apply, and none is ever taken back.";
     UnreachableNtpport  Error   "unreachable-ntpport"  "From 4.2.8p18 on, an ntpport line after one without (the built-in default is one) is never reached.";
     KodWithoutLimited   Note    "kod-without-limited"  "kod does nothing without limited: those who ask too often are served all the same.";

@@ -4,7 +4,7 @@
 //! default, so whoever adds a behaviour says for each daemon what it does, and a new daemon is a row that says it all.
 
 use crate::daemon::flags::Flags;
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 
 /// One daemon's behaviour, as far as ntpguard goes by it.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Profile {
     pub discards_unknown_macs: bool,
     /// Its releases that hand every request from a source with `mssntp` to Samba.
     pub diverts_mssntp: Option<Diversion>,
-    /// How it treats packets: bits of [`Settings`] from 16 on.
+    /// How it treats packets: bits of [`PolicyWord`] from 16 on.
     pub behaviours: u32,
 }
 
@@ -101,7 +101,7 @@ pub(super) const NTP_426: Profile = Profile {
     nopeer_stops_pools: false,
     discards_unknown_macs: false,
     diverts_mssntp: None,
-    behaviours: Settings::REFUSES_PORTS_BELOW_123,
+    behaviours: PolicyWord::REFUSES_PORTS_BELOW_123,
 };
 
 /// ntp.org's ntpd 4.2.8, as of 4.2.8p18.
@@ -118,11 +118,11 @@ pub(super) const NTP_428: Profile = Profile {
     nopeer_stops_pools: true,
     discards_unknown_macs: false,
     diverts_mssntp: None,
-    behaviours: Settings::REFUSES_PORT_0
-        | Settings::REFUSES_LOOPBACK_V6
-        | Settings::DISCARDS_NAKS
-        | Settings::RECEIVES_1200
-        | Settings::LIMIT_ROUNDS_PAUSES,
+    behaviours: PolicyWord::REFUSES_PORT_0
+        | PolicyWord::REFUSES_LOOPBACK_V6
+        | PolicyWord::DISCARDS_NAKS
+        | PolicyWord::RECEIVES_1200
+        | PolicyWord::LIMIT_ROUNDS_PAUSES,
 };
 
 /// ntp.org's ntpd 4.2.8 before p18.
@@ -143,17 +143,17 @@ pub(super) const NTPSEC: Profile = Profile {
     nopeer_stops_pools: false,
     discards_unknown_macs: true,
     diverts_mssntp: Some(Diversion { releases: "NTPsec up to 1.2.2", mended: "NTPsec 1.2.3" }),
-    behaviours: Settings::REFUSES_LOOPBACK_V6
-        | Settings::VERSIONS_1_TO_4
-        | Settings::MODES_1_3_4
-        | Settings::TRAILER_BY_LENGTH
-        | Settings::NOTRUST_BEFORE_EXTENSIONS
-        | Settings::VERSION_FOR_QUERIES
-        | Settings::LIMIT_BY_SCORE
-        | Settings::LIMIT_COUNTS_DISCARDED
-        | Settings::LIMIT_COUNTS_CONTROL
-        | Settings::MODE_1_VARIES
-        | Settings::KISSES_IN_MODE_4,
+    behaviours: PolicyWord::REFUSES_LOOPBACK_V6
+        | PolicyWord::VERSIONS_1_TO_4
+        | PolicyWord::MODES_1_3_4
+        | PolicyWord::TRAILER_BY_LENGTH
+        | PolicyWord::NOTRUST_BEFORE_EXTENSIONS
+        | PolicyWord::VERSION_FOR_QUERIES
+        | PolicyWord::LIMIT_BY_SCORE
+        | PolicyWord::LIMIT_COUNTS_DISCARDED
+        | PolicyWord::LIMIT_COUNTS_CONTROL
+        | PolicyWord::MODE_1_VARIES
+        | PolicyWord::KISSES_IN_MODE_4,
 };
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
     fn behaviours_and_the_rest_of_the_word_are_apart() {
         for profile in [NTP_426, NTP_428, NTP_428_P17, NTPSEC] {
             assert_eq!(profile.behaviours & 0xffff, 0, "{}", profile.name);
-            let both = Settings::DISCARDS_NAKS | Settings::LIMIT_COUNTS_DISCARDED;
+            let both = PolicyWord::DISCARDS_NAKS | PolicyWord::LIMIT_COUNTS_DISCARDED;
             assert_ne!(profile.behaviours & both, both, "{}: what is counted is said once", profile.name);
         }
     }

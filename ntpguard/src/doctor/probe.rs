@@ -21,7 +21,7 @@ use std::{
 /// Whether one address of a kind answers says it of the others, unless lines name them; more would be noise.
 const ADDRESSES_PER_FAMILY: usize = 2;
 /// How long all answers together may take: they come from this host.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest answer that a daemon puts into one packet is 500 bytes.
 const ROOM: usize = 2048;
 
@@ -116,7 +116,7 @@ fn send(address: IpAddr, question: Question) -> io::Result<UdpSocket> {
 
 /// What comes back in the time that is left; `None` if nothing does.
 fn receive(socket: &UdpSocket, start: Instant) -> io::Result<Option<Vec<u8>>> {
-    let patience = PATIENCE.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+    let patience = ANSWER_TIMEOUT.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
     socket.set_read_timeout(Some(patience))?;
     let mut bytes = vec![0; ROOM];
     match socket.recv(&mut bytes) {

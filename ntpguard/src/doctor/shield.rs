@@ -5,7 +5,7 @@ use crate::{
     simulate::frame,
 };
 use anyhow::Result;
-use ntpguard_common::{Action, Lookup as _, abi::Settings, decide};
+use ntpguard_common::{Action, Lookup as _, abi::PolicyWord, decide};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
@@ -79,7 +79,7 @@ impl Shield {
             let fix = "noquery on the lines `restrict default` of ntp.conf (`ntpguard check` names them)";
             return Met::Passed("the policy in force lets everybody ask".to_owned(), fix.to_owned());
         }
-        if policy.settings().has(Settings::MONITOR) {
+        if policy.word().has(PolicyWord::TRIAL) {
             return Met::Passed("a trial drops nothing".to_owned(), "ntpguard enforce".to_owned());
         }
         Met::Dropped

@@ -4,7 +4,7 @@
 //! are.
 
 use crate::observe::{
-    estimate::Seen,
+    estimate::Estimate,
     history::{Query, Source, Summary},
 };
 use humantime::format_rfc3339_seconds;
@@ -28,13 +28,13 @@ pub struct Abuse<'a> {
     summary: &'a Summary,
     networks: Vec<Network<'a>>,
     /// Networks that aren't listed, and what was seen of them.
-    more: (usize, Seen),
+    more: (usize, Estimate),
 }
 
 /// Victims in one network.
 struct Network<'a> {
     net: IpNet,
-    seen: Seen,
+    seen: Estimate,
     missed: u64,
     queries: Vec<(Query, u64)>,
     /// Most packets first.
@@ -86,7 +86,7 @@ impl<'a> Abuse<'a> {
             let networks = if *more == 1 { "network" } else { "networks" };
             text += &format!("\n{more} more {networks} (--networks shows more): {}\n", amount(rest));
         }
-        let listed: Seen = summary.sources.iter().map(|source| source.seen).sum();
+        let listed: Estimate = summary.sources.iter().map(|source| source.seen).sum();
         if *floor > 0 {
             text += &format!(
                 "\nthere were more sources than are kept: {} packets of the total are counted for none of these, and any \
@@ -195,12 +195,12 @@ fn time(seconds: u64) -> String {
     format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).to_string()
 }
 
-fn amount(seen: &Seen) -> String {
+fn amount(seen: &Estimate) -> String {
     let about = if seen.error() < 0.5 { "" } else { "~" };
     format!("{}, {about}{} bytes", packets(seen), HumanCount(seen.bytes))
 }
 
-fn packets(seen: &Seen) -> String {
+fn packets(seen: &Estimate) -> String {
     format!("{seen} packet{}", if seen.packets == 1 { "" } else { "s" })
 }
 
@@ -209,8 +209,8 @@ fn besides(missed: u64) -> String {
 }
 
 /// A sum as an object.
-fn sum(seen: &Seen) -> Value {
-    let Seen { packets, bytes, samples, variance: _, first, last } = seen;
+fn sum(seen: &Estimate) -> Value {
+    let Estimate { packets, bytes, samples, variance: _, first, last } = seen;
     let some = |seconds: &u64| (*samples > 0).then(|| time(*seconds));
     json!({ "packets": packets, "error": seen.error().round(), "bytes": bytes, "samples": samples,
         "first": some(first), "last": some(last) })

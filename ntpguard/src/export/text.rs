@@ -71,7 +71,7 @@ pub(super) fn totals(tick: &Tick<'_>, stays: bool) -> String {
         lines.push(format!("would have dropped {packets} packets, {bytes} bytes, which passed in a trial"));
         lines.extend(counted(&tick.total.trial).map(reason));
     }
-    if tick.total.seats().len() > 1 {
+    if tick.total.rows().len() > 1 {
         lines.extend(tick.interfaces().map(|(name, total, _)| {
             let [passed, dropped] = [Action::Pass, Action::Drop].map(|action| total.total(action).packets);
             let would = trial_part(tick, total.would_drop().packets);

@@ -2,7 +2,7 @@
 
 use crate::{
     bpf::snapshot::{Counts, Snapshot},
-    guard::state::{Cause, InForce, Rule, Seats, seated},
+    guard::state::{Cause, InForce, Rows, Rule, in_row},
     observe::limited::Tracked,
 };
 use ntpguard_common::{
@@ -24,7 +24,7 @@ pub struct Tick<'a> {
     /// What was counted since the filter was attached first.
     pub total: &'a Snapshot,
     /// Which interfaces are counted where.
-    pub seats: &'a Seats,
+    pub rows: &'a Rows,
     /// Whose the hits are, if anybody knows.
     pub policy: Option<&'a InForce>,
     /// Whether it is a trial now: everything passes.
@@ -72,8 +72,8 @@ impl Tick<'_> {
 
     /// What was counted at each interface, by its name: in all, and in this span.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = (String, Snapshot, Snapshot)> {
-        let seats = self.total.seats().into_iter();
-        seats.map(|seat| (seated(self.seats, seat), self.total.at(seat), self.since.at(seat)))
+        let rows = self.total.rows().into_iter();
+        rows.map(|row| (in_row(self.rows, row), self.total.at(row), self.since.at(row)))
     }
 }
 

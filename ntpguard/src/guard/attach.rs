@@ -4,9 +4,9 @@ use super::{Service, put, restore};
 use crate::{
     bpf::{self, Attached, Held},
     guard::{
-        instance::{self, Home},
-        monitor_mode,
-        state::{Card, Seats},
+        instance::{self, Instance},
+        state::{Card, Rows},
+        trial,
     },
     host::{
         access::Readers,
@@ -35,7 +35,7 @@ impl Service {
         }
         self.state.run = run;
         self.state.namespace = instance::namespace();
-        self.state.pins = self.home.as_ref().map(Home::place);
+        self.state.pins = self.instance.as_ref().map(Instance::place);
         self.keep();
         Ok(attached)
     }
@@ -115,16 +115,16 @@ impl Service {
     /// The next start takes over from here, and whoever may look does.
     fn settle(&mut self) -> Result<()> {
         self.guard.settle()?;
-        let Some(home) = &self.home else { return Ok(()) };
+        let Some(instance) = &self.instance else { return Ok(()) };
         let readers = Readers { group: self.state.group };
-        if let Err(error) = self.guard.admit(&readers).and_then(|()| home.admit(&readers)) {
+        if let Err(error) = self.guard.admit(&readers).and_then(|()| instance.admit(&readers)) {
             warn(format_args!(
                 "{error:#}; guarding goes on, and no group can look: it takes root, or a process of that group"
             ));
             self.state.group = None;
             return Ok(());
         }
-        let folders = home.folders().into_iter();
+        let folders = instance.folders().into_iter();
         for (folder, barrier) in folders.filter_map(|folder| Some((folder, readers.barrier(folder)?))) {
             let (folder, barrier) = (folder.display(), barrier.display());
             warn(format_args!(
@@ -135,10 +135,10 @@ impl Service {
     }
 
     fn put_first(&mut self) -> Result<()> {
-        let change = put(&mut self.guard.maps, &mut self.state, &self.ruling)?;
+        let change = put(&mut self.guard.maps, &mut self.state, &self.loaded)?;
         tell(format_args!("{change}"));
         if self.state.options.monitor {
-            tell(format_args!("{}", monitor_mode::words(true)));
+            tell(format_args!("{}", trial::words(true)));
         }
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Service {
         if let Some(advice) = interface::advice(&all, found).filter(|_| !attached.was_guarded) {
             tell(format_args!("{advice}"));
         }
-        let there = self.state.sit(name, found.index);
+        let there = self.state.register(name, found.index);
         if there.len() > 1 {
             tell(format_args!("{} are counted together", there.join(" and ")));
         }
@@ -225,8 +225,8 @@ impl Service {
         for (bond, member) in
             guarded.flat_map(|bond| interface::members(all, bond).map(move |one| (bond, one)))
         {
-            self.state.sit(&bond.name, member.index);
-            if let Err(error) = self.guard.sit(member.index) {
+            self.state.register(&bond.name, member.index);
+            if let Err(error) = self.guard.register(member.index) {
                 warn(format_args!("what comes in by {} isn't counted: {error:#}", member.name));
             }
         }
@@ -238,8 +238,8 @@ impl Service {
     }
 
     /// Which interfaces are counted where.
-    pub fn seats(&self) -> &Seats {
-        &self.state.seats
+    pub fn rows(&self) -> &Rows {
+        &self.state.rows
     }
 
     /// Takes over every interface that is held, and leaves it at that.

@@ -6,9 +6,9 @@
 use crate::{
     bpf::{Pins, RUN, TURN},
     guard::{
-        monitor_mode::Trial,
         options::Places,
         state::{State, Summary},
+        trial::Trial,
     },
     host::{
         access::Readers,
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// How long to wait for one that is about to be done.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to say where there is no filter.
 const NOTHING: &str = "nothing is guarded: `ntpguard run` or `ntpguard attach` first";
@@ -50,7 +50,7 @@ pub fn nothing(root: &Path) -> String {
 }
 
 /// The place, for this process alone as long as this lives.
-pub struct Home {
+pub struct Instance {
     /// The pins.
     pub pins: Pins,
     folder: PathBuf,
@@ -65,7 +65,7 @@ pub struct Taken {
     pub pid: Option<i32>,
 }
 
-impl Home {
+impl Instance {
     /// Takes the turn; waits a little for one that is about to be done, unless it is `ntpguard run`.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Home {
                 }
                 Err(Held { pid }) => {
                     let taken = Taken { pid };
-                    if looks_after(places, taken) || start.elapsed() > PATIENCE {
+                    if looks_after(places, taken) || start.elapsed() > LOCK_TIMEOUT {
                         return Ok(Err(taken));
                     }
                 }
@@ -99,13 +99,13 @@ impl Home {
         Ok(())
     }
 
-    /// As [`Home::enter`], for those that can't go on without.
+    /// As [`Instance::enter`], for those that can't go on without.
     ///
     /// # Errors
     /// As there, or it is somebody else's turn.
     pub fn alone(places: &Places) -> Result<Self> {
         let Taken { pid } = match Self::enter(places)? {
-            Ok(home) => return Ok(home),
+            Ok(instance) => return Ok(instance),
             Err(taken) => taken,
         };
         let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
@@ -132,8 +132,8 @@ impl Home {
     }
 
     /// Whether it is a trial, as `ntpguard enforce` or `monitor` has said since the start, if one has.
-    pub fn monitors(&self) -> Option<bool> {
-        Trial::load(&self.folder).map(|trial| trial.monitors())
+    pub fn is_trial(&self) -> Option<bool> {
+        Trial::load(&self.folder).map(|trial| trial.is_trial())
     }
 
     /// Its folders: that of the pins, and that of what is known.

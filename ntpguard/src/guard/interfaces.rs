@@ -2,7 +2,7 @@
 
 use crate::{
     bpf::{self, Object},
-    guard::{instance::Home, options::Guarding},
+    guard::{instance::Instance, options::Guarding},
     host::{
         fault::{Blame as _, Fault},
         interface::{self, Interface},
@@ -26,9 +26,9 @@ pub fn object(options: &Guarding) -> Object {
 }
 
 /// Adds the interfaces that are held already: they get the same options, and none may get its packets from another.
-pub(super) fn join(named: &mut Vec<String>, home: Option<&Home>) -> Result<()> {
+pub(super) fn join(named: &mut Vec<String>, instance: Option<&Instance>) -> Result<()> {
     let all = interface::all()?;
-    let held = home.map(|home| home.pins.links()).transpose()?.unwrap_or_default();
+    let held = instance.map(|instance| instance.pins.links()).transpose()?.unwrap_or_default();
     let others = all.iter().filter(|interface| held.contains(&interface.index));
     for Interface { name, .. } in others {
         if !named.contains(name) {

@@ -16,10 +16,10 @@ use anyhow::anyhow;
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// How long to wait for names, all in all.
-const PATIENCE: Duration = Duration::from_secs(3);
+const NAMES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An ntp.conf, and the image that was made of it.
-pub struct Ruling {
+pub struct LoadedPolicy {
     /// What the file says.
     pub conf: AccessList,
     /// Which file, and which daemon's reading it is, for people.
@@ -30,7 +30,7 @@ pub struct Ruling {
     pub warnings: Vec<String>,
 }
 
-impl Ruling {
+impl LoadedPolicy {
     /// Reads the file, asks for the names in it, and compiles it for a host with these addresses. Notes what was looked
     /// for, also when that fails.
     ///
@@ -44,7 +44,7 @@ impl Ruling {
     ) -> Result<Self, Fault> {
         let read = locate::read_noting(options.config.as_deref(), &options.reading, sought)?;
         let locate::Read { conf, because, .. } = read;
-        let silent = names.prepare(conf.names(), PATIENCE);
+        let silent = names.prepare(conf.names(), NAMES_TIMEOUT);
         // What is said of the lines doesn't hang on this host's addresses.
         let policy = policy(&conf, names, &[]);
         let cut_off = audit::cut_off(&conf, &policy, &|name| names.addresses(name));
@@ -84,7 +84,7 @@ fn image(conf: &AccessList, options: &Guarding, names: &Names, own: &[IpAddr]) -
             .all(|name| interface::find(name).is_ok_and(|interface| interface.transmits(native)));
     let image = Image::compile(&policy(conf, names, own), conf, hardened.hardening());
     let mut image = image.bounded(limiting.bounds(transmits));
-    image.monitor(*monitor);
+    image.set_trial(*monitor);
     image
 }
 

@@ -5,11 +5,11 @@ mod card;
 pub mod instance;
 mod interfaces;
 pub mod loaded_policy;
-pub mod monitor_mode;
 pub mod options;
 pub mod reloads;
 mod restore;
 pub mod state;
+pub mod trial;
 
 pub use interfaces::{fit, object};
 pub use restore::restore;
@@ -19,8 +19,8 @@ use crate::{
     compile::Counters,
     conf::ntp,
     guard::{
-        instance::Home,
-        loaded_policy::Ruling,
+        instance::Instance,
+        loaded_policy::LoadedPolicy,
         options::Guarding,
         reloads::Reloads,
         state::{Change, InForce, State},
@@ -35,7 +35,7 @@ use crate::{
     },
     policy::resolve::{Answers, Moved, Names},
 };
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
@@ -51,11 +51,11 @@ const UNASKED: u64 = 64 << 20;
 /// All of it.
 pub struct Service {
     /// Where the filter stays; `None` if it goes with this process.
-    home: Option<Home>,
+    instance: Option<Instance>,
     /// The filter.
     pub guard: Guard,
     /// What is in force.
-    pub ruling: Ruling,
+    pub loaded: LoadedPolicy,
     state: State,
     names: Names,
     own: Vec<IpAddr>,
@@ -74,14 +74,14 @@ impl Service {
     ///
     /// # Errors
     /// The configuration can't be read, or the kernel refuses.
-    pub fn start(mut options: Guarding, object: Object, home: Option<Home>) -> Result<Self, Fault> {
+    pub fn start(mut options: Guarding, object: Object, instance: Option<Instance>) -> Result<Self, Fault> {
         let readers = Readers::find(options.group.as_deref()).environment()?;
         // Whoever reloads may stand in another folder.
         options.config = options.config.map(absolute).transpose().environment()?;
-        if let Some(home) = &home {
-            options.monitor = home.monitors().unwrap_or(options.monitor);
+        if let Some(instance) = &instance {
+            options.monitor = instance.is_trial().unwrap_or(options.monitor);
         }
-        let known = home.as_ref().map(Home::state).transpose().unwrap_or_else(|error| {
+        let known = instance.as_ref().map(Instance::state).transpose().unwrap_or_else(|error| {
             warn(format_args!(
                 "{error:#}: it is written anew, without the lines that earlier hits belong to and what attaching has changed of \
                  network cards"
@@ -89,41 +89,43 @@ impl Service {
             None
         });
         let known = known.flatten();
-        if let (Some(home), Some(state)) = (&home, &known) {
-            home.is_own(state).and_then(|()| home.is_here(state.namespace)).environment()?;
+        if let (Some(instance), Some(state)) = (&instance, &known) {
+            instance.is_own(state).and_then(|()| instance.is_here(state.namespace)).environment()?;
         }
-        if let Some(home) = &home {
-            forget_gone(home);
+        if let Some(instance) = &instance {
+            forget_gone(instance);
         }
         let mut seen = HashSet::new();
         options.interface.retain(|interface| seen.insert(interface.clone()));
         let named = options.interface.clone();
-        interfaces::join(&mut options.interface, home.as_ref()).environment()?;
+        interfaces::join(&mut options.interface, instance.as_ref()).environment()?;
         let mut names = Names::with(known.as_ref().map(|state| state.names.clone()).unwrap_or_default());
         let own = addresses::addresses().environment()?;
         let mut fingerprint = Fingerprint::default();
-        let ruling = Ruling::read(&options, &mut names, &own, &mut fingerprint).inspect_err(|fault| {
-            if let (Some(home), Some(mut state)) = (&home, home.as_ref().and_then(|home| home.state().ok()?))
-            {
-                state.fail(fault.to_string());
-                // Without it, nobody knows of the failure but who reads this.
-                let _ = home.save(&state);
-            }
-        })?;
-        tell(format_args!("{}", ruling.because));
-        if !ruling.warnings.is_empty() {
+        let loaded =
+            LoadedPolicy::read(&options, &mut names, &own, &mut fingerprint).inspect_err(|fault| {
+                if let (Some(instance), Some(mut state)) =
+                    (&instance, instance.as_ref().and_then(|instance| instance.state().ok()?))
+                {
+                    state.fail(fault.to_string());
+                    // Without it, nobody knows of the failure but who reads this.
+                    let _ = instance.save(&state);
+                }
+            })?;
+        tell(format_args!("{}", loaded.because));
+        if !loaded.warnings.is_empty() {
             // In one piece: none may be lost, however many there are.
-            warn(format_args!("{}", ruling.warnings.join("\n")));
+            warn(format_args!("{}", loaded.warnings.join("\n")));
         }
-        let size = Size::of(&ruling.image, options.limiting.sources);
-        let guard = match &home {
-            Some(home) => Guard::load_pinned(object, size, home.pins.clone()),
+        let size = Size::of(&loaded.image, options.limiting.sources);
+        let guard = match &instance {
+            Some(instance) => Guard::load_pinned(object, size, instance.pins.clone()),
             None => Guard::load(object, size),
         };
         let guard = guard.environment()?;
-        if let Some(home) = &home
-            && !home.pins.links().environment()?.is_empty()
-            && guard.maps.settings().environment()?.generation == 0
+        if let Some(instance) = &instance
+            && !instance.pins.links().environment()?.is_empty()
+            && guard.maps.word().environment()?.generation == 0
         {
             tell(format_args!(
                 "what is pinned is another version's, and will be replaced; counting starts anew"
@@ -132,14 +134,19 @@ impl Service {
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         (state.options, state.group) = (options, readers.group);
         // What was changed of an interface that nothing holds any more is over.
-        let held = home.as_ref().map(|home| home.pins.links()).transpose().environment()?.unwrap_or_default();
+        let held = instance
+            .as_ref()
+            .map(|instance| instance.pins.links())
+            .transpose()
+            .environment()?
+            .unwrap_or_default();
         state.cards.retain(|_, card| held.contains(&card.guarded));
         let look = fingerprint.clone();
         let reloads = Reloads::new();
         Ok(Self {
-            home,
+            instance,
             guard,
-            ruling,
+            loaded,
             state,
             names,
             own,
@@ -176,45 +183,45 @@ impl Service {
 
     fn read(&mut self) -> Result<Change, Fault> {
         let own = addresses::addresses().environment()?;
-        self.fingerprint = self.ruling.conf.sought.again();
+        self.fingerprint = self.loaded.conf.sought.again();
         fits(&self.fingerprint).environment()?;
         let (mut names, mut sought) = (Names::with(self.names.good()), Fingerprint::default());
-        let read = Ruling::read(&self.state.options, &mut names, &own, &mut sought);
+        let read = LoadedPolicy::read(&self.state.options, &mut names, &own, &mut sought);
         // If it fails, the next change is what it is tried again for, also of what only the new text includes.
         self.fingerprint.join(sought);
-        let mut ruling = read?;
-        ruling.warnings.extend(sandbox::warning(&ruling.conf.sought));
-        let change = put(&mut self.guard.maps, &mut self.state, &ruling).environment()?;
-        if !ruling.warnings.is_empty() && ruling.warnings != self.ruling.warnings {
-            warn(format_args!("{}", ruling.warnings.join("\n")));
+        let mut loaded = read?;
+        loaded.warnings.extend(sandbox::warning(&loaded.conf.sought));
+        let change = put(&mut self.guard.maps, &mut self.state, &loaded).environment()?;
+        if !loaded.warnings.is_empty() && loaded.warnings != self.loaded.warnings {
+            warn(format_args!("{}", loaded.warnings.join("\n")));
         }
-        self.fingerprint = ruling.conf.sought.clone();
-        (self.ruling, self.names, self.own) = (ruling, names, own);
+        self.fingerprint = loaded.conf.sought.clone();
+        (self.loaded, self.names, self.own) = (loaded, names, own);
         Ok(change)
     }
 
     /// Whether it is to be a trial now.
-    fn monitors(&self) -> bool {
-        let said = self.home.as_ref().and_then(Home::monitors);
+    fn is_trial(&self) -> bool {
+        let said = self.instance.as_ref().and_then(Instance::is_trial);
         // Where nothing could be said, it was put in force.
-        let in_force = || self.guard.maps.settings().ok().filter(|settings| settings.generation > 0);
-        let otherwise = || in_force().map_or(self.state.options.monitor, |now| now.has(Settings::MONITOR));
+        let in_force = || self.guard.maps.word().ok().filter(|settings| settings.generation > 0);
+        let otherwise = || in_force().map_or(self.state.options.monitor, |now| now.has(PolicyWord::TRIAL));
         said.unwrap_or_else(otherwise)
     }
 
     /// Begins or ends a trial, if somebody has said so, or a time is over.
     pub fn follow_trial(&mut self) {
-        let trial = self.monitors();
+        let trial = self.is_trial();
         if trial == self.state.options.monitor {
             return;
         }
-        match self.guard.maps.monitor(trial) {
+        match self.guard.maps.set_trial(trial) {
             Ok(()) => {
                 self.state.options.monitor = trial;
                 // As every policy from now on.
-                self.ruling.image.monitor(trial);
+                self.loaded.image.set_trial(trial);
                 self.keep();
-                tell(format_args!("{}", monitor_mode::words(trial)));
+                tell(format_args!("{}", trial::words(trial)));
             }
             Err(error) => warn(format_args!("{error:#}; tried again")),
         }
@@ -241,7 +248,7 @@ impl Service {
         if moved.is_empty() {
             return Ok(None);
         }
-        self.ruling.compile(&self.state.options, &self.names, &self.own);
+        self.loaded.compile(&self.state.options, &self.names, &self.own);
         let change = self.put()?;
         self.keep();
         Ok(Some((moved, change)))
@@ -249,7 +256,7 @@ impl Service {
 
     /// Puts the ruling in force, with room for its counters.
     fn put(&mut self) -> anyhow::Result<Change> {
-        put(&mut self.guard.maps, &mut self.state, &self.ruling)
+        put(&mut self.guard.maps, &mut self.state, &self.loaded)
     }
 
     /// Puts a policy in force that knows this host's addresses as they are now. The rules, and so their counters, are the
@@ -262,7 +269,7 @@ impl Service {
         if now == self.own {
             return Ok(None);
         }
-        self.ruling.compile(&self.state.options, &self.names, &now);
+        self.loaded.compile(&self.state.options, &self.names, &now);
         self.put()?;
         self.keep();
         let before = std::mem::replace(&mut self.own, now);
@@ -292,7 +299,7 @@ impl Service {
 
     /// An interface is gone: nothing holds it any more.
     pub fn forget_gone(&self) {
-        self.home.iter().for_each(forget_gone);
+        self.instance.iter().for_each(forget_gone);
     }
 
     /// Who may look.
@@ -302,13 +309,13 @@ impl Service {
 
     /// Whether the filter stays when this process ends.
     pub fn stays(&self) -> bool {
-        self.home.is_some()
+        self.instance.is_some()
     }
 
     fn keep(&mut self) {
         self.state.names = self.names.good();
-        if let Some(home) = &self.home
-            && let Err(error) = home.save(&self.state)
+        if let Some(instance) = &self.instance
+            && let Err(error) = instance.save(&self.state)
         {
             let error = sandbox::blame(Fault::Environment(error));
             warn(format_args!(
@@ -319,8 +326,8 @@ impl Service {
 }
 
 /// Removes the holds on interfaces that are gone, which hold nothing. One that can't be removed does no harm.
-fn forget_gone(home: &Home) {
-    if let Err(error) = home.pins.forget_gone() {
+fn forget_gone(instance: &Instance) {
+    if let Err(error) = instance.pins.forget_gone() {
         warn(format_args!("{error:#}; guarding goes on"));
     }
 }
@@ -350,16 +357,16 @@ fn fits(files: &Fingerprint) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// The kernel refuses; what was in force stays.
-fn put(maps: &mut Maps, state: &mut State, ruling: &Ruling) -> anyhow::Result<Change> {
-    let before = maps.settings()?.generation;
-    let rules = state::rules(ruling);
+fn put(maps: &mut Maps, state: &mut State, loaded: &LoadedPolicy) -> anyhow::Result<Change> {
+    let before = maps.word()?.generation;
+    let rules = state::rules(loaded);
     let known = state.known(before);
     if let Some(known) = known {
         maps.know(Counters::new(known.flags.iter().copied()));
     }
     let (were, carried) = (known.map_or(0, |known| known.rules.len()), state.carried(&rules, before));
-    let generation = maps.install(&ruling.image, &carried)?;
+    let generation = maps.install(&loaded.image, &carried)?;
     let kept = carried.iter().flatten().count();
-    state.put(ruling, rules, &carried, generation);
+    state.put(loaded, rules, &carried, generation);
     Ok(Change { generation, added: carried.len() - kept, removed: were - kept, rules: carried.len() })
 }

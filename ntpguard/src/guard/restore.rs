@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long to wait for the kernel to take a program away, which it does a little after its holder has ended.
-const PATIENCE: Duration = Duration::from_secs(2);
+const DETACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts back the features of these cards, once no program is there any more, and says what the kernel refuses.
 pub fn restore(cards: &BTreeMap<u32, Card>) {
@@ -43,7 +43,7 @@ fn free(index: u32) {
         let all = interface::all().unwrap_or_default();
         all.iter().any(|interface| interface.index == index && interface.xdp.is_some())
     };
-    while is_held() && start.elapsed() < PATIENCE {
+    while is_held() && start.elapsed() < DETACH_TIMEOUT {
         sleep(Duration::from_millis(10));
     }
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// How long an end in order may take: writing the state, and the totals to one who reads slowly.
-const PATIENCE: Duration = Duration::from_secs(4);
+const END_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Waits for SIGTERM and SIGINT from now on.
 ///
@@ -33,7 +33,7 @@ pub(crate) fn wait() -> io::Result<()> {
     let end = move || {
         sandbox::renounce();
         if heard.read_exact(&mut [0]).is_ok() {
-            sleep(PATIENCE);
+            sleep(END_TIMEOUT);
             warn(format_args!(
                 "ended in the middle of its work, as it was told to; what is in force stays so"
             ));

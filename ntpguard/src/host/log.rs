@@ -195,7 +195,7 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut words = Words(String::new());
+        let mut words = Message(String::new());
         event.record(&mut words);
         self.write(*event.metadata().level(), &words.0);
     }
@@ -211,9 +211,9 @@ impl Subscriber for Log {
 }
 
 /// An event in words: the message, and fields beside it.
-struct Words(String);
+struct Message(String);
 
-impl Visit for Words {
+impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let Self(words) = self;
         // A string takes everything.

@@ -12,7 +12,7 @@ use std::{
 /// Lines kept for a slow reader.
 const PENDING: usize = 64;
 /// How long the end waits for a reader.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(String),
@@ -23,13 +23,13 @@ enum Message {
 /// A thread that writes lines.
 pub(crate) struct Writer {
     messages: SyncSender<Message>,
-    /// How long somebody waits for the thread at most: [`PATIENCE`], unless a test needs another time.
+    /// How long somebody waits for the thread at most: [`READER_TIMEOUT`], unless a test needs another time.
     patience: Duration,
 }
 
 impl Writer {
     pub(crate) fn to(out: impl Write + Send + 'static) -> Self {
-        Self::patient(out, PATIENCE)
+        Self::patient(out, READER_TIMEOUT)
     }
 
     /// As [`Writer::to`], with another patience.

@@ -5,7 +5,7 @@ use crate::{
     bpf::snapshot::Counts,
     guard::{
         reloads::Reloads,
-        state::{Seats, seated},
+        state::{Rows, in_row},
     },
     observe::life::Life,
 };
@@ -80,13 +80,12 @@ pub struct Names {
 
 /// The counters of each interface by its name. One that went and came back has counted in two places, and one that has
 /// counted nothing is there too: a rate needs the zero before the first packet.
-pub fn interfaces(counts: &Counts, seats: &Seats) -> BTreeMap<String, Vec<Counter>> {
+pub fn interfaces(counts: &Counts, rows: &Rows) -> BTreeMap<String, Vec<Counter>> {
     let nothing = vec![Counter::default(); Reason::COUNT];
     let mut interfaces = BTreeMap::new();
-    for seat in seats.keys().chain(counts.seats.keys().filter(|seat| !seats.contains_key(seat))) {
-        let counted = counts.seats.get(seat).unwrap_or(&nothing);
-        let sums: &mut Vec<Counter> =
-            interfaces.entry(seated(seats, *seat)).or_insert_with(|| nothing.clone());
+    for row in rows.keys().chain(counts.rows.keys().filter(|row| !rows.contains_key(row))) {
+        let counted = counts.rows.get(row).unwrap_or(&nothing);
+        let sums: &mut Vec<Counter> = interfaces.entry(in_row(rows, *row)).or_insert_with(|| nothing.clone());
         for (sum, counter) in sums.iter_mut().zip(counted) {
             *sum = [*sum, *counter].into_iter().sum();
         }
@@ -105,10 +104,10 @@ mod tests {
             reasons[Reason::Mode7.index() as usize] = Counter { packets, bytes: packets * 60 };
             reasons
         };
-        let counts = Counts { seats: BTreeMap::from([(2, counted(5)), (9, counted(7))]), hits: Vec::new() };
+        let counts = Counts { rows: BTreeMap::from([(2, counted(5)), (9, counted(7))]), hits: Vec::new() };
         let named = |name: &str| vec![name.to_owned()];
-        let seats = Seats::from([(2, named("eth0")), (3, named("eth1")), (9, named("eth0"))]);
-        let all = interfaces(&counts, &seats);
+        let rows = Rows::from([(2, named("eth0")), (3, named("eth1")), (9, named("eth0"))]);
+        let all = interfaces(&counts, &rows);
         let of = |name: &str| all[name][Reason::Mode7.index() as usize];
         assert_eq!(of("eth0"), Counter { packets: 12, bytes: 720 });
         assert_eq!((of("eth1").packets, all.len()), (0, 2));

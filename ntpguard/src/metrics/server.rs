@@ -34,7 +34,7 @@ use tokio::{
 /// Connections at a time: more than there are Prometheus servers that scrape one host.
 const MOST: usize = 16;
 /// How long one may last; Prometheus itself gives up after 10 s.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a request is kept: what a scrape sends is a tenth of it.
 const REQUEST: usize = 8192;
 /// How long to wait when there are no descriptors left for a connection.
@@ -73,7 +73,7 @@ async fn accept(listener: TcpListener, published: Published) -> Result<()> {
         {
             oldest.abort();
         }
-        let connection = timeout(PATIENCE, talk(stream, published.clone()));
+        let connection = timeout(REQUEST_TIMEOUT, talk(stream, published.clone()));
         open.push_back(tokio::spawn(connection).abort_handle());
     }
 }

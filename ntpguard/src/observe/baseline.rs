@@ -35,7 +35,7 @@ pub struct Baseline {
     pub when: u64,
     /// Where: maps that others have taken the place of count from zero.
     maps: String,
-    /// At each seat.
+    /// In each row.
     reasons: BTreeMap<u32, Counts>,
     /// The same of trials.
     #[serde(default)]
@@ -74,8 +74,8 @@ impl Baseline {
             some.map(|(reason, counter)| (reason.name().to_owned(), (counter.packets, counter.bytes)))
                 .collect()
         };
-        let at = |(seat, counters): (&u32, &Vec<Counter>)| {
-            (*seat, named(&mut Reason::ALL.iter().copied().zip(counters.iter().copied())))
+        let at = |(row, counters): (&u32, &Vec<Counter>)| {
+            (*row, named(&mut Reason::ALL.iter().copied().zip(counters.iter().copied())))
         };
         let kept = |policy: &InForce| {
             let [done, trial] = [&counted.done, &counted.trial].map(|bank| bank.hits.chunks(CAUSES.len()));
@@ -94,8 +94,8 @@ impl Baseline {
         Ok(Self {
             when: state::now(),
             maps: identity(maps)?,
-            reasons: counted.done.seats.iter().map(at).collect(),
-            trial: counted.trial.seats.iter().map(at).collect(),
+            reasons: counted.done.rows.iter().map(at).collect(),
+            trial: counted.trial.rows.iter().map(at).collect(),
             hits: policy.map(kept),
             limited,
         })
@@ -106,8 +106,8 @@ impl Baseline {
     /// # Errors
     /// The kernel doesn't tell which boot this is.
     pub fn since(&self, counted: &Snapshot, policy: Option<&InForce>, maps: u32) -> Result<Option<Snapshot>> {
-        let bank = |seats: &BTreeMap<u32, Counts>, hits: fn(&Kept) -> &Counts, now: &Bank| Bank {
-            seats: seats.iter().map(|(seat, counts)| (*seat, counters(Reason::ALL, counts))).collect(),
+        let bank = |rows: &BTreeMap<u32, Counts>, hits: fn(&Kept) -> &Counts, now: &Bank| Bank {
+            rows: rows.iter().map(|(row, counts)| (*row, counters(Reason::ALL, counts))).collect(),
             hits: policy.map_or_else(Vec::new, |policy| self.hits_then(policy, hits, &now.hits)),
         };
         let then = Snapshot {
@@ -217,7 +217,7 @@ mod tests {
         let tenfold =
             |counter: &Counter| Counter { packets: counter.packets * 10, bytes: counter.bytes * 10 };
         let trial = Bank { hits: hits.iter().map(tenfold).collect(), ..Bank::default() };
-        Snapshot { done: Bank { seats: BTreeMap::from([(2, reasons)]), hits }, trial }
+        Snapshot { done: Bank { rows: BTreeMap::from([(2, reasons)]), hits }, trial }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::{
 
 /// Sums over sampled packets, and when those were.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Seen {
+pub struct Estimate {
     /// The packets that the samples stand for.
     pub packets: u64,
     /// Their bytes, each taken to be as long as the one that stands for it.
@@ -36,7 +36,7 @@ pub struct Seen {
     pub last: u64,
 }
 
-impl Seen {
+impl Estimate {
     /// Of one sampled packet: how many it stands for (at least itself), its length in bytes, and when it was (seconds since 1970).
     pub fn sample(scale: u32, length: u32, time: u64) -> Self {
         let packets = u64::from(scale.max(1));
@@ -57,13 +57,13 @@ impl Seen {
     }
 }
 
-impl From<&Event> for Seen {
+impl From<&Event> for Estimate {
     fn from(event: &Event) -> Self {
         Self::sample(event.scale, event.length, event.time_ns / 1_000_000_000)
     }
 }
 
-impl Add for Seen {
+impl Add for Estimate {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -81,20 +81,20 @@ impl Add for Seen {
     }
 }
 
-impl AddAssign for Seen {
+impl AddAssign for Estimate {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
 }
 
-impl Sum for Seen {
+impl Sum for Estimate {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), Add::add)
     }
 }
 
 /// The packets: `1,234` where every one was seen, else `~41,000 ± 1,300`, with no more digits than the error leaves.
-impl fmt::Display for Seen {
+impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = self.error();
         if error < 0.5 {
@@ -111,8 +111,8 @@ impl fmt::Display for Seen {
 mod tests {
     use super::*;
 
-    fn seen(samples: u64, scale: u32) -> Seen {
-        (0..samples).map(|time| Seen::sample(scale, 50, time)).sum()
+    fn seen(samples: u64, scale: u32) -> Estimate {
+        (0..samples).map(|time| Estimate::sample(scale, 50, time)).sum()
     }
 
     #[test]
@@ -124,15 +124,16 @@ mod tests {
         let relative = seen(400, 1000).error() / 400_000.0;
         assert!((relative - 0.05).abs() < 0.0001, "{relative}");
         assert_eq!(seen(100, 1).error(), 0.0);
-        let nothing = Seen::default();
+        let nothing = Estimate::default();
         assert_eq!((nothing + all, all + nothing), (all, all), "nothing has no time");
         // 0 is no scale.
-        assert_eq!(Seen::sample(0, 50, 1), Seen::sample(1, 50, 1));
+        assert_eq!(Estimate::sample(0, 50, 1), Estimate::sample(1, 50, 1));
     }
 
     #[test]
     fn no_more_digits_than_are_known() {
-        let shown = |packets, error: f64| Seen { packets, variance: error * error, ..seen(1, 1) }.to_string();
+        let shown =
+            |packets, error: f64| Estimate { packets, variance: error * error, ..seen(1, 1) }.to_string();
         assert_eq!(shown(41_234, 1312.0), "~41,200 \u{b1} 1,300");
         assert_eq!(shown(41_234, 13.2), "~41,234 \u{b1} 13");
         assert_eq!(shown(8, 7.48), "~8 \u{b1} 7");

@@ -3,7 +3,7 @@
 //! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
 
 use crate::{
-    bpf::{Maps, Pins, Place, snapshot::Snapshot},
+    bpf::{MapFolder, Maps, Pins, snapshot::Snapshot},
     compile::Counters,
     conf::MEMORY,
     guard::{
@@ -18,7 +18,7 @@ use crate::{
     policy::limiter::Clock,
 };
 use anyhow::{Context as _, Result};
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -27,16 +27,16 @@ use std::{
 };
 
 /// How long to wait for a policy that has come into force to be written down.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STATE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One look at what is pinned, and at what is known about it.
-pub(crate) struct Look {
+pub(crate) struct FilterView {
     maps: Maps,
     /// Which maps these are: others count from zero.
     pub(crate) identity: u32,
-    pub(crate) settings: Settings,
+    pub(crate) word: PolicyWord,
     pub(crate) counted: Snapshot,
     pub(crate) state: Option<State>,
     /// Why nobody knows whose the hits are.
@@ -44,7 +44,7 @@ pub(crate) struct Look {
     pub(crate) taken: Instant,
 }
 
-impl Look {
+impl FilterView {
     /// Takes one. A policy may come into force meanwhile, or other maps take the place of these: then it is taken again.
     ///
     /// # Errors
@@ -53,9 +53,9 @@ impl Look {
         let start = Instant::now();
         loop {
             let place = Pins::seen(&places.pin_path)?.with_context(|| instance::nothing(&places.pin_path))?;
-            let patient = start.elapsed() < PATIENCE;
+            let patient = start.elapsed() < STATE_TIMEOUT;
             match Self::once(places, place, patient) {
-                Ok(Some(look)) => return Ok(look),
+                Ok(Some(view)) => return Ok(view),
                 Err(error) if !patient => return Err(error),
                 _ => sleep(PAUSE),
             }
@@ -63,30 +63,30 @@ impl Look {
     }
 
     /// `None` where something was about to change, and there is time to look again.
-    fn once(places: &Places, place: Place, patient: bool) -> Result<Option<Self>> {
+    fn once(places: &Places, place: MapFolder, patient: bool) -> Result<Option<Self>> {
         let mut maps = Maps::look(place)?;
-        let settings = maps.settings()?;
+        let word = maps.word()?;
         let (state, mut unknown) = match State::load(&places.state_dir) {
             Ok(Some(state)) => (Some(state), None),
             Ok(None) => (None, Some(format!("there is no state in {}", places.state_dir.display()))),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        let known = state.as_ref().and_then(|state| state.known(settings.generation));
+        let known = state.as_ref().and_then(|state| state.known(word.generation));
         if state.is_some() && known.is_none() {
             if patient {
                 return Ok(None);
             }
             unknown =
-                Some(format!("nobody has written down whose the hits of policy {} are", settings.generation));
+                Some(format!("nobody has written down whose the hits of policy {} are", word.generation));
         }
         if let Some(known) = known {
             maps.know(Counters::new(known.flags.iter().copied()));
         }
         let counted = maps.counters(known.is_some())?;
         let taken = Instant::now();
-        let same = maps.settings()?.generation == settings.generation;
+        let same = maps.word()?.generation == word.generation;
         let identity = maps.identity()?;
-        Ok((same || !patient).then_some(Self { maps, identity, settings, counted, state, unknown, taken }))
+        Ok((same || !patient).then_some(Self { maps, identity, word, counted, state, unknown, taken }))
     }
 
     /// What came in and what the filter saw of it, now.
@@ -100,7 +100,7 @@ impl Look {
     }
 
     pub(crate) fn policy(&self) -> Option<&InForce> {
-        self.state.as_ref()?.known(self.settings.generation)
+        self.state.as_ref()?.known(self.word.generation)
     }
 
     /// Who is remembered, and who was limited most since others had been.

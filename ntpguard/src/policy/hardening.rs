@@ -1,7 +1,7 @@
 //! What is dropped beyond the daemon's own reading.
 
 use ipnet::IpNet;
-use ntpguard_common::{Source, abi::Settings};
+use ntpguard_common::{Source, abi::PolicyWord};
 use serde::{Deserialize, Serialize};
 
 /// Who may query (modes 6 and 7).
@@ -38,13 +38,13 @@ pub enum Harden {
 impl Harden {
     const fn setting(self) -> u32 {
         match self {
-            Self::Sources => Settings::HARDEN_SOURCES,
-            Self::Fragments => Settings::HARDEN_FRAGMENTS,
-            Self::Responses => Settings::HARDEN_RESPONSES,
-            Self::Malformed => Settings::HARDEN_FORM,
-            Self::Extensions => Settings::HARDEN_EXTENSIONS,
-            Self::Tags => Settings::HARDEN_TAGS,
-            Self::Segments => Settings::HARDEN_SEGMENTS,
+            Self::Sources => PolicyWord::HARDEN_SOURCES,
+            Self::Fragments => PolicyWord::HARDEN_FRAGMENTS,
+            Self::Responses => PolicyWord::HARDEN_RESPONSES,
+            Self::Malformed => PolicyWord::HARDEN_FORM,
+            Self::Extensions => PolicyWord::HARDEN_EXTENSIONS,
+            Self::Tags => PolicyWord::HARDEN_TAGS,
+            Self::Segments => PolicyWord::HARDEN_SEGMENTS,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Harden {
 pub struct Hardening {
     /// Who may query.
     pub queries: Queries,
-    /// Bits of [`Settings`].
+    /// Bits of [`PolicyWord`].
     pub packets: u32,
 }
 
@@ -62,13 +62,13 @@ impl Hardening {
     /// All of it: the default.
     pub const ALL: Self = Self {
         queries: Queries::Listed,
-        packets: Settings::HARDEN_SOURCES
-            | Settings::HARDEN_FRAGMENTS
-            | Settings::HARDEN_RESPONSES
-            | Settings::HARDEN_FORM
-            | Settings::HARDEN_EXTENSIONS
-            | Settings::HARDEN_TAGS
-            | Settings::HARDEN_SEGMENTS,
+        packets: PolicyWord::HARDEN_SOURCES
+            | PolicyWord::HARDEN_FRAGMENTS
+            | PolicyWord::HARDEN_RESPONSES
+            | PolicyWord::HARDEN_FORM
+            | PolicyWord::HARDEN_EXTENSIONS
+            | PolicyWord::HARDEN_TAGS
+            | PolicyWord::HARDEN_SEGMENTS,
     };
     /// None: the daemon's bare reading.
     pub const NONE: Self = Self { queries: Queries::Restrict, packets: 0 };

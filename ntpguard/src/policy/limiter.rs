@@ -4,7 +4,7 @@ use crate::conf::{Limiter, MEMORY};
 use anyhow::{Context as _, Result, ensure};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 use ntpguard_common::{
-    abi::{self, Settings},
+    abi::{self, PolicyWord},
     hash::Seed,
     limit::daemon::{Account, ONE},
 };
@@ -71,10 +71,10 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Their bits in [`Settings`].
+    /// Their bits in [`PolicyWord`].
     pub const fn flags(&self) -> u32 {
-        let ceiling = if self.max_rate.is_some() { Settings::CEILING } else { 0 };
-        let kisses = if self.kisses.is_some() { Settings::KISSES } else { 0 };
+        let ceiling = if self.max_rate.is_some() { PolicyWord::CEILING } else { 0 };
+        let kisses = if self.kisses.is_some() { PolicyWord::KISSES } else { 0 };
         ceiling | kisses
     }
 }

@@ -1,17 +1,17 @@
-//! The limiter's books on the host: the same code as in the kernel, on a clock that is set by hand.
+//! The limiter's state on the host: the same code as in the kernel, on a clock that is set by hand.
 
 use crate::{
     compile::Image,
     policy::limiter::{self, Clock},
 };
 use ntpguard_common::{
-    Books, Decision, Reason, Source, Verdict,
+    Decision, LimiterState, Reason, Source, Verdict,
     abi::Limits,
     decide,
     hash::Seed,
     kiss::{self, Sums},
     limit::{
-        self, Asked,
+        self, LimitRequest,
         ceiling::{Ceiling, Kisses},
         table::Set,
         top::{CANDIDATES, Heavy},
@@ -57,22 +57,26 @@ impl Model {
     }
 
     /// Under which key it remembers the source of a packet with a payload of this length.
-    pub fn key(&self, asked: Asked, source: &Source, length: usize) -> u64 {
-        asked.key(&self.limits, source, length)
+    pub fn key(&self, request: LimitRequest, source: &Source, length: usize) -> u64 {
+        request.key(&self.limits, source, length)
     }
 
     /// Judges a frame now.
     pub fn judge(&self, image: &Image, frame: &[u8]) -> Decision {
         let decision = decide(frame, image);
         let Decision::Judged(verdict) = decision else { return decision };
-        let Verdict { asked, datagram: Some(datagram), .. } = verdict else { return decision };
-        if !asked.is_something() {
+        let Verdict { request, datagram: Some(datagram), .. } = verdict else { return decision };
+        if !request.is_something() {
             return decision;
         }
         let Some(source) = datagram.source(frame) else { return decision };
-        let reason = limit::limit(asked, &source, datagram.length, self);
+        let reason = limit::limit(request, &source, datagram.length, self);
         let daemons = reason == Reason::Kod && self.kiss(frame, verdict).is_none();
-        Decision::Judged(if daemons || asked.only_counts() { verdict } else { Verdict { reason, ..verdict } })
+        Decision::Judged(if daemons || request.only_counts() {
+            verdict
+        } else {
+            Verdict { reason, ..verdict }
+        })
     }
 
     /// The kiss that answers a frame; `None` if only the daemon can give it.
@@ -80,9 +84,9 @@ impl Model {
         let datagram = verdict.datagram?;
         let mut frame = frame.to_vec();
         let is_v6 = datagram.source(&*frame)?.is_v6();
-        let (settings, limits) = (verdict.asked.settings(), &self.limits);
+        let (word, limits) = (verdict.request.word(), &self.limits);
         let offsets = [datagram.network, datagram.payload];
-        kiss::turn(frame.as_mut_slice(), offsets, is_v6, settings, limits, &Plain).then_some(frame)
+        kiss::turn(frame.as_mut_slice(), offsets, is_v6, word, limits, &Plain).then_some(frame)
     }
 
     /// Lets time pass, to the tick below.
@@ -116,7 +120,7 @@ impl Sums for Plain {
     }
 }
 
-impl Books for Model {
+impl LimiterState for Model {
     fn limits(&self, _slot: u32) -> Option<&Limits> {
         Some(&self.limits)
     }

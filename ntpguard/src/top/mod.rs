@@ -1,7 +1,7 @@
 //! `ntpguard top`: what happens now, for somebody at a terminal.
 //!
 //! ```text
-//! Look ─Sample::of→ Sample ─┐                            ┌─view::render→ cells ─Screen→ terminal
+//! FilterView ─Sample::of→ Sample ─┐                            ┌─view::render→ cells ─Screen→ terminal
 //! Follower ─take──→ events ─┼─Input─→ Top::update ─ Top ─┤
 //! keys ───────press─────────┘                            └─Effect─→ names, quit
 //! ```

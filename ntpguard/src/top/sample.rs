@@ -3,13 +3,13 @@
 use crate::{
     bpf::snapshot::Snapshot,
     export::Tick,
-    guard::state::{self, Cause, InForce, Seats, State, seated},
-    observe::{event::Blamed, view::Look},
+    guard::state::{self, Cause, InForce, Rows, State, in_row},
+    observe::{event::Blamed, view::FilterView},
 };
 use anyhow::Result;
 use ntpguard_common::{
     Action, Reason,
-    abi::{Counter, Settings},
+    abi::{Counter, PolicyWord},
 };
 use std::{
     collections::BTreeMap,
@@ -72,32 +72,32 @@ impl Sample {
     ///
     /// # Errors
     /// The kernel refuses to read a map.
-    pub(crate) fn of(look: &Look) -> Result<Self> {
-        let nobody = Seats::new();
-        let policy = look.policy();
+    pub(crate) fn of(view: &FilterView) -> Result<Self> {
+        let nobody = Rows::new();
+        let policy = view.policy();
         let tick = Tick {
             elapsed: Duration::ZERO,
             since: Snapshot::default(),
-            total: &look.counted,
-            seats: look.state.as_ref().map_or(&nobody, |state| &state.seats),
+            total: &view.counted,
+            rows: view.state.as_ref().map_or(&nobody, |state| &state.rows),
             policy,
-            trial: look.settings.has(Settings::MONITOR),
+            trial: view.word.has(PolicyWord::TRIAL),
             tracked: None,
         };
         // The table isn't small, and mostly nobody is limited.
-        let is_limited = look.counted.judged(Reason::Limited).packets > 0;
-        let limited = if is_limited { look.limited()? } else { Default::default() };
+        let is_limited = view.counted.judged(Reason::Limited).packets > 0;
+        let limited = if is_limited { view.limited()? } else { Default::default() };
         let mut limited: Vec<_> = limited.into_iter().collect();
         limited.sort_by_key(|(source, packets)| (std::cmp::Reverse(*packets), *source));
-        let generation = look.settings.generation;
-        let (done, would) = (&look.counted.done, &look.counted.trial);
+        let generation = view.word.generation;
+        let (done, would) = (&view.counted.done, &view.counted.trial);
         let [now, others] = if tick.trial { [would, done] } else { [done, would] };
         let of_reason = |reason: &Reason| match reason.action() {
             Action::Drop => now.of(*reason),
             Action::Pass | Action::Transmit => done.of(*reason),
         };
         Ok(Self {
-            taken: look.taken,
+            taken: view.taken,
             time: state::now(),
             reasons: Reason::ALL.iter().map(of_reason).collect(),
             others: others.total(Action::Drop).packets,
@@ -106,12 +106,12 @@ impl Sample {
             policy: policy.map_or_else(|| format!("policy {generation}"), InForce::to_string),
             generation,
             everybody: policy.and_then(everybody),
-            unknown: look.unknown.clone(),
+            unknown: view.unknown.clone(),
             trial: tick.trial,
             silent: Vec::new(),
-            interfaces: look.counted.seats().into_iter().map(|seat| seated(tick.seats, seat)).collect(),
-            run: look.state.as_ref().and_then(|state: &State| state.run),
-            identity: look.identity,
+            interfaces: view.counted.rows().into_iter().map(|row| in_row(tick.rows, row)).collect(),
+            run: view.state.as_ref().and_then(|state: &State| state.run),
+            identity: view.identity,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Who sends what is refused, as far as sampled events tell: an estimate in bounded memory.
 
 use super::words;
-use crate::observe::{estimate::Seen, event::Event, sketch::Sketch};
+use crate::observe::{estimate::Estimate, event::Event, sketch::Sketch};
 use ntpguard_common::Reason;
 use std::{cmp::Reverse, collections::HashMap, mem, net::IpAddr};
 
@@ -44,7 +44,7 @@ pub struct Source<'a> {
     /// Who.
     pub address: IpAddr,
     /// What was seen of it.
-    pub seen: Seen,
+    pub seen: Estimate,
     /// Its part of all that was seen.
     pub share: f64,
     /// The same in the last seconds.
@@ -63,7 +63,7 @@ impl Default for Sources {
 impl Sources {
     /// One more event.
     pub fn add(&mut self, event: &Event) {
-        let seen = Seen::from(event);
+        let seen = Estimate::from(event);
         self.weight += seen.packets;
         self.recent.fresh += seen.packets;
         let Some(source) = event.source else { return };
@@ -101,7 +101,7 @@ impl Sources {
         sources
     }
 
-    fn of(&self, address: IpAddr, seen: Seen) -> Source<'_> {
+    fn of(&self, address: IpAddr, seen: Estimate) -> Source<'_> {
         let beside = self.beside.get(&address);
         let part = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
         Source {

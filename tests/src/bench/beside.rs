@@ -39,7 +39,7 @@ const RATES: [Option<u32>; 5] = [Some(0), Some(500_000), Some(1_000_000), Some(2
 /// Between two requests of the client.
 const PAUSE: Duration = Duration::from_millis(10);
 /// An answer that takes longer has no use for a clock.
-const PATIENCE: Duration = Duration::from_millis(100);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What came of a client and a flood.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ pub fn beside(plan: &Plan) -> Result<Section> {
              turn. The daemon is NTPsec's. A bare XDP_DROP answers nobody, and xdp-filter with port 123 closed \
              neither; so here it has a list of the clients that are let in.",
             PAUSE.as_millis(),
-            PATIENCE.as_millis(),
+            ANSWER_TIMEOUT.as_millis(),
             plan.floods,
             plan.flood.as_secs_f64()
         ),
@@ -124,7 +124,7 @@ fn measure(outcome: &mut Outcome, guarded: &Guarded, flood: Option<&Flood>, time
     outcome.flooded += flooded;
     outcome.seconds += seconds.as_secs_f64();
     // Full sockets are read empty before the next one begins.
-    thread::sleep(PATIENCE);
+    thread::sleep(ANSWER_TIMEOUT);
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn ask(outcome: &mut Outcome, time: Duration) -> Result<()> {
     socket.connect((SERVER_V4, 123))?;
     let (start, mut waiting, mut bytes) = (Instant::now(), HashMap::new(), [0; 512]);
     let (mut next, mut number) = (start, 0_u64);
-    while start.elapsed() < time + PATIENCE {
+    while start.elapsed() < time + ANSWER_TIMEOUT {
         if next <= Instant::now() && start.elapsed() < time {
             number += 1;
             let mut request = payload::time(3, 4);
@@ -166,7 +166,7 @@ fn ask(outcome: &mut Outcome, time: Duration) -> Result<()> {
             Ok(48..) => {
                 let origin: [u8; 8] = bytes[24..32].try_into()?;
                 let sent = waiting.remove(&u64::from_be_bytes(origin));
-                let delay = sent.map(|sent: Instant| sent.elapsed()).filter(|delay| *delay <= PATIENCE);
+                let delay = sent.map(|sent: Instant| sent.elapsed()).filter(|delay| *delay <= ANSWER_TIMEOUT);
                 outcome.delays.extend(delay.map(|delay| delay.as_secs_f64() * 1e6));
             }
             Ok(_) => (),

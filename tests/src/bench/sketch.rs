@@ -8,7 +8,7 @@ use super::{
 };
 use crate::random::Random;
 use anyhow::Result;
-use ntpguard::observe::{estimate::Seen, sketch::Sketch};
+use ntpguard::observe::{estimate::Estimate, sketch::Sketch};
 use std::{net::IpAddr, time::Instant};
 
 /// How many sources a sketch has room for: the product's own sizes lie among these.
@@ -28,7 +28,7 @@ pub fn sketch(plan: &Plan) -> Result<Section> {
     let rounds = Rounds::run(PLACES.len(), plan.rounds, |number| {
         let mut sketch = Sketch::new(PLACES[number]);
         let start = Instant::now();
-        stream.iter().for_each(|source| sketch.add(*source, Seen::sample(1, 90, 0)));
+        stream.iter().for_each(|source| sketch.add(*source, Estimate::sample(1, 90, 0)));
         Ok(start.elapsed().as_nanos() as f64 / stream.len() as f64)
     })?;
     let rows = PLACES.iter().enumerate().map(|(number, places)| {

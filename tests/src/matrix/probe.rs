@@ -16,7 +16,7 @@ const CLIENT: &str = "203.0.113.9";
 const CLIENT6: &str = "2001:db8:9::9";
 
 /// How long something may take to come about on a busy machine that emulates another.
-const PATIENCE: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The same for the answers to one look: they are waited for no longer than they take to come.
 pub(super) const ANSWERS: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ impl Course<'_> {
     /// Waits until the guest answers time requests again.
     pub(super) fn reachable(&mut self) -> Result<Duration> {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < ANSWER_TIMEOUT {
             let ports = self.outside.send(Request::Time, CLIENT, 1)?;
             if self.outside.wait(&ports, Duration::from_millis(300)) {
                 return Ok(start.elapsed());

@@ -12,7 +12,7 @@ use crate::{
     policy::Policy,
     simulate::{Engine, EngineChoice, Train, frame},
 };
-use ntpguard_common::abi::Settings;
+use ntpguard_common::abi::PolicyWord;
 use std::net::IpAddr;
 
 /// Its row: nobody is served whom no line allows, and of what arrives it takes little.
@@ -29,7 +29,7 @@ static FOURTH: Profile = Profile {
     nopeer_stops_pools: false,
     discards_unknown_macs: false,
     diverts_mssntp: None,
-    behaviours: Settings::VERSIONS_1_TO_4 | Settings::MODES_1_3_4,
+    behaviours: PolicyWord::VERSIONS_1_TO_4 | PolicyWord::MODES_1_3_4,
 };
 
 /// Its reader: `allow ADDRESS MASK` and `deny ADDRESS MASK`.

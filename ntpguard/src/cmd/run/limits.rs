@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Result;
 use ntpguard_common::{
     Reason,
-    abi::Settings,
+    abi::PolicyWord,
     limit::{table::Set, top::Heavy},
 };
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// The table is read no more often: it may be large.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Nor is a warning repeated sooner.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Watches the tables.
 pub(super) struct Watch {
@@ -41,7 +41,7 @@ impl Watch {
     /// # Errors
     /// The kernel refuses to show its tables.
     pub(super) fn start(guard: &Guard, image: &Image, limiting: &Limiting) -> Result<Option<Self>> {
-        if image.flags & (Settings::LIMITER | Settings::CEILING) == 0 {
+        if image.flags & (PolicyWord::LIMITER | PolicyWord::CEILING) == 0 {
             return Ok(None);
         }
         let (sources, heavy) = (guard.maps.sources()?, guard.maps.heavy()?);
@@ -80,7 +80,7 @@ impl Watch {
     }
 
     fn warn(&mut self, untracked: u64) {
-        let patient = self.warned.is_some_and(|warned| warned.elapsed() < PATIENCE);
+        let patient = self.warned.is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL);
         if untracked > self.untracked && !patient {
             let more = untracked - self.untracked;
             warn(format_args!(
@@ -96,7 +96,7 @@ fn described(sets: &[Set], image: &Image, limiting: &Limiting) -> String {
     let Bounds { max_rate, kisses, .. } = image.bounds;
     let megabytes = size_of_val(sets) as f64 / f64::from(1 << 20);
     let mut parts = vec![format!("room for {} sources in {megabytes:.1} MB", limiting.sources)];
-    if image.flags & Settings::LIMITER != 0 {
+    if image.flags & PolicyWord::LIMITER != 0 {
         parts.push(match kisses {
             Some(rate) => format!("kisses by ntpguard, at most {rate}/s"),
             None => "kisses by the daemon".to_owned(),

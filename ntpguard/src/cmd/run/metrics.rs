@@ -3,7 +3,7 @@
 use super::{interfaces::Guarded, life::Lives, limits::Watch, names::LookUps};
 use crate::{
     bpf::snapshot::Counts,
-    guard::{Service, loaded_policy::Ruling},
+    guard::{Service, loaded_policy::LoadedPolicy},
     host::fault::{Blame as _, Fault},
     metrics::{Drawn, Hit, Lines, MOST, Names, Published, Reading, Tracked, interfaces, serve},
     observe::{feed::Losses, life::Life, limited},
@@ -68,7 +68,7 @@ impl Metrics {
         let Some(published) = self.published.as_ref().map(|(published, _)| published.clone()) else { return };
         let Ok(snapshot) = service.guard.maps.counters(true) else { return };
         let tracked = watch.and_then(|watch| watch.end().ok());
-        let Ruling { conf, image, .. } = &service.ruling;
+        let LoadedPolicy { conf, image, .. } = &service.loaded;
         let trial = service.options().monitor;
         let lines = lines_of(&mut self.lines, service, &snapshot.done, true);
         // Who is never on trial needs no zeros.
@@ -78,8 +78,8 @@ impl Metrics {
             *associations.entry(association.keyword.clone()).or_insert(0) += 1;
         }
         published.put(Reading {
-            interfaces: interfaces(&snapshot.done, service.seats()),
-            would: interfaces(&snapshot.trial, service.seats()),
+            interfaces: interfaces(&snapshot.done, service.rows()),
+            would: interfaces(&snapshot.trial, service.rows()),
             lines,
             would_lines,
             guarded: guarded
@@ -113,7 +113,7 @@ impl Metrics {
 
 /// The hits by line; those of lines without hits, too, if `zeros` are wanted.
 fn lines_of(lines: &mut Lines, service: &Service, counts: &Counts, zeros: bool) -> Vec<Hit> {
-    let Ruling { conf, image, .. } = &service.ruling;
+    let LoadedPolicy { conf, image, .. } = &service.loaded;
     // A rate needs the zero before the first hit; where not all lines have series, those with none have no hits.
     let all = zeros && image.rules.len() <= MOST;
     let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));

@@ -20,7 +20,7 @@ use crate::{
         },
     },
     export::{Exporter, Tick},
-    guard::{self, Service, instance::Home, loaded_policy::Ruling},
+    guard::{self, Service, instance::Instance, loaded_policy::LoadedPolicy},
     host::{
         addresses, farewell,
         fault::{Blame as _, Fault},
@@ -67,19 +67,19 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     // Before they are read, so that no change in between is missed.
     let mut changes = Some(addresses::Changes::listen().environment()?);
 
-    let mut home = options.places.as_ref().map(Home::alone).transpose().environment()?;
-    home.iter_mut().try_for_each(Home::stay).environment()?;
+    let mut instance = options.places.as_ref().map(Instance::alone).transpose().environment()?;
+    instance.iter_mut().try_for_each(Instance::stay).environment()?;
     // If its port is taken, nothing has changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
-    home.iter().for_each(Home::begin);
+    instance.iter().for_each(Instance::begin);
     let object = if options.trace { Object::Trace } else { guard::object(&options.guarding) };
     guard::fit(&options.guarding)?;
-    let mut service = Service::start(options.guarding.clone(), object, home)?;
+    let mut service = Service::start(options.guarding.clone(), object, instance)?;
     let attached = service.attach(Some(process::id() as i32))?;
     // It does its work when this process ends, in whatever way.
     let mut helper = if options.places.is_none() { helper(&mut service)? } else { None };
     if options.trace {
-        service.guard.trace(&causes(&service.ruling)).environment()?;
+        service.guard.trace(&causes(&service.loaded)).environment()?;
     }
     // What it talks to is opened first.
     let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
@@ -157,9 +157,9 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let now = Instant::now();
                 let tracked = watch.as_mut().map(|watch| watch.look(&snapshot)).transpose().environment()?;
                 let since = snapshot.since(&last);
-                let (seats, policy, trial) = (service.seats(), service.policy(), service.options().monitor);
+                let (rows, policy, trial) = (service.rows(), service.policy(), service.options().monitor);
                 let (elapsed, total) = (now - then, &snapshot);
-                export.tick(&Tick { elapsed, since, total, seats, policy, trial, tracked });
+                export.tick(&Tick { elapsed, since, total, rows, policy, trial, tracked });
                 // The next policy has its counters elsewhere.
                 (last, then) = (snapshot.without_hits(), now);
             }
@@ -174,7 +174,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
         elapsed: start.elapsed(),
         since: total.clone(),
         total: &total,
-        seats: service.seats(),
+        rows: service.rows(),
         policy: service.policy(),
         trial: service.options().monitor,
         tracked,
@@ -199,7 +199,7 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Opti
     };
     manager.ready(&status);
     if trace {
-        service.guard.trace(&causes(&service.ruling)).environment()?;
+        service.guard.trace(&causes(&service.loaded)).environment()?;
     }
     Ok((watch(service)?, LookUps::new(service.options().names_interval)))
 }
@@ -219,7 +219,7 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
 fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
     let places = options.places.iter();
     let writable: Vec<_> = places.flat_map(|places| [&*places.pin_path, &*places.state_dir]).collect();
-    let missing = sandbox::enter(&service.ruling.conf.sought, &writable, || {
+    let missing = sandbox::enter(&service.loaded.conf.sought, &writable, || {
         resolve::stay().context("can't start the thread that looks names up")
     })
     .environment()?;
@@ -235,7 +235,7 @@ fn tell_uncovered(path: &str) {
 }
 
 fn watch(service: &Service) -> Result<Option<Watch>, Fault> {
-    Watch::start(&service.guard, &service.ruling.image, &service.options().limiting).environment()
+    Watch::start(&service.guard, &service.loaded.image, &service.options().limiting).environment()
 }
 
 /// Waits for a change of this host's addresses or interfaces; for ever if nobody listens any more.
@@ -261,8 +261,8 @@ fn follow(service: &mut Service) {
 }
 
 /// The line to blame for each cause of each rule, in words.
-fn causes(ruling: &Ruling) -> Vec<Option<String>> {
-    let Ruling { conf, image, .. } = ruling;
+fn causes(loaded: &LoadedPolicy) -> Vec<Option<String>> {
+    let LoadedPolicy { conf, image, .. } = loaded;
     let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));
     lines.map(|line| line.map(|line| conf.quote(line.index))).collect()
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long a look-up may take: longer than the system's resolver tries one server.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How soon it is tried again after one that failed; twice as long each time.
 const SOON: Duration = Duration::from_secs(5);
 /// By how many names the next look-up begins further on: as many as those that answer nothing may hold up.
@@ -102,7 +102,7 @@ fn look_up(names: Vec<String>) -> Receiver<Answers> {
         // Where no worker can be hired, it asks itself, and needs no rights for it.
         let _ = sandbox::keep(&[]);
         // Whoever has asked may have read the file again meanwhile.
-        let _ = tell.send(resolve::look_up(names, PATIENCE));
+        let _ = tell.send(resolve::look_up(names, LOOKUP_TIMEOUT));
     };
     let _ = thread::Builder::new().name("names".to_owned()).spawn(task);
     told

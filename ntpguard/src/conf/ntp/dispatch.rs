@@ -94,7 +94,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
             Some(path) => return Directive::Include(path.clone()),
             None => {
                 let message = "`includefile` without a path: the daemon drops the line";
-                conf.list.tell(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
+                conf.list.add(Diagnostic::at(Code::Misplaced, line.at(keyword), message));
             }
         },
         "simulate" => return Directive::Simulate(keyword.clone()),
@@ -143,7 +143,7 @@ fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word<'_>) {
             names.join(" and ")
         ));
     }
-    conf.list.tell(found);
+    conf.list.add(found);
 }
 
 /// `enable` and `disable`: the words before the first that can't follow take effect.
@@ -154,7 +154,7 @@ fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
             _ if word.quoted || !keywords::is_switch(&word.text, conf.daemon.dialect) => {
                 let message =
                     format!("`{}` is nothing to switch: the daemon drops it and what follows", word.text);
-                conf.list.tell(Diagnostic::at(Code::Misplaced, line.at(word), message));
+                conf.list.add(Diagnostic::at(Code::Misplaced, line.at(word), message));
                 return;
             }
             "mode7" if on => conf.mode7_on = true,

@@ -157,7 +157,7 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
     if level == MAX_INCLUDE_LEVEL {
         let message = "included too deep: the daemon skips it";
         let found = Diagnostic::at(Code::IncludeLost, place, message);
-        conf.list.tell(
+        conf.list.add(
             found.help(format!("files nest {MAX_INCLUDE_LEVEL} deep at most; does the file include itself?")),
         );
         return Ok(Flow::On);
@@ -197,7 +197,7 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
         {
             let message =
                 format!("{} can't be read ({error}): the daemon goes on without it", path.display());
-            conf.list.tell(Diagnostic { code: Code::IncludeLost, place, message, help: None });
+            conf.list.add(Diagnostic { code: Code::IncludeLost, place, message, help: None });
         }
         Err(error) => conf.list.blind(place, format!("{} can't be read ({error})", path.display())),
     }

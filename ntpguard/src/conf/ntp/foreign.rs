@@ -43,7 +43,7 @@ pub(super) fn check(conf: &mut ConfFile, file: usize, bytes: &[u8]) {
         "this is {name}'s configuration, which ntpguard doesn't read: read as an ntp.conf it restricts nobody"
     );
     let help = "name the ntp.conf of ntpd; if none runs here, there is nothing for ntpguard to go by";
-    conf.list.tell(Diagnostic::at(Code::WrongFile, Place { file, span }, message).help(help));
+    conf.list.add(Diagnostic::at(Code::WrongFile, Place { file, span }, message).help(help));
 }
 
 fn owner(bytes: &[u8]) -> Option<Owner> {

@@ -39,7 +39,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
         "delrestrict" if conf.daemon.is_p18() => Action::Delete,
         "delrestrict" => {
             let message = "only 4.2.8p18 and later know `delrestrict`: the daemon drops the line";
-            return conf.list.tell(Diagnostic::at(Code::UnknownRestrict, line.at(keyword), message));
+            return conf.list.add(Diagnostic::at(Code::UnknownRestrict, line.at(keyword), message));
         }
         _ => Action::Add,
     };
@@ -107,7 +107,7 @@ impl<'a> Parser<'a> {
             if matches!(target, Target::Default | Target::Source) {
                 let message =
                     format!("no mask follows `{}`: the daemon applies the line without any flag", who.text);
-                self.tell(Code::Misplaced, word, message, None);
+                self.lose(Code::Misplaced, word, message, None);
                 return Some((family, target, mask, Flags::NONE));
             }
             if family.is_some() && !self.conf.daemon.is(&[Ntp428]) {
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
                     "after `-4` or `-6` the daemon takes no mask: it opens {} alone, without a flag, and drops the rest",
                     who.text
                 );
-                self.tell(Code::FamilyMask, word, message, Some("leave the `-4` or `-6` away".to_owned()));
+                self.lose(Code::FamilyMask, word, message, Some("leave the `-4` or `-6` away".to_owned()));
                 return Some((family, target, mask, Flags::NONE));
             }
             let written = self.rest.get(1);
@@ -138,14 +138,14 @@ impl<'a> Parser<'a> {
         Some(first)
     }
 
-    fn tell(&mut self, code: Code, word: &Word<'_>, message: String, help: Option<String>) {
+    fn lose(&mut self, code: Code, word: &Word<'_>, message: String, help: Option<String>) {
         let place = Some(self.line.at(word));
-        self.conf.list.tell(Diagnostic { code, place, message, help });
+        self.conf.list.add(Diagnostic { code, place, message, help });
     }
 
     /// The daemon drops the line.
     fn lost<T>(&mut self, code: Code, word: &Word<'_>, message: String) -> Option<T> {
-        self.tell(code, word, message, None);
+        self.lose(code, word, message, None);
         None
     }
 
@@ -169,11 +169,11 @@ impl<'a> Parser<'a> {
         } else if keyword || word.is_special() {
             let what = if keyword { "a keyword" } else { "no address" };
             let message = format!("`{}` is {what}: the daemon drops the line", word.text);
-            self.tell(Code::KeywordAddress, word, message, hints::instead_of(&word.text));
+            self.lose(Code::KeywordAddress, word, message, hints::instead_of(&word.text));
             return None;
         } else if self.is_number(word) {
             let message = format!("the daemon takes `{}` for a number, and drops the line", word.text);
-            self.tell(
+            self.lose(
                 Code::NumberAddress,
                 word,
                 message,
@@ -193,7 +193,7 @@ impl<'a> Parser<'a> {
                     Some(mask) => Some(format!("write `{address} mask {mask}`")),
                     None => (leading_number(length) == 0).then(|| EVERYONE.to_owned()),
                 };
-                self.tell(Code::Cidr, word, message, help);
+                self.lose(Code::Cidr, word, message, help);
                 None
             }
             _ => Some((named(&word.text), None)),
@@ -210,13 +210,13 @@ impl<'a> Parser<'a> {
                         "`{}` is a wildcard and no mask: the line speaks of all addresses that end as {address} does",
                         word.text
                     );
-                    self.tell(Code::WildcardMask, word, message, Some(format!("write `mask {meant}`")));
+                    self.lose(Code::WildcardMask, word, message, Some(format!("write `mask {meant}`")));
                 }
             }
             Target::Name(name) => {
                 if let Some(message) = hints::mask_of_name(name, mask, self.conf.daemon) {
                     let help = Some("leave `mask` away: a name stands for single addresses".to_owned());
-                    self.tell(Code::NameMask, word, message, help);
+                    self.lose(Code::NameMask, word, message, help);
                 }
             }
             Target::Default | Target::Source => (),
@@ -233,7 +233,7 @@ impl<'a> Parser<'a> {
         {
             let message =
                 format!("without a mask the line speaks of {address} alone, from which no packet comes");
-            self.tell(Code::ZeroAddress, word, message, Some(EVERYONE.to_owned()));
+            self.lose(Code::ZeroAddress, word, message, Some(EVERYONE.to_owned()));
         }
     }
 
@@ -248,7 +248,7 @@ impl<'a> Parser<'a> {
         if mask.is_none() {
             let message = format!("NTPsec cuts `/{length}` off: the line speaks of {address} alone");
             let help = (leading_number(length) == 0).then(|| EVERYONE.to_owned());
-            self.tell(Code::CidrHost, word, message, help);
+            self.lose(Code::CidrHost, word, message, help);
         }
         Some((target, mask))
     }
@@ -283,7 +283,7 @@ impl<'a> Parser<'a> {
                 Some(mask) => format!("write `mask {mask}`"),
                 None => "write the mask as an address, as in 255.255.255.0".to_owned(),
             };
-            self.tell(Code::BadMask, written.unwrap_or(word), message, Some(help));
+            self.lose(Code::BadMask, written.unwrap_or(word), message, Some(help));
             return None;
         };
         self.other_family(word, target, mask);
@@ -301,13 +301,13 @@ impl<'a> Parser<'a> {
                 written.text
             );
             let help = "write the mask as an address, as in 255.255.255.0".to_owned();
-            self.tell(Code::MaskSpelling, written, message, Some(help));
+            self.lose(Code::MaskSpelling, written, message, Some(help));
             return Mask::Named(written.text.as_ref().into());
         };
         if literal(&written.text).is_none() {
             let message = format!("the daemon reads the mask `{}` as {mask}", written.text);
             let help = format!("write `mask {mask}` if that is meant: other daemons drop this line");
-            self.tell(Code::MaskSpelling, written, message, Some(help));
+            self.lose(Code::MaskSpelling, written, message, Some(help));
         }
         self.other_family(written, target, mask);
         Mask::Is(mask)
@@ -320,7 +320,7 @@ impl<'a> Parser<'a> {
         {
             let message = "the mask is of the other family, and the daemon reads it as 0: the line speaks of \
                            everyone of the address's family (a 4.2.8 with its debugging code aborts)";
-            self.tell(Code::OtherFamily, word, message.to_owned(), None);
+            self.lose(Code::OtherFamily, word, message.to_owned(), None);
         }
     }
 
@@ -354,7 +354,7 @@ impl<'a> Parser<'a> {
             }
             if flag == Flags::EPEER {
                 let message = "`epeer` stops the daemon at start-up".to_owned();
-                self.tell(Code::Epeer, word, message, Some("leave it away: it is the default".to_owned()));
+                self.lose(Code::Epeer, word, message, Some("leave it away: it is the default".to_owned()));
             }
             flags = flags.with(flag);
         }
@@ -366,7 +366,7 @@ impl<'a> Parser<'a> {
         let daemon = self.conf.daemon;
         if word.is("none") && self.rest.is_empty() {
             let message = "`none` is no flag, and ends the line: nothing is lost by it".to_owned();
-            return self.tell(Code::NoneFlag, word, message, Some("leave it away".to_owned()));
+            return self.lose(Code::NoneFlag, word, message, Some("leave it away".to_owned()));
         }
         let applied = match (flags, target) {
             (Flags::NONE, Target::Default) => "without any flag".to_owned(),
@@ -395,6 +395,6 @@ impl<'a> Parser<'a> {
             text => hints::second_address(text, target),
         };
         let message = format!("{what}: the daemon applies the line {applied}, and drops the rest");
-        self.tell(code, word, message, meant.or(place));
+        self.lose(code, word, message, meant.or(place));
     }
 }

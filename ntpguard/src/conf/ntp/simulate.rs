@@ -81,7 +81,7 @@ pub(super) fn skip<'a>(
         }
     };
     let found = Diagnostic::at(Code::Simulate, place, message);
-    conf.list.tell(found.help("leave the block away: only a simulator (ntpdsim) has a use for it"));
+    conf.list.add(found.help("leave the block away: only a simulator (ntpdsim) has a use for it"));
     Directive::Done
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     compile::ImageRule,
     conf::{AccessList, place::Place},
-    guard::loaded_policy::Ruling,
+    guard::loaded_policy::LoadedPolicy,
     policy::Line,
 };
 use ntpguard_common::{Reason, abi::CAUSES};
@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt};
 /// A policy.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct InForce {
-    /// Its number, as [`ntpguard_common::abi::Settings`] has it.
+    /// Its number, as [`ntpguard_common::abi::PolicyWord`] has it.
     pub generation: u32,
     /// When it came into force: seconds since 1970.
     pub since: u64,
@@ -87,13 +87,13 @@ pub(super) fn words(f: &mut fmt::Formatter<'_>, generation: u32, rules: usize, b
 
 impl InForce {
     pub(super) fn new(
-        ruling: &Ruling,
+        loaded: &LoadedPolicy,
         rules: Vec<Rule>,
         born: Vec<u32>,
         generation: u32,
         since: u64,
     ) -> Self {
-        let Ruling { conf, image, because, .. } = ruling;
+        let LoadedPolicy { conf, image, because, .. } = loaded;
         Self {
             generation,
             since,
@@ -164,13 +164,13 @@ mod by_name {
 }
 
 /// The rules of a ruling.
-pub fn rules(ruling: &Ruling) -> Vec<Rule> {
+pub fn rules(loaded: &LoadedPolicy) -> Vec<Rule> {
     let of = |rule: ImageRule<'_>| Rule {
         net: rule.net.to_string(),
         ntpport: rule.ntpport,
-        lines: rule.lines.iter().map(|line| ruling.conf.text(line.index)).collect(),
+        lines: rule.lines.iter().map(|line| loaded.conf.text(line.index)).collect(),
     };
-    ruling.image.rules.iter().map(of).collect()
+    loaded.image.rules.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ pub use summary::{PolicySummary, Summary};
 pub use written::Unreadable;
 
 use crate::{
-    guard::{loaded_policy::Ruling, options::Guarding},
+    guard::{loaded_policy::LoadedPolicy, options::Guarding},
     host::features::Altered,
     policy::resolve::Answers,
 };
-use ntpguard_common::abi::seat;
+use ntpguard_common::abi::row;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,8 +42,9 @@ pub struct State {
     /// Where the filter is pinned; an earlier version didn't say.
     #[serde(default)]
     pub pins: Option<PathBuf>,
-    /// Which interfaces are counted at which [`seat`], gone ones too.
-    pub seats: Seats,
+    /// Which interfaces are counted at which [`row`], gone ones too.
+    #[serde(rename = "seats")]
+    pub rows: Rows,
     /// What attaching has changed of network cards, by the indexes of their interfaces.
     #[serde(default)]
     pub cards: BTreeMap<u32, Card>,
@@ -58,12 +59,12 @@ pub struct State {
     pub group: Option<u32>,
 }
 
-/// Names of interfaces, by their [`seat`]: mostly one, and more where one is gone and another has got its index.
-pub type Seats = BTreeMap<u32, Vec<String>>;
+/// Names of interfaces, by their [`row`]: mostly one, and more where one is gone and another has got its index.
+pub type Rows = BTreeMap<u32, Vec<String>>;
 
-/// What is counted at a seat, in words.
-pub fn seated(seats: &Seats, seat: u32) -> String {
-    seats.get(&seat).map_or_else(|| "another".to_owned(), |names| names.join("+"))
+/// Which interfaces are counted in a row, in words.
+pub fn in_row(rows: &Rows, row: u32) -> String {
+    rows.get(&row).map_or_else(|| "another".to_owned(), |names| names.join("+"))
 }
 
 /// A network card with the filter before it.
@@ -115,7 +116,7 @@ impl State {
             names: Answers::new(),
             namespace: None,
             pins: None,
-            seats: Seats::new(),
+            rows: Rows::new(),
             cards: BTreeMap::new(),
             failure: None,
             attempts: 0,
@@ -125,8 +126,8 @@ impl State {
     }
 
     /// Says where an interface is counted, by its index; returns all that are counted there.
-    pub fn sit(&mut self, interface: &str, index: u32) -> &[String] {
-        let names = self.seats.entry(seat(index)).or_default();
+    pub fn register(&mut self, interface: &str, index: u32) -> &[String] {
+        let names = self.rows.entry(row(index)).or_default();
         if !names.iter().any(|name| name == interface) {
             names.push(interface.to_owned());
         }
@@ -135,10 +136,16 @@ impl State {
 
     /// Says that another policy is in force from now on.
     /// `carried` is what [`State::carried`] said of it.
-    pub fn put(&mut self, ruling: &Ruling, rules: Vec<Rule>, carried: &[Option<usize>], generation: u32) {
+    pub fn put(
+        &mut self,
+        loaded: &LoadedPolicy,
+        rules: Vec<Rule>,
+        carried: &[Option<usize>],
+        generation: u32,
+    ) {
         let before = |place: &Option<usize>| Some(self.policy.as_ref()?.born((*place)?));
         let born = carried.iter().map(|place| before(place).unwrap_or(generation)).collect();
-        self.policy = Some(InForce::new(ruling, rules, born, generation, now()));
+        self.policy = Some(InForce::new(loaded, rules, born, generation, now()));
         self.failure = None;
     }
 

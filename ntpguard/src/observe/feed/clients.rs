@@ -25,7 +25,7 @@ const EACH: usize = 8;
 /// at the next turn.
 const TURN: usize = 1024;
 /// How long a follower may take to ask, and one that gets a single answer to take it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is kept for one that reads slowly, in bytes: some thousand events.
 const PENDING: usize = 1 << 20;
 /// The bytes that a follower may send in all: its request, and nothing after it.
@@ -67,7 +67,7 @@ impl Clients {
         }
         for client in &mut self.clients {
             if let Some(request) = client.hear() {
-                client.tell(&answer(&request));
+                client.send(&answer(&request));
                 client.request = Some(request);
             }
         }
@@ -131,7 +131,7 @@ impl Client {
     /// ask in time, is let go.
     fn hear(&mut self) -> Option<Request> {
         let follows = matches!(self.request, Some(Request::Events { .. }));
-        if !follows && self.since.elapsed() > PATIENCE {
+        if !follows && self.since.elapsed() > CLIENT_TIMEOUT {
             self.gone = true;
             return None;
         }
@@ -172,7 +172,7 @@ impl Client {
 
     /// Says why, and lets it go.
     fn refuse(&mut self, why: &str) {
-        self.tell(&Answer::Refused(why.to_owned()));
+        self.send(&Answer::Refused(why.to_owned()));
         self.flush();
         self.gone = true;
     }
@@ -189,7 +189,7 @@ impl Client {
         }
     }
 
-    fn tell(&mut self, answer: &Answer) {
+    fn send(&mut self, answer: &Answer) {
         self.pending.extend_from_slice(&line(answer));
     }
 
@@ -201,7 +201,7 @@ impl Client {
         }
         if self.lost > 0 {
             let lost = Answer::Lost(std::mem::take(&mut self.lost));
-            self.tell(&lost);
+            self.send(&lost);
         }
         self.pending.extend_from_slice(line);
     }
@@ -277,7 +277,7 @@ mod tests {
         assert!(matches!(answer(silent.last().unwrap()), Answer::Refused(_)));
         assert!(matches!(ask(&mut clients, 0), Answer::Ready));
         // Those who don't ask in time are let go.
-        clients.clients.iter_mut().for_each(|client| client.since -= PATIENCE * 2);
+        clients.clients.iter_mut().for_each(|client| client.since -= CLIENT_TIMEOUT * 2);
         turn(&mut clients);
         assert_eq!(clients.clients.len(), 2, "those who follow stay");
     }

@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How long a hub that ends may take until another one is there, and one that is there to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const HUB_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -93,7 +93,7 @@ impl Follower {
     fn begin(&mut self) -> Result<()> {
         self.line.say(&self.request)?;
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < HUB_TIMEOUT {
             while let Some(answer) = self.line.next()? {
                 match answer {
                     Answer::Refused(why) => bail!(why),
@@ -119,7 +119,7 @@ impl Follower {
             });
             match begun {
                 Ok(()) => return Ok(()),
-                Err(error) if start.elapsed() > PATIENCE => {
+                Err(error) if start.elapsed() > HUB_TIMEOUT => {
                     return Err(error.context("the process that drew the events has ended"));
                 }
                 Err(_) => sleep(PAUSE),
@@ -136,7 +136,7 @@ pub fn ask(places: &Places, request: &Request) -> Result<Option<Answer>> {
     let Some(mut line) = Line::open(&socket(&places.state_dir))? else { return Ok(None) };
     line.say(request)?;
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < HUB_TIMEOUT {
         match line.next()? {
             Some(Answer::Refused(why)) => bail!(why),
             Some(answer) => return Ok(Some(answer)),
@@ -167,7 +167,7 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
             return Ok((line, Some(hub)));
         }
         // One that begins, or ends.
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > HUB_TIMEOUT {
             bail!("another ntpguard draws events, and doesn't listen at {}", path.display());
         }
         sleep(PAUSE);

@@ -8,7 +8,7 @@ use super::{
     words::Words,
 };
 use crate::{
-    bpf::{EVENTS, Events, Pins, Place, snapshot::Snapshot},
+    bpf::{EVENTS, Events, MapFolder, Pins, snapshot::Snapshot},
     guard::{instance::nothing, options::Places},
     host::{
         access::Readers,
@@ -37,7 +37,7 @@ use std::{
 /// Between two looks: as old an event may get before it is told.
 const TICK: Duration = Duration::from_millis(100);
 /// How long an event waits for the lines of its policy to be written down.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STATE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The hub, as long as this lives.
 pub struct Hub {
@@ -116,7 +116,7 @@ impl Hub {
                     if !fails {
                         warn(format_args!("no events for a while: {error:#}"));
                     }
-                    thread::park_timeout(PATIENCE);
+                    thread::park_timeout(STATE_TIMEOUT);
                 }
                 fails = ticked.is_err();
             }
@@ -145,7 +145,7 @@ impl Drop for Hub {
 /// What the thread has.
 struct Work {
     places: Places,
-    place: Place,
+    place: MapFolder,
     events: Events,
     pace: Pace,
     shares: Shares,
@@ -177,7 +177,7 @@ impl Work {
         let (drawn, since, elapsed) = self.collect()?;
         self.draw(&since, elapsed, drawn.len());
         self.share_out(drawn, &since);
-        self.tell();
+        self.publish();
         self.clients.flush();
         self.memory.keep();
         Ok(())
@@ -185,7 +185,7 @@ impl Work {
 
     /// Other maps may have taken the place of these.
     fn follow_place(&mut self) -> Result<()> {
-        if self.looked.elapsed() < PATIENCE {
+        if self.looked.elapsed() < STATE_TIMEOUT {
             return Ok(());
         }
         self.looked = Instant::now();
@@ -262,10 +262,10 @@ impl Work {
     }
 
     /// Tells of those whose lines are known, in their order.
-    fn tell(&mut self) {
+    fn publish(&mut self) {
         self.words.refresh();
         while let Some(Drawn { since, sample, .. }) = self.waiting.front() {
-            if !self.words.knows(sample.generation) && since.elapsed() < PATIENCE {
+            if !self.words.knows(sample.generation) && since.elapsed() < STATE_TIMEOUT {
                 break;
             }
             let Some(Drawn { sample, frame, scale, .. }) = self.waiting.pop_front() else { break };
@@ -287,7 +287,7 @@ impl Work {
         if let Ok((drawn, since, _)) = self.collect() {
             self.share_out(drawn, &since);
             self.waiting.extend(self.held.iter_mut().filter_map(Option::take));
-            self.tell();
+            self.publish();
             self.clients.flush();
         }
         self.memory.save();

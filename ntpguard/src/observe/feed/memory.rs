@@ -5,7 +5,7 @@ use crate::{
     guard::state,
     host::{access::Readers, log::warn},
     observe::{
-        estimate::Seen,
+        estimate::Estimate,
         event::Event,
         history::{History, SPAN},
         sketch::Sketch,
@@ -35,13 +35,13 @@ pub(super) struct Memory {
 
 /// Who sent what, by events.
 struct Named {
-    total: Seen,
+    total: Estimate,
     sources: Sketch<IpAddr>,
 }
 
 impl Named {
     fn new() -> Self {
-        Self { total: Seen::default(), sources: Sketch::new(SOURCES) }
+        Self { total: Estimate::default(), sources: Sketch::new(SOURCES) }
     }
 }
 
@@ -68,7 +68,7 @@ impl Memory {
 
     /// Remembers an event.
     pub(super) fn add(&mut self, event: Event) {
-        let seen = Seen::from(&event);
+        let seen = Estimate::from(&event);
         let named = if event.trial { &mut self.trial } else { &mut self.dropped };
         named.total += seen;
         if let Some(source) = event.source {

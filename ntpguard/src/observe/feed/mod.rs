@@ -19,7 +19,7 @@ pub use follower::{Follower, ask};
 pub use hub::{Hub, Losses};
 pub use unbound::Unbound;
 
-use crate::observe::{estimate::Seen, event::Event, history::Summary, sketch::Heavy};
+use crate::observe::{estimate::Estimate, event::Event, history::Summary, sketch::Heavy};
 use serde::{Deserialize, Serialize};
 use std::{
     net::IpAddr,
@@ -60,7 +60,7 @@ pub struct Sources {
     /// When that was: seconds since 1970.
     pub since: u64,
     /// All drops that events stand for, hidden sources' too.
-    pub total: Seen,
+    pub total: Estimate,
     /// The sources, most first.
     pub most: Vec<Heavy<IpAddr>>,
     /// The same of what passed in trials and would have been dropped, if anything did.

@@ -3,7 +3,7 @@
 use crate::{
     bpf::Events,
     compile::Counters,
-    guard::state::{InForce, Seats, State, seated},
+    guard::state::{InForce, Rows, State, in_row},
     observe::event::{Blamed, Event, request},
 };
 use nix::{
@@ -13,7 +13,7 @@ use nix::{
 };
 use ntpguard_common::{
     Reason,
-    abi::{Settings, seat},
+    abi::{PolicyWord, row},
     sample::Sample,
 };
 use std::{
@@ -30,7 +30,7 @@ const POLICIES: usize = 2;
 pub(super) struct Words {
     folder: PathBuf,
     policies: VecDeque<Policy>,
-    seats: Seats,
+    rows: Rows,
     /// Names of interfaces, for a tick.
     names: BTreeMap<u32, String>,
     /// What is to be added to the kernel's clock for nanoseconds since 1970.
@@ -49,7 +49,7 @@ impl Words {
         Self {
             folder: folder.to_owned(),
             policies: VecDeque::new(),
-            seats: Seats::new(),
+            rows: Rows::new(),
             names: BTreeMap::new(),
             offset: 0,
         }
@@ -72,8 +72,8 @@ impl Words {
 
     /// Reads the state again. While it is being written the one before is there.
     fn look(&mut self) {
-        let Ok(Some(State { policy, seats, .. })) = State::load(&self.folder) else { return };
-        self.seats = seats;
+        let Ok(Some(State { policy, rows, .. })) = State::load(&self.folder) else { return };
+        self.rows = rows;
         let Some(in_force) = policy else { return };
         self.policies.retain(|known| known.in_force.generation != in_force.generation);
         let counters = Counters::new(in_force.flags.iter().copied());
@@ -103,7 +103,7 @@ impl Words {
             reason,
             cause: self.cause(events, sample, reason),
             scale,
-            trial: Settings { flags: sample.flags, generation: sample.generation }.has(Settings::MONITOR),
+            trial: PolicyWord { flags: sample.flags, generation: sample.generation }.has(PolicyWord::TRIAL),
             frame: None,
         })
     }
@@ -116,10 +116,10 @@ impl Words {
     }
 
     fn interface(&mut self, index: u32) -> String {
-        let seats = &self.seats;
+        let rows = &self.rows;
         let name = || {
             let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-            name.unwrap_or_else(|| seated(seats, seat(index)))
+            name.unwrap_or_else(|| in_row(rows, row(index)))
         };
         self.names.entry(index).or_insert_with(name).clone()
     }

@@ -18,7 +18,7 @@ pub use query::Query;
 
 use crate::{
     host::{self, access::Readers, atomic_file},
-    observe::{estimate::Seen, event::Event, sketch::Sketch},
+    observe::{estimate::Estimate, event::Event, sketch::Sketch},
 };
 use anyhow::{Context as _, Result};
 use ntpguard_common::{Action, Reason};
@@ -69,11 +69,11 @@ struct Bucket {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Others {
     /// Responses: their sources are servers that somebody has sent queries to in this host's name, so it is a victim itself.
-    pub responses: Seen,
+    pub responses: Estimate,
     /// The source is hidden, or can't be anybody's: this host's own, a multicast address.
-    pub nobodys: Seen,
+    pub nobodys: Estimate,
     /// Of all, these were let through: a trial.
-    pub passed: Seen,
+    pub passed: Estimate,
 }
 
 /// What was dropped in a span of time.
@@ -84,7 +84,7 @@ pub struct Summary {
     /// Until when.
     pub until: u64,
     /// All queries with a source that may be a victim's, also those of the sources that aren't listed.
-    pub total: Seen,
+    pub total: Estimate,
     /// The sources, most packets first; [`SOURCES`] at most.
     pub sources: Vec<Source>,
     /// How many packets a source that isn't listed had at most.
@@ -99,7 +99,7 @@ pub struct Source {
     /// The address.
     pub address: IpAddr,
     /// What was seen of it.
-    pub seen: Seen,
+    pub seen: Estimate,
     /// How many more packets there may have been.
     pub missed: u64,
     /// The packets by what they asked for, most first.
@@ -118,7 +118,7 @@ impl History {
         if event.reason.action() != Action::Drop {
             return;
         }
-        let seen = Seen::from(event);
+        let seen = Estimate::from(event);
         let bucket = self.bucket(seen.first - seen.first % SPAN);
         if event.trial {
             bucket.others.passed += seen;
@@ -143,7 +143,7 @@ impl History {
         // Most first, so queries are, too.
         for heavy in named.top(SOURCES) {
             let (address, query) = heavy.key;
-            let new = Source { address, seen: Seen::default(), missed: 0, queries: Vec::new() };
+            let new = Source { address, seen: Estimate::default(), missed: 0, queries: Vec::new() };
             let source = sources.entry(address).or_insert(new);
             source.seen += heavy.seen;
             source.missed = source.missed.saturating_add(heavy.missed);

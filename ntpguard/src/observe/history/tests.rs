@@ -46,7 +46,7 @@ fn sources_are_summed_up_over_buckets() {
     let [first, second] = &summary.sources[..] else { panic!("{summary:?}") };
     let queries = vec![(Query::of(7, Some("monlist")), 480), (Query::of(6, Some("readvar")), 60)];
     assert_eq!((first.address.to_string().as_str(), &first.queries), ("192.0.2.1", &queries));
-    let Seen { packets, bytes, samples, first: begin, last, .. } = first.seen;
+    let Estimate { packets, bytes, samples, first: begin, last, .. } = first.seen;
     assert_eq!((packets, bytes, samples, begin, last), (540, 27_000, 120, NOON, NOON + 59 * 60 + 1));
     assert_eq!((second.seen.packets, summary.total.packets), (60, 600));
     // Five minutes before the end, from the beginning of the bucket on.

@@ -9,11 +9,11 @@
 //!   `capacity` keys came.
 //!
 //! Of sketches that are merged, `capacity` here is the smallest of theirs and the result's. All this is about the packets that the
-//! samples stand for; how far those may be off is said by [`Seen`].
+//! samples stand for; how far those may be off is said by [`Estimate`].
 //!
 //! One more packet costs two look-ups in a hash table with a secret key and two steps in an ordered tree: O(log `capacity`).
 
-use crate::observe::estimate::Seen;
+use crate::observe::estimate::Estimate;
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
@@ -33,7 +33,7 @@ pub const MOST: usize = 1 << 20;
 )]
 pub struct Sketch<K> {
     capacity: usize,
-    total: Seen,
+    total: Estimate,
     floor: u64,
     heavy: Vec<Heavy<K>>,
     /// Where in `heavy` each is.
@@ -52,7 +52,7 @@ pub struct Heavy<K> {
     /// Who.
     pub key: K,
     /// What was seen of it: at least that much came.
-    pub seen: Seen,
+    pub seen: Estimate,
     /// How many more packets may have come, before it had a place.
     pub missed: u64,
 }
@@ -69,7 +69,7 @@ impl<K: Key> Sketch<K> {
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.clamp(1, MOST),
-            total: Seen::default(),
+            total: Estimate::default(),
             floor: 0,
             heavy: Vec::new(),
             places: HashMap::new(),
@@ -78,7 +78,7 @@ impl<K: Key> Sketch<K> {
     }
 
     /// Something was seen of a key.
-    pub fn add(&mut self, key: K, seen: Seen) {
+    pub fn add(&mut self, key: K, seen: Estimate) {
         self.total += seen;
         if seen.samples == 0 {
             return;
@@ -170,7 +170,7 @@ impl<K: Key> Sketch<K> {
     }
 
     /// All that was added, of whichever key.
-    pub const fn total(&self) -> Seen {
+    pub const fn total(&self) -> Estimate {
         self.total
     }
 
@@ -204,7 +204,7 @@ impl<K: Key> Sketch<K> {
 #[derive(Deserialize, Serialize)]
 struct Kept<K> {
     capacity: usize,
-    total: Seen,
+    total: Estimate,
     floor: u64,
     heavy: Vec<Heavy<K>>,
 }

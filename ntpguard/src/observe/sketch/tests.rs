@@ -17,7 +17,7 @@ impl Random {
 fn sketched(stream: &[(u32, u32)], capacity: usize) -> (Sketch<u32>, HashMap<u32, u64>) {
     let (mut sketch, mut exact) = (Sketch::new(capacity), HashMap::new());
     for (key, scale) in stream {
-        sketch.add(*key, Seen::sample(*scale, 90, 0));
+        sketch.add(*key, Estimate::sample(*scale, 90, 0));
         *exact.entry(*key).or_default() += u64::from(*scale);
     }
     (sketch, exact)
@@ -144,7 +144,7 @@ fn merging_keeps_the_contract() {
         sketch.merge(part);
         (0..1000).for_each(|_| {
             let key = random.next() as u32 % 5000;
-            sketch.add(key, Seen::sample(2, 90, 0));
+            sketch.add(key, Estimate::sample(2, 90, 0));
             *exact.entry(key).or_default() += 2;
         });
     }
@@ -161,12 +161,14 @@ fn what_is_written_is_read_again_and_goes_on_alike() {
     let stream: Vec<_> = zipf(&mut Random(4)).into_iter().collect();
     let address = |key: u32| IpAddr::from(key.to_be_bytes());
     let mut sketch = Sketch::new(64);
-    stream[..20_000].iter().for_each(|(key, scale)| sketch.add(address(*key), Seen::sample(*scale, 48, 5)));
+    stream[..20_000]
+        .iter()
+        .for_each(|(key, scale)| sketch.add(address(*key), Estimate::sample(*scale, 48, 5)));
     let text = serde_json::to_string(&sketch).unwrap();
     let mut read: Sketch<IpAddr> = serde_json::from_str(&text).unwrap();
     for (key, scale) in &stream[20_000..] {
-        sketch.add(address(*key), Seen::sample(*scale, 48, 6));
-        read.add(address(*key), Seen::sample(*scale, 48, 6));
+        sketch.add(address(*key), Estimate::sample(*scale, 48, 6));
+        read.add(address(*key), Estimate::sample(*scale, 48, 6));
     }
     assert_eq!((sketch.top(64), sketch.floor()), (read.top(64), read.floor()));
 
@@ -182,7 +184,7 @@ fn what_is_written_is_read_again_and_goes_on_alike() {
 
 #[test]
 fn sums_beyond_all_numbers_stay_there() {
-    let huge = Seen { packets: u64::MAX, bytes: u64::MAX, ..Seen::sample(1, 1, 0) };
+    let huge = Estimate { packets: u64::MAX, bytes: u64::MAX, ..Estimate::sample(1, 1, 0) };
     let mut sketch = Sketch::new(1);
     for key in 0..4 {
         sketch.add(key % 2, huge);

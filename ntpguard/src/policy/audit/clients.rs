@@ -36,7 +36,7 @@ impl Audit<'_> {
             };
             let help = "leave `notrust` away, unless clients have keys: whom no `server` line names is no source of \
                         time anyway";
-            self.tell(Code::NotrustClients, self.line_of(&entry, Flags::NOTRUST), message, Some(help));
+            self.add(Code::NotrustClients, self.line_of(&entry, Flags::NOTRUST), message, Some(help));
         }
     }
 
@@ -53,7 +53,7 @@ impl Audit<'_> {
                 let help = format!(
                     "say `mssntp` only for the networks of the domain's members, or take {mended} or later"
                 );
-                self.tell(Code::MssntpClients, self.line_of(&entry, Flags::MSSNTP), message, Some(&help));
+                self.add(Code::MssntpClients, self.line_of(&entry, Flags::MSSNTP), message, Some(&help));
             }
         }
     }

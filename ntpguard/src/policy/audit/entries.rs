@@ -19,7 +19,7 @@ impl Audit<'_> {
                     self.conf.show(self.place(first)),
                     entry.flags
                 );
-                self.tell(
+                self.add(
                     Code::Merged,
                     Some(self.place(last)),
                     message,
@@ -41,7 +41,7 @@ impl Audit<'_> {
                 );
                 let help =
                     "put the line with `ntpport` before the one without; for `default` there is no way";
-                self.tell(Code::UnreachableNtpport, self.first_line(&entry), message, Some(help));
+                self.add(Code::UnreachableNtpport, self.first_line(&entry), message, Some(help));
             }
         }
     }
@@ -52,7 +52,7 @@ impl Audit<'_> {
                 let line = entry.lines.iter().find(|line| line.flags.has(Flags::KOD));
                 let place = line.map(|line| self.place(line));
                 let message = "`kod` does nothing without `limited`";
-                self.tell(Code::KodWithoutLimited, place, message, Some("add `limited`"));
+                self.add(Code::KodWithoutLimited, place, message, Some("add `limited`"));
             }
         }
     }
@@ -67,7 +67,7 @@ impl Audit<'_> {
                 if of(Family::V4) { ("IPv4", "IPv6", "-6") } else { ("IPv6", "IPv4", "-4") };
             let message = format!("the default of {named} alone: {other} stays as it is built in");
             let help = format!("add a line with `restrict {option} default`, or leave the family away");
-            self.tell(Code::OneFamily, last, message, Some(&help));
+            self.add(Code::OneFamily, last, message, Some(&help));
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     daemon::{family::Family, flags::Flags},
     policy::{Entry, limiter, network::Net},
 };
-use ntpguard_common::abi::Gap;
+use ntpguard_common::abi::NonContiguousMask;
 
 impl Audit<'_> {
     pub(super) fn left_to_the_daemon(&mut self) {
@@ -18,7 +18,7 @@ impl Audit<'_> {
             None
         };
         if let (Some(place), Some(why)) = (self.line_with(Flags::LIMITED), why) {
-            self.tell(
+            self.add(
                 Code::LimitedPasses,
                 Some(place),
                 format!("`limited` is left to the daemon: {why}"),
@@ -26,12 +26,12 @@ impl Audit<'_> {
             );
         }
         if let Some(place) = self.line_with(Flags::FLAKE) {
-            self.tell(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
+            self.add(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
         }
         if self.policy.source.is_some() {
             let line = self.conf.lines.iter().position(|line| line.target == Target::Source);
             let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
-            self.tell(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
+            self.add(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
         }
         for family in [Family::V4, Family::V6] {
             let gap = |entry: &Entry<'_>| entry.net.family() == family && entry.net.prefix().is_none();
@@ -40,16 +40,16 @@ impl Audit<'_> {
                 .entries
                 .iter()
                 .filter(gap)
-                .skip(Gap::MAX as usize)
+                .skip(NonContiguousMask::MAX as usize)
                 .map(|entry| entry.net)
                 .collect();
             if let Some(first) = lost.first() {
                 let message = format!(
-                    "{} masks with gaps more than ntpguard holds ({}), from {first} on: what they drop passes, and what they open stays open",
+                    "{} non-contiguous masks more than ntpguard holds ({}), from {first} on: what they drop passes, and what they open stays open",
                     lost.len(),
-                    Gap::MAX
+                    NonContiguousMask::MAX
                 );
-                self.tell(Code::TooManyGaps, None, message, Some("write networks whose masks have no gaps"));
+                self.add(Code::TooManyGaps, None, message, Some("write networks whose masks are prefixes"));
             }
         }
     }

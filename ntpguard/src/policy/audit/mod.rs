@@ -87,7 +87,7 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    fn tell(&mut self, code: Code, place: Option<Place>, message: impl Into<String>, help: Option<&str>) {
+    fn add(&mut self, code: Code, place: Option<Place>, message: impl Into<String>, help: Option<&str>) {
         let help = help.map(str::to_owned);
         self.found.push(Diagnostic { code, place, message: message.into(), help });
     }

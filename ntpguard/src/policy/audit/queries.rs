@@ -34,7 +34,7 @@ impl Audit<'_> {
             let message =
                 "mode 7 needs no key now, and doesn't heed `nomodify`: anyone who may query may configure";
             let help = "say `noquery`, or leave authentication on";
-            self.tell(Code::NomodifyWithoutAuth, Some(place), message, Some(help));
+            self.add(Code::NomodifyWithoutAuth, Some(place), message, Some(help));
         }
         if let Some(place) = self.conf.monitor_off.filter(|_| self.limits_anyone()) {
             let line = match self.line_with(Flags::LIMITED) {
@@ -44,7 +44,7 @@ impl Audit<'_> {
             let message = format!("`limited` ({line}) keeps the monitor list on");
             let monlist = self.hands_out_clients() && self.queried();
             let help = monlist.then_some("what keeps monlist from being answered is `noquery`");
-            self.tell(Code::MonitorWithLimited, Some(place), message, help);
+            self.add(Code::MonitorWithLimited, Some(place), message, help);
         }
     }
 
@@ -70,16 +70,16 @@ impl Audit<'_> {
         let help = self.help_to_close(entry);
         if self.hands_out_clients() {
             let message = format!("monlist is answered for {nets}: up to 100 packets for one");
-            self.tell(Code::MonlistOpen, place, message, Some(&help));
+            self.add(Code::MonlistOpen, place, message, Some(&help));
         } else {
-            self.tell(Code::QueriesOpen, place, format!("queries are answered for {nets}"), Some(&help));
+            self.add(Code::QueriesOpen, place, format!("queries are answered for {nets}"), Some(&help));
         }
         if hardening.queries == Queries::Listed {
             let message = format!(
                 "ntpguard drops queries from {nets} that the daemon would answer, ntpq from afar among them"
             );
             let help = "name those who may query in a line of their own, or give `--queries restrict`";
-            self.tell(Code::QueriesBlocked, place, message, Some(help));
+            self.add(Code::QueriesBlocked, place, message, Some(help));
         }
     }
 

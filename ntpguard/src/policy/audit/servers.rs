@@ -61,7 +61,7 @@ impl<'a> Audit<'a> {
                         self.origin(&entry, flags)
                     );
                     let help = self.help_to_open(server, &entry);
-                    self.tell(Code::ServerCutOff, Some(place), message, Some(&help));
+                    self.add(Code::ServerCutOff, Some(place), message, Some(&help));
                 }
                 None if server.rotates() => self.by_name(server),
                 None => (),
@@ -145,7 +145,7 @@ impl<'a> Audit<'a> {
             self.origin(entry, flags)
         );
         let help = self.help_to_open(server, entry);
-        self.tell(Code::NameBehindIgnore, Some(server.association.place), message, Some(&help));
+        self.add(Code::NameBehindIgnore, Some(server.association.place), message, Some(&help));
     }
 
     /// `restrict source` that shuts out those whom it is there for.
@@ -161,7 +161,7 @@ impl<'a> Audit<'a> {
         if flags != Flags::NONE {
             let message = format!("`{flags}` {what}");
             let help = format!("take `{flags}` away from this line: it speaks of this file's own servers");
-            self.tell(Code::ServerCutOff, Some(place), message, Some(&help));
+            self.add(Code::ServerCutOff, Some(place), message, Some(&help));
         }
     }
 
@@ -204,7 +204,7 @@ impl<'a> Audit<'a> {
                 let message =
                     format!("the daemon never takes a server from this pool: {nopeer} forbids it to");
                 // What is true of one is true of all.
-                return self.tell(Code::PoolNopeer, Some(pool.association.place), message, Some(help));
+                return self.add(Code::PoolNopeer, Some(pool.association.place), message, Some(help));
             }
         }
     }

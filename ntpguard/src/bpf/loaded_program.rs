@@ -6,7 +6,7 @@ use aya::programs::ProgramFd;
 use std::os::fd::AsFd as _;
 
 /// A loaded program, beside its aya object.
-pub(super) struct Instance {
+pub(super) struct LoadedProgram {
     /// Its form; `None` for a program of tc's.
     pub(super) form: Option<Form>,
     /// The kernel's number for it.
@@ -15,7 +15,7 @@ pub(super) struct Instance {
     pub(super) program: ProgramFd,
 }
 
-impl Instance {
+impl LoadedProgram {
     pub(super) fn new(form: Option<Form>, program: &ProgramFd) -> Result<Self> {
         let program = program.try_clone().context("no descriptor for the program")?;
         Ok(Self { form, id: Identity::of(program.as_fd())?.id, program })

@@ -29,7 +29,7 @@ impl Trial {
     }
 
     /// Whether everything passes now.
-    pub fn monitors(&self) -> bool {
+    pub fn is_trial(&self) -> bool {
         self.monitor || self.until.is_some_and(|until| now().as_millis() >= until)
     }
 
@@ -83,10 +83,10 @@ mod tests {
             Trial::load(folder.path()).unwrap()
         };
         assert_eq!(Trial::load(folder.path()), None);
-        assert!(said(Trial { monitor: true, until: None }).monitors());
-        assert!(!said(Trial::enforcing(None)).monitors());
-        assert!(!said(Trial::enforcing(Some(Duration::from_secs(60)))).monitors());
-        assert!(said(Trial { monitor: false, until: Some(1) }).monitors());
+        assert!(said(Trial { monitor: true, until: None }).is_trial());
+        assert!(!said(Trial::enforcing(None)).is_trial());
+        assert!(!said(Trial::enforcing(Some(Duration::from_secs(60)))).is_trial());
+        assert!(said(Trial { monitor: false, until: Some(1) }).is_trial());
         Trial::forget(folder.path());
         assert_eq!(Trial::load(folder.path()), None);
     }
