@@ -64,6 +64,9 @@ enum Task {
         /// Kinds of card that the guest has, one after the other, asked from outside: virtio, vmxnet3, … or all. As root.
         #[arg(long, value_name = "CARD,…")]
         nic: Vec<String>,
+        /// How many guests run at a time.
+        #[arg(long, default_value_t = 1, requires = "nic")]
+        jobs: usize,
         /// Put the table of cards into this document.
         #[arg(long, value_name = "FILE", requires = "nic")]
         write: Option<std::path::PathBuf>,
@@ -80,7 +83,9 @@ fn main() -> ExitCode {
         Task::Lint => lint::lint(),
         Task::Rooms { graph } => lint::rooms::rooms(graph),
         Task::Vm { kernel, nic, .. } if nic.is_empty() => kernel.series().into_iter().try_for_each(vm::vm),
-        Task::Vm { kernel, nic, write } => vm::matrix::matrix(&kernel.series(), &nic, write.as_deref()),
+        Task::Vm { kernel, nic, jobs, write } => {
+            vm::matrix::matrix(&kernel.series(), &nic, jobs, write.as_deref())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

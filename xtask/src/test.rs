@@ -30,7 +30,7 @@ pub(crate) fn test() -> Result<()> {
     for series in kernel::ALL {
         failures.note(&format!("Linux {}", series.name()), vm::vm(series));
     }
-    failures.note("network cards", vm::matrix::matrix(&[Series::V6_12], &CARDS.map(str::to_owned), None));
+    failures.note("network cards", vm::matrix::matrix(&[Series::V6_12], &CARDS.map(str::to_owned), 1, None));
     failures.end()?;
     println!("\nall tests passed, on this kernel and on {}", kernel::ALL.map(Series::name).join(" and "));
     Ok(())

@@ -2,8 +2,18 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
-use ntpguard_tests::matrix::{agent, card::Card, machine::Boot, page, run};
-use std::{fs, path::PathBuf, process::ExitCode};
+use ntpguard_tests::matrix::{agent, card::Card, machine::Boot, page, run, verdict::Run};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 /// What ntpguard does on network cards of many kinds. As root; only namespaces of its own see any of it.
 #[derive(Parser)]
@@ -25,6 +35,9 @@ struct Options {
     /// Which cards; `all` for every kind.
     #[arg(long = "nic", required = true)]
     cards: Vec<String>,
+    /// How many guests run at a time.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// The emulator.
     #[arg(long, default_value = "qemu-system-x86_64")]
     qemu: PathBuf,
@@ -57,7 +70,7 @@ fn main() -> ExitCode {
 fn matrix(options: &Options) -> Result<()> {
     let cards = cards(&options.cards)?;
     fs::create_dir_all(&options.consoles)?;
-    let mut runs = Vec::new();
+    let mut tries = Vec::new();
     for kernel in &options.kernels {
         let mut parts = kernel.split('=');
         let mut part = || parts.next().context("a kernel is NAME=IMAGE=INITRAMFS");
@@ -71,9 +84,10 @@ fn matrix(options: &Options) -> Result<()> {
                 firmware: options.firmware.clone(),
                 console: options.consoles.join(format!("console-{name}-{}", card.name())),
             };
-            runs.push(run(&boot, *card).with_context(|| format!("{} on Linux {name}", card.name()))?);
+            tries.push((boot, *card));
         }
     }
+    let runs = all(&tries, options.jobs)?;
     let table = page::markdown(&runs);
     println!("\n{table}");
     if let Some(path) = &options.write {
@@ -88,6 +102,25 @@ fn matrix(options: &Options) -> Result<()> {
         bail!("something isn't as it should be with {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Runs all, `jobs` at a time, and returns what they came to in their order.
+fn all(tries: &[(Boot, Card)], jobs: usize) -> Result<Vec<Run>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((boot, card)) = tries.get(number) else { return };
+                    let run =
+                        run(boot, *card).with_context(|| format!("{} on Linux {}", card.name(), boot.kernel));
+                    done.lock().expect("nobody panics with it").insert(number, run);
+                }
+            });
+        }
+    });
+    done.into_inner().expect("nobody panics with it").into_values().collect()
 }
 
 /// The cards by their names.

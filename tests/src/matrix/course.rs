@@ -21,6 +21,8 @@ pub struct Course<'a> {
     pub(super) machine: &'a mut Machine,
     pub(super) outside: &'a Outside,
     pub(super) card: Card,
+    /// What lines of it begin with.
+    label: String,
     /// The steps so far.
     pub steps: Vec<Step>,
     /// How it is attached, as `status` says.
@@ -44,7 +46,7 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// Something isn't answered although nothing filters.
-    pub fn new(machine: &'a mut Machine, outside: &'a Outside, card: Card) -> Result<Self> {
+    pub fn new(machine: &'a mut Machine, outside: &'a Outside, card: Card, kernel: &str) -> Result<Self> {
         machine.run(&format!(
             "{}{}cat > /etc/ntp.conf <<END\n{CONF}END\nmatrix respond >/tmp/responder 2>&1 &",
             card.build(),
@@ -54,6 +56,7 @@ impl<'a> Course<'a> {
             machine,
             outside,
             card,
+            label: format!("{} on {kernel}", card.name()),
             steps: Vec::new(),
             mode: None,
             before: String::new(),
@@ -124,7 +127,7 @@ impl<'a> Course<'a> {
 
     pub(super) fn note(&mut self, name: &'static str, verdict: Verdict, note: impl Into<String>) {
         let note = note.into();
-        println!("    {name:<24} {:<8} {note}", verdict.name());
+        println!("{:<21} {name:<24} {:<8} {note}", self.label, verdict.name());
         self.steps.push(Step { name, verdict, note });
     }
 

@@ -31,7 +31,7 @@ use std::time::Instant;
 /// # Errors
 /// There is no QEMU that runs. All else is a step, also a guest that doesn't come up, or that isn't reached without ntpguard.
 pub fn run(boot: &Boot, card: Card) -> Result<Run> {
-    println!("\n{} on Linux {}:", card.name(), boot.kernel);
+    let label = format!("{} on {}", card.name(), boot.kernel);
     let start = Instant::now();
     let mut run = Run {
         kernel: boot.kernel.clone(),
@@ -43,16 +43,17 @@ pub fn run(boot: &Boot, card: Card) -> Result<Run> {
     };
     if !Machine::has(boot, card)? {
         let note = format!("this QEMU has no {}", card.model());
-        println!("    not run: {note}");
+        println!("{label}: not run: {note}");
         run.steps.push(Step { name: "boot", verdict: Verdict::NotRun, note });
         return Ok(run);
     }
     if let Err(error) = take(boot, card, start, &mut run) {
-        println!("    {error:#}");
+        println!("{label}: {error:#}");
         run.steps.push(Step { name: "end", verdict: Verdict::Wrong, note: format!("{error:#}") });
     }
     run.took = start.elapsed();
-    println!("    {:.1} s, of which the boot took {:.1} s", run.took.as_secs_f32(), run.boot.as_secs_f32());
+    let [took, boot] = [run.took, run.boot].map(|time| time.as_secs_f32());
+    println!("{label}: {took:.1} s, of which the boot took {boot:.1} s");
     Ok(run)
 }
 
@@ -61,7 +62,7 @@ fn take(boot: &Boot, card: Card, start: Instant, run: &mut Run) -> Result<()> {
     let outside = Outside::new(card)?;
     let mut machine = Machine::start(boot, card, &outside.netns)?;
     run.boot = start.elapsed();
-    let mut course = Course::new(&mut machine, &outside, card)?;
+    let mut course = Course::new(&mut machine, &outside, card, &boot.kernel)?;
     let done = course.run();
     (run.mode, run.steps) = (course.mode.take(), std::mem::take(&mut course.steps));
     done

@@ -21,8 +21,8 @@ const MODULES: &[&str] =
 /// What the guest is driven with, beside busybox.
 const TOOLS: &[&str] = &["ip", "ethtool", "bpftool"];
 
-/// Runs the cards on the kernels; with `write`, the table goes into that document.
-pub(crate) fn matrix(kernels: &[Series], cards: &[String], write: Option<&Path>) -> Result<()> {
+/// Runs the cards on the kernels, `jobs` at a time; with `write`, the table goes into that document.
+pub(crate) fn matrix(kernels: &[Series], cards: &[String], jobs: usize, write: Option<&Path>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the guests' cards end in a network namespace: run it as root");
     }
@@ -36,7 +36,7 @@ pub(crate) fn matrix(kernels: &[Series], cards: &[String], write: Option<&Path>)
     let ntpguard = built(&build, "ntpguard")?;
     let program = built(&["build", "--package", "ntpguard-tests", "--bin", "matrix"], "matrix")?;
     let mut command = Command::new(&program);
-    command.arg("run").arg("--consoles").arg(lab().join("consoles"));
+    command.arg("run").arg("--jobs").arg(jobs.to_string()).arg("--consoles").arg(lab().join("consoles"));
     for series in kernels {
         let archive = userland(*series, &ntpguard, &program)?;
         let image = series.image(Kind::Generic).context("the kernel isn't unpacked")?;
