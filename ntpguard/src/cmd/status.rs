@@ -14,7 +14,7 @@ use crate::{
         interface::{self, Interface},
         log::warn,
     },
-    observe::life::{self, Life, Proof},
+    observe::life::{self, Life, Proof, Watch},
 };
 use anyhow::{Result, anyhow, ensure};
 use ntpguard_common::{Action, abi::PolicyWord};
@@ -69,7 +69,9 @@ fn look(options: &Status) -> Result<Option<Report>> {
     let pins = Pins::open(&options.places.pin_path)?;
     for _ in 0..ATTEMPTS {
         let Some(place) = pins.current()? else { return Ok(None) };
-        let (maps, links) = (Maps::open(place.clone())?, pins.links()?);
+        let maps = Maps::open(place.clone())?;
+        // On a quiet interface it takes a second, in which everything else is read.
+        let (watch, links) = (Watch::begin(&maps)?, pins.links()?);
         let held = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
         let look = |interface| Ok((bpf::look(&pins, &interface)?, interface));
         let held: Vec<(Option<(How, u32)>, Interface)> = held.map(look).collect::<Result<_>>()?;
@@ -78,8 +80,8 @@ fn look(options: &Status) -> Result<Option<Report>> {
             .iter()
             .filter_map(|(guarded, interface)| Some((interface, is_native((*guarded)?.0))))
             .collect();
-        let mut proofs =
-            if watched.is_empty() { Vec::new() } else { life::watch(&maps, &watched)? }.into_iter();
+        let state = state(options)?;
+        let mut proofs = if watched.is_empty() { Vec::new() } else { watch.end(&watched)? }.into_iter();
         // Whoever took over meanwhile counts elsewhere.
         if proofs.as_slice().iter().any(|proof| proof.life == Life::NotRun)
             && pins.current()?.as_ref() != Some(&place)
@@ -93,15 +95,19 @@ fn look(options: &Status) -> Result<Option<Report>> {
                 Held { interface, guarded, proof }
             })
             .collect();
-        let state = Summary::load(&options.places.state_dir).or_else(|error| {
-            ensure!(Unreadable::is(&error), error);
-            warn(format_args!("{error:#}"));
-            Ok(None)
-        })?;
         let counted = maps.counters(false)?;
         return Ok(Some(Report { interfaces, word: maps.word()?, counted, state }));
     }
     Err(anyhow!("one ntpguard after the other takes over; try again"))
+}
+
+/// What is kept of the filter; `None`, which is said, where nobody can read it.
+fn state(options: &Status) -> Result<Option<Summary>> {
+    Summary::load(&options.places.state_dir).or_else(|error| {
+        ensure!(Unreadable::is(&error), error);
+        warn(format_args!("{error:#}"));
+        Ok(None)
+    })
 }
 
 impl Held {

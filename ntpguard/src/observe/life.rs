@@ -232,27 +232,54 @@ fn by_queue(interfaces: &[Interface]) -> BTreeMap<u32, Received> {
 /// # Errors
 /// As [`Reading::take`].
 pub fn watch(maps: &Maps, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
-    let first = Reading::take(maps)?;
-    // Each way in of a bond has a whole second.
-    let patient =
-        guarded.iter().any(|(interface, native)| sites(&first.interfaces, interface, *native).len() > 1);
-    loop {
-        sleep(STEP);
-        let now = Reading::take(maps)?;
-        let mut is_open = false;
-        let proof = |(interface, native): &(&Interface, bool)| {
-            let proof = now.since(&first, interface, *native);
-            let mut lost = None;
-            for (site, judged) in now.queues_since(&first, interface, *native) {
-                is_open |= judged.is_open;
-                lost = lost.or(judged.lost.map(|lost| Proof::of_queues(&site.name, lost)));
+    Watch::begin(maps)?.end(guarded)
+}
+
+/// A look that has begun: its second runs while its owner does something else.
+pub struct Watch<'a> {
+    maps: &'a Maps,
+    first: Reading,
+}
+
+impl<'a> Watch<'a> {
+    /// Takes the first reading.
+    ///
+    /// # Errors
+    /// As [`Reading::take`].
+    pub fn begin(maps: &'a Maps) -> Result<Self> {
+        Ok(Self { maps, first: Reading::take(maps)? })
+    }
+
+    /// Looks until the second is over, or until all of these interfaces run; each with whether it is guarded in native mode.
+    ///
+    /// # Errors
+    /// As [`Reading::take`].
+    pub fn end(self, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
+        let Self { maps, first } = self;
+        // Each way in of a bond has a whole second.
+        let patient =
+            guarded.iter().any(|(interface, native)| sites(&first.interfaces, interface, *native).len() > 1);
+        let mut step = STEP.saturating_sub(first.taken.elapsed());
+        loop {
+            sleep(step);
+            let now = Reading::take(maps)?;
+            let mut is_open = false;
+            let proof = |(interface, native): &(&Interface, bool)| {
+                let proof = now.since(&first, interface, *native);
+                let mut lost = None;
+                for (site, judged) in now.queues_since(&first, interface, *native) {
+                    is_open |= judged.is_open;
+                    lost = lost.or(judged.lost.map(|lost| Proof::of_queues(&site.name, lost)));
+                }
+                lost.filter(|_| proof.life != Life::NotRun).unwrap_or(proof)
+            };
+            let proofs: Vec<_> = guarded.iter().map(proof).collect();
+            let settled = !patient && !is_open && proofs.iter().all(|proof| proof.life == Life::Runs);
+            let elapsed = now.taken.duration_since(first.taken);
+            if settled || elapsed >= WINDOW {
+                return Ok(proofs);
             }
-            lost.filter(|_| proof.life != Life::NotRun).unwrap_or(proof)
-        };
-        let proofs: Vec<_> = guarded.iter().map(proof).collect();
-        let settled = !patient && !is_open && proofs.iter().all(|proof| proof.life == Life::Runs);
-        if settled || now.taken.duration_since(first.taken) >= WINDOW {
-            return Ok(proofs);
+            step = STEP.min(WINDOW.saturating_sub(elapsed));
         }
     }
 }
