@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use ntpguard_tests::matrix::{agent, card::Card, machine::Boot, page, run, verdict::Run};
+use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
     process::ExitCode,
@@ -47,10 +48,16 @@ struct Options {
     /// Where consoles of guests are written.
     #[arg(long)]
     consoles: PathBuf,
+    /// What marks the build: runs of it are kept beside the consoles, and the table has those, too.
+    #[arg(long)]
+    build: Option<String>,
     /// Put the table into this document, between its marks.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
+
+/// The series that runs may be kept of.
+const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 fn main() -> ExitCode {
     let done = match Cli::parse() {
@@ -87,8 +94,8 @@ fn matrix(options: &Options) -> Result<()> {
             tries.push((boot, *card));
         }
     }
-    let runs = all(&tries, options.jobs)?;
-    let table = page::markdown(&runs);
+    let runs = all(&tries, options)?;
+    let table = page::markdown(&kept(options, &runs)?);
     println!("\n{table}");
     if let Some(path) = &options.write {
         page::write(path, &table)?;
@@ -104,17 +111,42 @@ fn matrix(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs all, `jobs` at a time, and returns what they came to in their order.
-fn all(tries: &[(Boot, Card)], jobs: usize) -> Result<Vec<Run>> {
+/// What is kept of a run of this build; `None` where builds aren't told apart.
+fn place(options: &Options, kernel: &str, card: Card) -> Option<PathBuf> {
+    let build = options.build.as_ref()?;
+    Some(options.consoles.join(format!("run-{build}-{kernel}-{}.json", card.name())))
+}
+
+/// What the page has of these runs, and of those that are kept of the same build.
+fn kept(options: &Options, runs: &[Run]) -> Result<Vec<Value>> {
+    let kernels: BTreeSet<_> = runs.iter().map(|run| &*run.kernel).chain(KERNELS).collect();
+    let mut entries = Vec::new();
+    for (kernel, card) in kernels.into_iter().flat_map(|kernel| Card::ALL.map(|card| (kernel, card))) {
+        if let Some(run) = runs.iter().find(|run| run.kernel == kernel && run.card == card) {
+            entries.push(page::entry(run));
+        } else if let Some(file) = place(options, kernel, card).filter(|file| file.exists()) {
+            entries.push(serde_json::from_slice(&fs::read(file)?)?);
+        }
+    }
+    Ok(entries)
+}
+
+/// Runs all, as many at a time as is said, and returns what they came to in their order.
+fn all(tries: &[(Boot, Card)], options: &Options) -> Result<Vec<Run>> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some((boot, card)) = tries.get(number) else { return };
                     let run =
                         run(boot, *card).with_context(|| format!("{} on Linux {}", card.name(), boot.kernel));
+                    // Without it, the table has this card only if all of them end.
+                    let place = place(options, &boot.kernel, *card);
+                    if let (Ok(run), Some(file)) = (&run, place) {
+                        let _ = fs::write(file, page::entry(run).to_string());
+                    }
                     done.lock().expect("nobody panics with it").insert(number, run);
                 }
             });

@@ -41,15 +41,19 @@ impl Course<'_> {
 
     /// The programs of ntpguard's that are loaded and that no earlier detachment has left, as `bpftool` shows them.
     fn left(&mut self) -> Result<Vec<String>> {
+        let shown = self.loaded(self.stayed.len())?;
+        Ok(shown.into_iter().filter(|line| !self.stayed.contains(line)).collect())
+    }
+
+    /// The programs of ntpguard's that are loaded, once there are no more than these, or after a while.
+    fn loaded(&mut self, expected: usize) -> Result<Vec<String>> {
         // The kernel frees a program a little later. Both forms begin like this.
-        const LEFT: &str = "bpftool prog show | grep 'name ntpguard'";
-        let known = self.stayed.len();
+        const LOADED: &str = "bpftool prog show | grep 'name ntpguard'";
         let wait = format!(
-            "for i in $(seq 30); do [ $({LEFT} | wc -l) -le {known} ] && break; sleep 0.1; done\n{LEFT}; true"
+            "for i in $(seq 30); do [ $({LOADED} | wc -l) -le {expected} ] && break; sleep 0.1; done\n{LOADED}; true"
         );
         let shown = self.machine.script(&wait)?.text;
-        let lines = shown.lines().map(|line| line.trim().to_owned());
-        Ok(lines.filter(|line| !self.stayed.contains(line)).collect())
+        Ok(shown.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// Does what the last `detach` advised, if it advised anything: it must help. All must be as before then; a program that
@@ -65,11 +69,11 @@ impl Course<'_> {
              ntpguard detach --interface {on}"
         );
         let outcome = self.machine.script(&script)?;
-        let shown = self.machine.script("bpftool prog show | grep 'name ntpguard'")?.text;
+        let shown = self.loaded(0)?.join(", ");
         let open = self.reachable().and_then(|_| self.open());
         let stays = match shown.is_empty() {
             true => "no program stays".to_owned(),
-            false => format!("loaded, and run by nothing: {}", line(&shown)),
+            false => format!("loaded, and run by nothing: {shown}"),
         };
         let (verdict, note) = match (outcome.code, shown.is_empty() || is_foretold, open) {
             (_, _, Err(error)) => (Verdict::Lost, format!("{error:#}; {stays}")),

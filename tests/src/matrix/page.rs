@@ -1,8 +1,9 @@
 //! The matrix as a page of the documentation.
 
-use super::verdict::{Run, Verdict};
+use super::verdict::{Run, Step, Verdict};
 use anyhow::{Context as _, Result};
-use std::{fmt::Write as _, fs, path::Path};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
 
 /// How `run` begins to tell how soon it has put the filter back.
 pub(super) const REPAIR: &str = "put back after";
@@ -10,66 +11,58 @@ pub(super) const REPAIR: &str = "put back after";
 /// What stands around the table in the document.
 const MARKS: [&str; 2] = ["<!-- matrix: begin -->", "<!-- matrix: end -->"];
 
-/// A table of all runs: a row a card and kernel, and below it the steps that didn't simply hold.
-pub fn markdown(runs: &[Run]) -> String {
-    let mut text = String::from(
-        "| card | Linux | attached | steps that held | others | boot | all |\n|---|---|---|--:|---|--:|--:|\n",
+/// What a page has of a run: its row of the table, the steps that didn't simply hold, and repairs.
+pub fn entry(run: &Run) -> Value {
+    let label = format!("{}, {}", run.card.name(), run.kernel);
+    let held = run.steps.iter().filter(|step| step.verdict == Verdict::Held).count();
+    let others = || run.steps.iter().filter(|step| step.verdict != Verdict::Held);
+    let short: Vec<_> = others().map(|step| format!("{}: {}", step.name, step.verdict.name())).collect();
+    let row = format!(
+        "| {} | {} | {} | {held} of {} | {} | {:.0} s | {:.0} s |",
+        run.card.name(),
+        run.kernel,
+        run.mode.as_deref().unwrap_or("–"),
+        run.steps.len(),
+        short.join("; "),
+        run.boot.as_secs_f32(),
+        run.took.as_secs_f32(),
     );
-    for run in runs {
-        let held = run.steps.iter().filter(|step| step.verdict == Verdict::Held).count();
-        let others: Vec<_> = run.steps.iter().filter(|step| step.verdict != Verdict::Held).collect();
-        let others: Vec<_> =
-            others.iter().map(|step| format!("{}: {}", step.name, step.verdict.name())).collect();
-        writeln!(
-            text,
-            "| {} | {} | {} | {held} of {} | {} | {:.0} s | {:.0} s |",
-            run.card.name(),
-            run.kernel,
-            run.mode.as_deref().unwrap_or("–"),
-            run.steps.len(),
-            others.join("; "),
-            run.boot.as_secs_f32(),
-            run.took.as_secs_f32(),
-        )
-        .expect("a string takes it");
-    }
-    text += "\nWhat the others were:\n\n";
-    for run in runs {
-        for step in run.steps.iter().filter(|step| step.verdict != Verdict::Held) {
-            writeln!(
-                text,
-                "- {}, {}, {}: **{}**. {}",
-                run.card.name(),
-                run.kernel,
-                step.name,
-                step.verdict.name(),
-                step.note.replace('|', "\\|"),
-            )
-            .expect("a string takes it");
-        }
-    }
-    text + &repairs(runs)
+    let others = others().map(|step| {
+        let Step { name, verdict, note } = step;
+        format!("- {label}, {name}: **{}**. {}", verdict.name(), note.replace('|', "\\|"))
+    });
+    // What ntpguard took to put a program back that a driver had lost, and what the kernel.
+    let repairs = run.steps.iter().flat_map(|step| {
+        let repairs = step.note.split("; ").filter(|part| part.starts_with(REPAIR));
+        repairs.map(|repair| format!("- {label}, {}: {repair}", step.name))
+    });
+    json!({ "row": row, "others": others.collect::<Vec<_>>(), "repairs": repairs.collect::<Vec<_>>() })
 }
 
-/// How soon programs that drivers had lost were put back: what ntpguard took for it, and what the kernel.
-fn repairs(runs: &[Run]) -> String {
-    let mut text = String::new();
-    for run in runs {
-        for step in &run.steps {
-            let repairs = step.note.split("; ").filter(|part| part.starts_with(REPAIR));
-            for repair in repairs {
-                writeln!(text, "- {}, {}, {}: {repair}", run.card.name(), run.kernel, step.name)
-                    .expect("a string takes it");
-            }
+/// A table of all runs: a row a card and kernel, and below it what else there is to say.
+pub fn markdown(entries: &[Value]) -> String {
+    let row = |entry: &Value| entry["row"].as_str().unwrap_or_default().to_owned();
+    let of = |name| {
+        let lists = entries.iter().filter_map(move |entry: &Value| entry[name].as_array());
+        lists.flatten().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+    };
+    let mut text = format!(
+        "| card | Linux | attached | steps that held | others | boot | all |\n|---|---|---|--:|---|--:|--:|\n{}\n",
+        entries.iter().map(row).collect::<Vec<_>>().join("\n")
+    );
+    for (words, list) in [
+        ("What the others were:", of("others")),
+        (
+            "How soon a program that the driver may have lost was put back, from the kernel's word of the event (netlink) until \
+             ntpguard asked for it, and how long the emulated kernel and driver took then (BPF_LINK_UPDATE):",
+            of("repairs"),
+        ),
+    ] {
+        if !list.is_empty() {
+            text += &format!("\n{words}\n\n{list}\n");
         }
     }
-    if text.is_empty() {
-        return text;
-    }
-    "\nHow soon a program that the driver may have lost was put back, from the kernel's word of the event (netlink) until \
-     ntpguard asked for it, and how long the emulated kernel and driver took then (BPF_LINK_UPDATE):\n\n"
-        .to_owned()
-        + &text
+    text
 }
 
 /// Puts the table between the marks of a document.
@@ -88,7 +81,7 @@ pub fn write(path: &Path, table: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{card::Card, verdict::Step};
+    use crate::matrix::card::Card;
     use std::time::Duration;
 
     #[test]
@@ -100,7 +93,7 @@ mod tests {
         ];
         let (boot, took) = (Duration::ZERO, Duration::ZERO);
         let run = Run { kernel: "6.12".to_owned(), card: Card::Vmxnet3, mode: None, steps, boot, took };
-        let text = markdown(&[run]);
+        let text = markdown(&[entry(&run)]);
         assert!(
             text.ends_with(
                 ":\n\n- vmxnet3, 6.12, MTU 9000: put back after 2 ms, and 30 ms more in the driver\n"

@@ -11,6 +11,8 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
+    fs,
+    hash::{DefaultHasher, Hasher as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -52,6 +54,9 @@ pub(crate) fn matrix(kernels: &[Series], cards: &[String], jobs: usize, write: O
         command.arg("--firmware").arg(folder);
     }
     if let Some(path) = write {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&fs::read(&ntpguard)?);
+        command.arg("--build").arg(format!("{:016x}", hasher.finish()));
         command.arg("--write").arg(path);
     }
     run(&mut command)
