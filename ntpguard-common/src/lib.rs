@@ -22,7 +22,7 @@
 //! struct NobodyQueries;
 //!
 //! impl Lookup for NobodyQueries {
-//!     fn settings(&self) -> PolicyWord {
+//!     fn word(&self) -> PolicyWord {
 //!         PolicyWord { flags: PolicyWord::INSTALLED, generation: 1 }
 //!     }
 //!
