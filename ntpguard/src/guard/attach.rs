@@ -1,4 +1,4 @@
-//! Putting the filter before interfaces.
+//! Attaches the filter to interfaces.
 
 use super::{Service, put, restore};
 use crate::{
@@ -20,16 +20,17 @@ use anyhow::Result;
 use std::collections::BTreeMap;
 
 impl Service {
-    /// Attaches to all interfaces, or to none, with the policy in force, and from then on the filter stays.
+    /// Attaches to all interfaces, or to none, with the policy in force; the filter stays attached from then on. `run` is
+    /// the process id of an `ntpguard run`.
     ///
     /// # Errors
-    /// One can't be attached to, or the kernel refuses the policy.
+    /// An interface can't be attached to, or the kernel refuses the policy.
     pub fn attach(&mut self, run: Option<i32>) -> Result<Vec<(String, Attached)>, Fault> {
         let mut attached = Vec::new();
         let done = self.attach_in_force(&mut attached, run.is_some());
         if let Err(error) = done {
             self.give_up(attached.iter().filter(|(_, how)| !how.was_guarded).map(|(name, _)| name));
-            // What has come into force all the same must be known.
+            // Part of it may have come into force in spite of the error, so the state is saved.
             self.keep();
             return Err(Fault::Environment(error));
         }
@@ -40,15 +41,15 @@ impl Service {
         Ok(attached)
     }
 
-    /// Gives up interfaces again, whose cards are as they were before then.
+    /// Detaches from interfaces, and restores their cards' features as they were before attaching.
     pub fn give_up<'a>(&mut self, interfaces: impl Iterator<Item = &'a String> + Clone) {
         self.guard.release(interfaces.clone());
         let given: Vec<_> = interfaces.filter_map(|name| Some(interface::find(name).ok()?.index)).collect();
         restore(&self.state.cards.extract_if(.., |_, card| given.contains(&card.guarded)).collect());
     }
 
-    /// A policy that is in force before stays until all is attached; where there is none, the first comes before.
-    /// Where a process looks after the filter, it gets what it may need later.
+    /// A policy that is already in force stays until every interface is attached; if there is none, the first one is
+    /// installed before attaching. With `stays`, spare programs are loaded as well, for drivers that may lose the filter.
     fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>, stays: bool) -> Result<()> {
         let goes_on = self.guard.maps.goes_on()?;
         if !goes_on {
@@ -61,7 +62,7 @@ impl Service {
         if goes_on {
             self.put_first()?;
         }
-        // Those that were guarded before and aren't named now: they stay, and get the same program.
+        // Interfaces that were guarded before and aren't named now stay guarded, by the same program.
         self.guard.take_over_others(&self.named, self.state.options.xdp_mode)?;
         if stays && let Err(error) = self.guarded().and_then(|all| self.guard.stand_by(&all, loses)) {
             warn(format_args!("if a driver loses the filter, nothing can put it back: {error:#}"));
@@ -69,17 +70,17 @@ impl Service {
         self.settle()
     }
 
-    /// The interfaces that are to be guarded and are there.
+    /// The interfaces of the options that exist.
     fn guarded(&self) -> Result<Vec<Interface>> {
         let mut all = interface::all()?;
         all.retain(|interface| self.state.options.interface.contains(&interface.name));
         Ok(all)
     }
 
-    /// The interfaces whose driver may lose the filter, with what puts it back.
+    /// The interfaces whose driver may lose the filter, each with the hold that puts it back.
     ///
     /// # Errors
-    /// A hold can't be opened.
+    /// A hold (a pinned link) can't be opened.
     pub fn losable(&mut self) -> Result<Vec<(Interface, Held)>> {
         let mut losable = Vec::new();
         for interface in self.guarded()? {
@@ -92,10 +93,10 @@ impl Service {
         Ok(losable)
     }
 
-    /// Attaches in the stack, where the driver doesn't run the filter.
+    /// Attaches in generic mode, for a driver that doesn't run the filter natively.
     ///
     /// # Errors
-    /// The kernel refuses; what is there stays, or the error says that nothing does.
+    /// The kernel refuses; what was attached stays, or the error says that nothing is attached.
     pub fn fall_back(&mut self, name: &str) -> Result<()> {
         let before = self.features(name);
         let done = self.guard.fall_back(name);
@@ -104,15 +105,15 @@ impl Service {
         done
     }
 
-    /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
+    /// Puts another instance of the program behind the hold on an interface whose driver doesn't run the present one.
     ///
     /// # Errors
-    /// As [`bpf::Guard::put_back`].
+    /// Those of [`bpf::Guard::put_back`].
     pub fn put_back(&mut self, interface: &Interface) -> Result<()> {
         self.guard.put_back(interface)
     }
 
-    /// The next start takes over from here, and whoever may look does.
+    /// Lets the next start take over from this program, and gives the group of readers access.
     fn settle(&mut self) -> Result<()> {
         self.guard.settle()?;
         let Some(instance) = &self.instance else { return Ok(()) };
@@ -143,10 +144,10 @@ impl Service {
         Ok(())
     }
 
-    /// Attaches to an interface, or replaces the program there.
+    /// Attaches to an interface, or replaces ntpguard's program there.
     ///
     /// # Errors
-    /// As [`bpf::Guard::attach`].
+    /// Those of [`bpf::Guard::attach`].
     pub fn attach_to(&mut self, name: &str) -> Result<Attached> {
         if self.state.options.replace {
             self.guard.evict(name)?;
@@ -168,7 +169,7 @@ impl Service {
         Ok(attached)
     }
 
-    /// The features of an interface's cards, and whether it is guarded already.
+    /// The features of an interface's cards (its own and its members'), and whether it is guarded already.
     fn features(&self, name: &str) -> (bool, Vec<(Interface, u32, Features)>) {
         let all = interface::all().unwrap_or_default();
         let Some(found) = all.iter().find(|interface| interface.name == name) else {
@@ -180,13 +181,13 @@ impl Service {
         (matches!(self.guard.is_guarded(found), Ok(Some(true))), known.collect())
     }
 
-    /// Keeps what attaching has changed of these cards, so that detaching can put it back.
+    /// Records how attaching changed the features of these cards, so that detaching can restore them.
     fn note_features(&mut self, (is_guarded, cards): (bool, Vec<(Interface, u32, Features)>)) {
         for (card, guarded, before) in cards {
             let Ok(after) = Features::of(card.index) else { continue };
             match self.state.cards.get_mut(&card.index).filter(|_| is_guarded) {
                 Some(known) => known.altered.again(&before, after),
-                // What was changed by an attachment that nobody has kept isn't known.
+                // An earlier attachment that wasn't recorded may have changed the features; what it changed is unknown.
                 None if is_guarded => (),
                 None => {
                     let altered = Altered::new(before, after);
@@ -196,15 +197,15 @@ impl Service {
         }
     }
 
-    /// Puts the form of the program before a bond that fits its members as they are now.
+    /// Attaches to a bond the form of the program that fits its present members. Returns whether that is another form.
     ///
     /// # Errors
-    /// The kernel refuses, or that form isn't loaded.
+    /// The kernel refuses, or that form of the program isn't loaded.
     pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
         if interface.kind.as_deref() == Some("bond") { self.guard.choose_again(interface) } else { Ok(false) }
     }
 
-    /// An interface has another name now.
+    /// Records the new name of an interface.
     pub fn rename(&mut self, index: u32, name: &str) {
         if let Some(card) = self.state.cards.get_mut(&index) {
             name.clone_into(&mut card.name);
@@ -212,12 +213,12 @@ impl Service {
         }
     }
 
-    /// What attaching has changed of network cards.
+    /// How attaching changed the features of network cards, by interface index.
     pub fn cards(&self) -> &BTreeMap<u32, Card> {
         &self.state.cards
     }
 
-    /// Counts what comes in by the members of bonds, which may come and go, for the bonds.
+    /// Counts packets that arrive through a member of a bond for that bond; members may come and go.
     pub fn follow_members(&mut self, all: &[Interface]) {
         self.follow_mtus(all);
         let interface = self.state.options.interface.clone();
@@ -232,17 +233,17 @@ impl Service {
         }
     }
 
-    /// Whether the filter is on an interface that it is to guard. What can't be told is believed.
+    /// Whether the filter is on an interface; `true` if that can't be determined.
     pub fn is_guarded(&self, interface: &Interface) -> bool {
         !matches!(self.guard.is_guarded(interface), Ok(Some(false)))
     }
 
-    /// Which interfaces are counted where.
+    /// Which interfaces are counted in which row.
     pub fn rows(&self) -> &Rows {
         &self.state.rows
     }
 
-    /// Takes over every interface that is held, and leaves it at that.
+    /// Takes over every interface that has a hold, with the present program and policy, and ends.
     ///
     /// # Errors
     /// The kernel refuses.

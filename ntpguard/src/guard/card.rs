@@ -1,4 +1,4 @@
-//! What is said of a card: before it is attached to, and when its MTU doesn't go with native XDP.
+//! Messages about a network card: before attaching to it, and when its MTU becomes too large for native XDP.
 
 use super::Service;
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 use std::path::Path;
 
 impl Service {
-    /// Says what attaching will do to a card, where somebody would notice. Of one that has a program nothing: replacing it
-    /// is another matter.
+    /// Reports what attaching will do to a card, if it is noticeable (such as a link reset). Says nothing about an interface
+    /// that has an XDP program already, because replacing a program has other effects.
     pub(super) fn tell_beforehand(&self, all: &[Interface], name: &str) {
         let options = &self.state.options;
         let found = all.iter().find(|interface| interface.name == name && interface.xdp.is_none());
@@ -27,7 +27,7 @@ impl Service {
         }
     }
 
-    /// Warns when a natively guarded interface has come to an MTU that its driver can't have then.
+    /// Warns when the MTU of a natively guarded interface has changed to one at which its driver can't run native XDP.
     pub(super) fn follow_mtus(&mut self, all: &[Interface]) {
         let guarded = all.iter().filter(|one| self.state.options.interface.contains(&one.name));
         for interface in guarded.filter(|one| one.xdp.is_some_and(|xdp| xdp.native)) {

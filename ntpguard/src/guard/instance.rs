@@ -1,7 +1,7 @@
-//! Where a filter stays between processes: its pins, what is known about it, and whose turn it is.
+//! One installed filter between processes: its pins, its state, and the lock that lets one process at a time change it.
 //!
-//! The turn is a lock in the folder of the pins, and `ntpguard run` holds a second one, by which others recognise it: the state
-//! says so, too, but may have no room, or be gone.
+//! That lock (the turn) lies in the pin folder. `ntpguard run` holds a second one, by which others recognise it; the process
+//! id in the state is only a fallback, because the state may be missing or impossible to write.
 
 use crate::{
     bpf::{Pins, RUN, TURN},
@@ -25,14 +25,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for one that is about to be done.
+/// How long to wait for a process that holds the lock only briefly.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What to say where there is no filter.
+/// The message if there is no filter.
 const NOTHING: &str = "nothing is guarded: `ntpguard run` or `ntpguard attach` first";
 
-/// What to say where there is no filter of this version below a folder of pins: one of another version may guard there, whose
-/// maps this one can't read.
+/// The message if no filter of this version is pinned below `root`. A filter of another version, whose maps this one can't
+/// read, may be guarding there.
 pub fn nothing(root: &Path) -> String {
     let held = Pins::find(root).and_then(|pins| pins.of_another_version().ok()).unwrap_or_default();
     if held.is_empty() {
@@ -49,27 +49,27 @@ pub fn nothing(root: &Path) -> String {
     )
 }
 
-/// The place, for this process alone as long as this lives.
+/// An instance, locked for this process as long as this value lives.
 pub struct Instance {
-    /// The pins.
+    /// The pinned maps, programs and links.
     pub pins: Pins,
     folder: PathBuf,
     _turn: Lock,
     _run: Option<Lock>,
 }
 
-/// Somebody else's turn.
+/// Another process holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The other process, if the kernel tells.
+    /// That process's id, if the kernel reports it.
     pub pid: Option<i32>,
 }
 
 impl Instance {
-    /// Takes the turn; waits a little for one that is about to be done, unless it is `ntpguard run`.
+    /// Takes the lock. If another process holds it, waits up to 5 s, except for an `ntpguard run`, which keeps it for good.
     ///
     /// # Errors
-    /// There is no BPF file system, or the place can't be read.
+    /// There is no BPF file system, or the pin folder can't be read.
     pub fn enter(places: &Places) -> Result<Result<Self, Taken>> {
         let pins = Pins::open(&places.pin_path)?;
         let start = Instant::now();
@@ -89,20 +89,20 @@ impl Instance {
         }
     }
 
-    /// Lets others see that this process is `ntpguard run`, and stays.
+    /// Takes the second lock, by which others recognise `ntpguard run`.
     ///
     /// # Errors
-    /// The folder of the pins can't be written.
+    /// The pin folder can't be written.
     pub fn stay(&mut self) -> Result<()> {
-        // While it is this process's turn, nobody else holds it.
+        // The turn is this process's, so no other process can hold this lock.
         self._run = Lock::take(&self.pins.root().join(RUN), None)?.ok();
         Ok(())
     }
 
-    /// As [`Instance::enter`], for those that can't go on without.
+    /// Like [`Instance::enter`], for callers that can't go on without the lock.
     ///
     /// # Errors
-    /// As there, or it is somebody else's turn.
+    /// Those of [`Instance::enter`], or another process holds the lock.
     pub fn alone(places: &Places) -> Result<Self> {
         let Taken { pid } = match Self::enter(places)? {
             Ok(instance) => return Ok(instance),
@@ -115,37 +115,38 @@ impl Instance {
         )
     }
 
-    /// What is known about the filter.
+    /// The state of the filter.
     ///
     /// # Errors
-    /// As [`State::load`].
+    /// Those of [`State::load`].
     pub fn state(&self) -> Result<Option<State>> {
         State::load(&self.folder)
     }
 
-    /// The little of it that most ask for.
+    /// The part of the state that most callers need.
     ///
     /// # Errors
-    /// As [`State::load`].
+    /// Those of [`State::load`].
     pub fn summary(&self) -> Result<Option<Summary>> {
         Summary::load(&self.folder)
     }
 
-    /// Whether it is a trial, as `ntpguard enforce` or `monitor` has said since the start, if one has.
+    /// Whether the filter is on trial according to the last `ntpguard enforce` or `monitor` since the start; `None` without
+    /// one.
     pub fn is_trial(&self) -> Option<bool> {
         Trial::load(&self.folder).map(|trial| trial.is_trial())
     }
 
-    /// Its folders: that of the pins, and that of what is known.
+    /// The pin folder and the state folder.
     pub fn folders(&self) -> [&Path; 2] {
         [self.pins.root(), &self.folder]
     }
 
-    /// Lets a group read what is known. What is written there later is the group's, too, when this process can no longer give
-    /// it to it: that is what the bit for the group is for.
+    /// Lets a group read the state. Sets the set-group-ID bit on the folder, so that files written later belong to the group
+    /// even when this process no longer has the right to change their group.
     ///
     /// # Errors
-    /// The folder can't be made, or isn't this user's.
+    /// The folder can't be created, or doesn't belong to this user.
     pub fn admit(&self, readers: &Readers) -> Result<()> {
         if readers.group.is_none() {
             return Ok(());
@@ -154,8 +155,9 @@ impl Instance {
         readers.admit(&self.folder, 0o2700)
     }
 
-    /// The options have the say again; but not after a crash, which must not undo what somebody has confirmed. A crash of the
-    /// machine has ended the filter, and its clock, too.
+    /// Makes the options decide again whether this is a trial, except after a crash of `ntpguard run`, which must not undo
+    /// what was confirmed with `ntpguard enforce`. A reboot counts as a new start: it ended the filter, and restarted the
+    /// clock that the trial's end refers to.
     pub fn begin(&self) {
         let died = self.summary().ok().flatten().is_some_and(|state| state.run.is_some());
         let goes_on = self.pins.current().is_ok_and(|current| current.is_some());
@@ -164,11 +166,11 @@ impl Instance {
         }
     }
 
-    /// Makes sure that the interfaces that are held are this network namespace's: their numbers say nothing of it, and the state
-    /// has the number of theirs.
+    /// Makes sure that the guarded interfaces belong to this network namespace. `there` is the namespace in the state;
+    /// interface indexes alone don't tell namespaces apart.
     ///
     /// # Errors
-    /// They are of another one.
+    /// They belong to another network namespace.
     pub fn is_here(&self, there: Option<u64>) -> Result<()> {
         let elsewhere = there.is_some_and(|there| Some(there) != namespace());
         ensure!(
@@ -179,15 +181,15 @@ impl Instance {
         Ok(())
     }
 
-    /// Makes sure that the state is of no other filter, which would be robbed of it.
+    /// Makes sure that the state isn't another filter's, which would lose it.
     ///
     /// # Errors
-    /// It is.
+    /// It is another filter's.
     pub fn is_own(&self, state: &State) -> Result<()> {
         let Some(there) = &state.pins else { return Ok(()) };
         let others = *there != self.place()
             && Pins::find(there).is_some_and(|pins| {
-                // One that can't be looked at may well be there.
+                // A filter whose pins can't be read may exist.
                 pins.links().map_or(true, |links| !links.is_empty())
             });
         ensure!(
@@ -200,33 +202,34 @@ impl Instance {
         Ok(())
     }
 
-    /// Where the filter is pinned, without symbolic links.
+    /// The pin folder without symbolic links.
     pub fn place(&self) -> PathBuf {
         self.pins.root().canonicalize().unwrap_or_else(|_| self.pins.root().to_owned())
     }
 
-    /// Keeps it.
+    /// Saves the state.
     ///
     /// # Errors
-    /// As [`State::save`].
+    /// Those of [`State::save`].
     pub fn save(&self, state: &State) -> Result<()> {
         state.save(&self.folder)
     }
 }
 
-/// The number of this process's network namespace: network_namespaces(7).
+/// The inode number of this process's network namespace: network_namespaces(7).
 pub fn namespace() -> Option<u64> {
     stat("/proc/self/ns/net").ok().map(|stat| stat.st_ino)
 }
 
-/// Whether it is an `ntpguard run`: as its lock says, or, of an earlier version, the state.
+/// Whether the holder of the lock is an `ntpguard run`, according to its second lock or, for an earlier version, to the
+/// state.
 pub fn looks_after(places: &Places, taken: Taken) -> bool {
     let of_state = || Summary::load(&places.state_dir).ok().flatten().and_then(|state| state.run);
     let runs = Lock::holder(&places.pin_path.join(RUN)).or_else(of_state);
     taken.pid.is_some() && runs == taken.pid
 }
 
-/// Whether a process is an ntpguard that lives.
+/// Whether a process is a running ntpguard.
 pub fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "ntpguard")
 }

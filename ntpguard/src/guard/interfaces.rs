@@ -1,4 +1,4 @@
-//! Which interfaces a guard is for, and which program fits them.
+//! Which interfaces a guard covers, and which program fits them.
 
 use crate::{
     bpf::{self, Object},
@@ -11,10 +11,10 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 
-/// Makes sure that the interfaces can be guarded, before anything is changed for it.
+/// Makes sure that the interfaces can be guarded, before anything is changed.
 ///
 /// # Errors
-/// One isn't there, or is none that can be.
+/// An interface doesn't exist, or is of a kind that can't be guarded.
 pub fn fit(options: &Guarding) -> Result<(), Fault> {
     options.interface.iter().try_for_each(|name| bpf::fit(name, options.hook).map(drop)).environment()
 }
@@ -25,7 +25,8 @@ pub fn object(options: &Guarding) -> Object {
     Object::on(options.hook, first.as_ref(), options.xdp_mode.may_be_native())
 }
 
-/// Adds the interfaces that are held already: they get the same options, and none may get its packets from another.
+/// Adds the interfaces that are guarded already: the new options apply to them, too. Fails if one interface gets its packets
+/// through another one.
 pub(super) fn join(named: &mut Vec<String>, instance: Option<&Instance>) -> Result<()> {
     let all = interface::all()?;
     let held = instance.map(|instance| instance.pins.links()).transpose()?.unwrap_or_default();

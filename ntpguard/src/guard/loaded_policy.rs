@@ -1,4 +1,4 @@
-//! From the options of a guard to what is to be in force.
+//! From the options of a guard to the policy that is to be in force.
 
 use crate::{
     bpf::Hook,
@@ -15,27 +15,27 @@ use crate::{
 use anyhow::anyhow;
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-/// How long to wait for names, all in all.
+/// Timeout for all name look-ups together.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// An ntp.conf, and the image that was made of it.
+/// An access list, and the image compiled from it.
 pub struct LoadedPolicy {
-    /// What the file says.
+    /// What the configuration file says.
     pub conf: AccessList,
-    /// Which file, and which daemon's reading it is, for people.
+    /// Which file was read, and as which daemon, in words.
     pub because: String,
     /// What goes into the maps.
     pub image: Image,
-    /// What is said of the lines, ready to be shown.
+    /// Warnings about lines of the file, ready to print.
     pub warnings: Vec<String>,
 }
 
 impl LoadedPolicy {
-    /// Reads the file, asks for the names in it, and compiles it for a host with these addresses. Notes what was looked
-    /// for, also when that fails.
+    /// Reads the file, looks up the names in it, and compiles it for a host with the addresses `own`. Records in `sought`
+    /// every path that was probed, even on failure.
     ///
     /// # Errors
-    /// The file can't be read, or is one at which the daemon stops.
+    /// The file can't be read, is one at which the daemon would exit, or cuts off one of its own servers.
     pub fn read(
         options: &Guarding,
         names: &mut Names,
@@ -45,7 +45,7 @@ impl LoadedPolicy {
         let read = locate::read_noting(options.config.as_deref(), &options.reading, sought)?;
         let locate::Read { conf, because, .. } = read;
         let silent = names.prepare(conf.names(), NAMES_TIMEOUT);
-        // What is said of the lines doesn't hang on this host's addresses.
+        // Diagnostics don't depend on this host's addresses, so they are omitted here.
         let policy = policy(&conf, names, &[]);
         let cut_off = audit::cut_off(&conf, &policy, &|name| names.addresses(name));
         let certain = |diagnostic: &&Diagnostic| {
@@ -59,13 +59,13 @@ impl LoadedPolicy {
         let stale = silent.iter().filter(|name| names.addresses(name).is_ok());
         let stale = stale.map(|name| format!("warning: no answer for {name}: its last good addresses stay"));
         let warnings = diagnostics.map(|diagnostic| warning(&conf, diagnostic)).chain(stale).collect();
-        // The image has a policy of its own, and of many lines two take much memory.
+        // `image()` resolves a second policy; two at a time would need too much memory for a large file.
         drop(policy);
         let image = image(&conf, options, names, own);
         Ok(Self { conf, because, image, warnings })
     }
 
-    /// Compiles it anew, for other addresses of this host or other answers to names.
+    /// Compiles the image again, for changed addresses of this host or changed answers to names.
     pub fn compile(&mut self, options: &Guarding, names: &Names, own: &[IpAddr]) {
         self.image = image(&self.conf, options, names, own);
     }
@@ -88,15 +88,15 @@ fn image(conf: &AccessList, options: &Guarding, names: &Names, own: &[IpAddr]) -
     image
 }
 
-/// Whether a server is cut off whatever the names without an answer turn out to be. At boot DNS may not be there yet, and
-/// a restrict line may be the one that lets the server in.
+/// Whether a server is cut off regardless of the names without an answer (`silent`). At boot, DNS may not be available yet,
+/// and one of these names may stand in the restrict line that lets the server in.
 fn is_certain(conf: &AccessList, cut_off: &Diagnostic, silent: &BTreeSet<String>) -> bool {
     let server = conf.associations.iter().find(|association| Some(association.place) == cut_off.place);
     let host = server.and_then(|server| server.host.as_deref());
     !conf.restricted().chain(host).any(|name| silent.contains(name))
 }
 
-/// One line for a diagnostic; `ntpguard check` has more.
+/// A diagnostic as one line; `ntpguard check` prints more.
 fn warning(conf: &AccessList, diagnostic: &Diagnostic) -> String {
     let Diagnostic { code, place, message, help } = diagnostic;
     let place = place.map(|place| format!("{}: ", conf.show(place))).unwrap_or_default();

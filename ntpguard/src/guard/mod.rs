@@ -1,4 +1,4 @@
-//! A guard, what it goes by, and what is known about it, while a process looks after them.
+//! The running service: the attached filter, the loaded policy and the persisted state.
 
 mod attach;
 mod card;
@@ -43,40 +43,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many bytes of memory a policy takes for each byte of its files, as measured with 200,000 short lines.
+/// Bytes of memory that a policy takes for each byte of its files, measured with 200,000 short lines.
 const MEMORY: u64 = 13;
-/// Memory that is taken without asking.
+/// A need for memory up to this size isn't checked.
 const UNASKED: u64 = 64 << 20;
 
-/// All of it.
+/// The filter with its policy and state.
 pub struct Service {
-    /// Where the filter stays; `None` if it goes with this process.
+    /// Where the filter is pinned; `None` if it ends with this process.
     instance: Option<Instance>,
-    /// The filter.
+    /// The loaded programs and maps.
     pub guard: Guard,
-    /// What is in force.
+    /// The policy that is in force, or is to be.
     pub loaded: LoadedPolicy,
     state: State,
     names: Names,
     own: Vec<IpAddr>,
     reloads: Reloads,
-    /// The files, when they were read, and when they were looked at last.
+    /// The policy's files as of the last reading; `look` has them as of the last check for changes.
     fingerprint: Fingerprint,
     look: Fingerprint,
-    /// The interfaces that were asked for; [`Guarding::interface`] has those, too, that were guarded before.
+    /// The interfaces that were asked for; [`Guarding::interface`] also has those that were guarded before.
     named: Vec<String>,
-    /// The MTU that an interface of this index had at the last look.
+    /// The MTU at the last check, by interface index.
     mtus: HashMap<u32, u32>,
 }
 
 impl Service {
-    /// Reads the policy and loads the filter. Nothing is in force or attached yet.
+    /// Reads the policy and loads the filter. Nothing is attached or in force yet.
     ///
     /// # Errors
-    /// The configuration can't be read, or the kernel refuses.
+    /// The configuration can't be read, or the kernel refuses the programs or maps.
     pub fn start(mut options: Guarding, object: Object, instance: Option<Instance>) -> Result<Self, Fault> {
         let readers = Readers::find(options.group.as_deref()).environment()?;
-        // Whoever reloads may stand in another folder.
+        // `ntpguard reload` may run in another working directory.
         options.config = options.config.map(absolute).transpose().environment()?;
         if let Some(instance) = &instance {
             options.monitor = instance.is_trial().unwrap_or(options.monitor);
@@ -108,13 +108,13 @@ impl Service {
                     (&instance, instance.as_ref().and_then(|instance| instance.state().ok()?))
                 {
                     state.fail(fault.to_string());
-                    // Without it, nobody knows of the failure but who reads this.
+                    // If this fails as well, the failure is reported only by the error that is returned.
                     let _ = instance.save(&state);
                 }
             })?;
         tell(format_args!("{}", loaded.because));
         if !loaded.warnings.is_empty() {
-            // In one piece: none may be lost, however many there are.
+            // Printed as one message, so that none is lost, however many there are.
             warn(format_args!("{}", loaded.warnings.join("\n")));
         }
         let size = Size::of(&loaded.image, options.limiting.sources);
@@ -133,7 +133,7 @@ impl Service {
         }
         let mut state = known.unwrap_or_else(|| State::new(options.clone()));
         (state.options, state.group) = (options, readers.group);
-        // What was changed of an interface that nothing holds any more is over.
+        // Changes to the cards of an interface that has no hold any more are dropped.
         let held = instance
             .as_ref()
             .map(|instance| instance.pins.links())
@@ -166,10 +166,10 @@ impl Service {
     /// Reads the policy again and puts it in force.
     ///
     /// # Errors
-    /// As [`Service::start`].
+    /// Those of [`Service::start`].
     pub fn reload(&mut self) -> Result<(Change, Duration), Fault> {
         let start = Instant::now();
-        // Whatever the file says.
+        // The trial is followed even if the file can't be read.
         self.follow_trial();
         let attempt = self.read().map(|change| (change, start.elapsed())).map_err(sandbox::blame);
         self.state.attempts += 1;
@@ -187,7 +187,7 @@ impl Service {
         fits(&self.fingerprint).environment()?;
         let (mut names, mut sought) = (Names::with(self.names.good()), Fingerprint::default());
         let read = LoadedPolicy::read(&self.state.options, &mut names, &own, &mut sought);
-        // If it fails, the next change is what it is tried again for, also of what only the new text includes.
+        // If reading fails, a later change triggers a retry: also one to a file that only the new text includes.
         self.fingerprint.join(sought);
         let mut loaded = read?;
         loaded.warnings.extend(sandbox::warning(&loaded.conf.sought));
@@ -200,16 +200,17 @@ impl Service {
         Ok(change)
     }
 
-    /// Whether it is to be a trial now.
+    /// Whether the filter should be on trial now.
     fn is_trial(&self) -> bool {
         let said = self.instance.as_ref().and_then(Instance::is_trial);
-        // Where nothing could be said, it was put in force.
+        // Nothing was said if `enforce` or `monitor` couldn't save it (no state folder): then the policy word in force
+        // decides.
         let in_force = || self.guard.maps.word().ok().filter(|settings| settings.generation > 0);
         let otherwise = || in_force().map_or(self.state.options.monitor, |now| now.has(PolicyWord::TRIAL));
         said.unwrap_or_else(otherwise)
     }
 
-    /// Begins or ends a trial, if somebody has said so, or a time is over.
+    /// Begins or ends a trial if `ntpguard enforce` or `monitor` said so, or the time set by `enforce` is over.
     pub fn follow_trial(&mut self) {
         let trial = self.is_trial();
         if trial == self.state.options.monitor {
@@ -218,7 +219,7 @@ impl Service {
         match self.guard.maps.set_trial(trial) {
             Ok(()) => {
                 self.state.options.monitor = trial;
-                // As every policy from now on.
+                // Policies compiled from now on get the same value.
                 self.loaded.image.set_trial(trial);
                 self.keep();
                 tell(format_args!("{}", trial::words(trial)));
@@ -227,22 +228,22 @@ impl Service {
         }
     }
 
-    /// Whether a file has changed since it was read, and not since the last look: somebody may still be writing.
+    /// Whether a file has changed since it was read, but not since the last check: a file that is still being written waits.
     pub fn is_outdated(&mut self) -> bool {
         let now = self.fingerprint.again();
         let before = std::mem::replace(&mut self.look, now);
         self.look != self.fingerprint && self.look == before
     }
 
-    /// The names that are to be looked up again.
+    /// The names to look up again.
     pub fn names(&self) -> Vec<String> {
         self.names.asked()
     }
 
-    /// Puts a policy in force that knows other answers to names.
+    /// Records new answers to names, and puts a policy with them in force if any has changed.
     ///
     /// # Errors
-    /// The kernel refuses; what was in force stays.
+    /// The kernel refuses; the previous policy stays in force.
     pub fn learn(&mut self, answers: Answers) -> anyhow::Result<Option<(Vec<Moved>, Change)>> {
         let moved = self.names.learn(answers);
         if moved.is_empty() {
@@ -254,16 +255,16 @@ impl Service {
         Ok(Some((moved, change)))
     }
 
-    /// Puts the ruling in force, with room for its counters.
+    /// Puts the loaded policy in force, with room for its counters.
     fn put(&mut self) -> anyhow::Result<Change> {
         put(&mut self.guard.maps, &mut self.state, &self.loaded)
     }
 
-    /// Puts a policy in force that knows this host's addresses as they are now. The rules, and so their counters, are the
-    /// same; own addresses have none. Returns how many there were and are, if they are others.
+    /// Puts a policy in force that has this host's present addresses. Rules and their counters stay the same, because own
+    /// addresses have no rules. If the addresses have changed, returns how many there were and how many there are.
     ///
     /// # Errors
-    /// The kernel refuses; what was in force stays.
+    /// The kernel refuses; the previous policy stays in force.
     pub fn follow_addresses(&mut self) -> anyhow::Result<Option<(usize, usize)>> {
         let now = addresses::addresses()?;
         if now == self.own {
@@ -276,33 +277,33 @@ impl Service {
         Ok(Some((before.len(), self.own.len())))
     }
 
-    /// What came of reading the policy again.
+    /// The results of reading the policy again.
     pub fn reloads(&self) -> Reloads {
         self.reloads
     }
 
-    /// The number of the policy in force.
+    /// The generation of the policy in force.
     pub fn generation(&self) -> u32 {
         self.state.policy.as_ref().map_or(0, |policy| policy.generation)
     }
 
-    /// The options that it goes by.
+    /// The options of this guard.
     pub fn options(&self) -> &Guarding {
         &self.state.options
     }
 
-    /// No process looks after it any more.
+    /// Records in the state that no process looks after the filter any more.
     pub fn leave(mut self) {
         self.state.run = None;
         self.keep();
     }
 
-    /// An interface is gone: nothing holds it any more.
+    /// Removes the holds on interfaces that no longer exist.
     pub fn forget_gone(&self) {
         self.instance.iter().for_each(forget_gone);
     }
 
-    /// Who may look.
+    /// The group that may read counters and state.
     pub fn readers(&self) -> Readers {
         Readers { group: self.state.group }
     }
@@ -325,21 +326,21 @@ impl Service {
     }
 }
 
-/// Removes the holds on interfaces that are gone, which hold nothing. One that can't be removed does no harm.
+/// Removes the holds on interfaces that no longer exist. One that can't be removed does no harm.
 fn forget_gone(instance: &Instance) {
     if let Err(error) = instance.pins.forget_gone() {
         warn(format_args!("{error:#}; guarding goes on"));
     }
 }
 
-/// Makes sure that there is memory for the policy of files as large as these, beside the one in force: for want of it the kernel
-/// would end this process, or another.
+/// Makes sure that there is memory for a policy made of these files, beside the one in force. Otherwise the kernel's OOM
+/// killer would end this process or another one.
 ///
 /// # Errors
-/// There isn't, as far as the kernel tells.
+/// There isn't, as far as the kernel reports it.
 fn fits(files: &Fingerprint) -> anyhow::Result<()> {
     let size = files.size();
-    // Larger ones aren't read, which is said there.
+    // Larger files aren't read; the reader reports that.
     let needed = if size > ntp::MOST { 0 } else { size * MEMORY };
     let Some(free) = memory::available().filter(|_| needed > UNASKED) else { return Ok(()) };
     anyhow::ensure!(
@@ -353,10 +354,10 @@ fn fits(files: &Fingerprint) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts a ruling in force, and into the state.
+/// Puts a loaded policy in force, and records it in the state.
 ///
 /// # Errors
-/// The kernel refuses; what was in force stays.
+/// The kernel refuses; the previous policy stays in force.
 fn put(maps: &mut Maps, state: &mut State, loaded: &LoadedPolicy) -> anyhow::Result<Change> {
     let before = maps.word()?.generation;
     let rules = state::rules(loaded);

@@ -1,4 +1,4 @@
-//! The options of a guard: what `run` and `attach` are told, and `reload` goes on with.
+//! The options of a guard: `run` and `attach` get them, and `reload` uses them again.
 
 use crate::{
     bpf::{Hook, Mode},
@@ -11,41 +11,41 @@ use std::{path::PathBuf, time::Duration};
 /// What is guarded, and by which rules.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Guarding {
-    /// The interfaces.
+    /// The names of the interfaces.
     pub interface: Vec<String>,
-    /// The daemon's configuration file, if it is named.
+    /// The daemon's configuration file, if one was named.
     pub config: Option<PathBuf>,
-    /// How the file is read.
+    /// As which daemon the file is read.
     pub reading: Choice,
-    /// Where the filter is attached.
-    // State that an earlier version wrote has none.
+    /// The hook that the filter is attached to (XDP or tc).
+    // The state that an earlier version wrote lacks this field.
     #[serde(default)]
     pub hook: Hook,
-    /// Where the XDP program runs.
+    /// Whether the XDP program runs natively or in generic mode.
     pub xdp_mode: Mode,
-    /// A foreign XDP program is taken off the interface.
+    /// Whether another program's XDP program is removed from the interface.
     #[serde(default)]
     pub replace: bool,
-    /// What is dropped beyond the daemon's reading.
+    /// What is dropped beyond what the daemon itself drops.
     pub hardened: Hardened,
-    /// How much is too much.
+    /// Rate limits.
     pub limiting: Limiting,
-    /// Everything passes, and what would be dropped is counted.
+    /// Whether this is a trial: everything passes, and what would be dropped is counted.
     pub monitor: bool,
-    /// Even if the file's own servers are cut off.
+    /// Whether to go on even if the file's own servers are cut off.
     pub yes: bool,
-    /// A group that may see what is counted, by its name or number.
+    /// A group that may read what is counted, by name or number.
     #[serde(default)]
     pub group: Option<String>,
     /// How often names in the file are looked up.
     pub names_interval: Duration,
 }
 
-/// Where a guard is found again.
+/// Where an installed guard is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// The folder in a BPF file system in which the filter is pinned.
+    /// The folder in a BPF file system that has the pins.
     pub pin_path: PathBuf,
-    /// The folder for what outlives a process.
+    /// The folder for the state, which outlives a process.
     pub state_dir: PathBuf,
 }

@@ -1,8 +1,8 @@
-//! What came of reading ntp.conf again.
+//! How attempts to read ntp.conf again have turned out.
 
 use std::time::SystemTime;
 
-/// Attempts since this process looks after the filter.
+/// Attempts since this process began to look after the filter.
 #[derive(Clone, Copy, Debug)]
 pub struct Reloads {
     /// How many succeeded.
@@ -11,17 +11,17 @@ pub struct Reloads {
     pub failed: u64,
     /// Whether the last one failed.
     pub failing: bool,
-    /// When one succeeded the last time; at first, when the process began.
+    /// When the last successful attempt was; before the first, when the process began.
     pub last_success: SystemTime,
 }
 
 impl Reloads {
-    /// None yet: the policy has just been read.
+    /// No attempts yet: the policy has just been read.
     pub(crate) fn new() -> Self {
         Self { succeeded: 0, failed: 0, failing: false, last_success: SystemTime::now() }
     }
 
-    /// One more.
+    /// Counts an attempt.
     pub(crate) fn count(&mut self, succeeded: bool) {
         self.failing = !succeeded;
         if succeeded {

@@ -1,4 +1,4 @@
-//! Puts back what attaching has changed of network cards.
+//! Restores the features of network cards that attaching changed.
 
 use crate::{
     guard::state::Card,
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for the kernel to take a program away, which it does a little after its holder has ended.
+/// How long to wait for the kernel to detach a program, which happens shortly after its last holder has ended.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Puts back the features of these cards, once no program is there any more, and says what the kernel refuses.
+/// Restores the features of these cards once no XDP program is attached any more, and warns about what the kernel refuses.
 pub fn restore(cards: &BTreeMap<u32, Card>) {
     let all = interface::all().unwrap_or_default();
-    // An index may be another interface's by now, of another network namespace or after a boot.
+    // The index may belong to another interface by now, in another network namespace or after a reboot.
     let is_there = |index, card: &Card| all.iter().any(|one| one.index == index && one.name == card.name);
     let altered = cards.iter().filter(|(index, card)| !card.altered.is_nothing() && is_there(**index, card));
     for (index, card) in altered {
@@ -29,14 +29,14 @@ pub fn restore(cards: &BTreeMap<u32, Card>) {
                 "{name}: not as it was before ntpguard was attached, the kernel refuses: {}",
                 refused.join(", ")
             )),
-            // One that is gone has no features.
+            // The interface is gone, so there is nothing to restore.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => (),
             Err(error) => warn(format_args!("{name}: its features can't be put back: {error}")),
         }
     }
 }
 
-/// Waits until an interface has no XDP program; what is there after a while is somebody else's.
+/// Waits until an interface has no XDP program. One that is still there after the timeout is another program's.
 fn free(index: u32) {
     let start = Instant::now();
     let is_held = || {

@@ -1,7 +1,7 @@
-//! Whether a guard is on trial: what `ntpguard enforce` and `ntpguard monitor` have said since its start.
+//! Whether a guard is on trial, according to the last `ntpguard enforce` or `ntpguard monitor` since its start.
 //!
-//! A file beside the state, written by those verbs and read by whoever looks after the filter. It may name a moment at
-//! which the trial begins again by itself.
+//! The answer is a file beside the state, written by these verbs and read by the process that looks after the filter. It may
+//! have a time at which the trial begins again by itself.
 
 use crate::host::{self, access::Readers, atomic_file};
 use anyhow::Result;
@@ -13,17 +13,17 @@ use std::{
     time::Duration,
 };
 
-/// What was said.
+/// The last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Trial {
-    /// Everything passes.
+    /// Whether everything passes.
     pub monitor: bool,
-    /// From this moment on it is a trial again, in milliseconds since the machine was started, unless somebody says otherwise before.
+    /// When the trial begins again unless another answer is given before: milliseconds since boot (`CLOCK_BOOTTIME`).
     pub until: Option<u128>,
 }
 
 impl Trial {
-    /// Dropping: for good, or for a time.
+    /// Dropping, for good or for a time.
     pub fn enforcing(time: Option<Duration>) -> Self {
         Self { monitor: false, until: time.map(|time| (now() + time).as_millis()) }
     }
@@ -33,12 +33,12 @@ impl Trial {
         self.monitor || self.until.is_some_and(|until| now().as_millis() >= until)
     }
 
-    /// What was said last. What can't be read wasn't said.
+    /// The last answer; `None` if there is none, or the file can't be read.
     pub fn load(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&host::file::read(&file(folder), host::file::KEPT).ok()?).ok()
     }
 
-    /// Says it.
+    /// Saves the answer.
     ///
     /// # Errors
     /// The folder can't be written.
@@ -46,14 +46,14 @@ impl Trial {
         atomic_file::write(&file(folder), self, &Readers::default())
     }
 
-    /// Nothing was said.
+    /// Removes the answer.
     pub fn forget(folder: &Path) {
-        // Mostly there is none.
+        // Usually there is none.
         let _ = fs::remove_file(file(folder));
     }
 }
 
-/// What begins.
+/// What begins, in words.
 pub const fn words(trial: bool) -> &'static str {
     if trial {
         "a trial: everything passes, and what would be dropped is counted"
@@ -66,7 +66,7 @@ fn file(folder: &Path) -> PathBuf {
     folder.join("trial.json")
 }
 
-/// Since the machine was started: the daemon steps the other clock.
+/// The time since boot: the daemon steps the realtime clock.
 fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }

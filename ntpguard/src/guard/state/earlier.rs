@@ -1,10 +1,10 @@
-//! The guard's options as the release wrote them whose states have no version: as they were typed.
+//! Reads the guard's options from states without a version: that release wrote them as they were typed.
 
 use crate::guard::options::Guarding;
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 use serde_json::{Map, Value, json};
 
-/// Reads the options of any release.
+/// Reads the options that any release wrote.
 pub(super) fn options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Guarding, D::Error> {
     let mut options = Value::deserialize(deserializer)?;
     if let Some(hardened) = part(&mut options, "hardened")
@@ -35,7 +35,7 @@ mod tests {
         policy::{hardening::Hardening, limiter::Bounds},
     };
 
-    /// As the last release wrote it without a version, with fewer of the card's features.
+    /// The state as the last release without versions wrote it; it has fewer of the card's features.
     const WRITTEN: &str = include_str!("unversioned.json");
 
     #[test]
@@ -51,7 +51,7 @@ mod tests {
         assert!(options.monitor && options.yes && options.reading.dialect.is_some());
         assert_eq!(state.known(1).unwrap().rules.len(), 4);
         assert_eq!(state.cards[&3].name, "lan0");
-        // And what is written of it now is the same.
+        // It reads back the same after it was written by this version.
         let summary = Summary::load(folder.path()).unwrap().unwrap();
         state.save(folder.path()).unwrap();
         let again = State::load(folder.path()).unwrap().unwrap();

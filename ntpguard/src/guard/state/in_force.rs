@@ -1,4 +1,4 @@
-//! The policy in force, for those who only read: whose each hit is, and which line caused it.
+//! The policy in force, for readers of counters: which rule each hit belongs to, and which line caused it.
 
 use crate::{
     compile::ImageRule,
@@ -10,61 +10,62 @@ use ntpguard_common::{Reason, abi::CAUSES};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// A policy.
+/// A policy in force.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct InForce {
-    /// Its number, as [`ntpguard_common::abi::PolicyWord`] has it.
+    /// Its generation, as in [`ntpguard_common::abi::PolicyWord`].
     pub generation: u32,
-    /// When it came into force: seconds since 1970.
+    /// When it came into force, in seconds since 1970.
     pub since: u64,
-    /// Which file, and whose reading of it.
+    /// Which file was read, and as which daemon, in words.
     pub because: String,
     /// Its rules, in the order of their counters.
     pub rules: Vec<Rule>,
-    /// Their flags, bits of [`ntpguard_common::abi::Rule`], which say what is counted of each.
+    /// The flags of each rule (bits of [`ntpguard_common::abi::Rule`]), which say what is counted for it.
     pub flags: Vec<u32>,
-    /// Since which policy each of them has been counted without a break. An earlier version wrote none, as of what follows.
+    /// For each rule, the generation since which it has been counted without a break. Earlier versions wrote neither this
+    /// field nor the ones below.
     #[serde(default)]
     pub born: Vec<u32>,
-    /// The files that their lines stand in.
+    /// The files that have the rules' lines.
     #[serde(default)]
     pub files: Vec<String>,
-    /// Where these are, for each rule.
+    /// For each rule, where its lines are.
     #[serde(default)]
     pub origins: Vec<Origin>,
 }
 
-/// A rule; two that are equal are the same rule of two policies.
+/// A rule. Equal rules of two policies count as the same rule.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Rule {
-    /// Whom it speaks of.
+    /// The network that it applies to.
     pub net: String,
-    /// Only packets from UDP port 123.
+    /// Whether it applies only to packets from UDP port 123.
     pub ntpport: bool,
-    /// The lines that it comes from, as written.
+    /// The lines that made it, as written.
     pub lines: Vec<String>,
 }
 
-/// What isn't part of a rule's identity: a line that moves stays the same.
+/// What isn't part of a rule's identity: a rule whose line moves within a file stays the same rule.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Origin {
-    /// Of each of its lines the file, by its place among the files, the line's number and the column.
+    /// For each of its lines: the index of the file, the line number and the column.
     pub places: Box<[(u32, u32, u32)]>,
-    /// For which reasons one of its lines is to blame, and which.
+    /// For each reason that one of its lines is to blame for: the reason, and the index of that line.
     #[serde(with = "by_name")]
     pub causes: Box<[(Reason, u32)]>,
 }
 
-/// The line that is to blame for a drop.
+/// The line to blame for a drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cause<'a> {
-    /// The file that it stands in.
+    /// The file that has it.
     pub file: &'a str,
-    /// Its number.
+    /// The line number.
     pub line: usize,
-    /// Where it begins to say so.
+    /// The column where the statement begins.
     pub column: usize,
-    /// As written.
+    /// The line as written.
     pub text: &'a str,
 }
 
@@ -106,12 +107,13 @@ impl InForce {
         }
     }
 
-    /// Since which policy a rule has been counted; 0 if nobody knows.
+    /// The generation since which a rule has been counted; 0 if unknown.
     pub fn born(&self, rule: usize) -> u32 {
         self.born.get(rule).copied().unwrap_or_default()
     }
 
-    /// The line that is to blame for a drop by a rule; `None` if none is (built in, hardening, form), or nobody knows.
+    /// The line to blame for a drop by a rule; `None` if there is none (built-in rules, hardening, form), or if it is
+    /// unknown.
     pub fn cause(&self, rule: usize, reason: Reason) -> Option<Cause<'_>> {
         let Origin { places, causes } = self.origins.get(rule)?;
         let at = causes.iter().find(|(of, _)| *of == reason)?.1 as usize;
@@ -120,7 +122,7 @@ impl InForce {
         Some(Cause { file: self.files.get(file)?, line, column, text: self.rules.get(rule)?.lines.get(at)? })
     }
 
-    /// All lines that may drop something, with the reasons.
+    /// All lines that can cause a drop, with the reasons.
     pub fn causes(&self) -> impl Iterator<Item = (Cause<'_>, Reason)> {
         let all = (0..self.rules.len()).flat_map(|rule| CAUSES.map(|reason| (rule, reason)));
         all.filter_map(|(rule, reason)| Some((self.cause(rule, reason)?, reason)))
@@ -142,7 +144,7 @@ impl Origin {
     }
 }
 
-/// The lines to blame, in the file by the names of the reasons.
+/// Serialises the lines to blame as a map from the names of reasons.
 mod by_name {
     use super::{BTreeMap, CAUSES, Deserialize as _, Reason};
     use serde::{Deserializer, Serializer};
@@ -163,7 +165,7 @@ mod by_name {
     }
 }
 
-/// The rules of a ruling.
+/// The rules of a loaded policy.
 pub fn rules(loaded: &LoadedPolicy) -> Vec<Rule> {
     let of = |rule: ImageRule<'_>| Rule {
         net: rule.net.to_string(),
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_lines_to_blame_are_written_by_the_names_of_the_reasons() {
-        // As another version wrote it, which had one reason more.
+        // As a version wrote it that had one more reason.
         let written = r#"{"places":[[0,3,1],[0,9,1]],"causes":{"noquery":0,"limited":1,"unheard-of":1}}"#;
         let origin: Origin = serde_json::from_str(written).unwrap();
         assert_eq!(*origin.causes, [(Reason::Noquery, 0), (Reason::Limited, 1)]);

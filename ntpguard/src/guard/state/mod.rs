@@ -1,7 +1,7 @@
-//! What outlives a process: by which options the filter that is pinned was made, and which rules it counts for.
+//! What outlives a process: the options that the pinned filter was made with, and the rules that it counts for.
 //!
-//! A file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on, and
-//! what is lost is which line a hit belongs to.
+//! It is a file, read by people and by the next ntpguard. It never decides what is dropped: without it the filter goes on,
+//! but which line a hit belongs to is lost.
 
 mod earlier;
 mod in_force;
@@ -26,7 +26,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The whole of it.
+/// The content of `state.json`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct State {
     /// The options of the last `run` or `attach`.
@@ -34,69 +34,69 @@ pub struct State {
     pub options: Guarding,
     /// The policy in force.
     pub policy: Option<InForce>,
-    /// The last good answers to names.
+    /// The last good answer for each name.
     pub names: Answers,
-    /// The network namespace that they are in.
+    /// The network namespace of the guarded interfaces, as an inode number.
     #[serde(default)]
     pub namespace: Option<u64>,
-    /// Where the filter is pinned; an earlier version didn't say.
+    /// The pin folder; earlier versions didn't write it.
     #[serde(default)]
     pub pins: Option<PathBuf>,
-    /// Which interfaces are counted at which [`row`], gone ones too.
+    /// Which interfaces are counted in which [`row`], including interfaces that are gone.
     #[serde(rename = "seats")]
     pub rows: Rows,
-    /// What attaching has changed of network cards, by the indexes of their interfaces.
+    /// How attaching changed the features of network cards, by interface index.
     #[serde(default)]
     pub cards: BTreeMap<u32, Card>,
-    /// Why the last attempt at another policy failed; nothing if it didn't.
+    /// Why the last attempt at another policy failed; `None` if it succeeded.
     pub failure: Option<Failure>,
-    /// How many attempts at another policy there were.
+    /// How many times another policy was attempted.
     pub attempts: u64,
-    /// The `ntpguard run` that looks after the filter.
+    /// The process id of the `ntpguard run` that looks after the filter.
     pub run: Option<i32>,
-    /// The group that may read this, by its number.
+    /// The number of the group that may read the state.
     #[serde(default)]
     pub group: Option<u32>,
 }
 
-/// Names of interfaces, by their [`row`]: mostly one, and more where one is gone and another has got its index.
+/// Names of interfaces by their [`row`]: usually one, and more if an interface is gone and another one has got its index.
 pub type Rows = BTreeMap<u32, Vec<String>>;
 
-/// Which interfaces are counted in a row, in words.
+/// The names of the interfaces that are counted in a row.
 pub fn in_row(rows: &Rows, row: u32) -> String {
     rows.get(&row).map_or_else(|| "another".to_owned(), |names| names.join("+"))
 }
 
-/// A network card with the filter before it.
+/// A network card that the filter was attached to.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Card {
     /// The name of its interface.
     pub name: String,
-    /// The index of the interface that is guarded: the same, or that of the bond that it is a member of.
+    /// The index of the guarded interface: the card's own, or that of the bond that it is a member of.
     pub guarded: u32,
-    /// Its features before and after.
+    /// Its features before and after attaching.
     pub altered: Altered,
 }
 
-/// An attempt that failed.
+/// A failed attempt at another policy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Failure {
-    /// When: seconds since 1970.
+    /// When it failed, in seconds since 1970.
     pub when: u64,
-    /// Why.
+    /// The error.
     pub message: String,
 }
 
-/// What is new about a policy.
+/// How a new policy differs from the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The policy's number.
+    /// The policy's generation.
     pub generation: u32,
-    /// Rules that weren't there before.
+    /// How many rules are new.
     pub added: usize,
-    /// Rules that are gone.
+    /// How many rules are gone.
     pub removed: usize,
-    /// All of its rules.
+    /// How many rules the policy has.
     pub rules: usize,
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for Change {
 }
 
 impl State {
-    /// Of a filter that isn't there yet.
+    /// The state of a filter that doesn't exist yet.
     pub fn new(options: Guarding) -> Self {
         Self {
             options,
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Says where an interface is counted, by its index; returns all that are counted there.
+    /// Records in which row an interface is counted, by its index; returns the names of all interfaces in that row.
     pub fn register(&mut self, interface: &str, index: u32) -> &[String] {
         let names = self.rows.entry(row(index)).or_default();
         if !names.iter().any(|name| name == interface) {
@@ -134,8 +134,7 @@ impl State {
         names
     }
 
-    /// Says that another policy is in force from now on.
-    /// `carried` is what [`State::carried`] said of it.
+    /// Records that another policy is in force from now on. `carried` is the result of [`State::carried`] for its rules.
     pub fn put(
         &mut self,
         loaded: &LoadedPolicy,
@@ -149,20 +148,20 @@ impl State {
         self.failure = None;
     }
 
-    /// Says that another policy couldn't come into force.
+    /// Records that another policy couldn't be put in force.
     pub fn fail(&mut self, message: String) {
         self.failure = Some(Failure { when: now(), message });
     }
 
-    /// The policy of a number. If another one is in force than this speaks of, nobody knows whose its hits are.
+    /// The policy, if it has this generation. If another one is in force, it is unknown which rules its hits belong to.
     pub fn known(&self, generation: u32) -> Option<&InForce> {
         self.policy.as_ref().filter(|policy| policy.generation == generation)
     }
 
-    /// For each rule of a ruling, its place in the policy that is in force now, if it has one there.
+    /// For each of these rules, the index of the same rule in the policy of this generation, if it has one there.
     pub fn carried(&self, rules: &[Rule], generation: u32) -> Vec<Option<usize>> {
         let before = self.known(generation).map_or(&[][..], |policy| &policy.rules);
-        // Equal rules of one policy can't be: the daemon's list has one entry a network.
+        // No two rules of one policy are equal: the daemon's list has one entry per network.
         let places: HashMap<_, _> = before.iter().enumerate().map(|(place, rule)| (rule, place)).collect();
         rules.iter().map(|rule| places.get(rule).copied()).collect()
     }
@@ -172,7 +171,7 @@ fn file(folder: &Path) -> PathBuf {
     folder.join("state.json")
 }
 
-/// Seconds since 1970.
+/// The time in seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,6 +1,7 @@
-//! What most commands ask of the state: a few fields, at the beginning of the file, so that nobody reads a million rules for them.
+//! The few fields of the state that most commands need. They stand at the beginning of the file, so that nobody has to read
+//! a million rules for them.
 //!
-//! One file and not two, so that the summary is always that of the state behind it.
+//! They are in the same file as the state, so that the summary always belongs to that state.
 
 use super::{Card, Failure, State, in_force};
 use serde::{Deserialize, Serialize};
@@ -28,15 +29,15 @@ pub struct Summary {
 /// A policy without its rules.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PolicySummary {
-    /// Its number.
+    /// Its generation.
     pub generation: u32,
-    /// When it came into force: seconds since 1970.
+    /// When it came into force, in seconds since 1970.
     pub since: u64,
-    /// Which file, and whose reading of it.
+    /// Which file was read, and as which daemon, in words.
     pub because: String,
     /// How many rules it has.
     pub rules: usize,
-    /// The files that their lines stand in.
+    /// The files that have the rules' lines.
     pub files: Vec<String>,
 }
 
@@ -60,7 +61,7 @@ impl Summary {
         Self { policy, namespace, cards, failure, attempts, run, group }
     }
 
-    /// The policy of a number, as [`State::known`].
+    /// The policy, if it has this generation, as with [`State::known`].
     pub fn known(&self, generation: u32) -> Option<&PolicySummary> {
         self.policy.as_ref().filter(|policy| policy.generation == generation)
     }
@@ -75,7 +76,7 @@ mod tests {
     };
     use std::io::{self, Read};
 
-    /// With so many rules.
+    /// A state whose policy has this number of rules.
     fn state(rules: usize) -> State {
         let written: State = serde_json::from_str(include_str!("unversioned.json")).unwrap();
         let rule = |net: usize| Rule { net: net.to_string(), ntpport: false, lines: vec!["a".to_owned()] };
@@ -92,7 +93,7 @@ mod tests {
         state
     }
 
-    /// Gives so many bytes, and no more.
+    /// A reader that fails after this number of bytes.
     struct Short(usize, io::Cursor<Vec<u8>>);
 
     impl Read for Short {

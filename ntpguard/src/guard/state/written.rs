@@ -1,6 +1,7 @@
-//! `state.json` as it is written: its version, the summary, and then all of the state.
+//! The form of `state.json`: a version, the summary, and then the whole state.
 //!
-//! The version says who can read the rest, so it stands first, and nothing behind it is looked at where this program can't.
+//! The version decides who can read the rest, so it stands first. If this program can't read that version, nothing after it
+//! is read.
 
 use super::{State, Summary, file};
 use crate::host::{self, access::Readers, atomic_file};
@@ -17,14 +18,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The version that is written. What has none is of the release before versions, and is read as well.
+/// The version that is written. A state without a version is from the release before versions, and is also read.
 pub(super) const VERSION: u32 = 1;
 
-/// The names of the first fields.
+/// The names of the first two fields.
 const VERSION_NAME: &str = "version";
 const SUMMARY_NAME: &str = "summary";
 
-/// The file.
+/// The file's content.
 #[derive(Serialize)]
 pub(super) struct Written<'a> {
     version: u32,
@@ -39,7 +40,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Why a state that is there says nothing to this program.
+/// Why an existing state can't be used by this program.
 #[derive(Debug)]
 pub struct Unreadable {
     path: PathBuf,
@@ -48,14 +49,14 @@ pub struct Unreadable {
 
 #[derive(Debug)]
 enum Why {
-    /// A later ntpguard wrote this version.
+    /// A later ntpguard wrote it, in this version.
     Later(u32),
-    /// It isn't what any ntpguard writes.
+    /// No version of ntpguard wrote it.
     Garbled(serde_json::Error),
 }
 
 impl Unreadable {
-    /// Whether that is what went wrong, and not that the file can't be opened.
+    /// Whether this is the error, rather than that the file can't be opened.
     pub fn is(error: &anyhow::Error) -> bool {
         error.is::<Self>()
     }
@@ -77,18 +78,18 @@ impl fmt::Display for Unreadable {
 impl Error for Unreadable {}
 
 impl State {
-    /// Keeps it. Whoever reads meanwhile sees the one before.
+    /// Saves the state atomically: a concurrent reader sees the previous one.
     ///
     /// # Errors
-    /// The folder can't be made or written.
+    /// The folder can't be created or written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         atomic_file::write(&file(folder), &Written::of(self), &Readers { group: self.group })
     }
 
-    /// Reads what was kept.
+    /// Loads the state; `None` if there is no file.
     ///
     /// # Errors
-    /// It can't be read, or is [`Unreadable`]. That it isn't there is none.
+    /// The file can't be read, or is [`Unreadable`].
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let Some((mut file, _)) = open(folder)? else { return Ok(None) };
         file.rewind()?;
@@ -104,10 +105,10 @@ impl State {
 }
 
 impl Summary {
-    /// Reads it; of a file that an earlier version wrote, from all of the state.
+    /// Loads the summary; from the whole state if an earlier version wrote the file.
     ///
     /// # Errors
-    /// As [`State::load`].
+    /// Those of [`State::load`].
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let Some((_, summary)) = open(folder)? else { return Ok(None) };
         match summary {
@@ -117,7 +118,7 @@ impl Summary {
     }
 }
 
-/// The file, with the summary at its beginning if it has one.
+/// Opens the file, and reads the summary at its beginning if it has one.
 fn open(folder: &Path) -> Result<Option<(File, Option<Summary>)>> {
     let path = file(folder);
     let file = match host::file::open(&path) {
@@ -132,14 +133,14 @@ fn open(folder: &Path) -> Result<Option<(File, Option<Summary>)>> {
     Ok(Some((file, summary)))
 }
 
-/// What a file begins with.
+/// The beginning of a file.
 #[derive(Default)]
 pub(super) struct Head {
     pub(super) version: u32,
     pub(super) summary: Option<Summary>,
 }
 
-/// The beginning of a file; nothing behind the summary is read, nor behind a later version.
+/// Reads the beginning of a file: nothing after the summary is read, and nothing after a version later than this program's.
 pub(super) fn head(file: impl Read) -> Head {
     struct First<'a>(&'a mut Head);
     impl<'de> Visitor<'de> for First<'_> {
@@ -166,7 +167,7 @@ pub(super) fn head(file: impl Read) -> Head {
         }
     }
     let mut head = Head::default();
-    // That the map goes on behind this is an error to the deserializer, and what is meant here.
+    // The map goes on after the summary, which the deserializer reports as an error; that is intended here.
     let _ = serde_json::Deserializer::from_reader(file).deserialize_map(First(&mut head));
     head
 }
@@ -175,12 +176,12 @@ pub(super) fn head(file: impl Read) -> Head {
 mod tests {
     use super::*;
 
-    /// What comes of a file.
+    /// Loads a file with this text.
     fn loaded(text: &str) -> Result<Option<State>> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(file(folder.path()), text).unwrap();
         let (state, summary) = (State::load(folder.path()), Summary::load(folder.path()));
-        // Both say the same of it.
+        // The state and the summary give the same error.
         let said = |error: &anyhow::Error| format!("{error:#}");
         assert_eq!(state.as_ref().err().map(said), summary.as_ref().err().map(said));
         state
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_a_later_ntpguard_wrote_is_told_by_its_version() {
-        // One that could be read may mean something else; another has another form altogether.
+        // The first could be read, but may mean something else; the second has another form altogether.
         let alike = include_str!("unversioned.json").replacen('{', r#"{"version":2,"#, 1);
         for text in [&alike, r#"{"version":2,"summary":[],"x"#] {
             let error = loaded(text).unwrap_err();
