@@ -12,8 +12,9 @@ use crate::{
 use std::path::Path;
 
 impl Service {
-    /// Reports what attaching will do to a card, if it is noticeable (such as a link reset). Says nothing about an interface
-    /// that has an XDP program already, because replacing a program has other effects.
+    /// Reports what attaching will do to a card if that is noticeable: packets that are lost meanwhile, offloads that are
+    /// turned off, timestamps that are lost. Says nothing about an interface that has an XDP program already, because
+    /// replacing a program has other effects.
     pub(super) fn tell_beforehand(&self, all: &[Interface], name: &str) {
         let options = &self.state.options;
         let found = all.iter().find(|interface| interface.name == name && interface.xdp.is_none());

@@ -1,7 +1,7 @@
-//! `ntpguard stats --reset`: what had been counted then, kept beside the counters, which nobody sets back.
+//! `ntpguard stats --reset`: the counters' values at that time, stored beside the counters, which are never set back.
 //!
-//! Each reader has one of its own: whoever may write the state's folder there, anybody else below their own. Others go on
-//! counting as before.
+//! Each reader has a baseline of its own: it lies in the state folder for users who may write that, and below the user's own
+//! folder for anybody else. A reset doesn't affect other readers.
 
 use crate::{
     bpf::snapshot::{Counts as Bank, Snapshot},
@@ -28,21 +28,21 @@ use std::{
 /// Packets and bytes, by the name of a reason.
 type Counts = BTreeMap<String, (u64, u64)>;
 
-/// What had been counted.
+/// The counters' values at the time of a reset.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Baseline {
-    /// When: seconds since 1970.
+    /// When they were read, in seconds since 1970.
     pub when: u64,
-    /// Where: maps that others have taken the place of count from zero.
+    /// Which maps were read: other maps count from zero.
     maps: String,
-    /// In each row.
+    /// The counts by reason, for each row.
     reasons: BTreeMap<u32, Counts>,
-    /// The same of trials.
+    /// The same for trials.
     #[serde(default)]
     trial: BTreeMap<u32, Counts>,
-    /// By each rule; nothing if nobody knew whose the hits were.
+    /// The hits of each rule; `None` if it was unknown which rules the hits belonged to.
     hits: Option<Vec<Kept>>,
-    /// How often sources had been limited.
+    /// How often each source had been limited.
     pub limited: HashMap<IpAddr, u64>,
 }
 
@@ -50,19 +50,19 @@ pub struct Baseline {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Kept {
     rule: Rule,
-    /// [`InForce::born`]: a rule that was gone in between counts from zero.
+    /// [`InForce::born`]: a rule that was removed and added again counts from zero.
     born: u32,
     hits: Counts,
-    /// The same of trials.
+    /// The same for trials.
     #[serde(default)]
     trial: Counts,
 }
 
 impl Baseline {
-    /// Of a reading, whose hits are those of a policy, if anybody knows it.
+    /// The baseline of a reading, with hits if the policy that they belong to is known.
     ///
     /// # Errors
-    /// The kernel doesn't tell which boot this is.
+    /// The kernel doesn't report the boot id.
     pub fn new(
         counted: &Snapshot,
         policy: Option<&InForce>,
@@ -79,7 +79,7 @@ impl Baseline {
         };
         let kept = |policy: &InForce| {
             let [done, trial] = [&counted.done, &counted.trial].map(|bank| bank.hits.chunks(CAUSES.len()));
-            // Where there never was a trial, it has no hits.
+            // If there was never a trial, `trial` has no hits.
             let trial = trial.chain(iter::repeat(&[][..]));
             let rules = policy.rules.iter().zip(done.zip(trial)).enumerate();
             let by_cause = |hits: &[Counter]| named(&mut CAUSES.into_iter().zip(hits.iter().copied()));
@@ -101,10 +101,11 @@ impl Baseline {
         })
     }
 
-    /// What has been counted since, with hits if it is known whose they were and are; `None` if the counters are others now.
+    /// What has been counted since, with hits if it was and is known which rules they belong to; `None` if other counters
+    /// have replaced these.
     ///
     /// # Errors
-    /// The kernel doesn't tell which boot this is.
+    /// The kernel doesn't report the boot id.
     pub fn since(&self, counted: &Snapshot, policy: Option<&InForce>, maps: u32) -> Result<Option<Snapshot>> {
         let bank = |rows: &BTreeMap<u32, Counts>, hits: fn(&Kept) -> &Counts, now: &Bank| Bank {
             rows: rows.iter().map(|(row, counts)| (*row, counters(Reason::ALL, counts))).collect(),
@@ -118,12 +119,12 @@ impl Baseline {
         Ok(same.then(|| counted.since(&then)))
     }
 
-    /// Whether anybody knew whose the hits were.
+    /// Whether it was known which rules the hits belonged to.
     pub fn knows_hits(&self) -> bool {
         self.hits.is_some()
     }
 
-    /// The hits that were counted then, for the rules that there are now.
+    /// The hits at the time of the reset, for the present rules.
     fn hits_then(&self, policy: &InForce, of: fn(&Kept) -> &Counts, now: &[Counter]) -> Vec<Counter> {
         let kept = self.hits.iter().flatten().map(|kept| ((&kept.rule, kept.born), of(kept)));
         let kept: HashMap<_, _> = kept.collect();
@@ -132,17 +133,17 @@ impl Baseline {
         let then = rules.flat_map(|(place, rule)| {
             counters(&CAUSES, kept.get(&(rule, policy.born(place))).unwrap_or(&&nothing))
         });
-        // Hits that are fewer now began anew.
+        // Hits that are fewer now than then have begun again from zero.
         let began = |(then, now): (Counter, &Counter)| {
             if then.packets <= now.packets && then.bytes <= now.bytes { then } else { Counter::default() }
         };
         then.zip(now).map(began).collect()
     }
 
-    /// The last one; `None` if there is none, or none that this version reads.
+    /// The last baseline; `None` if there is none, or this version can't parse it.
     ///
     /// # Errors
-    /// It is there, and can't be read.
+    /// It exists, and can't be read.
     pub fn load(path: &Path) -> Result<Option<Self>> {
         match host::file::read(path, host::file::KEPT) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
@@ -151,19 +152,19 @@ impl Baseline {
         }
     }
 
-    /// Keeps it.
+    /// Saves the baseline.
     ///
     /// # Errors
-    /// The folder can't be made or written.
+    /// The folder can't be created or written.
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic_file::write(path, self, &Readers::default())
     }
 }
 
-/// Where this user's is.
+/// The path of this user's baseline.
 ///
 /// # Errors
-/// The user has no place for it.
+/// Neither `HOME` nor `XDG_STATE_HOME` is set to an absolute path.
 pub fn place(places: &Places) -> Result<PathBuf> {
     if eaccess(&places.state_dir, AccessFlags::W_OK).is_ok() {
         return Ok(places.state_dir.join("baseline.json"));
@@ -171,7 +172,7 @@ pub fn place(places: &Places) -> Result<PathBuf> {
     let folder = |name| env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
     let state = state.context("there is no place to keep what was counted: set HOME or XDG_STATE_HOME")?;
-    // One user may look at several guards.
+    // One user may read the counters of several guards.
     let guard = absolute(&places.pin_path)?.display().to_string().replace('/', "-");
     Ok(state.join("ntpguard").join(format!("baseline{guard}.json")))
 }
@@ -184,7 +185,7 @@ fn counters(reasons: &[Reason], counts: &Counts) -> Vec<Counter> {
     reasons.iter().map(counter).collect()
 }
 
-/// The kernel's number of a map begins anew with each boot.
+/// The boot id and a map's id: the kernel numbers maps from the start again at each boot.
 fn identity(maps: u32) -> Result<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("can't tell this boot")?;
     Ok(format!("{}/{maps}", boot.trim()))
@@ -213,7 +214,7 @@ mod tests {
             causes
         };
         let hits: Vec<_> = hits.iter().flat_map(of_rule).collect();
-        // A trial has let ten times as much pass for each rule.
+        // A trial has let ten times as many packets pass for each rule.
         let tenfold =
             |counter: &Counter| Counter { packets: counter.packets * 10, bytes: counter.bytes * 10 };
         let trial = Bank { hits: hits.iter().map(tenfold).collect(), ..Bank::default() };
@@ -224,7 +225,7 @@ mod tests {
     fn hits_go_by_rules_and_not_by_places() {
         let before = policy(&[("a", 1), ("b", 1), ("c", 1)]);
         let baseline = Baseline::new(&counted(5, &[10, 20, 30]), Some(&before), 7, HashMap::new()).unwrap();
-        // A new one comes first, one is gone, and one has been gone in between.
+        // One rule is new and comes first, one was removed, and one was removed and added again.
         let now = policy(&[("new", 2), ("c", 1), ("a", 3)]);
         let since = baseline.since(&counted(8, &[1, 33, 12]), Some(&now), 7).unwrap().unwrap();
         assert_eq!(since, counted(3, &[1, 3, 12]));

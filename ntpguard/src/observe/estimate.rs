@@ -1,14 +1,14 @@
-//! What was seen of something in sampled packets, and how far the sum may be off.
+//! Estimates from sampled packets, with their error.
 //!
-//! A packet that was sampled stands for `scale` packets, so it was sampled with the probability 1/`scale`. The sum of the
-//! scales is then an estimate of the number of packets that is right on average (Horvitz and Thompson 1952), and the sum of
-//! `scale`·(`scale` − 1) one of its variance. Where all scales are the same and large, k samples are off by about 1/√k of the
-//! sum: 10 % at 100 of them.
+//! A packet is sampled with the probability 1/`scale` and stands for `scale` packets. The sum of the scales is an unbiased
+//! estimate of the number of packets (Horvitz and Thompson 1952), and the sum of `scale`·(`scale` − 1) is one of its
+//! variance. If all scales are equal and large, k samples have an error of about 1/√k of the sum: 10 % for 100 samples.
 //!
-//! What is assumed: which packets of the counter that is sampled (one for each reason and CPU) belong to this sum doesn't depend on which
-//! are sampled. The filter draws by the counter's value, scrambled ([`ntpguard_common::sample`]), and what is drawn of a reason stands for
-//! exactly as many as its counters have counted (`feed/pace.rs`): so a source that makes most of a flood is nearer to the truth
-//! than said here, and one whose packets come at random among others is as near. Only somebody who knew the counter could be farther off.
+//! Assumption: whether a packet is sampled doesn't depend on whether it belongs to this sum. The filter decides by the
+//! scrambled value of the counter (one for each reason and CPU; [`ntpguard_common::sample`]), and the samples of a reason
+//! together stand for exactly what its counters have counted (`feed/pace.rs`). So the estimate for a source that makes most
+//! of a flood is more accurate than stated here, and the one for a source whose packets are spread at random among others is
+//! as accurate. Only a sender that knew the counter's value could make it less accurate.
 
 use crate::observe::event::Event;
 use indicatif::HumanCount;
@@ -19,25 +19,26 @@ use std::{
     ops::{Add, AddAssign},
 };
 
-/// Sums over sampled packets, and when those were.
+/// Sums over sampled packets, and the time span of the samples.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The packets that the samples stand for.
+    /// How many packets the samples stand for.
     pub packets: u64,
-    /// Their bytes, each taken to be as long as the one that stands for it.
+    /// How many bytes they stand for: each packet is taken to be as long as its sample.
     pub bytes: u64,
-    /// How many samples there were.
+    /// The number of samples.
     pub samples: u64,
-    /// The variance of `packets`, estimated.
+    /// The estimated variance of `packets`.
     pub variance: f64,
-    /// The first sample: seconds since 1970. Nothing if there is none.
+    /// When the first sample was taken, in seconds since 1970; 0 without samples.
     pub first: u64,
-    /// The last sample.
+    /// When the last sample was taken.
     pub last: u64,
 }
 
 impl Estimate {
-    /// Of one sampled packet: how many it stands for (at least itself), its length in bytes, and when it was (seconds since 1970).
+    /// The estimate from one sample: how many packets it stands for (0 counts as 1), its length in bytes, and when it was
+    /// taken (seconds since 1970).
     pub fn sample(scale: u32, length: u32, time: u64) -> Self {
         let packets = u64::from(scale.max(1));
         Self {
@@ -50,8 +51,8 @@ impl Estimate {
         }
     }
 
-    /// The standard error of `packets`; 0 if every packet was seen. As with any estimate from samples, a third of all times
-    /// the truth is farther away than that, and one time in twenty than twice that; of few samples (10) that is optimistic.
+    /// The standard error of `packets`; 0 if every packet was sampled. As usual, the true value is farther away than this
+    /// one time in three, and farther than twice this one time in twenty. With few samples (10), this is optimistic.
     pub fn error(&self) -> f64 {
         self.variance.sqrt()
     }
@@ -93,14 +94,15 @@ impl Sum for Estimate {
     }
 }
 
-/// The packets: `1,234` where every one was seen, else `~41,000 ± 1,300`, with no more digits than the error leaves.
+/// The packets: `1,234` if every packet was sampled, otherwise `~41,000 ± 1,300`, without digits that the error makes
+/// meaningless.
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = self.error();
         if error < 0.5 {
             return write!(f, "{}", HumanCount(self.packets));
         }
-        // Two digits of the error, and as many of the sum as stand before them.
+        // Two digits of the error, and the sum rounded to the same place.
         let step = 10_u64.pow((error.log10().floor() as u32).clamp(1, 18) - 1);
         let round = |number: f64| HumanCount((number / step as f64).round() as u64 * step);
         write!(f, "~{} \u{b1} {}", round(self.packets as f64), round(error))
@@ -119,14 +121,14 @@ mod tests {
     fn sums_and_their_error() {
         let all = seen(100, 8);
         assert_eq!((all.packets, all.bytes, all.samples, all.first, all.last), (800, 40_000, 100, 0, 99));
-        // √(100·8·7): of 800 a little less than the tenth that many times as many packets would leave.
+        // √(100·8·7): a little less than a tenth of 800, which many samples of a large scale would have.
         assert_eq!(all.error(), 5600_f64.sqrt());
         let relative = seen(400, 1000).error() / 400_000.0;
         assert!((relative - 0.05).abs() < 0.0001, "{relative}");
         assert_eq!(seen(100, 1).error(), 0.0);
         let nothing = Estimate::default();
         assert_eq!((nothing + all, all + nothing), (all, all), "nothing has no time");
-        // 0 is no scale.
+        // A scale of 0 is invalid, and counts as 1.
         assert_eq!(Estimate::sample(0, 50, 1), Estimate::sample(1, 50, 1));
     }
 
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(shown(u64::MAX, 1e19).chars().next(), Some('~'));
     }
 
-    /// The error that is said is the one that is made, where samples are taken at random.
+    /// The stated error matches the actual one if packets are sampled at random.
     #[test]
     fn the_error_is_the_one_that_is_made() {
         let mut random = fastrand(7);
@@ -154,12 +156,13 @@ mod tests {
                 said += seen.variance;
             }
             let ratio = squares / said;
-            // The variance of a variance of 400: √(2/400) = 7 %; three times that.
+            // The relative standard deviation of a variance estimated from 400 rounds is √(2/400) = 7 %; three times that is
+            // allowed.
             assert!((0.79..1.21).contains(&ratio), "scale {scale}: {ratio}");
         }
     }
 
-    /// xorshift64*, upper half.
+    /// xorshift64*, upper 32 bits.
     fn fastrand(mut state: u64) -> impl FnMut() -> u64 {
         move || {
             state ^= state >> 12;

@@ -1,17 +1,18 @@
-//! A drop that was sampled, in words: what `events` shows, one JSON object a line, and what a guard hands to followers.
+//! A sampled drop with names instead of numbers: `events` prints it as a JSON object per line, and a guard sends it to
+//! followers.
 
 use ntpguard_common::{Action, Reason};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, net::IpAddr};
 
-/// One packet that was dropped or answered; in a trial, would have been.
+/// One packet that was dropped or answered, or would have been in a trial.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Event {
-    /// When: nanoseconds since 1970.
+    /// When it arrived, in nanoseconds since 1970.
     pub time_ns: u64,
-    /// Where it came in.
+    /// The interface that it arrived at.
     pub interface: String,
-    /// Its source; `None` if the frame hides it (a fragment, too many headers).
+    /// Its source address; `None` if the frame hides it (a fragment, or too many headers).
     pub source: Option<IpAddr>,
     /// Its UDP source port.
     pub port: Option<u16>,
@@ -19,20 +20,20 @@ pub struct Event {
     pub mode: Option<u8>,
     /// The NTP version, 0 to 7.
     pub version: Option<u8>,
-    /// What a query asks for: the operation of mode 6, the request of mode 7.
+    /// What a query asks for: the opcode of mode 6 or the request code of mode 7, as a word.
     pub request: Option<String>,
     /// The frame's length in bytes.
     pub length: u32,
-    /// Why.
+    /// Why it was dropped.
     #[serde(serialize_with = "name", deserialize_with = "named")]
     pub reason: Reason,
-    /// The line that is to blame, if one is.
+    /// The line to blame, if there is one.
     pub cause: Option<Blamed>,
-    /// How many packets this one stands for, itself included: sums of these are estimates.
+    /// How many packets this one stands for, including itself: sums of these are estimates.
     pub scale: u32,
-    /// Nothing was dropped: a trial.
+    /// Whether this was a trial, so that nothing was dropped.
     pub trial: bool,
-    /// The frame's first bytes, in hexadecimal digits, if somebody asked for them.
+    /// The frame's first bytes in hexadecimal, if a follower asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<String>,
 }
@@ -40,11 +41,11 @@ pub struct Event {
 /// A line of ntp.conf.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
 pub struct Blamed {
-    /// The file that it stands in.
+    /// The file that has it.
     pub file: String,
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// As written.
+    /// The line as written.
     pub text: String,
 }
 
@@ -59,7 +60,7 @@ fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error>
 }
 
 impl Event {
-    /// What became of it.
+    /// What happened to it, as a word.
     pub const fn verb(&self) -> &'static str {
         match self.reason.action() {
             Action::Transmit => "answered",
@@ -68,7 +69,7 @@ impl Event {
         }
     }
 
-    /// What it asked for, in a word or two: `mode 7 monlist`, `mode 3`.
+    /// What it asked for, such as `mode 7 monlist` or `mode 3`.
     pub fn asked(&self) -> String {
         match (self.mode, &self.request) {
             (Some(mode), Some(request)) => format!("mode {mode} {request}"),
@@ -85,7 +86,7 @@ impl fmt::Display for Blamed {
     }
 }
 
-/// The words for what the first bytes of a payload ask for: operations of mode 6 (RFC 9327 §2), requests of mode 7
+/// The word for what the first bytes of a payload ask for: the opcode of mode 6 (RFC 9327 §2), or the request code of mode 7
 /// (ntp.org's ntp_request.h).
 pub fn request(head: &[u8]) -> Option<String> {
     let (numbers, number): (&[(u8, &str)], u8) = match head {
@@ -97,7 +98,7 @@ pub fn request(head: &[u8]) -> Option<String> {
     Some(known.map_or_else(|| format!("request {number}"), |(_, name)| (*name).to_owned()))
 }
 
-/// The words that [`request`] has for a mode, beside `request N`.
+/// The words that [`request`] may return for a mode, apart from `request N`.
 pub fn requests(mode: u8) -> impl Iterator<Item = &'static str> {
     let names: &[(u8, &str)] = match mode {
         6 => &OPERATIONS,
@@ -122,7 +123,7 @@ const OPERATIONS: [(u8, &str); 12] = [
     (12, "nonce"),
 ];
 
-/// Those that answer more than they are asked, and those that people write.
+/// The requests whose answer is larger than the query, and those that people write about.
 const REQUESTS: [(u8, &str); 12] = [
     (0, "peer-list"),
     (1, "peer-list-sum"),

@@ -1,18 +1,18 @@
-//! Which events are wanted: `--filter`.
+//! Which events are wanted, as given by `--filter`.
 
 use crate::observe::event::Event;
 use ipnet::IpNet;
 use ntpguard_common::Reason;
 use std::{net::IpAddr, str::FromStr};
 
-/// One condition: `KEY=VALUE,…`, or `KEY!=VALUE,…` for the reverse.
+/// One condition: `KEY=VALUE,…`, or `KEY!=VALUE,…` for the opposite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     wanted: Wanted,
     reverse: bool,
 }
 
-/// Any of these.
+/// The wanted values of a key: an event matches if it has any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     Reason(Vec<String>),
@@ -26,12 +26,12 @@ enum Wanted {
 }
 
 impl Filter {
-    /// Events of any of these interfaces.
+    /// The condition that an event is from one of these interfaces.
     pub fn interfaces(names: Vec<String>) -> Self {
         Self { wanted: Wanted::Interface(names), reverse: false }
     }
 
-    /// Whether an event meets it.
+    /// Whether an event meets the condition.
     pub fn holds(&self, event: &Event) -> bool {
         let found = match &self.wanted {
             Wanted::Reason(names) => names.iter().any(|name| name == event.reason.name()),
@@ -49,7 +49,7 @@ impl Filter {
     }
 }
 
-/// Whether an event meets them all.
+/// Whether an event meets all conditions.
 pub fn all(filters: &[Filter], event: &Event) -> bool {
     filters.iter().all(|filter| filter.holds(event))
 }

@@ -1,12 +1,13 @@
-//! Proof of life: whether the filter runs on an interface that it is attached to.
+//! Proof of life: whether the filter really runs on an interface that it is attached to.
 //!
-//! The kernel shows what was attached, not what the driver runs: some drivers lose the program or never run it, and a
-//! program before this one at tc may end the chain. What proves that it runs is that it counts what the interface counts.
+//! The kernel shows what was attached, not what the driver runs: some drivers lose the program or never run it, and at tc,
+//! an earlier program may end the chain. The proof that the filter runs is that it counts the frames that the interface
+//! counts.
 //!
-//! Where the driver counts by receive queue, each queue has to prove it ([`super::queues`]).
+//! If the driver counts by receive queue, each queue has to prove it ([`super::queues`]).
 //!
-//! Contract: [`Life::of`] is pure. Counts aren't compared one to one, since packets are merged before tc and generic XDP
-//! (GRO), and drivers differ on whether dropped frames are among those received.
+//! Contract: [`Life::of`] is pure. The counts aren't compared one to one, because packets are merged (GRO) before tc and
+//! generic XDP, and drivers differ on whether dropped frames are counted as received.
 
 use super::queues::{self, ENOUGH, Judged, Lost};
 use crate::{
@@ -24,10 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long [`watch`] looks at most.
+/// How long [`watch`] takes at most.
 pub const WINDOW: Duration = Duration::from_secs(1);
 
-/// How long between two looks of it.
+/// The time between two readings of it.
 const STEP: Duration = Duration::from_millis(100);
 
 /// Whether the filter runs.
@@ -37,13 +38,13 @@ pub enum Life {
     Runs,
     /// The interface, or one of its receive queues, has received enough frames, and the filter has seen none of them.
     NotRun,
-    /// Too few frames came in to tell.
+    /// Too few frames were received to tell.
     Unknown,
 }
 
 impl Life {
-    /// By how many frames an interface received between two readings, and how many of them the filter saw. Drivers that
-    /// don't count what XDP drops among the received have received fewer than it saw.
+    /// Judges by how many frames an interface received between two readings, and how many of them the filter saw. Drivers
+    /// that don't count frames dropped by XDP as received report fewer frames than the filter saw.
     pub fn of(received: u64, seen: u64) -> Self {
         match (received.max(seen) >= ENOUGH, seen) {
             (false, _) => Self::Unknown,
@@ -62,38 +63,38 @@ impl Life {
     }
 }
 
-/// What was found, and by what.
+/// The finding about an interface, with the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// What it comes to.
+    /// Whether the filter runs.
     pub life: Life,
-    /// The interface whose frames it was found by: of a bond, a member.
+    /// The interface whose frames are the evidence: for a bond, a member.
     pub interface: String,
-    /// How many frames that received meanwhile.
+    /// How many frames that interface received meanwhile.
     pub received: u64,
-    /// How many of them the filter saw, or a few more.
+    /// How many of them the filter saw; may be a few too many.
     pub seen: u64,
-    /// The receive queues that it was found by, where others run the program; one of them at least doesn't.
+    /// The receive queues that are the evidence: at least one of them doesn't run the program, while others do.
     pub queues: Vec<u32>,
 }
 
 impl Proof {
-    /// Of an interface that the filter isn't attached to.
+    /// The finding about an interface that the filter isn't attached to.
     pub fn absent(interface: &Interface) -> Self {
         Self::of_all(&interface.name, Life::NotRun, 0, 0)
     }
 
-    /// Found by all frames of an interface.
+    /// A finding from all frames of an interface.
     fn of_all(interface: &str, life: Life, received: u64, seen: u64) -> Self {
         Self { life, interface: interface.to_owned(), received, seen, queues: Vec::new() }
     }
 
-    /// Found by some of its queues.
+    /// A finding from some of its queues.
     pub(super) fn of_queues(interface: &str, Lost { queues, received, seen }: Lost) -> Self {
         Self { life: Life::NotRun, interface: interface.to_owned(), received, seen, queues }
     }
 
-    /// What came in where, and what was seen of it, in words.
+    /// The evidence in words.
     pub fn evidence(&self) -> String {
         let Self { life, interface, received, seen, queues } = self;
         let frames = if *received == 1 { "frame" } else { "frames" };
@@ -121,24 +122,24 @@ impl fmt::Display for Proof {
     }
 }
 
-/// A reading of what all interfaces have received and what the filter has seen of it.
+/// A reading of how many frames all interfaces have received, and how many the filter has seen.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// Which maps were read: others count from zero.
+    /// Which maps were read: other maps count from zero.
     identity: u32,
-    /// Before the interfaces were read, and after it: so the later of two readings never misses what the earlier had.
+    /// Read once before the interfaces and once after them, so that a difference of two readings doesn't miss frames seen.
     seen: [Seen; 2],
     interfaces: Vec<Interface>,
-    /// By an interface's index, of those whose driver has a program and counts by queue.
+    /// By interface index, for those whose driver has a program and counts by queue.
     queues: BTreeMap<u32, Received>,
     taken: Instant,
 }
 
 impl Reading {
-    /// Takes one.
+    /// Takes a reading.
     ///
     /// # Errors
-    /// The kernel refuses to read a map or doesn't tell the interfaces.
+    /// The kernel refuses to read a map, or doesn't list the interfaces.
     pub fn take(maps: &Maps) -> Result<Self> {
         let identity = maps.identity()?;
         let before = maps.seen()?;
@@ -147,29 +148,29 @@ impl Reading {
         Ok(Self { identity, seen: [before, maps.seen()?], interfaces, queues, taken: Instant::now() })
     }
 
-    /// The interface of a name, as it was then.
+    /// The interface of this name at the time of the reading.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)
     }
 
-    /// How long after another one it was taken.
+    /// How long after another reading it was taken.
     pub(super) fn after(&self, earlier: &Self) -> Duration {
         self.taken.saturating_duration_since(earlier.taken)
     }
 
-    /// Whether both are of the same maps.
+    /// Whether both readings are of the same maps.
     pub(super) const fn is_comparable(&self, other: &Self) -> bool {
         self.identity == other.identity
     }
 
-    /// Whether the filter ran on an interface since an earlier reading; `native` if it is attached there in native mode.
+    /// Whether the filter ran on an interface since an earlier reading; `native` if it is attached in native mode.
     pub fn since(&self, earlier: &Self, interface: &Interface, native: bool) -> Proof {
         let proofs = sites(&self.interfaces, interface, native).into_iter().map(|site| {
             let received = |reading: &Self| {
                 let found = reading.interfaces.iter().find(|other| other.index == site.interface.index);
                 found.map(|found| found.received)
             };
-            // One that came or went meanwhile has received nothing.
+            // An interface that appeared or disappeared meanwhile counts as having received nothing.
             let received = match (received(earlier), received(self)) {
                 _ if self.identity != earlier.identity => 0,
                 (Some(then), Some(now)) => now.saturating_sub(then),
@@ -182,7 +183,7 @@ impl Reading {
             };
             Proof::of_all(&site.interface.name, Life::of(received, seen), received, seen)
         });
-        // The worst is what counts: of a bond each member is a way in. One that is quiet says nothing about the others.
+        // The worst finding counts, because each member of a bond is a way in. A quiet member says nothing about the others.
         let worst = |proof: &Proof| match proof.life {
             Life::NotRun => 2,
             Life::Runs => 1,
@@ -191,8 +192,8 @@ impl Reading {
         proofs.max_by_key(worst).unwrap_or_else(|| Proof::of_all(&interface.name, Life::Unknown, 0, 0))
     }
 
-    /// What each queue of an interface has proved since an earlier reading, by the interface that has the queue. In the stack
-    /// there is one program for all.
+    /// What each queue of an interface has proved since an earlier reading, with the interface that has the queue. Nothing
+    /// in generic mode and at tc, where one program serves all queues.
     pub(super) fn queues_since<'a>(
         &'a self,
         earlier: &'a Self,
@@ -203,7 +204,8 @@ impl Reading {
         sites.filter(move |_| native && self.identity == earlier.identity).filter_map(|site| {
             let index = site.interface.index;
             let (then, now) = (earlier.queues.get(&index)?, self.queues.get(&index)?);
-            // One that came meanwhile has received nothing, and where the numbers went back the driver counts anew.
+            // A queue that appeared meanwhile, or whose count went back because the driver restarted it, has received
+            // nothing.
             let received: Received = now
                 .iter()
                 .filter_map(|(queue, now)| Some((*queue, now.checked_sub(*then.get(queue)?)?)))
@@ -215,27 +217,28 @@ impl Reading {
     }
 }
 
-/// What came in by each queue of those whose driver has a program, or has it through the one that they belong to.
+/// The frames received by each queue, for interfaces whose driver has a program itself or through its master.
 fn by_queue(interfaces: &[Interface]) -> BTreeMap<u32, Received> {
     let is_native = |interface: &Interface| interface.xdp.is_some_and(|xdp| xdp.native);
     let of = |index: Option<u32>| interfaces.iter().find(|other| Some(other.index) == index);
     let native = interfaces
         .iter()
         .filter(|interface| is_native(interface) || of(interface.master).is_some_and(is_native));
-    // A driver without statistics is judged by all frames alone.
+    // A driver without statistics by queue is judged only by all frames.
     let counted = native.filter_map(|interface| Some((interface.index, received(&interface.name).ok()?)));
     counted.filter(|(_, queues)| queues.len() > 1).collect()
 }
 
-/// Looks for a second, or until all of these interfaces run; each with whether it is guarded in native mode.
+/// Watches for a second, or until all of these interfaces run the filter; each comes with whether it is guarded in native
+/// mode.
 ///
 /// # Errors
-/// As [`Reading::take`].
+/// Those of [`Reading::take`].
 pub fn watch(maps: &Maps, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
     Watch::begin(maps)?.end(guarded)
 }
 
-/// A look that has begun: its second runs while its owner does something else.
+/// A [`watch`] that has begun: its second passes while its owner does something else.
 pub struct Watch<'a> {
     maps: &'a Maps,
     first: Reading,
@@ -245,18 +248,19 @@ impl<'a> Watch<'a> {
     /// Takes the first reading.
     ///
     /// # Errors
-    /// As [`Reading::take`].
+    /// Those of [`Reading::take`].
     pub fn begin(maps: &'a Maps) -> Result<Self> {
         Ok(Self { maps, first: Reading::take(maps)? })
     }
 
-    /// Looks until the second is over, or until all of these interfaces run; each with whether it is guarded in native mode.
+    /// Watches until the second is over, or until all of these interfaces run the filter; each comes with whether it is
+    /// guarded in native mode.
     ///
     /// # Errors
-    /// As [`Reading::take`].
+    /// Those of [`Reading::take`].
     pub fn end(self, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
         let Self { maps, first } = self;
-        // Each way in of a bond has a whole second.
+        // If an interface has several ways in, the whole second is used, so that each can prove itself.
         let patient =
             guarded.iter().any(|(interface, native)| sites(&first.interfaces, interface, *native).len() > 1);
         let mut step = STEP.saturating_sub(first.taken.elapsed());
@@ -284,8 +288,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What to do about a filter that isn't run, or is gone, where no process mends it by itself: `how` it is attached, and
-/// whether a process looks after it, without which nothing can be attached.
+/// What to do about a filter that isn't run or is gone, if no process restores it by itself. `how` is how it is attached,
+/// and `process` whether an `ntpguard run` looks after it, as nothing else could attach it then.
 pub fn remedy(interface: &str, how: Option<How>, process: bool) -> String {
     let again = |options: &str| match process {
         true => {
@@ -303,17 +307,17 @@ pub fn remedy(interface: &str, how: Option<How>, process: bool) -> String {
     }
 }
 
-/// An interface whose received frames are looked at, and the indexes of those under which the filter may see them.
+/// An interface whose received frames are evidence, and the interface indexes under which the filter may count them.
 struct Site<'a> {
     interface: &'a Interface,
     counted: Vec<u32>,
 }
 
-/// Where it shows whether the filter runs on an interface.
+/// The interfaces whose frames show whether the filter runs on an interface.
 ///
-/// In native mode a bond has its members run the program (drivers/net/bonding/bond_main.c:bond_xdp_set), and hv_netvsc its
-/// virtual function (drivers/net/hyperv/netvsc_bpf.c:netvsc_vf_setxdp): each of these is a way in of its own. Such a function's
-/// frames are among those that hv_netvsc has received.
+/// In native mode, a bond has its members run the program (drivers/net/bonding/bond_main.c:bond_xdp_set), and hv_netvsc its
+/// virtual function (drivers/net/hyperv/netvsc_bpf.c:netvsc_vf_setxdp): each of these is a way in. The virtual function's
+/// frames are included in those that hv_netvsc has received.
 fn sites<'a>(all: &'a [Interface], interface: &'a Interface, native: bool) -> Vec<Site<'a>> {
     let own = |interface: &'a Interface| Site { interface, counted: vec![interface.index] };
     let below = all.iter().filter(|other| native && other.master == Some(interface.index));

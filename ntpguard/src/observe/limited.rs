@@ -1,4 +1,4 @@
-//! Who is remembered, and who is limited: readings of the tables that the kernel fills.
+//! Which sources are tracked, and which are limited: readings of the tables that the kernel fills.
 
 use crate::policy::network;
 use ntpguard_common::limit::{
@@ -7,30 +7,31 @@ use ntpguard_common::limit::{
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-/// How many limited sources are told of, unless it is said.
+/// How many limited sources are reported by default.
 pub const MOST: usize = 10;
 
 /// One reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {
-    /// Sources that the limiter remembers.
+    /// How many sources the limiter tracks.
     pub sources: usize,
-    /// Places for them.
+    /// How many it has room for.
     pub places: usize,
-    /// Sources that `--max-rate` prefers.
+    /// How many sources `--max-rate` prefers.
     pub known: usize,
-    /// Who was limited most since the reading before: packets refused, at least. Most first.
+    /// The sources that were limited most since the previous reading, with how many packets were refused at least; most
+    /// first.
     pub limited: Vec<(IpAddr, u64)>,
 }
 
 impl Tracked {
-    /// The part of the places that is taken, in percent.
+    /// How much of the table is used, in percent.
     pub fn load(&self) -> f64 {
         100.0 * self.sources as f64 / self.places.max(1) as f64
     }
 }
 
-/// Takes readings, one after the other.
+/// Takes readings, each relative to the previous one.
 pub struct Reader {
     last: HashMap<IpAddr, u64>,
     most: usize,
@@ -43,13 +44,13 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Goes on after a reading in which sources had these [`totals`], and tells of so many.
+    /// Continues after a reading with these [`totals`], and reports at most `most` sources.
     pub fn since(last: HashMap<IpAddr, u64>, most: usize) -> Self {
         Self { last, most }
     }
 
-    /// Reads at `now`, in ticks, which may be somewhat late or early; a source that has been silent for `memory`
-    /// ticks counts no longer.
+    /// Reads the tables at `now`, in ticks, which may be a little late or early; a source that has been silent for `memory`
+    /// ticks isn't counted any more.
     pub fn read(&mut self, sets: &[Set], heavy: &[Heavy], now: u32, memory: u32) -> Tracked {
         let (mut sources, mut known) = (0, 0);
         for (_, account) in sets.iter().flat_map(Set::accounts) {
@@ -61,7 +62,7 @@ impl Reader {
         let mut limited: Vec<_> = totals
             .iter()
             .map(|(source, packets)| {
-                // One that counts less than before has lost its place in between.
+                // A count below the previous one means that the source lost its place in between.
                 let before = self.last.get(source).filter(|before| *before <= packets).unwrap_or(&0);
                 (*source, packets - before)
             })

@@ -1,4 +1,4 @@
-//! What happened: what the counters say of the filter and of what it meets.
+//! What happened: what the counters say about the filter and the packets that it meets.
 
 pub mod baseline;
 pub mod estimate;

@@ -1,4 +1,4 @@
-//! Proof of life, again and again, by windows as long as it takes for enough frames.
+//! Continuous proof of life, over windows that last until enough frames have been received.
 
 use super::{
     life::{Life, Proof, Reading},
@@ -7,14 +7,14 @@ use super::{
 use crate::host::interface::Interface;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// How long what was found by enough frames holds where no more come.
+/// How long a finding stays valid if too few new frames arrive to repeat it.
 const HOLDS: Duration = Duration::from_secs(300);
 
-/// Whether the filter runs, again and again: as long is waited as it takes for enough frames.
+/// Judges again and again whether the filter runs; each window lasts until enough frames have been received.
 #[derive(Default)]
 pub struct Pulse(BTreeMap<u32, Window>);
 
-/// The time since what was found last about an interface, and about its queues.
+/// The window since the last finding about an interface, and the one since the last finding about its queues.
 struct Window {
     since: Arc<Reading>,
     found: Option<Proof>,
@@ -23,7 +23,7 @@ struct Window {
 }
 
 impl Pulse {
-    /// What is known about an interface after another reading.
+    /// The finding about an interface after another reading.
     pub fn look(&mut self, now: &Arc<Reading>, interface: &Interface, native: bool) -> Proof {
         let window = self.0.entry(interface.index).or_insert_with(|| Window::new(now));
         if !window.since.is_comparable(now) {
@@ -41,7 +41,7 @@ impl Pulse {
         window.lost.clone().filter(|_| proof.life != Life::NotRun).unwrap_or(proof)
     }
 
-    /// Forgets what is known about an interface, by its index: another program is there now.
+    /// Forgets what is known about an interface, by its index, because another program is attached now.
     pub fn forget(&mut self, index: u32) {
         self.0.remove(&index);
     }
@@ -52,7 +52,8 @@ impl Window {
         Self { since: Arc::clone(now), found: None, queues_since: Arc::clone(now), lost: None }
     }
 
-    /// Looks at the queues for as long as it is open whether one is lost. What was found holds until one of them is heard.
+    /// Judges the queues; the window lasts as long as it is open whether one is lost. A finding holds until one of its
+    /// queues is heard.
     fn look_at_queues(&mut self, now: &Arc<Reading>, interface: &Interface, native: bool) {
         let mut is_open = false;
         for (site, Judged { lost, heard, is_open: open }) in
@@ -105,7 +106,8 @@ mod tests {
         assert_eq!(look(510, 240), Life::Runs);
     }
 
-    /// What is found after each of these readings: by each queue so many frames received, and so many without NTP seen.
+    /// The lost queues found after each of these readings: for each queue, the frames received and the frames without NTP
+    /// seen.
     fn lost(readings: &[([u64; 2], [u64; 2])]) -> Vec<Vec<u32>> {
         let mut pulse = Pulse::default();
         let looks = readings.iter().map(|(received, seen)| {

@@ -1,30 +1,31 @@
 //! Whether a receive queue has lost the program that the others run.
 //!
-//! Contract: [`judge`] is pure. Packets to port 123 are counted by interface alone, so a queue on which nothing else was seen may
-//! have brought any of those that no other queue accounts for, and is taken for lost only if that isn't enough.
+//! Contract: [`judge`] is pure. Packets to port 123 are counted only by interface. So a queue on which nothing else was seen
+//! may have received any of those that no other queue accounts for, and is taken for lost only if they aren't enough to
+//! explain its frames.
 
 use crate::host::queues::Received;
 use ntpguard_common::abi::QUEUES;
 
-/// With fewer frames than this nothing is known.
+/// With fewer frames than this, nothing is concluded.
 pub(super) const ENOUGH: u64 = 100;
 use std::collections::BTreeMap;
 
-/// What the queues of an interface come to.
+/// The finding about the queues of an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Judged {
-    /// Those on which the filter saw too little.
+    /// The queues on which the filter saw too little.
     pub(super) lost: Option<Lost>,
-    /// Those on which it saw something, without a doubt.
+    /// The queues on which it certainly saw something.
     pub(super) heard: Vec<u32>,
-    /// On some nothing was seen, and too few frames came in to tell.
+    /// Whether nothing was seen on some queues, and too few frames were received to conclude anything.
     pub(super) is_open: bool,
 }
 
-/// Queues on all of which, or on one of which, the program isn't run.
+/// Queues of which all, or at least one, don't run the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// Their numbers.
+    /// The queues' numbers.
     pub(super) queues: Vec<u32>,
     /// How many frames they have received.
     pub(super) received: u64,
@@ -32,8 +33,8 @@ pub(super) struct Lost {
     pub(super) seen: u64,
 }
 
-/// Judges them by how many frames each has received, how many without NTP the filter saw on each and on those that are counted
-/// together with it, and how many to port 123 on all of them.
+/// Judges the queues by how many frames each has received, how many frames without NTP the filter saw on each (and on those
+/// that share its counter), and how many packets to port 123 it saw on all queues together.
 pub(super) fn judge(received: &Received, passed: impl Fn(u32) -> u64, judged: u64) -> Judged {
     let mut counters: BTreeMap<u32, (Vec<u32>, u64)> = BTreeMap::new();
     for (queue, frames) in received.iter().filter(|(_, frames)| **frames > 0) {
@@ -48,7 +49,7 @@ pub(super) fn judge(received: &Received, passed: impl Fn(u32) -> u64, judged: u6
     let sum = |counters: &[(Vec<u32>, u64)]| counters.iter().map(|(_, frames)| frames).sum::<u64>();
     let total = sum(&silent);
     let lost = (total.saturating_sub(left) >= ENOUGH).then(|| {
-        // Those that brought more than all that is left, even if the others brought none of it.
+        // The queues that received more than all that is left, even if the others received none of it.
         let certain: Vec<_> =
             silent.iter().filter(|(_, frames)| frames.saturating_sub(left) >= ENOUGH).cloned().collect();
         let lost = if certain.is_empty() { &silent } else { &certain };
@@ -64,7 +65,8 @@ pub(super) fn judge(received: &Received, passed: impl Fn(u32) -> u64, judged: u6
 mod tests {
     use super::*;
 
-    /// What is found of queues by number, frames received, and frames without NTP seen; with so many to port 123 on all.
+    /// The finding for queues given as (number, frames received, frames without NTP seen), with `judged` packets to port 123
+    /// on all.
     fn found(queues: &[(u32, u64, u64)], judged: u64) -> Judged {
         let received = queues.iter().map(|(queue, received, _)| (*queue, *received)).collect();
         let passed = |queue: u32| {
@@ -89,14 +91,14 @@ mod tests {
 
     #[test]
     fn a_queue_with_ntp_alone_is_none() {
-        // A server of time: the queues but the first have nothing else.
+        // A time server: all queues but the first receive only NTP.
         assert_eq!(lost(&[(0, 900, 100), (1, 700, 0), (2, 600, 0)], 800 + 700 + 600), None);
-        // Neither where the driver doesn't count what XDP drops.
+        // Nor is one lost if the driver doesn't count frames dropped by XDP.
         assert_eq!(lost(&[(0, 100, 100), (1, 200, 0)], 5000), None);
-        // Half of what those two brought isn't accounted for, and it may be either's.
+        // Half of what these two received isn't accounted for, and either may have lost it.
         let either = lost(&[(0, 900, 100), (1, 700, 0), (2, 600, 0)], 800 + 650);
         assert_eq!(either, Some((vec![1, 2], 1300, 650)));
-        // More than what is left: it is that one, whatever the other brought.
+        // It received more than is left, so it is lost, whatever the other one received.
         assert_eq!(lost(&[(0, 900, 100), (1, 900, 0), (2, 300, 0)], 800 + 300), Some((vec![1], 900, 300)));
     }
 

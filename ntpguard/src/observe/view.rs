@@ -1,6 +1,7 @@
-//! A look at what another process guards: the maps that are pinned, and what is known about them.
+//! A view of what another process guards: the pinned maps, and the state.
 //!
-//! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
+//! Contract: it only reads. No map is written, no lock is taken, and it needs no right beyond reading what a group may be
+//! given.
 
 use crate::{
     bpf::{MapFolder, Maps, Pins, snapshot::Snapshot},
@@ -26,29 +27,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for a policy that has come into force to be written down.
+/// How long to wait until the state has a policy that has just come into force.
 const STATE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long between two looks.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One look at what is pinned, and at what is known about it.
+/// The pinned maps and the state at one moment.
 pub(crate) struct FilterView {
     maps: Maps,
-    /// Which maps these are: others count from zero.
+    /// Which maps these are: other maps count from zero.
     pub(crate) identity: u32,
     pub(crate) word: PolicyWord,
     pub(crate) counted: Snapshot,
     pub(crate) state: Option<State>,
-    /// Why nobody knows whose the hits are.
+    /// Why it is unknown which rules the hits belong to.
     pub(crate) unknown: Option<String>,
     pub(crate) taken: Instant,
 }
 
 impl FilterView {
-    /// Takes one. A policy may come into force meanwhile, or other maps take the place of these: then it is taken again.
+    /// Takes a view. If a policy comes into force meanwhile, or other maps replace these, it is taken again.
     ///
     /// # Errors
-    /// Nothing is guarded, or this user may not look.
+    /// Nothing is guarded, or this user lacks the right.
     pub(crate) fn take(places: &Places) -> Result<Self> {
         let start = Instant::now();
         loop {
@@ -62,7 +63,7 @@ impl FilterView {
         }
     }
 
-    /// `None` where something was about to change, and there is time to look again.
+    /// A single attempt; `None` if something was changing and there is time for another one (`patient`).
     fn once(places: &Places, place: MapFolder, patient: bool) -> Result<Option<Self>> {
         let mut maps = Maps::look(place)?;
         let word = maps.word()?;
@@ -89,12 +90,12 @@ impl FilterView {
         Ok((same || !patient).then_some(Self { maps, identity, word, counted, state, unknown, taken }))
     }
 
-    /// What came in and what the filter saw of it, now.
+    /// How many frames were received, and how many the filter saw, up to now.
     pub(crate) fn reading(&self) -> Result<Reading> {
         Reading::take(&self.maps)
     }
 
-    /// What was counted without hits, which have no rates: another policy has others.
+    /// The counters without hits. Hits have no rates, because another policy has other rules.
     pub(crate) fn reasons(&self) -> Snapshot {
         self.counted.clone().without_hits()
     }
@@ -103,7 +104,7 @@ impl FilterView {
         self.state.as_ref()?.known(self.word.generation)
     }
 
-    /// Who is remembered, and who was limited most since others had been.
+    /// Which sources are tracked, and which were limited most since they had these totals.
     pub(crate) fn tracked(&self, limited: HashMap<IpAddr, u64>, most: usize) -> Result<Tracked> {
         let clock = Clock::of_kernel()?;
         let (sources, heavy) = (self.maps.sources()?, self.maps.heavy()?);
@@ -116,7 +117,7 @@ impl FilterView {
         Ok(limited::totals(self.maps.heavy()?.values()))
     }
 
-    /// Whether an earlier look is at the same counters, which have only grown since.
+    /// Whether an earlier view has the same counters, which have only grown since.
     pub(crate) fn goes_on_from(&self, earlier: &Self) -> bool {
         earlier.identity == self.identity && self.counted.reaches(&earlier.counted)
     }

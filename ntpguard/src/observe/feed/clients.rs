@@ -1,7 +1,7 @@
-//! The hub's followers: sockets that never make it wait, and users who don't shut each other out.
+//! The hub's followers: sockets that never block the hub, and users who can't keep others out.
 //!
-//! Whoever may connect gets a few places and some seconds to ask; some places are left to root and the hub's own user, and what
-//! is read and accepted in one turn has a bound.
+//! Anybody who may connect gets a few places and some seconds to send a request. Some places are reserved for root and the
+//! hub's own user, and what is accepted and read in one turn is bounded.
 
 use super::{Answer, Request};
 use crate::observe::{event::Event, feed::words::hex};
@@ -15,23 +15,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Followers at a time: more than people look at one host.
+/// The maximum number of followers: more than there are people who watch one host.
 const MOST: usize = 32;
-/// Of these places, those that root and the hub's own user alone get.
+/// How many of these places are reserved for root and the hub's own user.
 const RESERVED: usize = 8;
-/// Places that any other user gets.
+/// The maximum number of followers of any other user.
 const EACH: usize = 8;
-/// Connections accepted in one turn: a busy connector doesn't keep the hub from its work, and whoever waits behind it gets in
-/// at the next turn.
+/// The maximum number of connections accepted in one turn, so that a process that keeps connecting can't stall the hub;
+/// other connections are accepted at the next turn.
 const TURN: usize = 1024;
-/// How long a follower may take to ask, and one that gets a single answer to take it.
+/// Timeout for a follower to send its request, and to take its answer if it asked for a single one.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is kept for one that reads slowly, in bytes: some thousand events.
+/// How many bytes are buffered for a slow follower: some thousand events.
 const PENDING: usize = 1 << 20;
-/// The bytes that a follower may send in all: its request, and nothing after it.
+/// The maximum number of bytes that a follower may send: its request, and nothing after it.
 const REQUEST: usize = 1 << 12;
 
-/// All of them.
+/// All followers.
 pub(super) struct Clients {
     listener: UnixListener,
     clients: Vec<Client>,
@@ -39,26 +39,26 @@ pub(super) struct Clients {
 
 struct Client {
     stream: UnixStream,
-    /// The user at the other end; `None` if the kernel doesn't tell.
+    /// The user at the other end; `None` if the kernel doesn't report it.
     user: Option<u32>,
     since: Instant,
-    /// What it has said of its request so far.
+    /// The bytes received of its request so far.
     said: Vec<u8>,
     request: Option<Request>,
-    /// What it hasn't taken yet.
+    /// Bytes that it hasn't taken yet.
     pending: Vec<u8>,
-    /// Events that it wasn't told of.
+    /// How many events weren't sent to it since the last report of a loss.
     lost: u64,
     gone: bool,
 }
 
 impl Clients {
-    /// Those that come to a socket.
+    /// Accepts followers at a socket; there are none yet.
     pub(super) fn new(listener: UnixListener) -> Self {
         Self { listener, clients: Vec::new() }
     }
 
-    /// Takes in those who have come, and hears what they ask for; `answer` has what is to be said to each request at once.
+    /// Accepts new connections and reads requests; `answer` returns the immediate answer to a request.
     pub(super) fn attend(&mut self, mut answer: impl FnMut(&Request) -> Answer) {
         for _ in 0..TURN {
             let Ok((stream, _)) = self.listener.accept() else { break };
@@ -73,7 +73,7 @@ impl Clients {
         }
     }
 
-    /// Gives a user's connection a place, or says why there is none.
+    /// Gives a user's connection a place, or refuses it with the reason.
     fn admit(&mut self, stream: UnixStream, user: Option<u32>) {
         if stream.set_nonblocking(true).is_err() {
             return;
@@ -97,12 +97,12 @@ impl Clients {
         client.refuse("too many look already: end one of the commands that follow events, and try again");
     }
 
-    /// How many bytes of each frame somebody wants.
+    /// The largest number of bytes of each frame that a follower asked for.
     pub(super) fn snaplen(&self) -> u32 {
         self.clients.iter().map(|client| client.snaplen()).max().unwrap_or(0)
     }
 
-    /// Tells those who follow of an event, with the bytes of its frame that came along.
+    /// Sends an event to those who follow events, with the bytes of its frame that they asked for.
     pub(super) fn event(&mut self, event: &Event, frame: &[u8]) {
         let mut bare = None;
         for client in
@@ -119,7 +119,7 @@ impl Clients {
         }
     }
 
-    /// Hands over what they take, and lets go of those that are gone.
+    /// Writes what the followers can take, and removes those that are gone.
     pub(super) fn flush(&mut self) {
         self.clients.iter_mut().for_each(Client::flush);
         self.clients.retain(|client| !client.gone);
@@ -127,8 +127,8 @@ impl Clients {
 }
 
 impl Client {
-    /// Its request, once the line is whole. That it hangs up is noticed afterwards, too; one that goes on talking, or doesn't
-    /// ask in time, is let go.
+    /// Its request, once the line is complete. Later it still notices that the follower has hung up. A follower that sends
+    /// too much, or no request in time, is marked as gone.
     fn hear(&mut self) -> Option<Request> {
         let follows = matches!(self.request, Some(Request::Events { .. }));
         if !follows && self.since.elapsed() > CLIENT_TIMEOUT {
@@ -170,14 +170,14 @@ impl Client {
         None
     }
 
-    /// Says why, and lets it go.
+    /// Sends the reason, and marks it as gone.
     fn refuse(&mut self, why: &str) {
         self.send(&Answer::Refused(why.to_owned()));
         self.flush();
         self.gone = true;
     }
 
-    /// Whether it is root or the hub's own user.
+    /// Whether it is run by root or by the hub's own user.
     fn is_trusted(&self) -> bool {
         self.user.is_some_and(|user| user == 0 || user == geteuid().as_raw())
     }
@@ -193,7 +193,7 @@ impl Client {
         self.pending.extend_from_slice(&line(answer));
     }
 
-    /// One event more, unless it is too far behind.
+    /// Adds an event to what it gets, unless it is too far behind.
     fn offer(&mut self, line: &[u8]) {
         if self.pending.len() + line.len() > PENDING {
             self.lost += 1;
@@ -224,7 +224,7 @@ impl Client {
 }
 
 fn line(answer: &Answer) -> Vec<u8> {
-    // It is made of numbers, words and lists.
+    // Serialisation can't fail: an answer consists of numbers, strings and lists.
     let mut line = serde_json::to_vec(answer).unwrap_or_default();
     line.push(b'\n');
     line
@@ -238,7 +238,7 @@ mod tests {
         os::unix::net::UnixListener,
     };
 
-    /// Nobody who has a place.
+    /// A hub without followers.
     fn nobody() -> Clients {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         Clients::new(listener)
     }
 
-    /// A connection of a user: their end.
+    /// Connects as a user; returns the user's end.
     fn connect(clients: &mut Clients, user: u32) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
         clients.admit(ours, Some(user));
@@ -258,7 +258,7 @@ mod tests {
         clients.flush();
     }
 
-    /// What is answered first.
+    /// The first answer.
     fn answer(stream: &UnixStream) -> Answer {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut line = String::new();
@@ -271,24 +271,24 @@ mod tests {
         let mut clients = nobody();
         let mut silent: Vec<_> = (0..100).map(|_| connect(&mut clients, 1000)).collect();
         assert!(matches!(answer(&silent[EACH]), Answer::Refused(_)));
-        // Others still get in; and when these are many, too, root does.
+        // Others still get a place, and if they are many, too, root still does.
         assert!(matches!(ask(&mut clients, 1001), Answer::Ready));
         silent.extend((0..100).map(|user| connect(&mut clients, 2000 + user)));
         assert!(matches!(answer(silent.last().unwrap()), Answer::Refused(_)));
         assert!(matches!(ask(&mut clients, 0), Answer::Ready));
-        // Those who don't ask in time are let go.
+        // Those that don't send a request in time are removed.
         clients.clients.iter_mut().for_each(|client| client.since -= CLIENT_TIMEOUT * 2);
         turn(&mut clients);
         assert_eq!(clients.clients.len(), 2, "those who follow stay");
     }
 
-    /// Follows, as a user.
+    /// Follows events as a user.
     fn ask(clients: &mut Clients, user: u32) -> Answer {
         let mut stream = connect(clients, user);
         writeln!(stream, "{}", serde_json::to_string(&Request::Events { snaplen: 0 }).unwrap()).unwrap();
         turn(clients);
         let answer = answer(&stream);
-        // It stays open as long as the test.
+        // The connection stays open for the whole test.
         std::mem::forget(stream);
         answer
     }

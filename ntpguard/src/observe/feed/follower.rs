@@ -1,4 +1,4 @@
-//! One who follows the hub, and is it where nobody else is.
+//! A follower of the hub, which runs the hub itself if no other process does.
 
 use super::{Answer, Hub, Request, socket};
 use crate::{
@@ -21,28 +21,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a hub that ends may take until another one is there, and one that is there to answer.
+/// Timeout for a successor hub to appear, and for any reply.
 const HUB_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Follows events.
+/// A follower of events.
 pub struct Follower {
     places: Places,
     request: Request,
     rate: u32,
     line: Line,
-    /// Events that came while another answer was waited for.
+    /// Events that arrived while another answer was awaited.
     early: Vec<Event>,
     lost: u64,
     hub: Option<Hub>,
 }
 
 impl Follower {
-    /// Begins to follow; what comes from then on is told. Where nobody draws events, this does, so many a second at most.
+    /// Begins to follow the events from now on. If no other process runs a hub, this process does, with at most `rate`
+    /// events a second.
     ///
     /// # Errors
-    /// Nothing is guarded, or this user may not look: in words that say what to do.
+    /// Nothing is guarded, or this user lacks the right; the message says what to do.
     pub fn start(places: &Places, request: Request, rate: u32) -> Result<Self> {
         let (line, hub) = connect(places, rate)?;
         let places = places.clone();
@@ -51,10 +52,10 @@ impl Follower {
         Ok(follower)
     }
 
-    /// What has come; if nothing has, what comes within `wait`. Nothing means that nothing has.
+    /// The events that have arrived, or else those that arrive within `wait`; empty if there are none.
     ///
     /// # Errors
-    /// Nobody draws events any more.
+    /// No process runs a hub any more.
     pub fn take(&mut self, wait: Duration) -> Result<Vec<Event>> {
         let mut events = mem::take(&mut self.early);
         if events.is_empty() && !self.line.wait(wait)? {
@@ -62,7 +63,7 @@ impl Follower {
         }
         while self.line.wait(Duration::ZERO)? {
             if !self.line.read()? {
-                // Somebody else takes its turn, or this.
+                // Another process takes over as the hub, or this one does.
                 self.begin_again()?;
                 break;
             }
@@ -72,24 +73,24 @@ impl Follower {
                 Answer::Event(event) => events.push(event),
                 Answer::Lost(lost) => self.lost += lost,
                 Answer::Refused(why) => bail!(why),
-                // Answers to what wasn't asked.
+                // Answers that weren't asked for are ignored.
                 _ => (),
             }
         }
         Ok(events)
     }
 
-    /// Events that were told too fast for this follower.
+    /// How many events were lost because this follower was too slow.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Whether this process draws the events itself, since no `ntpguard run` does.
+    /// Whether this process runs the hub, because no `ntpguard run` does.
     pub fn is_alone(&self) -> bool {
         self.hub.is_some()
     }
 
-    /// Asks, and waits until it is heard.
+    /// Sends the request, and waits until the hub confirms it.
     fn begin(&mut self) -> Result<()> {
         self.line.say(&self.request)?;
         let start = Instant::now();
@@ -113,7 +114,7 @@ impl Follower {
         loop {
             self.hub = None;
             let begun = connect(&self.places, self.rate).and_then(|(line, hub)| {
-                // What is left of the line before isn't whole.
+                // An incomplete line of the earlier connection is discarded.
                 (self.line, self.hub) = (line, hub);
                 self.begin()
             });
@@ -128,10 +129,10 @@ impl Follower {
     }
 }
 
-/// Asks one thing of the hub; `None` where there is none.
+/// Sends a single request to the hub; `None` if there is no hub.
 ///
 /// # Errors
-/// It can't be reached, or refuses.
+/// The hub can't be reached, or refuses.
 pub fn ask(places: &Places, request: &Request) -> Result<Option<Answer>> {
     let Some(mut line) = Line::open(&socket(&places.state_dir))? else { return Ok(None) };
     line.say(request)?;
@@ -147,7 +148,7 @@ pub fn ask(places: &Places, request: &Request) -> Result<Option<Answer>> {
     bail!("whoever draws the events doesn't answer: is it stopped?")
 }
 
-/// A way to the hub, which is this process if there is no other.
+/// Connects to the hub; if there is none, starts one in this process.
 fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
     let path = socket(&places.state_dir);
     let start = Instant::now();
@@ -156,7 +157,7 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
             return Ok((line, None));
         }
         Pins::seen(&places.pin_path)?.with_context(|| nothing(&places.pin_path))?;
-        // Whoever was let in by the options stays so.
+        // The group that the guard's options gave access keeps it.
         let state = Summary::load(&places.state_dir).ok().flatten();
         let readers = Readers { group: state.and_then(|state| state.group) };
         let hub = Hub::start(places, rate, &readers, &mut None).context(
@@ -166,7 +167,7 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
             let line = Line::open(&path)?.context("nobody listens at the socket")?;
             return Ok((line, Some(hub)));
         }
-        // One that begins, or ends.
+        // Another hub is just starting or ending.
         if start.elapsed() > HUB_TIMEOUT {
             bail!("another ntpguard draws events, and doesn't listen at {}", path.display());
         }
@@ -174,16 +175,16 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
     }
 }
 
-/// A socket, line by line.
+/// A socket that is read line by line.
 struct Line {
     stream: UnixStream,
-    /// What has come, and wasn't taken.
+    /// Received bytes; those before `taken` have been used.
     bytes: Vec<u8>,
     taken: usize,
 }
 
 impl Line {
-    /// `None` if nobody listens.
+    /// Connects; `None` if no process listens.
     fn open(path: &Path) -> Result<Option<Self>> {
         let stream = match UnixStream::connect(path) {
             Ok(stream) => stream,
@@ -199,14 +200,15 @@ impl Line {
     fn say(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        // A request has room in any socket's buffer. One who has hung up already may have said why.
+        // A request fits into any socket buffer. A hub that has hung up already may have sent the reason, which is still to
+        // be read.
         match self.stream.write_all(&line) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             said => said.context("can't ask"),
         }
     }
 
-    /// Whether something can be read, or comes within that time; also the end.
+    /// Whether there is something to read, or the end of the stream, now or within this time.
     fn wait(&self, wait: Duration) -> Result<bool> {
         let mut readable = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         let wait = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
@@ -217,7 +219,7 @@ impl Line {
         }
     }
 
-    /// Reads what is there; `false` at the end.
+    /// Reads what is available; `false` at the end of the stream.
     fn read(&mut self) -> Result<bool> {
         self.bytes.drain(..mem::take(&mut self.taken));
         let mut bytes = [0; 1 << 14];
@@ -233,7 +235,7 @@ impl Line {
         }
     }
 
-    /// The next whole line.
+    /// The next complete line.
     fn next(&mut self) -> Result<Option<Answer>> {
         let rest = &self.bytes[self.taken..];
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The one that reads the ring: ten times a second, on a thread of its own.
+//! The process that reads the ring buffer: ten times a second, on a thread of its own.
 
 use super::{
     clients::Clients,
@@ -34,12 +34,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks: as old an event may get before it is told.
+/// How often the ring is read, and so the maximum age of an event when it is sent.
 const TICK: Duration = Duration::from_millis(100);
-/// How long an event waits for the lines of its policy to be written down.
+/// How long an event waits for the state to have the lines of its policy.
 const STATE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The hub, as long as this lives.
+/// The hub; it runs as long as this value lives.
 pub struct Hub {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -47,23 +47,23 @@ pub struct Hub {
     _turn: Lock,
 }
 
-/// Drops that were drawn, and what became of them; since the maps were made.
+/// What became of sampled drops.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Told, by this hub.
+    /// Sent by this hub.
     pub told: AtomicU64,
-    /// Not told, since `--event-rate` had been reached.
+    /// Not sent because `--event-rate` was reached; counted since the maps were created.
     pub held: AtomicU64,
-    /// Not told, since the ring was full.
+    /// Not sent because the ring was full; counted since the maps were created.
     pub full: AtomicU64,
 }
 
 impl Hub {
-    /// Begins to draw, and to tell; `None` if another process does. It listens with `socket`, which is taken then, or with one
-    /// that it makes, if this process still may.
+    /// Begins to sample and to send events; `None` if another process does. Listens with `socket`, which is taken in that
+    /// case; without one, it creates a socket, which a confined process can't.
     ///
     /// # Errors
-    /// Nothing is guarded, or this user may not.
+    /// Nothing is guarded, or this user lacks the right.
     pub fn start(
         places: &Places,
         rate: u32,
@@ -78,7 +78,7 @@ impl Hub {
         };
         let events = Events::open(place.clone())?;
         let path = super::socket(&places.state_dir);
-        // Of one that is dead: the lock is ours.
+        // A socket that is still there belongs to a dead hub, because the lock is ours.
         let _ = fs::remove_file(&path);
         let socket = match socket.take() {
             Some(socket) => socket,
@@ -105,14 +105,15 @@ impl Hub {
         };
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
-            // It hears whoever comes, and needs the files of pins and state alone. What the kernel refuses to take stays.
+            // The thread accepts connections, and needs only the pin folder and the state folder. It goes on if the kernel
+            // refuses to confine it.
             let _ = sandbox::keep(&[]);
             let mut fails = false;
             while !stopped.load(Ordering::Relaxed) {
                 thread::park_timeout(TICK);
                 let ticked = work.tick();
                 if let Err(error) = &ticked {
-                    // Said once: it may last.
+                    // Warns only once, because the failure may last.
                     if !fails {
                         warn(format_args!("no events for a while: {error:#}"));
                     }
@@ -125,7 +126,7 @@ impl Hub {
         Ok(Some(Self { stop, thread: Some(thread), losses, _turn: turn }))
     }
 
-    /// What was told, and what not.
+    /// How many events were sent, and how many weren't.
     pub fn losses(&self) -> &Losses {
         &self.losses
     }
@@ -136,13 +137,13 @@ impl Drop for Hub {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It ends within a tick; that it panicked has been said.
+            // The thread ends within a tick; a panic has been reported already.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread has.
+/// What the thread owns.
 struct Work {
     places: Places,
     place: MapFolder,
@@ -153,16 +154,16 @@ struct Work {
     clients: Clients,
     waiting: VecDeque<Drawn>,
     held: ByReason<Option<Drawn>>,
-    /// By which reasons are drawn.
+    /// The shift by which each reason is sampled.
     shifts: ByReason<u32>,
     memory: Memory,
-    /// The counters, when they were read last.
+    /// When the counters were last read, and their values.
     last: Option<(Instant, ByReason<u64>)>,
     looked: Instant,
     losses: Arc<Losses>,
 }
 
-/// A drop that waits for words.
+/// A sampled drop that waits for the lines of its policy.
 struct Drawn {
     since: Instant,
     sample: Sample,
@@ -183,7 +184,7 @@ impl Work {
         Ok(())
     }
 
-    /// Other maps may have taken the place of these.
+    /// Opens other maps if they have replaced these.
     fn follow_place(&mut self) -> Result<()> {
         if self.looked.elapsed() < STATE_TIMEOUT {
             return Ok(());
@@ -197,27 +198,27 @@ impl Work {
         Ok(())
     }
 
-    /// Takes what was drawn; returns it with what was counted, and in which time.
+    /// Takes the sampled drops; returns them with what was counted meanwhile, and in which time.
     fn collect(&mut self) -> Result<(Vec<Drawn>, ByReason<u64>, Duration)> {
         let now = Instant::now();
         let mut drawn: Vec<Drawn> = Vec::new();
         self.events.take(|sample, frame| {
             drawn.push(Drawn { since: now, sample, frame: frame.to_vec(), scale: 0 });
         });
-        // After the events, so that each is in them.
+        // Counters are read after the ring, so that they include each sampled drop.
         let counts = counts(&self.events.counters()?);
         let (elapsed, since) = match &self.last {
             Some((then, before)) => {
                 (now - *then, array::from_fn(|reason| counts[reason].saturating_sub(before[reason])))
             }
-            // What was drawn before anybody counted stands for itself.
+            // Drops that were sampled before the first reading of the counters stand for themselves.
             None => (TICK, [0; Reason::COUNT]),
         };
         self.last = Some((now, counts));
         Ok((drawn, since, elapsed))
     }
 
-    /// Says what each of those drawn stands for, where so much was counted.
+    /// Sets how many packets each sampled drop stands for, from what was counted meanwhile.
     fn share_out(&mut self, mut drawn: Vec<Drawn>, since: &ByReason<u64>) {
         self.shares.count(since);
         for reason in drops() {
@@ -232,8 +233,8 @@ impl Work {
         self.waiting.extend(drawn);
     }
 
-    /// Keeps the last event for a reason back, while others stand for drops that weren't drawn: of those that come next perhaps
-    /// none is, and then it stands for them, too.
+    /// Holds back the last event of a reason while its drops are sampled rather than reported one by one. If none of its
+    /// next drops is sampled, the event that was held back stands for them, too.
     fn hold_last(&mut self, reason: Reason, goes_on: bool, drawn: &mut Vec<Drawn>) {
         let held = &mut self.held[reason.index() as usize];
         let last = drawn.iter().rposition(|drawn| u32::from(drawn.sample.reason) == reason.index());
@@ -247,21 +248,21 @@ impl Work {
         }
     }
 
-    /// Says what is drawn next, after a time in which so much was counted, and so many came.
+    /// Sets what is sampled next, after a time `elapsed` in which `since` was counted and `came` drops arrived.
     fn draw(&mut self, since: &ByReason<u64>, elapsed: Duration, came: usize) {
         let budget = self.pace.budget(elapsed, came);
         let sampling = self.events.sampling();
         sampling.capture(self.clients.snaplen());
         self.shifts = self.pace.shifts(since, budget);
         drops().for_each(|reason| sampling.draw(reason, self.shifts[reason.index() as usize]));
-        // A reason alone gets half of it (`may_spend`).
+        // A single reason gets only half of the budget (`may_spend`).
         sampling.refill(2 * budget);
         let [held, full] = sampling.lost();
         self.losses.held.store(held, Ordering::Relaxed);
         self.losses.full.store(full, Ordering::Relaxed);
     }
 
-    /// Tells of those whose lines are known, in their order.
+    /// Sends the events whose lines are known, in order.
     fn publish(&mut self) {
         self.words.refresh();
         while let Some(Drawn { since, sample, .. }) = self.waiting.front() {
@@ -277,13 +278,13 @@ impl Work {
         }
     }
 
-    /// Nobody reads any more: nothing is drawn.
+    /// Turns sampling off, because no process reads the ring any more.
     fn end(mut self) {
         let sampling = self.events.sampling();
         drops().for_each(|reason| sampling.draw(reason, NEVER));
         sampling.refill(0);
         sampling.capture(0);
-        // The last of it.
+        // Sends what is left.
         if let Ok((drawn, since, _)) = self.collect() {
             self.share_out(drawn, &since);
             self.waiting.extend(self.held.iter_mut().filter_map(Option::take));
@@ -291,12 +292,12 @@ impl Work {
             self.clients.flush();
         }
         self.memory.save();
-        // The next one makes its own.
+        // The next hub creates its own socket.
         let _ = fs::remove_file(super::socket(&self.places.state_dir));
     }
 }
 
-/// Drops and answers since the filter was attached first; in trials, too, whose events say so.
+/// Drops and answers since the filter was first attached, including those in trials.
 fn counts(snapshot: &Snapshot) -> ByReason<u64> {
     array::from_fn(|reason| snapshot.judged(Reason::ALL[reason]).packets)
 }

@@ -1,4 +1,4 @@
-//! What the hub remembers: the last events, who was dropped most, and in whose name queries came.
+//! What the hub remembers: the last events, the sources with most drops, and the sources named in queries.
 
 use super::{Answer, Request, Sources};
 use crate::{
@@ -15,25 +15,25 @@ use std::{collections::VecDeque, net::IpAddr, path::PathBuf, time::Duration};
 
 /// How many events are remembered.
 const RECENT: usize = 1000;
-/// How many sources: one with more than a 4096th of all drops is among them.
+/// How many sources are remembered: a source with more than a 4096th of all drops is among them.
 const SOURCES: usize = 4096;
 
-/// All of it.
+/// The hub's memory.
 pub(super) struct Memory {
     folder: PathBuf,
     readers: Readers,
     recent: VecDeque<Event>,
     since: u64,
     dropped: Named,
-    /// What passed in trials and would have been dropped.
+    /// Packets that passed in trials and would have been dropped.
     trial: Named,
     history: History,
-    /// When the history was written down: seconds since 1970.
+    /// When the history was saved, in seconds since 1970.
     saved: u64,
     failed: bool,
 }
 
-/// Who sent what, by events.
+/// Drops by source, from events.
 struct Named {
     total: Estimate,
     sources: Sketch<IpAddr>,
@@ -46,7 +46,7 @@ impl Named {
 }
 
 impl Memory {
-    /// With the history that was written down in a folder, for these readers.
+    /// A memory that has the history saved in a folder, for these readers.
     pub(super) fn new(folder: PathBuf, readers: Readers) -> Self {
         let now = state::now();
         let history = History::load(&folder).unwrap_or_else(|error| {
@@ -81,7 +81,7 @@ impl Memory {
         self.recent.push_back(event);
     }
 
-    /// What is said to a request.
+    /// The answer to a request.
     pub(super) fn answer(&self, request: &Request) -> Answer {
         match request {
             Request::Events { .. } => Answer::Ready,
@@ -100,15 +100,15 @@ impl Memory {
         }
     }
 
-    /// Writes the history down, if that is due.
+    /// Saves the history if that is due.
     pub(super) fn keep(&mut self) {
-        // A clock that was set back is no reason to wait.
+        // A clock that was set back doesn't delay it.
         if state::now().abs_diff(self.saved) >= SPAN {
             self.save();
         }
     }
 
-    /// Writes the history down.
+    /// Saves the history.
     pub(super) fn save(&mut self) {
         self.saved = state::now();
         let saved = self.history.save(&self.folder, self.saved, &self.readers);

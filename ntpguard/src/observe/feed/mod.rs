@@ -1,10 +1,10 @@
-//! The feed of drops: who draws them from the ring, and how others get them.
+//! The feed of drops: which process reads them from the ring buffer, and how others get them.
 //!
-//! A ring has one reader. So one process, the [`Hub`], reads it, puts words to the records, remembers who was dropped, and
-//! hands all that to whoever asks over a Unix socket in the folder of the state: `ntpguard run`, or where none runs, the
-//! first of the commands that ask, as long as it lasts.
+//! A ring has one reader. So one process, the [`Hub`], reads it, replaces numbers by names, remembers which sources were
+//! dropped, and sends all that to whoever asks over a Unix socket in the state folder. The hub is `ntpguard run`; if none
+//! runs, it is the first command that asks, as long as that runs.
 //!
-//! Contract: nothing is drawn while there is no hub, and no follower, however slow, holds the hub up: what it doesn't read in
+//! Contract: nothing is sampled while there is no hub. No follower, however slow, blocks the hub: what it doesn't read in
 //! time is lost to it, and it is told how much.
 
 mod clients;
@@ -26,69 +26,69 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Events a second, unless it is said.
+/// The default for the maximum number of events a second.
 pub const RATE: u32 = 1000;
-/// As many at most: a tenth of it, as large as they get, fits into the ring.
+/// The largest value allowed for it: a batch of 100 ms at full length fits the ring.
 pub const MOST: u32 = 4000;
 
-/// What a follower asks for: the first line that it writes.
+/// What a follower asks for, in the first line that it writes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Events as they come, with so many bytes of each frame.
+    /// Events as they arrive, with the first bytes of each frame.
     Events {
-        /// 0 for none.
+        /// How many bytes; 0 for none.
         snaplen: u32,
     },
     /// The last events, which are remembered without their frames.
     Recent,
-    /// Who was dropped most.
+    /// The sources with most drops.
     Sources {
-        /// So many of them.
+        /// How many sources.
         most: usize,
     },
-    /// In whose name queries came that were dropped.
+    /// The sources named in queries that were dropped.
     History {
-        /// In so many seconds up to now.
+        /// How many seconds back from now.
         seconds: u64,
     },
 }
 
-/// Who was dropped most, since the hub began.
+/// The sources with most drops since the hub began.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Sources {
-    /// When that was: seconds since 1970.
+    /// When the hub began, in seconds since 1970.
     pub since: u64,
-    /// All drops that events stand for, hidden sources' too.
+    /// All drops that events stand for, including those with a hidden source.
     pub total: Estimate,
-    /// The sources, most first.
+    /// The sources, those with most drops first.
     pub most: Vec<Heavy<IpAddr>>,
-    /// The same of what passed in trials and would have been dropped, if anything did.
+    /// The same for packets that passed in trials and would have been dropped, if there were any.
     #[serde(default)]
     pub trial: Option<Box<Self>>,
 }
 
-/// What the hub says, a line each.
+/// What the hub sends, one line each.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// It listens: what comes from now on is told.
+    /// Events from now on will be sent.
     Ready,
     /// A drop.
     Event(Event),
-    /// The last ones, oldest first.
+    /// The last events, oldest first.
     Recent(Vec<Event>),
-    /// Who was dropped most.
+    /// The sources with most drops.
     Sources(Sources),
-    /// In whose name queries came.
+    /// The sources named in queries.
     History(Summary),
-    /// So many events were lost, since this follower was too slow.
+    /// This number of events was lost because the follower was too slow.
     Lost(u64),
-    /// Why there is nothing to be had.
+    /// The request is refused, with the reason.
     Refused(String),
 }
 
-/// Where the hub listens.
+/// The path of the hub's socket.
 fn socket(folder: &Path) -> PathBuf {
     folder.join("events.sock")
 }

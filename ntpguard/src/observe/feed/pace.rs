@@ -1,42 +1,43 @@
-//! How many drops are drawn, and how many each of those stands for.
+//! How many drops are sampled, and how many packets each sample stands for.
 //!
-//! Contract: no more than the rate asked for come in a second, whatever floods; a reason with few drops isn't lost beside one
-//! with many; and what the events of a reason stand for adds up to what its counter says.
+//! Contract: no more events a second than the rate, whatever floods; a reason with few drops isn't lost beside one with
+//! many; and the events of a reason together stand for exactly what its counter says.
 
 use ntpguard_common::{Action, Reason, sample::NEVER};
 use std::{array, time::Duration};
 
-/// Numbers by [`Reason::index`].
+/// A value for each [`Reason::index`].
 pub(super) type ByReason<T> = [T; Reason::COUNT];
 
-/// The reasons that drops have, and answers.
+/// The reasons for drops and for answers.
 pub(super) fn drops() -> impl Iterator<Item = Reason> {
     Reason::ALL.iter().copied().filter(|reason| reason.action() != Action::Pass)
 }
 
-/// Keeps to a rate.
+/// Keeps to a rate of events.
 pub(super) struct Pace {
     rate: u32,
-    /// Events that may come yet; fewer than none, if more have come than may.
+    /// How many events may still come; negative if more have come than were allowed.
     left: f64,
 }
 
 impl Pace {
-    /// At most so many a second.
+    /// Allows at most `rate` events a second.
     pub(super) fn new(rate: u32) -> Self {
         Self { rate, left: 0.0 }
     }
 
-    /// How many may come next, after so much time has gone by in which so many came.
+    /// How many events may come next, after a time `gone` in which `came` events arrived.
     pub(super) fn budget(&mut self, gone: Duration, came: usize) -> u64 {
-        // What wasn't used is gone, but for what isn't a whole one: of a second that was slept through, too.
+        // What wasn't used is forfeited, except for a fraction of an event; after a longer pause at most a second's worth is
+        // due.
         let due = f64::from(self.rate) * gone.as_secs_f64().min(1.0);
         self.left = (self.left - came as f64 + due).min(due + 1.0);
         self.left.max(0.0) as u64
     }
 
-    /// The shifts by which reasons are drawn that are expected to drop so many as in the span before, of which so many may
-    /// come: the same for each reason, and what one leaves for the others.
+    /// The shift by which to sample each reason, expecting as many drops as in the time before, for a budget of events. The
+    /// budget is divided equally among the reasons, and what one doesn't need is left for the others.
     pub(super) fn shifts(&self, before: &ByReason<u64>, budget: u64) -> ByReason<u32> {
         let mut shifts = [NEVER; Reason::COUNT];
         if self.rate == 0 {
@@ -47,7 +48,8 @@ impl Pace {
         let (mut left, mut reasons) =
             (budget.max(1), order.iter().filter(|(count, _)| *count > 0).count() as u64);
         for (count, reason) in order {
-            // What was silent is drawn from its first drop on; if it turns out a flood, the budget is there.
+            // A reason that was silent is sampled from its first drop on; if it becomes a flood, the filter's budget limits
+            // it.
             let shift = if count == 0 { 0 } else { shift(count, (left / reasons).max(1)) };
             shifts[reason.index() as usize] = shift;
             if count > 0 {
@@ -59,12 +61,12 @@ impl Pace {
     }
 }
 
-/// The least shift by which no more than `most` of `count` are drawn.
+/// The least shift by which at most `most` of `count` drops are sampled.
 fn shift(count: u64, most: u64) -> u32 {
     (0..NEVER).find(|shift| count >> shift <= most).unwrap_or(NEVER - 1)
 }
 
-/// Shares out what was counted among what was drawn.
+/// Divides what was counted among the samples.
 pub(super) struct Shares {
     /// Drops that no event stands for yet.
     waiting: ByReason<u64>,
@@ -75,12 +77,12 @@ impl Shares {
         Self { waiting: [0; Reason::COUNT] }
     }
 
-    /// So many more were counted.
+    /// Adds what was counted.
     pub(super) fn count(&mut self, counted: &ByReason<u64>) {
         self.waiting = array::from_fn(|reason| self.waiting[reason] + counted[reason]);
     }
 
-    /// What no event stands for yet, and from now on another does.
+    /// Takes the drops that no event stands for yet, for an event that was held back.
     pub(super) fn rest(&mut self, reason: Reason) -> u32 {
         let waiting = &mut self.waiting[reason.index() as usize];
         let rest = (*waiting).min(u32::MAX.into());
@@ -88,7 +90,7 @@ impl Shares {
         rest as u32
     }
 
-    /// What each of `events` drops that were drawn for a reason stands for: alike, and itself at least.
+    /// How many packets each of `events` samples of a reason stands for: equal shares, and at least 1.
     pub(super) fn of(&mut self, reason: Reason, events: usize) -> impl Iterator<Item = u32> + use<> {
         let (waiting, events) = (&mut self.waiting[reason.index() as usize], events as u64);
         let (each, more) =
@@ -96,7 +98,7 @@ impl Shares {
         if events > 0 {
             *waiting = 0;
         }
-        // Counters are read after events: less than 1 each comes only of counters that began anew.
+        // Counters are read after the ring, so a share below 1 occurs only if the counters were reset.
         (0..events).map(move |event| (each + u64::from(event < more)).clamp(1, u32::MAX.into()) as u32)
     }
 }
@@ -122,7 +124,7 @@ mod tests {
         assert!(drawn <= 100, "{drawn}");
         assert_eq!((of(Reason::Mode6), of(Reason::Time)), (0, NEVER));
         assert_eq!(Pace::new(0).shifts(&before, 0), [NEVER; Reason::COUNT]);
-        // Every reason at once, with one event for all.
+        // All reasons at once, with one event for all of them.
         let all = [u64::MAX; Reason::COUNT];
         assert!(pace.shifts(&all, 1).iter().all(|shift| *shift >= NEVER - 1));
     }
@@ -138,7 +140,7 @@ mod tests {
         }
         assert!((28..=30).contains(&spent), "{spent} of 30 in 10 s");
         assert!(pace.budget(Duration::from_secs(3600), 0) <= 4);
-        // What came beyond it is made up for.
+        // Events beyond the budget are taken off the next one.
         let mut pace = Pace::new(1000);
         assert_eq!((pace.budget(tick, 0), pace.budget(tick, 190), pace.budget(tick, 0)), (100, 10, 101));
     }
@@ -147,7 +149,7 @@ mod tests {
     fn events_stand_for_all_that_was_counted() {
         let mut shares = Shares::new();
         shares.count(&counts(&[(Reason::Mode7, 1003)]));
-        // Nothing was drawn of it yet.
+        // None was sampled yet.
         assert_eq!(shares.of(Reason::Mode7, 0).sum::<u32>(), 0);
         shares.count(&counts(&[(Reason::Mode7, 1000)]));
         let each: Vec<_> = shares.of(Reason::Mode7, 4).collect();

@@ -1,4 +1,4 @@
-//! The hub's socket before it has an address.
+//! The hub's socket before it is bound.
 
 use anyhow::Result;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
@@ -10,11 +10,12 @@ use std::{
     path::Path,
 };
 
-/// A Unix socket without an address. A confined process can't make one any more, and may have to wait for its turn to listen.
+/// A Unix socket that isn't bound yet. A confined process can't create sockets any more, and may have to wait until it
+/// becomes the hub.
 pub struct Unbound(OwnedFd);
 
 impl Unbound {
-    /// Makes one.
+    /// Creates the socket.
     ///
     /// # Errors
     /// There are no descriptors left, or this process is confined.
@@ -23,10 +24,10 @@ impl Unbound {
         Ok(Self(socket(AddressFamily::Unix, SockType::Stream, flags, None)?))
     }
 
-    /// Gives it an address and listens; accepting never blocks.
+    /// Binds the socket to a path, and listens; accepting never blocks.
     ///
     /// # Errors
-    /// There is a file of this name, or no room for it.
+    /// The file exists, or can't be created.
     pub(super) fn listen(self, path: &Path) -> Result<UnixListener> {
         let Self(socket) = self;
         bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;

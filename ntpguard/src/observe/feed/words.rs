@@ -1,4 +1,4 @@
-//! From records to events: names for numbers.
+//! From records to events: names instead of numbers.
 
 use crate::{
     bpf::Events,
@@ -23,28 +23,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Policies whose lines are kept: that in force, and the one before, of which events may still be on their way.
+/// How many policies' lines are kept: the one in force, and the one before it, whose events may still arrive.
 const POLICIES: usize = 2;
 
-/// What is known beside the records.
+/// The names that the records don't have.
 pub(super) struct Words {
     folder: PathBuf,
     policies: VecDeque<Policy>,
     rows: Rows,
-    /// Names of interfaces, for a tick.
+    /// Names of interfaces, for one tick.
     names: BTreeMap<u32, String>,
-    /// What is to be added to the kernel's clock for nanoseconds since 1970.
+    /// The offset from the kernel's monotonic clock to nanoseconds since 1970.
     offset: i64,
 }
 
-/// A policy, and whose its counters are.
+/// A policy, and which rule each of its counters belongs to.
 struct Policy {
     in_force: InForce,
     counters: Counters,
 }
 
 impl Words {
-    /// Of what the state in a folder says.
+    /// Takes names from the state in a folder.
     pub(super) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -55,14 +55,14 @@ impl Words {
         }
     }
 
-    /// A tick has gone by: clocks are set, and interfaces get other names.
+    /// Forgets what may change between ticks: the clock's offset, and names of interfaces.
     pub(super) fn refresh(&mut self) {
         let now = |clock| clock_gettime(clock).map_or(0, nanoseconds);
         self.offset = now(ClockId::CLOCK_REALTIME).saturating_sub(now(ClockId::CLOCK_MONOTONIC));
         self.names.clear();
     }
 
-    /// Whether the lines of a policy, by its number, are known; they are looked for if not.
+    /// Whether the lines of the policy with this generation are known; reads the state if they aren't.
     pub(super) fn knows(&mut self, generation: u32) -> bool {
         if !self.policies.iter().any(|policy| policy.in_force.generation == generation) {
             self.look();
@@ -70,7 +70,7 @@ impl Words {
         self.policies.iter().any(|policy| policy.in_force.generation == generation)
     }
 
-    /// Reads the state again. While it is being written the one before is there.
+    /// Reads the state again. While it is being written, the previous one is read.
     fn look(&mut self) {
         let Ok(Some(State { policy, rows, .. })) = State::load(&self.folder) else { return };
         self.rows = rows;
@@ -81,7 +81,7 @@ impl Words {
         self.policies.truncate(POLICIES);
     }
 
-    /// Puts words to a record that stands for so many; `None` if it has none.
+    /// Makes an event of a record that stands for `scale` packets; `None` if its reason is unknown.
     pub(super) fn event(&mut self, events: &Events, sample: &Sample, scale: u32) -> Option<Event> {
         let reason = *Reason::ALL.get(usize::from(sample.reason))?;
         let head = sample.head.get(..usize::from(sample.heads))?;
@@ -125,15 +125,15 @@ impl Words {
     }
 }
 
-/// A clock that is set to anything is no reason to stop.
+/// A clock may be set to anything, so this saturates.
 fn nanoseconds(time: TimeSpec) -> i64 {
     time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec())
 }
 
-/// Bytes in hexadecimal digits.
+/// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        // A string takes everything.
+        // Writing to a string can't fail.
         let _ = write!(digits, "{byte:02x}");
         digits
     })

@@ -1,16 +1,15 @@
-//! Who was named as the source of queries (modes 6 and 7) that were dropped, over the last day.
+//! The sources named in queries (modes 6 and 7) that were dropped during the last day.
 //!
-//! In a flood of such queries the sources are forged: they are those of the victims, whom the answers would have hit.
+//! In a flood of such queries, the sources are forged: they are the victims that the answers would have hit.
 //!
-//! Contract: what is not older than a day is kept by five minutes, in at most [`BUCKETS`] buckets. The one of the moment has
-//! [`PLACES`] places (one for each source and kind of query), the others keep the [`KEPT`] with most packets, so
-//! memory stays below 20 MB, and the file below 25 MB, if every five minutes of a day had as many sources as that; five minutes in
-//! which nothing was dropped take nothing. What the places don't hold is in the totals, and how much that can be is known
-//! ([`Sketch`]).
+//! Contract: the last day is kept in at most [`BUCKETS`] buckets of five minutes. The present bucket has [`PLACES`] places
+//! (one for each source and kind of query); earlier ones keep the [`KEPT`] places with most packets. So memory stays below
+//! 20 MB, and the file below 25 MB, even if every bucket of a day is full; five minutes without drops take no room. What the
+//! places don't hold is included in the totals, and has a known bound ([`Sketch`]).
 //!
-//! Buckets go by the time of the events, which is the clock of the wall: one that is set back makes another bucket, and what lies in the
-//! future isn't shown until it is past. The oldest bucket to go is the one that was begun first, so that a clock that was wrong for a moment
-//! doesn't take all others away.
+//! Events are sorted into buckets by their wall-clock time. A clock that is set back makes another bucket, and what lies in
+//! the future isn't shown until that time is reached. The bucket that was begun first is the first to go, so that a clock
+//! that was wrong for a moment doesn't evict all others.
 
 mod query;
 
@@ -31,65 +30,65 @@ use std::{
     time::Duration,
 };
 
-/// The seconds of a bucket.
+/// The length of a bucket, in seconds.
 pub const SPAN: u64 = 300;
-/// How long it is kept, in seconds.
+/// How long a bucket is kept, in seconds.
 pub const DAY: u64 = 86_400;
-/// How many there are at most: a day's, and the one that has begun.
+/// The maximum number of buckets: those of a day, and the one that has begun.
 pub const BUCKETS: usize = (DAY / SPAN) as usize + 1;
-/// Places of the bucket of the moment.
+/// The number of places of the present bucket.
 pub const PLACES: usize = 1024;
-/// Places of those that are past: a /24 in which every address is a victim.
+/// The number of places of an earlier bucket: enough for a /24 in which every address is a victim.
 pub const KEPT: usize = 256;
-/// Sources of a summary at most.
+/// The maximum number of sources of a summary.
 pub const SOURCES: usize = 8192;
-/// What another version wrote isn't read.
+/// The version of the file; a file of another version isn't read.
 const VERSION: u32 = 1;
 
-/// What was dropped in a day.
+/// The queries that were dropped in a day.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct History {
     version: u32,
-    /// When it began: seconds since 1970.
+    /// When it began, in seconds since 1970.
     began: u64,
     /// In the order in which they were begun.
     buckets: VecDeque<Bucket>,
 }
 
-/// What was dropped in [`SPAN`].
+/// The queries that were dropped in [`SPAN`] seconds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Bucket {
-    /// When it begins: a multiple of [`SPAN`].
+    /// When it begins, in seconds since 1970: a multiple of [`SPAN`].
     start: u64,
     named: Sketch<(IpAddr, Query)>,
     others: Others,
 }
 
-/// Queries whose source is nobody's victim, or isn't known.
+/// Queries whose source isn't a victim, or isn't known.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Others {
-    /// Responses: their sources are servers that somebody has sent queries to in this host's name, so it is a victim itself.
+    /// Responses. Their sources are servers that got forged queries in this host's name, so this host is the victim.
     pub responses: Estimate,
-    /// The source is hidden, or can't be anybody's: this host's own, a multicast address.
+    /// Queries whose source is hidden or impossible: this host's own address, or a multicast address.
     pub nobodys: Estimate,
-    /// Of all, these were let through: a trial.
+    /// How many of all queries passed, because it was a trial.
     pub passed: Estimate,
 }
 
-/// What was dropped in a span of time.
+/// The queries that were dropped in a span of time.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Summary {
-    /// From when on it is known: seconds since 1970.
+    /// From when on the queries are known, in seconds since 1970.
     pub from: u64,
-    /// Until when.
+    /// Until when they are known.
     pub until: u64,
-    /// All queries with a source that may be a victim's, also those of the sources that aren't listed.
+    /// All queries whose source may be a victim, including those of sources that aren't listed.
     pub total: Estimate,
-    /// The sources, most packets first; [`SOURCES`] at most.
+    /// The sources, those with most packets first; at most [`SOURCES`].
     pub sources: Vec<Source>,
-    /// How many packets a source that isn't listed had at most.
+    /// The maximum number of packets of any source that isn't listed.
     pub floor: u64,
-    /// What isn't in the total.
+    /// What the total doesn't include.
     pub others: Others,
 }
 
@@ -98,21 +97,21 @@ pub struct Summary {
 pub struct Source {
     /// The address.
     pub address: IpAddr,
-    /// What was seen of it.
+    /// What was seen of this source.
     pub seen: Estimate,
     /// How many more packets there may have been.
     pub missed: u64,
-    /// The packets by what they asked for, most first.
+    /// The packets by kind of query, the most frequent first.
     pub queries: Vec<(Query, u64)>,
 }
 
 impl History {
-    /// An empty one, that begins now: seconds since 1970.
+    /// An empty history that begins now (seconds since 1970).
     pub fn new(now: u64) -> Self {
         Self { version: VERSION, began: now, buckets: VecDeque::new() }
     }
 
-    /// Adds what was dropped, if it was a query.
+    /// Adds an event if it is a query that was dropped, or would have been in a trial.
     pub fn add(&mut self, event: &Event) {
         let Some(mode @ (6 | 7)) = event.mode else { return };
         if event.reason.action() != Action::Drop {
@@ -133,14 +132,14 @@ impl History {
         }
     }
 
-    /// What was dropped since a time before now (seconds since 1970): from the beginning of its five minutes on.
+    /// What was dropped in a span up to now (seconds since 1970), rounded to the beginning of its first bucket.
     pub fn since(&self, span: Duration, now: u64) -> Summary {
         let start = now.saturating_sub(span.as_secs().min(DAY));
         let from = start - start % SPAN;
         let buckets = || self.buckets.iter().filter(|bucket| (from..=now).contains(&bucket.start));
         let named = Sketch::merged(buckets().map(|bucket| &bucket.named), SOURCES);
         let mut sources: BTreeMap<IpAddr, Source> = BTreeMap::new();
-        // Most first, so queries are, too.
+        // Those with most packets come first, so each source's queries are in that order, too.
         for heavy in named.top(SOURCES) {
             let (address, query) = heavy.key;
             let new = Source { address, seen: Estimate::default(), missed: 0, queries: Vec::new() };
@@ -163,10 +162,10 @@ impl History {
         self.buckets.retain(|bucket| bucket.start + SPAN + DAY > now);
     }
 
-    /// Reads what was kept; `None` if there is nothing, or nothing that this version reads.
+    /// Loads the history; `None` if there is none, or this version can't read it.
     ///
     /// # Errors
-    /// It is there, and can't be read.
+    /// It exists, and can't be read.
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let path = file(folder);
         let bytes = match host::file::read(&path, host::file::KEPT) {
@@ -181,16 +180,16 @@ impl History {
         }))
     }
 
-    /// Keeps what isn't older than a day, for these readers.
+    /// Saves what isn't older than a day, readable for these readers.
     ///
     /// # Errors
-    /// The folder can't be made or written.
+    /// The folder can't be created or written.
     pub fn save(&mut self, folder: &Path, now: u64, readers: &Readers) -> Result<()> {
         self.forget(now);
         atomic_file::write(&file(folder), self, readers)
     }
 
-    /// The bucket that begins then.
+    /// The bucket that begins at this time.
     fn bucket(&mut self, start: u64) -> &mut Bucket {
         let found = self.buckets.iter().rposition(|bucket| bucket.start == start);
         let place = found.unwrap_or_else(|| {
@@ -217,7 +216,7 @@ impl std::ops::AddAssign for Others {
     }
 }
 
-/// Where it is, in the folder of the state.
+/// The path of the history in the state folder.
 pub fn file(folder: &Path) -> PathBuf {
     folder.join("history.json")
 }

@@ -1,25 +1,25 @@
-//! What a query asks for, of a bounded number of kinds, so that random requests make no more of them.
+//! What a query asks for, as one of a bounded number of kinds: queries with random request codes don't add kinds.
 
 use crate::observe::event;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
-/// What stands behind a query that passed in a trial.
+/// The suffix of a query that passed in a trial.
 const TRIAL: &str = " (trial)";
 
-/// A mode, and what is asked for if it has a name ([`event::requests`]).
+/// A mode, and what is asked for if that has a name ([`event::requests`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Query {
     /// 6 or 7.
     pub mode: u8,
-    /// `readvar`, `monlist`.
+    /// The request's name, such as `readvar` or `monlist`.
     pub request: Option<&'static str>,
-    /// It passed in a trial.
+    /// Whether it passed in a trial.
     pub trial: bool,
 }
 
 impl Query {
-    /// What an event says of it.
+    /// The kind of an event's query.
     pub fn of(mode: u8, request: Option<&str>) -> Self {
         let named = |request| event::requests(mode).find(|name| *name == request);
         Self { mode, request: request.and_then(named), trial: false }

@@ -1,10 +1,10 @@
 use super::*;
 use std::fs;
 
-/// A moment at which a bucket begins.
+/// A time at which a bucket begins.
 const NOON: u64 = 1_700_000_100 - 1_700_000_100 % SPAN;
 
-/// A monlist, that was dropped.
+/// A monlist query that was dropped.
 pub(crate) fn query(time: u64, source: &str, scale: u32) -> Event {
     Event {
         time_ns: time * 1_000_000_000,
@@ -49,10 +49,10 @@ fn sources_are_summed_up_over_buckets() {
     let Estimate { packets, bytes, samples, first: begin, last, .. } = first.seen;
     assert_eq!((packets, bytes, samples, begin, last), (540, 27_000, 120, NOON, NOON + 59 * 60 + 1));
     assert_eq!((second.seen.packets, summary.total.packets), (60, 600));
-    // Five minutes before the end, from the beginning of the bucket on.
+    // The last five minutes, from the beginning of their bucket on.
     let last = history.since(Duration::from_secs(300), NOON + 3599);
     assert_eq!((last.from, last.total.samples), (NOON + 3000, 30));
-    // It says no more than it knows.
+    // The summary doesn't claim to know the time before the history began.
     assert_eq!(hour(&History::new(NOON), NOON + 60).from, NOON);
 }
 
@@ -87,7 +87,7 @@ fn only_queries_that_were_dropped_and_only_sources_that_may_be_victims() {
 fn a_day_of_floods_has_a_bound() {
     let mut history = History::new(NOON);
     for span in 0..BUCKETS as u64 + 10 {
-        // More sources than there are places; one of them is always there.
+        // More sources than there are places; one of them comes in every bucket.
         for source in 0..KEPT as u32 + 200 {
             let address = IpAddr::from((0x0a00_0000 + (span as u32 * 1000 + source)).to_be_bytes());
             history.add(&query(NOON + span * SPAN, &address.to_string(), 8));
@@ -101,7 +101,7 @@ fn a_day_of_floods_has_a_bound() {
     let Summary { sources, floor, total, .. } = history.since(Duration::from_secs(2 * DAY), last);
     assert_eq!(total.samples, (BUCKETS * (KEPT + 204)) as u64);
     assert_eq!((sources.len(), sources[0].seen.samples), (SOURCES, 4 * BUCKETS as u64));
-    // Each bucket but the last may have had eight packets of any other source.
+    // In each bucket but the last, any other source may have had eight packets.
     assert_eq!(floor, 8 * (BUCKETS as u64 - 1) + 8 * u64::from(floor > 8 * (BUCKETS as u64 - 1)));
     assert!(serde_json::to_vec(&history).unwrap().len() < 25_000_000);
 }
@@ -110,7 +110,7 @@ fn a_day_of_floods_has_a_bound() {
 fn a_clock_that_is_set_takes_nothing_away() {
     let mut history = History::new(NOON);
     history.add(&query(NOON + 10, "192.0.2.1", 1));
-    // Years ahead for a moment, and then before it began.
+    // The clock is years ahead for a moment, and then before the history began.
     history.add(&query(NOON + 400_000_000, "192.0.2.2", 1));
     history.add(&query(NOON + 20, "192.0.2.1", 1));
     history.add(&query(NOON - 4000, "192.0.2.3", 1));

@@ -14,7 +14,7 @@ pub(crate) fn reading(interfaces: Vec<Interface>, seen: Seen) -> Reading {
     }
 }
 
-/// What is found on an interface that received so many frames, of which the filter saw so many.
+/// The finding for an interface that received this number of frames, of which the filter saw that number.
 fn found(received: u64, seen: u64) -> Proof {
     let then = reading(vec![interface(2, 1000)], Seen::made_up(2, &[50, 7], 4));
     let now = reading(vec![interface(2, 1000 + received)], Seen::made_up(2, &[50 + seen, 7], 4));
@@ -59,7 +59,7 @@ fn a_member_of_a_bond_that_lost_the_program_shows() {
     assert_eq!((proof.life, proof.interface.as_str()), (Life::NotRun, "eth3"));
     let now = reading(all([500, 20]), Seen::made_up(2, &[500], 0));
     assert_eq!(now.since(&then, bond, true).life, Life::Runs, "the other one is quiet");
-    // In generic mode and at tc the bond itself has the program.
+    // In generic mode and at tc, the bond itself runs the program.
     let now = reading(all([500, 500]), Seen::made_up(4, &[1000], 0));
     assert_eq!(now.since(&then, bond, false).life, Life::Runs);
     let now = reading(all([500, 500]), Seen::made_up(2, &[1000], 0));
@@ -87,7 +87,7 @@ fn other_maps_and_other_interfaces_prove_nothing() {
     assert_eq!(back.since(&then, &interface(7, 0), true).life, Life::Unknown);
 }
 
-/// The same with so many frames received by each queue of the first interface.
+/// The same reading with these numbers of frames received by the queues of the first interface.
 pub(crate) fn with_queues(reading: Reading, queues: &[u64]) -> Reading {
     let of_first = (reading.interfaces[0].index, (0..).zip(queues.iter().copied()).collect());
     Reading { queues: BTreeMap::from([of_first]), ..reading }

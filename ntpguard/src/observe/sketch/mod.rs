@@ -1,17 +1,18 @@
-//! Who sent most, in bounded memory: the weighted space-saving sketch (Metwally, Agrawal, El Abbadi 2005, "Efficient Computation
-//! of Frequent and Top-k Elements in Data Streams"), which can be merged (Agarwal et al. 2012, "Mergeable Summaries").
+//! Which keys sent most, in bounded memory: the weighted space-saving sketch (Metwally, Agrawal, El Abbadi 2005, "Efficient
+//! Computation of Frequent and Top-k Elements in Data Streams"), which can be merged (Agarwal et al. 2012, "Mergeable
+//! Summaries").
 //!
-//! Contract, whatever comes in whichever order, for a sketch of `capacity` places and with `total` packets in it:
+//! Contract, for any input in any order, for a sketch of `capacity` places that got `total` packets:
 //!
 //! - A key with more than `total / capacity` packets is in it.
-//! - What a key in it had is at least `seen.packets`, and at most that and `missed`, which is no more than `total / capacity`.
-//! - What a key that isn't in it had is no more than [`Sketch::floor`], which is no more than `total / capacity`; 0 until more than
-//!   `capacity` keys came.
+//! - A key in it had at least `seen.packets`, and at most `seen.packets + missed`; `missed` is at most `total / capacity`.
+//! - A key that isn't in it had at most [`Sketch::floor`], which is at most `total / capacity`, and 0 until more than
+//! `capacity` keys came.
 //!
-//! Of sketches that are merged, `capacity` here is the smallest of theirs and the result's. All this is about the packets that the
-//! samples stand for; how far those may be off is said by [`Estimate`].
+//! For a merged sketch, `capacity` is the smallest capacity of the merged ones and the result. All this is about the packets
+//! that the samples stand for; [`Estimate`] has the error of those.
 //!
-//! One more packet costs two look-ups in a hash table with a secret key and two steps in an ordered tree: O(log `capacity`).
+//! Adding a packet takes two look-ups in a hash table with a secret key and two steps in an ordered tree: O(log `capacity`).
 
 use crate::observe::estimate::Estimate;
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,10 @@ use std::{
     hash::Hash,
 };
 
-/// More places than anybody needs: what is read from a file isn't believed beyond.
+/// The maximum capacity, more than anybody needs; a file that claims more is rejected.
 pub const MOST: usize = 1 << 20;
 
-/// The sketch.
+/// A space-saving sketch.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(
     try_from = "Kept<K>",
@@ -36,36 +37,36 @@ pub struct Sketch<K> {
     total: Estimate,
     floor: u64,
     heavy: Vec<Heavy<K>>,
-    /// Where in `heavy` each is.
+    /// The index in `heavy` of each key.
     places: HashMap<K, u32>,
-    /// The most that each may have had, and its place: the smallest goes first.
+    /// The most packets that each may have had, and its index: the smallest is evicted first.
     order: BTreeSet<(u64, u32)>,
 }
 
-/// What can be looked for.
+/// What a key must implement.
 pub trait Key: Clone + Eq + Hash + Ord {}
 impl<K: Clone + Eq + Hash + Ord> Key for K {}
 
-/// One of those that sent most.
+/// A key in the sketch.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Heavy<K> {
-    /// Who.
+    /// The key, such as an address.
     pub key: K,
     /// What was seen of it: at least that much came.
     pub seen: Estimate,
-    /// How many more packets may have come, before it had a place.
+    /// How many more packets may have come before it had a place.
     pub missed: u64,
 }
 
 impl<K> Heavy<K> {
-    /// The most that came.
+    /// The maximum number of packets that came.
     pub fn most(&self) -> u64 {
         self.seen.packets.saturating_add(self.missed)
     }
 }
 
 impl<K: Key> Sketch<K> {
-    /// An empty one, with so many places (at least 1, at most [`MOST`]). Places take memory when they are used.
+    /// An empty sketch with this number of places (clamped to 1 to [`MOST`]). Places take memory only when they are used.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.clamp(1, MOST),
@@ -77,7 +78,7 @@ impl<K: Key> Sketch<K> {
         }
     }
 
-    /// Something was seen of a key.
+    /// Adds what was seen of a key.
     pub fn add(&mut self, key: K, seen: Estimate) {
         self.total += seen;
         if seen.samples == 0 {
@@ -95,7 +96,7 @@ impl<K: Key> Sketch<K> {
             (self.heavy.len() - 1) as u32
         } else {
             let (most, place) = self.order.pop_first().expect("it is full, and has a place at least");
-            // It may come again, and have had so much before.
+            // The evicted key may come again, and then has had this many packets before.
             self.floor = self.floor.max(most);
             let heavy = &mut self.heavy[place as usize];
             self.places.remove(&heavy.key);
@@ -106,14 +107,15 @@ impl<K: Key> Sketch<K> {
         self.places.insert(key, place);
     }
 
-    /// All of several sketches in one of so many places.
+    /// Merges several sketches into one with this capacity.
     #[must_use]
     pub fn merged<'a>(sketches: impl IntoIterator<Item = &'a Self>, capacity: usize) -> Self
     where
         K: 'a,
     {
         let mut merged = Self::new(capacity);
-        // What a key had, and the floors of those sketches that it is in: below the others' it may have been.
+        // What each key had, and the sum of the floors of the sketches that have it. In the others, it may have had up to
+        // their floors.
         let mut all: HashMap<K, (Heavy<K>, u64)> = HashMap::new();
         for sketch in sketches {
             merged.total += sketch.total;
@@ -144,54 +146,54 @@ impl<K: Key> Sketch<K> {
         merged
     }
 
-    /// All of another one, too.
+    /// Merges another sketch into this one.
     pub fn merge(&mut self, other: &Self) {
         *self = Self::merged([&*self, other], self.capacity);
     }
 
-    /// Fewer places.
+    /// Reduces the capacity.
     pub fn shrink(&mut self, capacity: usize) {
         if capacity < self.capacity {
             *self = Self::merged([&*self], capacity);
         }
     }
 
-    /// The `n` of which most was seen, most first. So, and not by the most that they may have had, since otherwise a flood from random
-    /// sources, of which one packet each was seen, would come before who sent for certain.
+    /// The `n` keys of which most was seen, most first. They aren't ordered by the most that they may have had: otherwise a
+    /// flood from random sources, each seen with one packet, would come before sources that certainly sent much.
     pub fn top(&self, n: usize) -> Vec<Heavy<K>> {
         let mut all: Vec<_> = self.heavy.iter().collect();
         all.sort_unstable_by_key(|heavy| (Reverse((heavy.seen.packets, heavy.missed)), &heavy.key));
         all.into_iter().take(n).cloned().collect()
     }
 
-    /// What is known of a key; `None`: it had no more than [`Sketch::floor`].
+    /// What is known of a key; if `None`, it had at most [`Sketch::floor`] packets.
     pub fn get(&self, key: &K) -> Option<&Heavy<K>> {
         self.places.get(key).map(|place| &self.heavy[*place as usize])
     }
 
-    /// All that was added, of whichever key.
+    /// The sum of all that was added.
     pub const fn total(&self) -> Estimate {
         self.total
     }
 
-    /// The most packets that a key which isn't in it had.
+    /// The maximum number of packets of a key that isn't in the sketch.
     pub const fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// How many keys are in it.
+    /// The number of keys in the sketch.
     pub const fn len(&self) -> usize {
         self.heavy.len()
     }
 
-    /// Whether none is.
+    /// Whether the sketch has no keys.
     pub const fn is_empty(&self) -> bool {
         self.heavy.is_empty()
     }
 
-    /// Gives all places to these, which are different and no more than there are places.
+    /// Replaces all keys by these, which are distinct and at most `capacity`.
     fn put(&mut self, mut heavy: Vec<Heavy<K>>) {
-        // Mostly they are the few that are kept of many, whose memory would stay taken.
+        // Usually these are a few kept of many, whose memory would otherwise stay allocated.
         heavy.shrink_to_fit();
         let numbered = || heavy.iter().zip(0_u32..);
         self.places = numbered().map(|(heavy, place)| (heavy.key.clone(), place)).collect();
@@ -200,7 +202,7 @@ impl<K: Key> Sketch<K> {
     }
 }
 
-/// It as it is written down.
+/// The serialised form of a sketch.
 #[derive(Deserialize, Serialize)]
 struct Kept<K> {
     capacity: usize,

@@ -13,7 +13,7 @@ impl Random {
     }
 }
 
-/// A stream of keys with packets each, and what they really had.
+/// The sketch of a stream of keys with packets, and the exact count of each key.
 fn sketched(stream: &[(u32, u32)], capacity: usize) -> (Sketch<u32>, HashMap<u32, u64>) {
     let (mut sketch, mut exact) = (Sketch::new(capacity), HashMap::new());
     for (key, scale) in stream {
@@ -23,7 +23,7 @@ fn sketched(stream: &[(u32, u32)], capacity: usize) -> (Sketch<u32>, HashMap<u32
     (sketch, exact)
 }
 
-/// The contract, against exact counts; `capacity` is that of the guarantee.
+/// Checks the contract against exact counts; `capacity` is the one in the guarantee.
 fn keeps(sketch: &Sketch<u32>, exact: &HashMap<u32, u64>, capacity: usize) {
     let total: u64 = exact.values().sum();
     assert_eq!((sketch.total().packets, sketch.total().bytes), (total, 90 * total));
@@ -51,7 +51,7 @@ fn shuffled(mut stream: Vec<(u32, u32)>, random: &mut Random) -> Vec<(u32, u32)>
     stream
 }
 
-/// Keys 1 to 5,000 with a share of 1/key, in any order and with scales that change.
+/// Keys 1 to 5,000 with a share of 1/key, in random order and with varying scales.
 fn zipf(random: &mut Random) -> Vec<(u32, u32)> {
     let each = |key: u32| (0..5_000 / key).map(move |_| (key, 1));
     let mut stream = shuffled((1..=5_000).flat_map(each).collect(), random);
@@ -59,7 +59,7 @@ fn zipf(random: &mut Random) -> Vec<(u32, u32)> {
     stream
 }
 
-/// So many random keys, one packet each, and ten heavy ones (1 to 10) with a 250th of that each.
+/// `keys` random keys with one packet each, and ten heavy ones (1 to 10) with a 250th of that number each.
 fn noise(keys: u32, random: &mut Random) -> [Vec<(u32, u32)>; 2] {
     let noise = (0..keys).map(|_| ((random.next() >> 32) as u32 | 1 << 31, 1)).collect();
     [(0..keys / 25).map(|at| (at % 10 + 1, 1)).collect(), noise]
@@ -98,7 +98,7 @@ fn ten_heavy_ones_among_a_million_others_in_any_order() {
     let first = noise(200_000, &mut random).concat();
     let [heavy, others] = noise(200_000, &mut random);
     let last = [others, heavy].concat();
-    // Each of the ten has four times what may be missed.
+    // Each of the ten has four times the packets that may be missed.
     for (order, stream) in [("mixed", mixed), ("heavy first", first), ("heavy last", last)] {
         let (sketch, exact) = sketched(&stream, 1000);
         keeps(&sketch, &exact, 1000);
@@ -110,12 +110,12 @@ fn ten_heavy_ones_among_a_million_others_in_any_order() {
 
 #[test]
 fn round_robin_over_one_key_too_many_misses_all_it_may() {
-    // The worst there is: each comes just when it has lost its place.
+    // The worst case: each key comes just after it was evicted.
     let stream: Vec<_> = (0..110_000).map(|at| (at % 101, 1)).collect();
     let (sketch, exact) = sketched(&stream, 100);
     keeps(&sketch, &exact, 100);
     assert!(sketch.floor() >= 1090, "{}", sketch.floor());
-    // And nobody is said to have sent for certain what wasn't seen.
+    // No key is said to have sent for certain what wasn't seen.
     assert!(sketch.top(100).iter().all(|heavy| heavy.seen.packets <= 2));
 }
 
@@ -126,7 +126,7 @@ fn merging_keeps_the_contract() {
     let [heavy, others] = noise(200_000, &mut random);
     let other = [others, heavy].concat();
     let (mut exact, mut parts) = (HashMap::<u32, u64>::new(), Vec::new());
-    // Pieces of both kinds, and of different sizes; the last one has places to spare.
+    // Pieces of both kinds and of different sizes; the last one has places to spare.
     let pieces = zipf.chunks(10_000).chain(other.chunks(70_000)).chain([&zipf[..50]]);
     for (piece, capacity) in pieces.zip([300, 200, 400].into_iter().cycle()) {
         let (sketch, counts) = sketched(piece, capacity);
@@ -138,7 +138,7 @@ fn merging_keeps_the_contract() {
     for capacity in [100, 200, 5000] {
         keeps(&Sketch::merged(&parts, capacity), &exact, capacity.min(200));
     }
-    // One after the other, with what comes in between, and made smaller.
+    // Merged one after the other, with additions in between, and then shrunk.
     let mut sketch = Sketch::new(1000);
     for part in &parts {
         sketch.merge(part);
@@ -151,7 +151,7 @@ fn merging_keeps_the_contract() {
     keeps(&sketch, &exact, 200);
     sketch.shrink(50);
     assert_eq!((sketch.capacity, sketch.len()), (50, 50));
-    // The memory of the others is free.
+    // The memory of the evicted keys was released.
     assert!(sketch.heavy.capacity() < 100 && sketch.places.capacity() < 200);
     keeps(&sketch, &exact, 50);
 }
