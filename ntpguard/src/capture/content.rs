@@ -1,31 +1,31 @@
-//! What a captured packet holds, or why it can't be read.
+//! The content of a captured packet, or why it can't be read.
 
-/// What a captured packet holds.
+/// The content of a captured packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// An Ethernet frame.
     Ethernet,
     /// A network packet.
     Network {
-        /// In network byte order.
+        /// The EtherType, in network byte order.
         ether_type: [u8; 2],
-        /// Where it begins.
+        /// The offset of the network header.
         offset: usize,
-        /// This machine sent it.
+        /// Whether this host sent it.
         outgoing: bool,
     },
 }
 
-/// Why a packet can't be made an Ethernet frame.
+/// Why a packet can't be converted to an Ethernet frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skip {
-    /// The link type isn't known here.
+    /// The link type isn't supported.
     LinkType(u16),
-    /// A cooked packet of a device (ARPHRD) whose protocol field is no EtherType.
+    /// A cooked packet from a device type (ARPHRD) whose protocol field isn't an EtherType.
     Device(u16),
-    /// A PPP frame of a protocol that has another packet inside in a form that can't be read.
+    /// A PPP frame of a protocol that carries another packet compressed, encrypted or fragmented.
     Ppp(u16),
-    /// No network header: too few bytes were kept, or it isn't IP where it should be.
+    /// No network header: too few bytes were captured, or it isn't IP where only IP is possible.
     Headless,
 }
 

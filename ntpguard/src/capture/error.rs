@@ -1,54 +1,54 @@
-//! What is wrong with a capture, and where.
+//! Errors in a capture, with their place in the file.
 
 use std::{fmt, io};
 
-/// Why a capture can't be read, or not to its end. Offsets are in bytes from the file's start, to the beginning of the
-/// block that is at fault.
+/// Why a capture can't be read, or not to its end. Offsets are in bytes from the start of the file to the beginning of the
+/// faulty block.
 #[derive(Debug)]
 pub enum Error {
-    /// Not a single byte.
+    /// The file is empty.
     Empty,
-    /// Neither pcap nor pcapng, by its first bytes.
+    /// The first bytes are neither those of pcap nor of pcapng.
     NotACapture {
-        /// What it is instead, if the first bytes tell, and what to do about it.
+        /// What the file is instead, if its first bytes show that, and what to do about it.
         hint: Option<&'static str>,
     },
-    /// A capture by its first bytes, but of a version that can't be read.
+    /// A capture of a version that isn't supported.
     Version {
-        /// Where the header is.
+        /// The offset of the header.
         offset: u64,
-        /// The format.
+        /// The name of the format.
         format: &'static str,
-        /// The version's two numbers.
+        /// The major and minor version.
         version: (u16, u16),
     },
-    /// The file ends inside a block.
+    /// The file ends within a block.
     CutOff {
-        /// Where the block begins.
+        /// The offset of the block.
         offset: u64,
-        /// How long the block is, as far as its beginning tells.
+        /// The length of the block, as far as its beginning shows it.
         length: usize,
-        /// How much of it is there.
+        /// How many bytes of it are in the file.
         present: usize,
     },
-    /// A block that contradicts itself, or what was before it.
+    /// A block that contradicts itself or an earlier block.
     Damaged {
-        /// Where the block begins.
+        /// The offset of the block.
         offset: u64,
         /// What is wrong with it.
         what: String,
     },
-    /// The system failed to read.
+    /// The operating system failed to read.
     Read {
-        /// Where the bytes would have been.
+        /// The offset at which reading failed.
         offset: u64,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Where in the file the block at fault begins.
+    /// The offset of the faulty block.
     pub const fn offset(&self) -> u64 {
         match self {
             Self::Empty | Self::NotACapture { .. } => 0,
@@ -59,14 +59,14 @@ impl Error {
         }
     }
 
-    /// The file begins like no capture.
+    /// The error for a file whose first bytes aren't those of a capture.
     pub(super) fn not_a_capture(bytes: &[u8]) -> Self {
         let known = LOOKALIKES.iter().find(|(magic, _)| bytes.starts_with(magic));
         Self::NotACapture { hint: known.map(|(_, hint)| *hint) }
     }
 }
 
-/// What people hand over instead of a capture.
+/// Other files that people mistake for a capture, by their first bytes.
 const LOOKALIKES: [(&[u8], &str); 5] = [
     (b"\x1f\x8b", "it is compressed by gzip: unpack it first"),
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it first"),

@@ -1,18 +1,18 @@
-//! Interfaces of a pcapng section: what their packets are, and how their clocks count.
+//! Interfaces of a pcapng section: their link type, and the unit and offset of their clock.
 //!
-//! Contract: a time is exact to the nanosecond below, or there is none; it is never made up.
+//! Contract: a time is exact, rounded down to a nanosecond, or there is none; it is never made up.
 
 use pcap_parser::{InterfaceDescriptionBlock, OptionCode, PcapNGOption};
 use std::time::Duration;
 
-/// What a description says that matters here.
+/// The part of an interface description that matters here.
 pub(super) struct Interface {
     pub(super) link: u16,
-    /// The most that was kept of a packet; 0 is no limit.
+    /// The maximum number of bytes captured of a packet; 0 for no limit.
     pub(super) snaplen: u32,
-    /// Units of time in a second; `None` if it's no number that a clock would have.
+    /// Clock units in a second; `None` if the description has an impossible number.
     units: Option<u64>,
-    /// Seconds to add to every time.
+    /// Seconds to add to each time.
     offset: i64,
 }
 
@@ -28,12 +28,13 @@ impl Interface {
             } else {
                 1_u64.checked_shl(exponent)
             },
-            // pcap-parser 0.17 reads this in little-endian order always (and no powers of two above).
+            // pcap-parser 0.17 always reads this option in little-endian order (and `if_tsresol` without powers of two), so
+            // it is decoded here.
             offset: if big { i64::from_be_bytes(offset) } else { i64::from_le_bytes(offset) },
         }
     }
 
-    /// The time since the epoch; `None` if it's before, or past what fits.
+    /// The time since 1970; `None` if it is before 1970, or doesn't fit.
     pub(super) fn time(&self, high: u32, low: u32) -> Option<Duration> {
         let units = self.units?;
         let time = (u64::from(high) << 32) | u64::from(low);
@@ -42,7 +43,7 @@ impl Interface {
     }
 }
 
-/// An option's first bytes, if it is there and has so many.
+/// The first N bytes of an option's value, if the option is present and has that many.
 pub(super) fn value<const N: usize>(options: &[PcapNGOption<'_>], code: OptionCode) -> Option<[u8; N]> {
     options.iter().find(|option| option.code == code)?.value().first_chunk().copied()
 }

@@ -1,7 +1,7 @@
-//! Link types: from what was captured to an Ethernet frame.
+//! Link types: from captured packets to Ethernet frames.
 //!
-//! Contract: every packet of a known link type either is Ethernet, or has a network packet and its EtherType, or is
-//! skipped for a reason that is counted. Numbers and layouts: <https://www.tcpdump.org/linktypes.html>.
+//! Contract: every packet of a supported link type is Ethernet, has a network packet and its EtherType, or is skipped for a
+//! reason that is counted. Numbers and layouts: <https://www.tcpdump.org/linktypes.html>.
 
 use super::{
     content::{Content, IPV4, IPV6, Skip},
@@ -9,28 +9,27 @@ use super::{
 };
 use std::collections::BTreeMap;
 
-/// Packets that could not be made Ethernet frames.
+/// How many packets couldn't be converted to Ethernet frames.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// By link type, those of unknown ones (<https://www.tcpdump.org/linktypes.html>).
+    /// Those of unsupported link types, by link type (<https://www.tcpdump.org/linktypes.html>).
     pub link_types: BTreeMap<u16, u64>,
-    /// By device type (Linux's ARPHRD), those captured on "any" from devices that don't say which network protocol
-    /// it is.
+    /// Those captured on "any" from devices that don't name the network protocol, by device type (Linux's ARPHRD).
     pub devices: BTreeMap<u16, u64>,
-    /// By PPP's number of the protocol, those inside of which another packet is compressed, encrypted or cut into parts.
+    /// Those whose content is compressed, encrypted or fragmented, by PPP protocol number.
     pub ppp: BTreeMap<u16, u64>,
-    /// Those without the beginning of a network header, or with one that isn't IP's where nothing else can be.
+    /// Those without the beginning of a network header, or with another one where only IP's is possible.
     pub headless: u64,
 }
 
 impl Skipped {
-    /// All of them.
+    /// The sum of all kinds.
     pub fn total(&self) -> u64 {
         let Self { link_types, devices, ppp, headless } = self;
         link_types.values().chain(devices.values()).chain(ppp.values()).sum::<u64>() + headless
     }
 
-    /// Each kind of them in words: how many, what they are, and how to capture what can be read.
+    /// A line for each kind: how many, what they are, and how to capture packets that can be read.
     pub fn words(&self) -> impl Iterator<Item = String> {
         let Self { link_types, devices, ppp, headless } = self;
         let link_types = link_types.iter().map(|(number, count)| {
@@ -62,11 +61,12 @@ impl Skipped {
     }
 }
 
-/// Finds the network packet.
+/// Finds the network packet in a captured packet.
 pub(super) fn content(link: u16, bytes: &[u8]) -> Result<Content, Skip> {
     match link {
         1 => Ok(Content::Ethernet),
-        // Raw IP: LINKTYPE_RAW, and what BSDs wrote for it. The version says which (RFC 791 §3.1, RFC 8200 §3).
+        // Raw IP: LINKTYPE_RAW, and the values that BSDs wrote for it. The version field tells IPv4 from IPv6 (RFC 791 §3.1,
+        // RFC 8200 §3).
         12 | 14 | 101 => match bytes.first().map(|first| first >> 4) {
             Some(4) => Ok(raw(IPV4)),
             Some(6) => Ok(raw(IPV6)),
@@ -87,13 +87,13 @@ const fn raw(ether_type: [u8; 2]) -> Content {
     Content::Network { ether_type, offset: 0, outgoing: false }
 }
 
-/// LINKTYPE_LINUX_SLL: what `tcpdump -i any` wrote for long.
+/// LINKTYPE_LINUX_SLL: what `tcpdump -i any` wrote for a long time.
 fn cooked(bytes: &[u8]) -> Option<Result<Content, Skip>> {
     let [_, kind, device @ .., p, q] = bytes.first_chunk::<16>()?;
     Some(network([device[0], device[1]], [*p, *q], 16, *kind))
 }
 
-/// LINKTYPE_LINUX_SLL2: what it writes now.
+/// LINKTYPE_LINUX_SLL2: what `tcpdump -i any` writes now.
 fn cooked2(bytes: &[u8]) -> Option<Result<Content, Skip>> {
     let [p, q, _, _, _, _, _, _, d, e, kind, ..] = bytes.first_chunk::<20>()?;
     Some(network([*d, *e], [*p, *q], 20, *kind))
@@ -102,25 +102,25 @@ fn cooked2(bytes: &[u8]) -> Option<Result<Content, Skip>> {
 fn network(device: [u8; 2], protocol: [u8; 2], offset: usize, kind: u8) -> Result<Content, Skip> {
     match u16::from_be_bytes(device) {
         device @ (ARPHRD_FRAD | ARPHRD_IEEE80211_RADIOTAP | ARPHRD_NETLINK) => Err(Skip::Device(device)),
-        // A GRE tunnel's field is GRE's protocol, which is an EtherType too (RFC 2784 §2.4). Numbers below 1536
-        // (frames with a length instead, CAN and the like) mean to the judge what they mean in a frame: not IP.
+        // For GRE tunnels, this field is GRE's protocol type, which is an EtherType, too (RFC 2784 §2.4). Numbers below 1536
+        // (frames with a length instead, CAN and the like) mean the same here as in a frame: not IP.
         _ => Ok(Content::Network { ether_type: protocol, offset, outgoing: kind == PACKET_OUTGOING }),
     }
 }
 
-/// Devices whose protocol field is something else, or nothing: LINKTYPE_LINUX_SLL's description has the list,
-/// include/uapi/linux/if_arp.h the numbers.
+/// Device types whose protocol field isn't an EtherType, or is meaningless: the description of LINKTYPE_LINUX_SLL lists
+/// them, and include/uapi/linux/if_arp.h has the numbers.
 const ARPHRD_FRAD: u16 = 770;
 const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
 const ARPHRD_NETLINK: u16 = 824;
-/// include/uapi/linux/if_packet.h; in SLL2 one byte, in SLL the lower of two.
+/// include/uapi/linux/if_packet.h. SLL2 has one byte for it; SLL has two, of which this is the lower one.
 const PACKET_OUTGOING: u8 = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// From an Ethernet device (ARPHRD 1).
+    /// A packet from an Ethernet device (ARPHRD 1).
     const SLL: [u8; 16] = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0, 0x08, 0x00];
     const SLL2: [u8; 20] = [0x86, 0xdd, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0];
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn cooked_packets_of_ppp_are_read() {
-        // From ppp0 itself (ARPHRD_PPP), without PPP's header; and a session's frame from the card that it lies on.
+        // From ppp0 itself (ARPHRD_PPP), without a PPP header; and a frame of a PPPoE session, from ppp0's lower device.
         let mut sll = SLL;
         sll[2..4].copy_from_slice(&512_u16.to_be_bytes());
         assert_eq!(content(113, &sll), found(IPV4, 16, false));

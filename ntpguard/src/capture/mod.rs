@@ -1,8 +1,8 @@
-//! Captures: from a pcap or pcapng file to Ethernet frames, and from drops to a pcapng file ([`Writer`]).
+//! Captures: from a pcap or pcapng file to Ethernet frames, and from sampled drops to a pcapng file ([`Writer`]).
 //!
-//! Contract: [`Reader::next`] hands out the frames in the file's order, each before it reads on, and at the first block
-//! that is cut off or damaged an error that says where that is. Packets that can't be made a frame are counted. Memory
-//! has a bound, whatever the file's size, and no input makes it panic.
+//! Contract: [`Reader::next`] returns the frames in the file's order, each before it reads further, and at the first block
+//! that is cut off or damaged an error with its offset. Packets that can't be converted to a frame are counted. Memory is
+//! bounded whatever the file's size, and no input causes a panic.
 
 mod content;
 mod error;
@@ -22,58 +22,58 @@ pub use writer::Writer;
 use self::{content::Content, packet::Packet, pcap::Pcap, pcapng::Pcapng, window::Window};
 use std::{io::Read, time::Duration};
 
-/// A frame as the network card would have given it.
+/// A frame as it would have arrived at a network card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// From the Ethernet header on. If the capture had another link type, the addresses are zero.
+    /// The bytes from the Ethernet header on. If the capture had another link type, its addresses are zero.
     pub bytes: &'a [u8],
-    /// The length that the whole frame had, in bytes; with that Ethernet header, not the capture's.
+    /// The original length of the frame in bytes, including this Ethernet header even if the capture had none.
     pub length: u32,
-    /// Since 1970, if the capture says.
+    /// The time since 1970, if the capture has it.
     pub time: Option<Duration>,
-    /// The capture says that this machine sent it, so XDP never saw it. Many captures don't say.
+    /// Whether the capture says that this host sent it, so that XDP never saw it. Many captures don't say.
     pub outgoing: bool,
 }
 
 impl Frame<'_> {
-    /// Whether the capture kept less than there was.
+    /// Whether fewer bytes were captured than the frame had.
     pub const fn cut(&self) -> bool {
         self.bytes.len() < self.length as usize
     }
 }
 
-/// Reads a capture from its beginning to its end. It reads in large pieces, so the input needs no buffer.
+/// Reads a capture from beginning to end, in large pieces, so the input needs no buffer.
 pub struct Reader<R> {
     window: Window<R>,
     format: Format,
     skipped: Skipped,
-    /// A frame with a made-up header.
+    /// A frame that was given an Ethernet header.
     made: Vec<u8>,
-    /// Nothing comes after an error: where the next block begins is anyone's guess.
+    /// Whether reading has ended. Nothing is read after an error, because the beginning of the next block is unknown.
     ended: bool,
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the beginning.
+    /// Reads the beginning of the file.
     ///
     /// # Errors
-    /// The input is empty, or no capture, or can't be read.
+    /// The input is empty, isn't a capture, or can't be read.
     pub fn new(input: R) -> Result<Self, Error> {
         let mut window = Window::new(input);
         let format = Format::open(&mut window)?;
         Ok(Self { window, format, skipped: Skipped::default(), made: Vec::new(), ended: false })
     }
 
-    /// The next frame, or `None` at the end; also after an error.
+    /// The next frame; `None` at the end, and after an error.
     ///
     /// # Errors
-    /// The capture is cut off or damaged here, or can't be read.
+    /// The capture is cut off or damaged at this point, or can't be read.
     #[expect(clippy::should_implement_trait, reason = "an iterator's items can't borrow from it")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
         if self.ended {
             return Ok(None);
         }
-        // Set until proved otherwise, so that every way out by an error leaves it set.
+        // Set here and unset below, so that it stays set whenever an error returns early.
         self.ended = true;
         let (packet, content) = loop {
             let Some(packet) = self.format.next(&mut self.window)? else { return Ok(None) };
@@ -85,7 +85,7 @@ impl<R: Read> Reader<R> {
         self.ended = false;
         let Packet { data, link: _, length, time, outgoing: sent } = packet;
         let captured = self.window.bytes(data);
-        // Some tools leave the original length at 0.
+        // Some tools write an original length of 0.
         let length = (length as usize).max(captured.len());
         let (bytes, length, outgoing) = match content {
             Content::Ethernet => (captured, length, sent),
@@ -102,7 +102,7 @@ impl<R: Read> Reader<R> {
         Ok(Some(Frame { bytes, length, time, outgoing }))
     }
 
-    /// Bytes of the input that are done with.
+    /// How many bytes of the input have been consumed.
     pub const fn offset(&self) -> u64 {
         self.window.offset()
     }
@@ -143,9 +143,9 @@ impl Format {
     }
 }
 
-/// Both of an Ethernet header.
+/// The length of both addresses of an Ethernet header.
 const ADDRESSES: usize = 12;
-/// Both formats' magic number has 4 bytes; what looks like neither may have up to 6.
+/// The magic number of both formats has 4 bytes; those of files that people mistake for a capture have up to 6.
 const MAGIC: usize = 4;
 const LONGEST_MAGIC: usize = 6;
 
@@ -154,17 +154,17 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// A frame, to keep.
+    /// A frame with bytes of its own.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(super) struct Taken {
         pub(super) bytes: Vec<u8>,
         pub(super) length: u32,
-        /// In nanoseconds.
+        /// The time in nanoseconds.
         pub(super) time: Option<u64>,
         pub(super) outgoing: bool,
     }
 
-    /// Reads to the end: the frames, and what ended it if it wasn't the file's end.
+    /// Reads a capture to its end: the frames, and the error if one ended it.
     pub(super) fn read(file: &[u8]) -> (Vec<Taken>, Option<(u64, String)>) {
         let mut frames = Vec::new();
         let told = |error: Error| Some((error.offset(), error.to_string()));
@@ -191,12 +191,12 @@ mod tests {
         }
     }
 
-    /// A pcap header, little-endian, in microseconds.
+    /// A little-endian pcap header for times in microseconds.
     fn pcap(link: u8) -> Vec<u8> {
         vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, link, 0, 0, 0]
     }
 
-    /// A record of second 1, whole.
+    /// A record at second 1 with the whole packet.
     fn record(packet: &[u8]) -> Vec<u8> {
         let length = packet.len() as u8;
         let mut record = vec![1, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, length, 0, 0, 0];
@@ -253,7 +253,7 @@ mod tests {
         }
     }
 
-    /// A small capture in pieces: the header or a block each, and whether it is a frame.
+    /// A small capture of each format, split into its header and blocks, with whether each is a frame.
     fn captures() -> [Vec<(Vec<u8>, bool)>; 2] {
         let pcap =
             vec![(pcap(1), false), (record(&[1; 14]), true), (record(&[2; 5]), true), (record(&[]), true)];
@@ -271,7 +271,7 @@ mod tests {
                     let (taken, error) = read(&file[..cut]);
                     assert_eq!(taken, all[..frames]);
                     match error {
-                        // Between two blocks nothing shows that there were more.
+                        // Between two blocks, nothing shows that more are missing.
                         None => assert!(cut == begin && begin > 0),
                         Some((_, error)) if cut < MAGIC => assert!(!error.contains("byte"), "{error}"),
                         Some((offset, error)) => {
@@ -308,7 +308,7 @@ mod tests {
                     0 => file[at] ^= 1 << random(8),
                     1 => file[at] = [0, 1, 0x7f, 0x80, 0xff][random(5)],
                     2 => file[at] = random(256) as u8,
-                    // Four bytes at once: a length out of anything else.
+                    // Four bytes at once, so that other fields become lengths.
                     _ => {
                         let from = random(file.len());
                         let word: Vec<u8> = file[from..].iter().take(4).copied().collect();
@@ -323,7 +323,7 @@ mod tests {
             assert!(error.as_ref().is_none_or(|(offset, _)| *offset < file.len() as u64));
             *if error.is_none() { &mut whole } else { &mut broken } += 1;
         }
-        // Both ways out were taken often.
+        // Both outcomes occurred often.
         assert!(whole > 10_000 && broken > 10_000, "{whole} whole, {broken} broken");
     }
 }

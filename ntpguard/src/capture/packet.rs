@@ -1,10 +1,10 @@
-//! What the readers of both formats make of a packet.
+//! A packet as the readers of both formats return it.
 
 use std::{ops::Range, time::Duration};
 
-/// What a format knows of a packet.
+/// What the format says about a packet.
 pub(super) struct Packet {
-    /// Its place in the window; while the block is parsed, in the block.
+    /// Its place in the window; while the block is being parsed, its place in the block.
     pub(super) data: Range<usize>,
     pub(super) link: u16,
     pub(super) length: u32,
@@ -13,7 +13,7 @@ pub(super) struct Packet {
 }
 
 impl Packet {
-    /// Makes the place in the block one in the window.
+    /// Converts its place in the block to one in the window.
     pub(super) fn within(&mut self, block: &Range<usize>) {
         let Range { start, end } = &mut self.data;
         *start += block.start;

@@ -1,7 +1,7 @@
 //! The pcap format: a header, then records (draft-ietf-opsawg-pcap).
 //!
-//! Contract: [`Pcap::next`] hands out every record that is whole, in order, and consumes it; at the first that isn't,
-//! it consumes nothing and says why.
+//! Contract: [`Pcap::next`] returns and consumes every complete record in order; at the first one that isn't, it consumes
+//! nothing and returns the error.
 
 use super::{Error, packet::Packet, window::Window};
 use pcap_parser::{
@@ -13,26 +13,26 @@ use std::{io::Read, time::Duration};
 
 type Parse = fn(&[u8]) -> IResult<&[u8], LegacyPcapBlock<'_>, PcapError<&[u8]>>;
 
-/// What the file's header says about its records.
+/// The file header, as far as it matters for records.
 pub(super) struct Pcap {
     parse: Parse,
-    /// A record's length without the packet.
+    /// The length of a record's header.
     head: usize,
     nanoseconds: bool,
     link: u16,
-    /// The longest packet believed.
+    /// The maximum length of a packet; a longer one is taken for damage.
     longest: u32,
 }
 
 impl Pcap {
-    /// Reads the header; `None` if this isn't pcap.
+    /// Reads the header; `None` if the file isn't pcap.
     pub(super) fn open<R: Read>(window: &mut Window<R>) -> Result<Option<Self>, Error> {
         let header = match parse_pcap_header(window.peek(HEADER)?) {
             Ok((_, header)) => header,
             Err(nom::Err::Incomplete(_)) => return window.whole(HEADER).map(|_| None),
             Err(_) => return Ok(None),
         };
-        // Before 2.4 the order of a record's two lengths depended on who wrote it.
+        // Before version 2.4, the order of a record's two lengths depended on the program that wrote it.
         let version = (header.version_major, header.version_minor);
         if version != (2, 4) {
             return Err(Error::Version { offset: window.offset(), format: "pcap", version });
@@ -85,8 +85,8 @@ impl Pcap {
         Ok(Some(packet))
     }
 
-    /// A record that begins in the middle of another has a length that is mostly absurd. Better to stop at the first
-    /// sign than to wait for more bytes than there will be.
+    /// If a record begins at a wrong place, its length is usually absurd. Reporting that at once is better than waiting for
+    /// more bytes than will ever come.
     fn believable(&self, offset: u64, captured: u32) -> Result<(), Error> {
         if captured <= self.longest {
             return Ok(());
@@ -103,7 +103,7 @@ impl Pcap {
             data: start..start + data.len(),
             link: self.link,
             length: *origlen,
-            // Widened first: nothing keeps a damaged fraction below a second.
+            // Computed as a sum, because a damaged fraction may exceed a second.
             time: Some(
                 Duration::from_secs((*ts_sec).into()) + Duration::from_nanos(u64::from(*fraction) * unit),
             ),
@@ -112,17 +112,18 @@ impl Pcap {
     }
 }
 
-/// The file header's length.
+/// The length of the file header.
 const HEADER: usize = 24;
-/// What libpcap and Wireshark believe, whatever the header's snapshot length (MAXIMUM_SNAPLEN,
-/// WTAP_MAX_PACKET_SIZE_STANDARD): there are files with packets longer than it.
+/// What libpcap and Wireshark accept regardless of the header's snapshot length (MAXIMUM_SNAPLEN,
+/// WTAP_MAX_PACKET_SIZE_STANDARD): some files have packets longer than that.
 const LONGEST: u32 = 262_144;
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Taken, read};
 
-    /// One packet, 4 of 64 bytes kept, of link type 1 at second 2 and a fraction of 3, in the given order.
+    /// A capture with one packet, 4 of its 64 bytes captured, link type 1, at second 2 plus a fraction of 3, in this byte
+    /// order.
     fn file(magic: [u8; 4], big: bool) -> Vec<u8> {
         let fields = [(2 << 16) | 4, 0, 0, 4, 1, 2, 3, 4, 64];
         let mut file = magic.to_vec();
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn absurd_lengths_are_damage() {
-        // More than is there, and as much as is there.
+        // A file that is shorter than the claimed length, and one that is as long.
         for filler in [0, 300_000] {
             let mut file = file([0xd4, 0xc3, 0xb2, 0xa1], false);
             let second = file.len() as u64;

@@ -1,8 +1,7 @@
-//! The pcapng format: sections of blocks, with interfaces that are described before their packets
-//! (draft-ietf-opsawg-pcapng).
+//! The pcapng format: sections of blocks, in which interfaces are described before their packets (draft-ietf-opsawg-pcapng).
 //!
-//! Contract: [`Pcapng::next`] hands out every packet block (enhanced, simple, obsolete) up to the first block that is
-//! damaged; of that it consumes nothing and says why. A block of another kind is stepped over, whatever it holds.
+//! Contract: [`Pcapng::next`] returns the packet of every packet block (enhanced, simple, obsolete) up to the first damaged
+//! block; of that one it consumes nothing and returns the error. Blocks of other types are skipped, whatever they hold.
 
 use super::{
     Error,
@@ -24,7 +23,7 @@ pub(super) struct Pcapng {
 }
 
 impl Pcapng {
-    /// `None` if this isn't pcapng.
+    /// `None` if the file isn't pcapng.
     pub(super) fn open<R: Read>(window: &mut Window<R>) -> Result<Option<Self>, Error> {
         let pcapng = window.peek(4)?.starts_with(&SHB_MAGIC.to_be_bytes());
         Ok(pcapng.then(Self::default))
@@ -52,9 +51,9 @@ impl Pcapng {
         }
     }
 
-    /// A block's length, by its beginning; a section's also says in which order the numbers are.
+    /// The length of a block, from its beginning; a section header also sets the byte order.
     fn length(&mut self, head: &[u8]) -> Result<usize, String> {
-        // The one type that reads the same in both orders.
+        // The only block type that reads the same in both byte orders.
         if head.starts_with(&SHB_MAGIC.to_be_bytes()) {
             self.big = match head.last_chunk() {
                 Some([0x1a, 0x2b, 0x3c, 0x4d]) => true,
@@ -69,7 +68,7 @@ impl Pcapng {
         Ok(length as usize)
     }
 
-    /// Reads a whole block.
+    /// Parses a complete block; `None` if it has no packet.
     fn block(&mut self, block: &[u8]) -> Result<Option<Packet>, Fault> {
         let (first, last) = (self.u32(block, 4), self.u32(block, block.len() - 4));
         if first != last {
@@ -81,7 +80,7 @@ impl Pcapng {
         match kind {
             OBSOLETE => return self.obsolete(block).map(Some),
             SHB_MAGIC | IDB_MAGIC | EPB_MAGIC | SPB_MAGIC => (),
-            // Not read, so not a reason to stop.
+            // Skipped, so its content can't be an error.
             _ => return Ok(None),
         }
         let parse = if self.big { parse_block_be } else { parse_block_le };
@@ -111,7 +110,8 @@ impl Pcapng {
             }
             Block::SimplePacket(packet) => {
                 let interface = self.interface(0)?;
-                // It doesn't say how much was kept: what the limit let through, without the padding.
+                // A simple packet block doesn't have the captured length: it is limited by the snapshot length and excludes
+                // the padding.
                 let limit = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };
                 let kept = packet.data.len().min(packet.origlen.min(limit) as usize);
                 let start = block.offset(packet.data);
@@ -128,10 +128,10 @@ impl Pcapng {
         Ok(None)
     }
 
-    /// The packet block of before 2009, which pcap-parser doesn't know: as the enhanced one, except that the interface
-    /// has two bytes and a count of lost packets the other two.
+    /// The packet block used before 2009, which pcap-parser doesn't parse: like the enhanced packet block, except that two
+    /// bytes are the interface and two more are a count of lost packets.
     fn obsolete(&self, block: &[u8]) -> Result<Packet, Fault> {
-        // After the packet come options, which nobody wrote then, and the length.
+        // The packet is followed by options, which nobody wrote then, and by the length.
         let room = (block.len() - 4).checked_sub(OBSOLETE_HEAD);
         let room = room.ok_or_else(|| "a packet block too short for a packet".to_owned())?;
         let kept = self.u32(block, 20) as usize;
@@ -156,19 +156,19 @@ impl Pcapng {
         self.interfaces.get(id as usize).ok_or_else(missing)
     }
 
-    /// Whether a packet's flags say that it went out (§4.3.1).
+    /// Whether a packet's flags say that it is outbound (§4.3.1).
     fn outgoing(&self, options: &[PcapNGOption<'_>]) -> bool {
         value::<4>(options, OptionCode(EPB_FLAGS)).is_some_and(|flags| self.u32(&flags, 0) & 3 == 2)
     }
 
-    /// The number at an offset; 0 past the end, where nobody asks.
+    /// The number at an offset; 0 past the end, which isn't used.
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
         let field = bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
         if self.big { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) }
     }
 }
 
-/// What [`Pcapng::block`] finds wrong, before the offset is known.
+/// An error found by [`Pcapng::block`], before the offset is added.
 enum Fault {
     Damaged(String),
     Version((u16, u16)),
@@ -180,15 +180,16 @@ impl From<String> for Fault {
     }
 }
 
-/// Type, length, and a section's byte order or another block's second length.
+/// The length of a block's type and length, and of a section's byte order or another block's second length.
 const HEAD: usize = 12;
-/// Descriptions are kept while their section lasts; no machine has as many interfaces, so memory has a bound.
+/// The maximum number of interfaces of a section, more than any machine has. Descriptions are kept for the whole section, so
+/// this bounds memory.
 const MAX_INTERFACES: usize = 1 << 16;
-/// The obsolete packet block's type (draft-ietf-opsawg-pcapng, appendix A).
+/// The type of the obsolete packet block (draft-ietf-opsawg-pcapng, appendix A).
 const OBSOLETE: u32 = 2;
-/// Where its packet begins.
+/// The offset of its packet.
 const OBSOLETE_HEAD: usize = 28;
-/// `epb_flags`.
+/// The option code of `epb_flags`.
 const EPB_FLAGS: u16 = 2;
 
 #[cfg(test)]
@@ -196,7 +197,7 @@ pub(super) mod tests {
     use super::super::tests::{Taken, read};
     use super::*;
 
-    /// A block around a body of 32-bit words, in the given order.
+    /// A block whose body consists of 32-bit words, in this byte order.
     fn block(big: bool, kind: u32, words: &[u32]) -> Vec<u8> {
         let length = 12 + 4 * words.len() as u32;
         let all = [&[kind, length], words, &[length]].concat();
@@ -208,13 +209,13 @@ pub(super) mod tests {
         block(big, SHB_MAGIC, &[0x1a2b_3c4d, version, u32::MAX, u32::MAX])
     }
 
-    /// An interface of a link type and snapshot length, with options.
+    /// A description of an interface with this link type and snapshot length, and options.
     pub(in super::super) fn interface(big: bool, link: u32, snaplen: u32, options: &[u32]) -> Vec<u8> {
         let link = if big { link << 16 } else { link };
         block(big, IDB_MAGIC, &[&[link, snaplen], options].concat())
     }
 
-    /// A packet of interface 0 at time 1,000,003: 5 bytes of 64, padded.
+    /// A packet of interface 0 at time 1,000,003: 5 of 64 bytes captured, padded.
     pub(in super::super) fn packet(big: bool) -> Vec<u8> {
         let mut packet = block(big, EPB_MAGIC, &[0, 0, 1_000_003, 5, 64, 0, 0]);
         packet[28..33].copy_from_slice(&[1, 2, 3, 4, 5]);
@@ -229,12 +230,13 @@ pub(super) mod tests {
         Some((offset as u64, format!("the capture is damaged at byte {offset}: {what}")))
     }
 
-    /// A capture in pieces: one section in each order, all kinds of packet blocks, two link types.
+    /// A capture split into blocks: a section in each byte order, all kinds of packet blocks, and two link types. Each comes
+    /// with whether it is a frame.
     pub(in super::super) fn two_sections() -> Vec<(Vec<u8>, bool)> {
         vec![
             (section(false), false),
             (interface(false, 1, 0, &[]), false),
-            // Name resolution, whose contents are no such thing.
+            // A name resolution block with invalid contents.
             (block(false, 4, &[u32::MAX]), false),
             (packet(false), true),
             (block(false, SPB_MAGIC, &[8, 0x0403_0201, 0x0807_0605]), true),
@@ -242,7 +244,7 @@ pub(super) mod tests {
             (interface(true, 101, 4, &[]), false),
             (interface(true, 1, 0, &[]), false),
             (block(true, SPB_MAGIC, &[64, 0x4500_0040]), true),
-            // Interface 1, with 7 packets lost before.
+            // A packet of interface 1, with a count of 7 lost packets.
             (block(true, OBSOLETE, &[0x1_0007, 0, 1_000_003, 4, 4, 0x0102_0304]), true),
         ]
     }

@@ -1,18 +1,19 @@
-//! PPP: link types whose packets begin with its header, or with one before it.
+//! PPP: link types whose packets begin with a PPP header, or with another header before it.
 
 use super::content::{Content, IPV4, IPV6, Skip};
 
-/// HDLC's address for all stations, and its control field for unnumbered information (RFC 1662 §3.1). Both may be left out.
+/// HDLC's all-stations address and its control field for unnumbered information (RFC 1662 §3.1). Both may be omitted.
 const HDLC: [u8; 2] = [0xff, 0x03];
-/// Cisco's HDLC, one to one and one to all: an EtherType follows (RFC 1547 §4.3.1).
+/// The addresses of Cisco's HDLC, unicast and broadcast: an EtherType follows (RFC 1547 §4.3.1).
 const CISCO: [u8; 2] = [0x0f, 0x8f];
-/// PPPoE's header, in bytes, and the code of a session's frames (RFC 2516 §4).
+/// The length of a PPPoE header in bytes, and the code of session frames (RFC 2516 §4).
 const SESSION: usize = 6;
 const SESSION_DATA: u8 = 0;
-/// The EtherType of bare PPP, in network byte order: what isn't IP is none to the judge.
+/// The EtherType of PPP, in network byte order: the filter doesn't take it for IP.
 const PPP: [u8; 2] = [0x88, 0x0b];
 
-/// LINKTYPE_PPP and LINKTYPE_PPP_HDLC, with PPP's header at an offset: with or without HDLC's before it, or Cisco's instead.
+/// LINKTYPE_PPP and LINKTYPE_PPP_HDLC, with the PPP header at an offset: with or without an HDLC header before it, or with
+/// Cisco's instead.
 pub(super) fn content(bytes: &[u8], offset: usize) -> Result<Content, Skip> {
     let header = bytes.get(offset..).ok_or(Skip::Headless)?;
     if let [first, _, ether_type @ ..] = header
@@ -25,17 +26,17 @@ pub(super) fn content(bytes: &[u8], offset: usize) -> Result<Content, Skip> {
     protocol(bytes, offset)
 }
 
-/// LINKTYPE_PPP_ETHER: a PPPoE header before PPP's.
+/// LINKTYPE_PPP_ETHER: a PPPoE header before the PPP header.
 pub(super) fn session(bytes: &[u8]) -> Result<Content, Skip> {
     let [_, code, ..] = bytes.first_chunk::<SESSION>().ok_or(Skip::Headless)?;
     match *code {
         SESSION_DATA => protocol(bytes, SESSION),
-        // How sessions begin and end.
+        // Discovery frames, which begin and end sessions.
         _ => Ok(Content::Network { ether_type: PPP, offset: SESSION, outgoing: false }),
     }
 }
 
-/// LINKTYPE_PPP_WITH_DIR: one byte says whether this host sent it.
+/// LINKTYPE_PPP_WITH_DIR: the first byte says whether this host sent the packet.
 pub(super) fn with_direction(bytes: &[u8]) -> Result<Content, Skip> {
     let sent = *bytes.first().ok_or(Skip::Headless)? != 0;
     Ok(match content(bytes, 1)? {
@@ -46,8 +47,8 @@ pub(super) fn with_direction(bytes: &[u8]) -> Result<Content, Skip> {
     })
 }
 
-/// The packet behind the number of a protocol, of which both sides may agree to leave out a leading zero (RFC 1661 §6.5): an
-/// odd byte is the last one.
+/// The packet after a protocol number, whose leading zero byte may be omitted if both sides agree (RFC 1661 §6.5): an odd
+/// byte is the last one of the number.
 fn protocol(bytes: &[u8], offset: usize) -> Result<Content, Skip> {
     let (number, length) = match *bytes.get(offset..).unwrap_or_default() {
         [first, ..] if first & 1 == 1 => (u16::from(first), 1),
@@ -57,7 +58,7 @@ fn protocol(bytes: &[u8], offset: usize) -> Result<Content, Skip> {
     let ether_type = match number {
         0x0021 => IPV4,
         0x0057 => IPV6,
-        // A part of a packet, an encrypted one, and compressed ones (RFC 1990, RFC 1968, RFC 1962).
+        // A fragment, encrypted packets, and compressed packets (RFC 1990, RFC 1968, RFC 1962).
         0x003d | 0x0053 | 0x0055 | 0x00fb | 0x00fd => return Err(Skip::Ppp(number)),
         _ => PPP,
     };

@@ -1,7 +1,7 @@
 //! The part of the file that is in memory.
 //!
-//! Contract: never more than [`MAX_BLOCK`] bytes, and never more than twice what the input has given, so a short file
-//! that claims much costs little. Bytes that were consumed stay in place until more are asked for.
+//! Contract: it takes at most [`MAX_BLOCK`] bytes, and at most twice what the input has supplied (beyond the first 64 KiB),
+//! so a short file that claims great lengths takes little memory. Consumed bytes stay in place until more are requested.
 
 use super::Error;
 use std::{
@@ -9,20 +9,20 @@ use std::{
     ops::Range,
 };
 
-/// The longest block that is read. The longest packet that tools write is 256 KiB (libpcap's MAXIMUM_SNAPLEN; BIG TCP
-/// stays below twice that); libpcap, too, starts to doubt a pcapng block at 16 MiB.
+/// The maximum length of a block. The longest packet that tools write has 256 KiB (libpcap's MAXIMUM_SNAPLEN; BIG TCP stays
+/// below twice that), and libpcap, too, rejects a pcapng block above 16 MiB as implausible.
 pub(super) const MAX_BLOCK: usize = 16 << 20;
-/// Read at a time: enough that the system calls don't count.
+/// The initial buffer size: large enough that the cost of system calls is negligible.
 const FIRST: usize = 64 << 10;
 
 /// A window on the input that only moves forward.
 pub(super) struct Window<R> {
     input: R,
     buffer: Vec<u8>,
-    /// What is at hand lies at `start..end` of the buffer.
+    /// `start..end` of the buffer has the bytes that were read and not consumed.
     start: usize,
     end: usize,
-    /// Of `start`, in the file.
+    /// The offset of `start` in the file.
     offset: u64,
 }
 
@@ -31,13 +31,13 @@ impl<R: Read> Window<R> {
         Self { input, buffer: vec![0; FIRST], start: 0, end: 0, offset: 0 }
     }
 
-    /// Bytes consumed.
+    /// How many bytes were consumed.
     pub(super) const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// What is at hand: `wanted` bytes or more, fewer only at the input's end. No more than [`MAX_BLOCK`] can be
-    /// wanted.
+    /// The bytes that were read and not consumed: at least `wanted`, or fewer at the end of the input. `wanted` is at most
+    /// [`MAX_BLOCK`].
     pub(super) fn peek(&mut self, wanted: usize) -> Result<&[u8], Error> {
         if self.end - self.start < wanted {
             self.refill(wanted)?;
@@ -45,7 +45,7 @@ impl<R: Read> Window<R> {
         Ok(&self.buffer[self.start..self.end])
     }
 
-    /// The next `length` bytes, which begin a block or are one.
+    /// The next `length` bytes, which are a block or the beginning of one.
     pub(super) fn whole(&mut self, length: usize) -> Result<&[u8], Error> {
         let offset = self.offset;
         if length > MAX_BLOCK {
@@ -58,7 +58,7 @@ impl<R: Read> Window<R> {
         bytes.get(..length).ok_or(Error::CutOff { offset, length, present })
     }
 
-    /// Steps over bytes that are at hand; the place is good for [`Window::bytes`] until more are asked for.
+    /// Consumes bytes that were read; the range is valid for [`Window::bytes`] until more are requested.
     pub(super) fn consume(&mut self, length: usize) -> Range<usize> {
         let place = self.start..self.start + length;
         debug_assert!(place.end <= self.end);
@@ -67,7 +67,7 @@ impl<R: Read> Window<R> {
         place
     }
 
-    /// Bytes that were consumed last.
+    /// Bytes that were just consumed.
     pub(super) fn bytes(&self, place: Range<usize>) -> &[u8] {
         &self.buffer[place]
     }
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    /// Gives a byte at a time, with interruptions, then fails.
+    /// A reader that returns one byte at a time, with interruptions, and finally fails.
     struct Reluctant(u8);
 
     impl Read for Reluctant {

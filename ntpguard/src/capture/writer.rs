@@ -1,34 +1,34 @@
 //! Writes a pcapng file (draft-ietf-opsawg-pcapng) of dropped packets, each with the reason as its comment.
 //!
-//! Contract: the file is whole blocks at any time that [`Writer::write`] returns, as far as what it writes to takes all; an
-//! interface is described before its first packet. Numbers are little-endian, times nanoseconds. A comment is UTF-8 on one line,
-//! and control characters that a line of ntp.conf may have are replaced.
+//! Contract: whenever [`Writer::write`] returns, the file consists of complete blocks, provided that the output accepted
+//! everything; an interface is described before its first packet. Numbers are little-endian, and times are in nanoseconds. A
+//! comment is a single line of UTF-8, in which control characters from a line of ntp.conf are replaced.
 //!
-//! By hand, since pcap-parser writes no padding after a packet by itself, and leaves the lengths of options to the caller.
+//! The blocks are assembled here, because pcap-parser doesn't pad packets, and leaves the lengths of options to the caller.
 
 use crate::observe::event::Event;
 use pcap_parser::{EPB_MAGIC, IDB_MAGIC, SHB_MAGIC};
 use std::io::{self, Write};
 
-/// A file being written. What it is given gets a block at once, so it needs a buffer of its own.
+/// A file being written. Each call writes to the output at once, so the output needs a buffer.
 pub struct Writer<W> {
     out: W,
     snaplen: u32,
-    /// The names of those that are described; their places are their numbers.
+    /// The names of the interfaces described so far, in the order of their numbers.
     interfaces: Vec<String>,
     written: u64,
-    /// Blocks that go out together.
+    /// Blocks that are written together.
     blocks: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes the beginning. Of each frame `snaplen` bytes are kept at most; 0: all.
+    /// Writes the section header. At most `snaplen` bytes of each frame are stored; 0 for all.
     ///
     /// # Errors
-    /// It can't be written.
+    /// The output fails.
     pub fn new(out: W, snaplen: u32) -> io::Result<Self> {
         let mut writer = Self { out, snaplen, interfaces: Vec::new(), written: 0, blocks: Vec::new() };
-        // §4.1: byte order, version 1.0, and that nobody knows yet how long the section gets.
+        // §4.1: byte order, version 1.0, and an unknown section length.
         block(&mut writer.blocks, SHB_MAGIC, |body| {
             body.extend([BYTE_ORDER, 1, u32::MAX, u32::MAX].map(u32::to_le_bytes).concat());
             option(body, SHB_HARDWARE, std::env::consts::ARCH.as_bytes());
@@ -40,10 +40,10 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Writes a packet: its first bytes, from the Ethernet header on.
+    /// Writes a packet: the first bytes of its frame, from the Ethernet header on.
     ///
     /// # Errors
-    /// It can't be written. What is there then may end within a block: a reader takes all before it.
+    /// The output fails. It may then end within a block; a reader gets everything before that block.
     pub fn write(&mut self, event: &Event, frame: &[u8]) -> io::Result<()> {
         let (number, is_new) = self.assemble(event, frame);
         self.send()?;
@@ -59,25 +59,25 @@ impl<W: Write> Writer<W> {
         self.blocks.len() as u64
     }
 
-    /// How many bytes are written.
+    /// How many bytes have been written.
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Hands on what is buffered below.
+    /// Flushes the output.
     ///
     /// # Errors
-    /// It can't be written.
+    /// The output fails.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    /// What it writes to.
+    /// The output.
     pub fn into_inner(self) -> W {
         self.out
     }
 
-    /// Puts the blocks of a packet together; returns its interface's number, and whether it is a new one.
+    /// Assembles the blocks of a packet; returns the number of its interface, and whether that is a new one.
     fn assemble(&mut self, event: &Event, frame: &[u8]) -> (usize, bool) {
         let Self { snaplen, interfaces, blocks, .. } = self;
         blocks.clear();
@@ -115,8 +115,8 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Why a packet was dropped, and by which line, as in `dropped: noquery, /etc/ntp.conf:12: restrict default noquery; stands for
-/// 8 packets`.
+/// Why a packet was dropped, and by which line, as in `dropped: noquery, /etc/ntp.conf:12: restrict default noquery; stands
+/// for 8 packets`.
 fn comment(event: &Event) -> String {
     let mut text = format!("{}: {}", event.verb(), event.reason.name());
     if let Some(cause) = &event.cause {
@@ -129,7 +129,7 @@ fn comment(event: &Event) -> String {
     text
 }
 
-/// On one line, and not too long.
+/// The text as a single line of limited length.
 fn printable(text: &str) -> String {
     let all = text.replace(char::is_control, "\u{fffd}");
     if all.len() <= LONGEST {
@@ -156,15 +156,15 @@ fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     padded(body, value);
 }
 
-/// What isn't of four bytes ends in zeros.
+/// Pads with zeros to a multiple of four bytes.
 fn padded(body: &mut Vec<u8>, bytes: &[u8]) {
     body.extend_from_slice(bytes);
     body.extend(&[0; 3][..bytes.len().next_multiple_of(4) - bytes.len()]);
 }
 
-/// Reads the same in no other order (§4.1).
+/// The byte-order magic, which reads differently in another byte order (§4.1).
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-/// LINKTYPE_ETHERNET, and two reserved bytes.
+/// LINKTYPE_ETHERNET, followed by two reserved bytes.
 const ETHERNET: u32 = 1;
 /// opt_endofopt and opt_comment (§3.5, table 1).
 const END: u16 = 0;
@@ -173,14 +173,14 @@ const COMMENT: u16 = 1;
 const SHB_HARDWARE: u16 = 2;
 const SHB_OS: u16 = 3;
 const SHB_USERAPPL: u16 = 4;
-/// Options of an interface (§4.2, table 3); times are in units of 10^-9 s.
+/// Options of an interface (§4.2, table 3), and the value for times in units of 10^-9 s.
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const NANOSECONDS: u8 = 9;
-/// The option with the flags of a packet, and the one of these that is known: that it came in (§4.3.1).
+/// The option with a packet's flags, and the only flag that is known: inbound (§4.3.1).
 const EPB_FLAGS: u16 = 2;
 const INBOUND: u32 = 1;
-/// An option's length has 16 bits; nobody reads a line of ntp.conf that is longer than this.
+/// The maximum length of a text. An option's length has 16 bits, and longer lines of ntp.conf are unreadable anyway.
 const LONGEST: usize = 2000;
 
 #[cfg(test)]
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn every_byte_by_hand() {
         let mut writer = Writer::new(Vec::new(), 64).unwrap();
-        // What names the build is as long as it is.
+        // The length of the build's name varies.
         let start = writer.written() as usize;
         writer.write(&event(), &[0xaa, 0xbb, 0xcc, 0xdd, 0xee]).unwrap();
         let file = writer.into_inner();
@@ -260,7 +260,7 @@ mod tests {
         }
         let file = writer.into_inner();
         assert_eq!(read(&file), (frames.clone(), None));
-        // Whole after each packet.
+        // The file is complete after each packet.
         for (count, size) in sizes.iter().enumerate() {
             assert_eq!(read(&file[..*size as usize]), (frames[..count].to_vec(), None));
         }
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((frames[0].bytes.len(), frames[0].length, error), (70_000, 70_000, None));
     }
 
-    /// A disk that is full after so many bytes.
+    /// A disk that is full after this number of bytes.
     struct Full(usize);
 
     impl Write for Full {

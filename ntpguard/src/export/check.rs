@@ -1,4 +1,4 @@
-//! What `ntpguard check` says: findings, the effective policy, and what it exposes.
+//! What `ntpguard check` prints: diagnostics, the effective policy, and what it exposes.
 
 use crate::{
     compile::{self, Hardening, Queries},
@@ -16,26 +16,26 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _};
 
-/// All of it.
+/// The content of the output.
 pub struct Report<'a> {
-    /// The configuration.
+    /// The configuration that was read.
     pub read: &'a Read,
-    /// What it comes to.
+    /// The policy made from it.
     pub policy: &'a Policy,
-    /// What is to be said about it, in the order of the file.
+    /// The diagnostics, in the order of the file.
     pub diagnostics: &'a [Diagnostic],
-    /// What is dropped beyond that.
+    /// What is dropped beyond the policy.
     pub hardening: Hardening,
 }
 
-/// Who is answered with what.
+/// The sources for which one kind of query is answered.
 struct Exposure<'a> {
     what: &'static str,
     entries: Vec<Entry<'a>>,
 }
 
 impl Report<'_> {
-    /// For people.
+    /// The output as text.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", terminal::shown(&self.read.because));
         let files = &self.read.conf.files;
@@ -65,7 +65,7 @@ impl Report<'_> {
         text
     }
 
-    /// For programs: one object. Fields are added, never renamed.
+    /// The output as a JSON object. Fields are added, never renamed.
     pub fn json(&self) -> Value {
         let diagnostics = self.diagnostics.iter().map(|found| {
             let place = found.place;
@@ -119,7 +119,7 @@ impl Report<'_> {
         })
     }
 
-    /// How many findings are this bad.
+    /// How many diagnostics have this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|found| found.code.severity() == severity).count()
     }
@@ -128,10 +128,10 @@ impl Report<'_> {
         of_same_length(&self.read.conf.files[place.file].path.to_string_lossy()).into_owned()
     }
 
-    /// A finding in the style of rustc, under the line it is about; `lines` are those of all files.
+    /// A diagnostic in the style of rustc, below the line that it is about; `lines` are the lines of all files.
     fn rendered(&self, diagnostic: &Diagnostic, lines: &[Vec<&[u8]>]) -> String {
         let Diagnostic { code, place, message, help } = diagnostic;
-        // The renderer adds sequences of its own, so what it is given must have none.
+        // The renderer adds escape sequences, so its input must be free of them.
         let (message, help) = (of_same_length(message), help.as_deref().map(of_same_length));
         let level = match code.severity() {
             Severity::Error => Level::ERROR,
@@ -145,7 +145,7 @@ impl Report<'_> {
                 let snippet = Snippet::source(line).line_start(place.span.line).path(self.path(*place));
                 title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
             }
-            // It is about the file as a whole.
+            // The diagnostic is about the file as a whole.
             None => match self.read.conf.files.first() {
                 Some(file) => {
                     title.element(Origin::path(of_same_length(&file.path.to_string_lossy()).into_owned()))
@@ -178,7 +178,7 @@ impl Report<'_> {
     /// Whether sources with these flags get time.
     fn time(&self, flags: Flags) -> &'static str {
         let conf = &self.read.conf;
-        // `mssntp` is a way around.
+        // With `mssntp`, a MAC may also be a request to Samba, which the daemon takes without a key.
         let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !flags.has(Flags::MSSNTP);
         if flags.has(Flags::IGNORE.with(Flags::NOSERVE)) || (flags.has(Flags::NOTRUST) && keyless) {
             "no"
@@ -191,7 +191,7 @@ impl Report<'_> {
         }
     }
 
-    /// The lines that an entry comes from, in short.
+    /// The lines that made an entry, in short form.
     fn origin(&self, entry: &Entry<'_>) -> String {
         let lines: Vec<_> = entry
             .lines
@@ -207,7 +207,7 @@ impl Report<'_> {
         if lines.is_empty() { "built in".to_owned() } else { lines.join(", ") }
     }
 
-    /// Who may get time and who may query, in the daemon's order.
+    /// A table of who may get time and who may query, in the daemon's order.
     fn table(&self) -> String {
         let rows = self.policy.entries.iter().map(|entry| {
             let port = if entry.ntpport { " port 123" } else { "" };
@@ -248,9 +248,9 @@ impl Report<'_> {
     }
 }
 
-/// The text of a line, and the bytes of it that a span means.
+/// The text of a line, and the byte range in it that a span covers.
 fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
-    // What is no UTF-8 is replaced, so the columns are those of what is shown.
+    // Bytes that aren't UTF-8 are replaced, so the range is computed from the replaced text.
     let width = |end: usize| String::from_utf8_lossy(&line[..end.min(line.len())]).len();
     let text = String::from_utf8_lossy(line).trim_end().to_owned();
     let start = width(span.column - 1).min(text.len());
@@ -258,7 +258,7 @@ fn shown(line: &[u8], span: Span) -> (String, std::ops::Range<usize>) {
     (of_same_length(&text).into_owned(), start..end.max(start))
 }
 
-/// What `limited` means, with the daemon's own names and units; `null` if that can't be told.
+/// The limiter's parameters, with the daemon's own names and units; `null` if unknown.
 fn limiter(limiter: &Limiter) -> Value {
     match *limiter {
         Limiter::Headway { average, minimum } => {

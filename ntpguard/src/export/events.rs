@@ -1,14 +1,14 @@
-//! Events to people and programs, a line each.
+//! Events as text or JSON, one per line.
 
 use super::format::Format;
 use crate::observe::event::Event;
 use ntpguard_common::Action;
 use std::time::Duration;
 
-/// A line.
+/// An event as one line.
 pub fn line(event: &Event, format: Format) -> String {
     match format {
-        // What was read can be written.
+        // An event consists of serialisable values, so this can't fail.
         Format::Json => serde_json::to_string(event).unwrap_or_default(),
         Format::Text => text(event),
     }
@@ -30,11 +30,11 @@ fn text(event: &Event) -> String {
         event.asked(),
         reason.name()
     );
-    // Of an ntp.conf there may be anything in it.
+    // A line of ntp.conf may have any character.
     line.replace(char::is_control, "\u{fffd}")
 }
 
-/// The time of day, in UTC.
+/// The time of day in UTC.
 fn time(time_ns: u64) -> String {
     let time = Duration::from_nanos(time_ns);
     let seconds = time.as_secs() % 86_400;

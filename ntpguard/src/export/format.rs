@@ -1,19 +1,19 @@
-//! For whom verbs write.
+//! The output format of verbs.
 
 use crate::host::terminal::{Content, Shown};
 
-/// How to write.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs: one object a line.
+    /// JSON for programs: one object per line.
     Json,
 }
 
 impl Format {
-    /// Standard output for what is written so.
+    /// Standard output in this format.
     pub(crate) fn stdout(self) -> Shown {
         Shown::stdout(match self {
             Self::Text => Content::Text,

@@ -1,4 +1,4 @@
-//! One JSON object a line. Fields are added, never renamed.
+//! JSON output, one object per line. Fields are added, never renamed.
 
 use super::tick::{ACTIONS, Hit, Tick, counted};
 use crate::{
@@ -19,7 +19,7 @@ pub(super) fn attached(interface: &str, attached: &Attached) -> String {
     .to_string()
 }
 
-/// Totals since the start, and rates in the span; every reason is there, also those that counted nothing.
+/// Totals, and rates in the tick's span; every reason is included, even those that counted nothing.
 pub(super) fn counters(event: &str, tick: &Tick<'_>) -> Value {
     let interfaces: Vec<_> = tick
         .interfaces()
@@ -53,7 +53,7 @@ pub(super) fn counters(event: &str, tick: &Tick<'_>) -> Value {
     counters.into()
 }
 
-/// What passed, was dropped and was answered, and what would have been dropped.
+/// What was passed, dropped and answered, and what would have been dropped.
 fn actions(tick: &Tick<'_>, total: &Snapshot, since: &Snapshot) -> Map<String, Value> {
     let both = |action| counter(tick, total.total(action), since.total(action));
     let mut all: Map<_, _> = ACTIONS.iter().map(|&(action, name)| (name.to_owned(), both(action))).collect();
@@ -61,7 +61,7 @@ fn actions(tick: &Tick<'_>, total: &Snapshot, since: &Snapshot) -> Map<String, V
     all
 }
 
-/// Those that have counted something.
+/// The reasons that have counted something.
 fn moved(tick: &Tick<'_>, total: &Counts, since: &Counts) -> Value {
     reasons(tick, counted(total).map(|(reason, _)| reason), total, since)
 }
@@ -76,7 +76,7 @@ fn counter(tick: &Tick<'_>, total: Counter, since: Counter) -> Value {
         "packets_per_second": tick.rate(since.packets), "bytes_per_second": tick.rate(since.bytes) })
 }
 
-/// Who is remembered, and who was limited most: in the span, in `totals` since the start.
+/// How many sources are tracked, and which were limited most: in the span for `counters`, since the start for `totals`.
 fn tracked(tracked: &Tracked) -> Value {
     let Tracked { sources, places, known, limited } = tracked;
     let limited: Vec<_> =
@@ -84,7 +84,7 @@ fn tracked(tracked: &Tracked) -> Value {
     json!({ "tracked": sources, "places": places, "known": known, "limited": limited })
 }
 
-/// Who was dropped most, by samples.
+/// The sources with most drops, by samples.
 pub(super) fn dropped(dropped: &Sources) -> Value {
     let Sources { since, total, most, trial: _ } = dropped;
     let one = |Heavy { key, seen, missed }: &Heavy<IpAddr>| {
@@ -94,7 +94,7 @@ pub(super) fn dropped(dropped: &Sources) -> Value {
     json!({ "since": since, "packets": total.packets, "samples": total.samples, "sources": most.iter().map(one).collect::<Vec<_>>() })
 }
 
-/// Drops by one line's flag.
+/// The hits of one rule for one reason.
 fn hit(hit: Hit<'_>) -> Value {
     let Hit { rule, reason, cause, counter } = hit;
     json!({

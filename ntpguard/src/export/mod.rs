@@ -1,4 +1,4 @@
-//! Counters to people and programs.
+//! Counters and events as output for people and programs.
 
 pub mod check;
 pub mod events;
@@ -19,26 +19,26 @@ use crate::{
 };
 use std::io::{self, IsTerminal as _};
 
-/// Writes to standard output, in one format.
+/// Writes to standard output in one format.
 pub struct Exporter {
     format: Format,
-    /// A person reads it. Programs that get text have a line for each reading.
+    /// Whether a terminal reads it, so that long lines are folded. Programs that read text get one line per reading.
     folds: bool,
     writer: Writer,
 }
 
 impl Exporter {
-    /// To standard output.
+    /// An exporter to standard output.
     pub fn new(format: Format) -> Self {
         Self { format, folds: io::stdout().is_terminal(), writer: Writer::to(format.stdout()) }
     }
 
-    /// Whether [`Exporter::tick`] shows the hits of rules, which are many to read.
+    /// Whether [`Exporter::tick`] shows the hits of rules, which are expensive to read.
     pub fn shows_hits(&self) -> bool {
         self.format == Format::Json
     }
 
-    /// An interface is guarded from now on.
+    /// Reports that an interface is guarded from now on.
     pub fn attached(&self, interface: &str, attached: &Attached) {
         self.writer.insist(match self.format {
             Format::Text => folded(&text::attached(interface, attached)),
@@ -46,7 +46,7 @@ impl Exporter {
         });
     }
 
-    /// One interval is over. Lost if the reader is too far behind: the next one says the same and more.
+    /// Reports an interval. The line is lost if the reader is too far behind: the next one includes its counts.
     pub fn tick(&self, tick: &Tick<'_>) {
         let line = match self.format {
             Format::Text if self.folds => folded(&text::tick(tick)),
@@ -56,7 +56,7 @@ impl Exporter {
         self.writer.offer(line);
     }
 
-    /// All is over; `stays`: not for the filter.
+    /// Reports the totals at the end; `stays` if the filter stays attached.
     pub fn totals(self, tick: &Tick<'_>, stays: bool) {
         self.writer.insist(match self.format {
             Format::Text if self.folds => folded(&text::totals(tick, stays)),
@@ -68,7 +68,7 @@ impl Exporter {
         }
     }
 
-    /// Waits until everything is written; whether it was.
+    /// Waits until everything is written; `false` if it couldn't be.
     pub fn finish(self) -> bool {
         self.writer.flush()
     }

@@ -1,7 +1,7 @@
-//! What `ntpguard report` shows (docs/src/reference/report.md): the victims of floods, by network.
+//! What `ntpguard report` prints (docs/src/reference/report.md): the victims of floods, by network.
 //!
-//! Contract: nothing is said that isn't known. Addresses are given as they came, and networks are cut by length (/24, /48), not by whose they
-//! are.
+//! Contract: nothing is stated that isn't known. Addresses are given as they arrived, and networks are cut by length (/24,
+//! /48), not by owner.
 
 use crate::observe::{
     estimate::Estimate,
@@ -18,31 +18,31 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// Addresses that are listed of a network: it is the network's operator who reads it, and needs examples.
+/// The maximum number of addresses listed for a network: the report is for the network's operator, who needs examples.
 const ADDRESSES: usize = 10;
-/// What a network is, in bits: the smallest that is announced on its own, mostly.
+/// The prefix lengths of a network: usually the longest that are announced on their own.
 const LENGTHS: (u8, u8) = (24, 48);
 
 /// A summary by network.
 pub struct Abuse<'a> {
     summary: &'a Summary,
     networks: Vec<Network<'a>>,
-    /// Networks that aren't listed, and what was seen of them.
+    /// How many networks aren't listed, and what was seen of them.
     more: (usize, Estimate),
 }
 
-/// Victims in one network.
+/// The victims in one network.
 struct Network<'a> {
     net: IpNet,
     seen: Estimate,
     missed: u64,
     queries: Vec<(Query, u64)>,
-    /// Most packets first.
+    /// The addresses, those with most packets first.
     sources: Vec<&'a Source>,
 }
 
 impl<'a> Abuse<'a> {
-    /// Puts sources together, and keeps so many networks.
+    /// Groups the sources by network, and lists at most `most` networks.
     pub fn new(summary: &'a Summary, most: usize) -> Self {
         let mut all: BTreeMap<IpNet, Vec<&Source>> = BTreeMap::new();
         for source in &summary.sources {
@@ -55,7 +55,7 @@ impl<'a> Abuse<'a> {
         Self { summary, networks, more }
     }
 
-    /// For people: to be sent on.
+    /// The report as text, to be forwarded.
     pub fn text(&self) -> String {
         let Self { summary, networks, more: (more, rest) } = self;
         let Summary { from, until, total, others, floor, .. } = summary;
@@ -116,7 +116,8 @@ impl<'a> Abuse<'a> {
         text
     }
 
-    /// For programs: one object, made now (seconds since 1970). Fields are added, never renamed, or the version is another.
+    /// The report as a JSON object, at the time `now` (seconds since 1970). Fields are added; renaming one requires another
+    /// version.
     pub fn json(&self, now: u64) -> Value {
         let Self { summary, networks, more: (more, rest) } = self;
         let Summary { from, until, total, others, floor, sources } = summary;
@@ -174,7 +175,7 @@ impl<'a> Network<'a> {
     }
 }
 
-/// What whoever gets it must know.
+/// What a recipient must know.
 const ABOUT: &str = "
 The addresses below were the sources of these packets, and in floods of such queries they are forged: they are those of the victims, at
 whom the answers, many times as large, were aimed. They attack nobody, and should not be blocked. What this server
@@ -188,7 +189,7 @@ fn network(address: IpAddr) -> IpNet {
     IpNet::new(address, length).expect("shorter than an address").trunc()
 }
 
-/// RFC 3339. A time that no calendar has is the last one that it has.
+/// The time as in RFC 3339. A time after the year 9999 becomes the last one of that year.
 fn time(seconds: u64) -> String {
     /// 9999-12-31T23:59:59Z.
     const LAST: u64 = 253_402_300_799;
@@ -208,7 +209,7 @@ fn besides(missed: u64) -> String {
     if missed == 0 { String::new() } else { format!(" or up to {} more", HumanCount(missed)) }
 }
 
-/// A sum as an object.
+/// An estimate as an object.
 fn sum(seen: &Estimate) -> Value {
     let Estimate { packets, bytes, samples, variance: _, first, last } = seen;
     let some = |seconds: &u64| (*samples > 0).then(|| time(*seconds));
@@ -280,7 +281,7 @@ mod tests {
         let ends: Vec<_> = text.lines().rev().step_by(2).take(3).collect();
         assert!(ends[2].starts_with("besides, ~3 \u{b1} 2 packets, ~150 bytes were responses: "), "{text}");
         assert!(ends[1].contains("source was hidden") && ends[0].contains("passed in a trial"), "{text}");
-        // Where there is nothing, nothing is explained.
+        // Without such packets, nothing is explained.
         let nothing = History::new(START).since(Duration::from_secs(60), START + 60);
         let text = Abuse::new(&nothing, 9).text();
         assert!(text.ends_with("to 2023-11-14T22:16:00Z: 0 packets, 0 bytes"), "{text}");

@@ -1,29 +1,29 @@
-//! What `ntpguard stats` shows: a table, or an object (docs/src/reference/stats.md).
+//! What `ntpguard stats` prints: a table, or a JSON object (docs/src/reference/stats.md).
 
 use super::{Tick, json, table, text};
 use crate::{guard::state::InForce, observe::feed::Sources};
 use serde_json::{Value, json};
 
-/// One look.
+/// The content of the output.
 pub struct Shown<'a> {
     /// The counters.
     pub tick: Tick<'a>,
-    /// The number of the policy in force.
+    /// The generation of the policy in force.
     pub generation: u32,
-    /// When counting began, if not with the filter: seconds since 1970.
+    /// When the counters were reset, in seconds since 1970; `None` if they count from the beginning.
     pub since: Option<u64>,
-    /// When this was: seconds since 1970.
+    /// When the counters were read, in seconds since 1970.
     pub now: u64,
     /// Whether hits are shown.
     pub rules: bool,
-    /// Why nobody knows whose the hits are.
+    /// Why it is unknown which rules the hits belong to.
     pub unknown: Option<String>,
-    /// Who was dropped most, if that was asked for; in words, why nobody knows.
+    /// The sources with most drops, if they were asked for, or why they are unknown.
     pub dropped: Option<Result<Sources, String>>,
 }
 
 impl Shown<'_> {
-    /// For people.
+    /// The output as text.
     pub fn text(&self) -> String {
         let Self { tick, generation, since, now, rules, unknown, dropped } = self;
         let mut lines = vec![match tick.policy {
@@ -48,7 +48,7 @@ impl Shown<'_> {
         lines.join("\n")
     }
 
-    /// For programs: one object. Fields are added, never renamed, or the version is another.
+    /// The output as a JSON object. Fields are added; renaming one requires another version.
     pub fn json(&self) -> Value {
         let Self { tick, generation, since, now, rules: _, unknown, dropped } = self;
         let mut object = json::counters("stats", tick);

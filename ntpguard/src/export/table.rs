@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-/// By reason: of all interfaces, and where there are several, of each.
+/// The table by reason: for all interfaces, and if there are several, for each.
 pub(super) fn counters(tick: &Tick<'_>) -> Vec<String> {
     let rates = if tick.elapsed.is_zero() { "" } else { "   packets/s        bytes/s" };
     let mut lines = vec![format!("{:<22}{:>14}{:>17}{:>9}{rates}", "", "packets", "bytes", "share")];
@@ -23,7 +23,7 @@ pub(super) fn counters(tick: &Tick<'_>) -> Vec<String> {
     lines
 }
 
-/// What was counted in one place.
+/// The rows for one interface, or for all.
 fn block(tick: &Tick<'_>, name: &str, total: &Snapshot, since: &Snapshot) -> Vec<String> {
     let sum = |snapshot: &Snapshot| {
         let actions = ACTIONS.iter().map(|(action, _)| snapshot.total(*action));
@@ -60,7 +60,7 @@ fn row(tick: &Tick<'_>, name: &str, total: Counter, since: Counter) -> String {
     }
 }
 
-/// By line of ntp.conf: most first, whichever of the line's rules it was.
+/// The table by line of ntp.conf, most hits first; the hits of all of a line's rules are added up.
 pub(super) fn rules(tick: &Tick<'_>) -> Vec<String> {
     let mut seen: BTreeSet<Cause<'_>> = BTreeSet::new();
     let mut lines = vec!["dropped or answered by line".to_owned()];
@@ -80,7 +80,7 @@ pub(super) fn rules(tick: &Tick<'_>) -> Vec<String> {
     lines
 }
 
-/// Rows of hits, most first; adds the lines to those that were seen.
+/// Rows of hits, most first; adds their lines to `seen`.
 fn by_line<'a>(hits: impl Iterator<Item = Hit<'a>>, seen: &mut BTreeSet<Cause<'a>>) -> Vec<String> {
     let mut sums: BTreeMap<(&str, String), Counter> = BTreeMap::new();
     for hit in hits {

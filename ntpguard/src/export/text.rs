@@ -1,4 +1,4 @@
-//! Lines for people.
+//! Text output for people.
 
 use super::tick::{ACTIONS, Hit, Tick, counted};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use ntpguard_common::{Action, Reason, abi::Counter};
 use std::iter;
 
-/// What stands above the hits of trials.
+/// The heading above the hits of trials.
 pub(super) const WOULD_BY_LINE: &str = "would be dropped by line (trial)";
 
 pub(super) fn attached(interface: &str, attached: &Attached) -> String {
@@ -91,32 +91,32 @@ fn reason((reason, counter): (Reason, Counter)) -> String {
 fn by_line<'a>(title: &str, hits: impl Iterator<Item = Hit<'a>>) -> Vec<String> {
     let mut hits = hits.peekable();
     let title = hits.peek().is_some().then(|| title.to_owned());
-    // No flag without a line: the built-in entries have none.
+    // A hit without a line is one of a built-in entry, and isn't shown.
     let line = |hit: Hit<'a>| {
         Some(format!("  {:<18}{:>12}  {}", hit.reason.name(), hit.counter.packets, hit.cause?))
     };
     title.into_iter().chain(hits.filter_map(line)).collect()
 }
 
-/// What else there is to say of numbers, if there is or was a trial.
+/// The addition about trials, if there is or was one.
 fn trial_part(tick: &Tick<'_>, would: u64) -> String {
     if tick.trial || would > 0 { format!(", {would} would be dropped (trial)") } else { String::new() }
 }
 
-/// Who is remembered, and who was limited most.
+/// How many sources are tracked, and which were limited most.
 pub(super) fn sources(tick: &Tick<'_>) -> Vec<String> {
     let Some(tracked) = &tick.tracked else { return Vec::new() };
     let Tracked { sources, places, known, .. } = tracked;
     let mut lines = vec![format!("{sources} sources remembered in {places} places, {known} of them known")];
     let most = most(tracked, |packets| packets.to_string(), usize::MAX);
-    // The table has no banks: what it takes would be paid for by every packet that is limited.
+    // The table of sources doesn't count trials apart: every packet that is limited would pay for that.
     let trial = tick.total.trial.of(Reason::Limited).packets > 0;
     let trial = if trial { " (trials included)" } else { "" };
     lines.extend(most.iter().map(|one| format!("  limited {one}{trial}")));
     lines
 }
 
-/// Who was dropped most, by samples; or why nobody knows.
+/// The sources with most drops, by samples, or why they are unknown.
 pub(super) fn dropped(dropped: &Result<Sources, String>, now: u64) -> Vec<String> {
     let sources = match dropped {
         Ok(sources) => sources,
@@ -136,7 +136,7 @@ fn heaviest(verb: &str, Sources { since, most, .. }: &Sources, now: u64) -> Vec<
     iter::once(head).chain(most.iter().map(one)).collect()
 }
 
-/// Who was limited most, so many of them.
+/// The `count` sources that were limited most.
 fn most(tracked: &Tracked, packets: impl Fn(u64) -> String, count: usize) -> Vec<String> {
     let one = |(source, limited): &(_, u64)| format!("{source} {}", packets(*limited));
     tracked.limited.iter().take(count).map(one).collect()

@@ -1,4 +1,4 @@
-//! What happened in a span of time, as all outputs have it.
+//! What happened in a span of time, in the form that all outputs use.
 
 use crate::{
     bpf::snapshot::{Counts, Snapshot},
@@ -11,47 +11,47 @@ use ntpguard_common::{
 };
 use std::time::Duration;
 
-/// What becomes of packets, in the words of people.
+/// What happens to packets, in words.
 pub(super) const ACTIONS: [(Action, &str); 3] =
     [(Action::Pass, "passed"), (Action::Drop, "dropped"), (Action::Transmit, "answered")];
 
 /// What happened in a span of time.
 pub struct Tick<'a> {
-    /// The span; zero where there is none, and so no rate.
+    /// The length of the span; zero if there is none, and so no rates.
     pub elapsed: Duration,
     /// What was counted in it.
     pub since: Snapshot,
-    /// What was counted since the filter was attached first.
+    /// What was counted since the beginning.
     pub total: &'a Snapshot,
-    /// Which interfaces are counted where.
+    /// Which interfaces are counted in which row.
     pub rows: &'a Rows,
-    /// Whose the hits are, if anybody knows.
+    /// The policy that the hits belong to, if it is known.
     pub policy: Option<&'a InForce>,
-    /// Whether it is a trial now: everything passes.
+    /// Whether this is a trial now: everything passes.
     pub trial: bool,
-    /// Who is remembered and limited, if the policy limits anyone.
+    /// Which sources are tracked and limited, if the policy limits anyone.
     pub tracked: Option<Tracked>,
 }
 
 impl Tick<'_> {
-    /// So much a second in this span.
+    /// A count as a rate per second in this span; `None` without a span.
     pub(super) fn rate(&self, count: u64) -> Option<f64> {
         (!self.elapsed.is_zero()).then(|| count as f64 / self.elapsed.as_secs_f64())
     }
 
-    /// The part that so many packets are of all that were counted.
+    /// The share of all counted packets that `packets` are.
     pub(super) fn share(&self, packets: u64) -> Option<f64> {
         let all: u64 = ACTIONS.iter().map(|(action, _)| self.total.total(*action).packets).sum();
         let all = all + self.total.would_drop().packets;
         (all > 0).then(|| packets as f64 / all as f64)
     }
 
-    /// The hits of each rule under each of its flags.
+    /// The hits of each rule, by reason.
     pub(crate) fn hits(&self) -> impl Iterator<Item = Hit<'_>> {
         self.hits_among(self.total.done.hits.as_slice())
     }
 
-    /// The same of trials.
+    /// The same for trials.
     pub(crate) fn would_hits(&self) -> impl Iterator<Item = Hit<'_>> {
         self.hits_among(self.total.trial.hits.as_slice())
     }
@@ -70,18 +70,18 @@ impl Tick<'_> {
         hits.filter(|hit| hit.counter.packets > 0)
     }
 
-    /// What was counted at each interface, by its name: in all, and in this span.
+    /// What was counted at each interface, by name: in all, and in this span.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = (String, Snapshot, Snapshot)> {
         let rows = self.total.rows().into_iter();
         rows.map(|row| (in_row(self.rows, row), self.total.at(row), self.since.at(row)))
     }
 }
 
-/// Drops or kisses by one flag of a rule.
+/// Drops or kisses by one rule for one reason.
 pub(crate) struct Hit<'a> {
     pub(crate) rule: &'a Rule,
     pub(crate) reason: Reason,
-    /// The line that is to blame, if one is.
+    /// The line to blame, if there is one.
     pub(crate) cause: Option<Cause<'a>>,
     pub(crate) counter: Counter,
 }

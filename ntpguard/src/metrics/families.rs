@@ -1,6 +1,6 @@
-//! The metrics, in one table: it makes every scrape and docs/src/reference/metrics.md.
+//! The metrics, in one table: every scrape and docs/src/reference/metrics.md are made from it.
 //!
-//! A row's name goes without what its kind and its unit add to it (`_bytes`, `_total`).
+//! The name in a row excludes what its kind and unit add to it (`_bytes`, `_total`).
 
 use super::{Drawn, Hit, Reading, Tracked};
 use crate::{guard::reloads::Reloads, observe::life::Life};
@@ -8,10 +8,10 @@ use ntpguard_common::{Action, Reason, abi::Counter};
 use prometheus_client::{metrics::MetricType, registry::Unit};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Values of labels, in the order of the family's labels, and what was counted or measured.
+/// The values of the labels, in the order of the family's labels, each with what was counted or measured.
 pub(super) type Samples<T> = Vec<(Vec<String>, T)>;
 
-/// How the samples are got out of a reading.
+/// How the samples are taken from a reading.
 pub(super) enum Kind {
     Counter(fn(&Reading) -> Samples<u64>),
     Gauge(fn(&Reading) -> Samples<f64>),
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 use Kind::{Counter as Count, Gauge};
 
-/// A metric.
+/// A family of metrics.
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) unit: Option<Unit>,
@@ -32,7 +32,7 @@ const OF_REASON: &[&str] = &["interface", "reason", "action"];
 const OF_LINE: &[&str] = &["file", "line", "reason"];
 const OF_TRIAL: &[&str] = &["interface", "reason"];
 
-/// All of them.
+/// All metrics.
 pub(super) const FAMILIES: &[Family] = &[
     family(
         "ntpguard_packets",
@@ -211,7 +211,7 @@ fn reasons(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
     .collect()
 }
 
-/// Of trials, which alone have nothing but drops.
+/// Trials count only drops, so the action isn't a label.
 fn would(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
     let drops = |(reason, _): &(&Reason, &Counter)| reason.action() == Action::Drop;
     let all = reading.would.iter().flat_map(|(name, counters)| {
@@ -272,7 +272,7 @@ fn time(time: SystemTime) -> Samples<f64> {
 }
 
 impl Family {
-    /// What kind it is.
+    /// Its Prometheus type.
     pub(super) const fn kind(&self) -> MetricType {
         match self.kind {
             Count(_) => MetricType::Counter,
@@ -280,7 +280,7 @@ impl Family {
         }
     }
 
-    /// The name that its samples have.
+    /// The full name that its samples have.
     fn full_name(&self) -> String {
         let unit = self.unit.as_ref().map(|unit| format!("_{}", unit.as_str())).unwrap_or_default();
         let total = if matches!(self.kind, Count(_)) { "_total" } else { "" };
@@ -288,7 +288,7 @@ impl Family {
     }
 }
 
-/// The table of metrics, as docs/src/reference/metrics.md has it.
+/// The table in docs/src/reference/metrics.md.
 pub fn table() -> String {
     let row = |family: &Family| {
         let unit = family.unit.as_ref().map_or("number", Unit::as_str);

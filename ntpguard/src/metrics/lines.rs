@@ -1,7 +1,7 @@
-//! Hits by line, in a bounded number of series.
+//! Hits by line, as a bounded number of series.
 //!
-//! A policy may have thousands of lines. Those with most hits have series of their own, and what the others count is
-//! summed up, so that no sum ever goes back: a line that takes another's place leaves the sum as it is, and goes on.
+//! A policy may have thousands of lines. Those with most hits have series of their own, and the hits of all others are added
+//! up so that the sum never decreases: when a line gets another one's series, the sum keeps what it has.
 
 use ntpguard_common::{Reason, abi::Counter};
 use std::{
@@ -9,23 +9,24 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
 };
 
-/// Lines with series of their own. Each has a series or two, since a line mostly drops for one reason.
+/// The maximum number of lines with series of their own. Each has a series or two, because a line usually drops for one
+/// reason.
 pub const MOST: usize = 200;
-/// The line of all others.
+/// The label of the sum of all other lines.
 const OTHER: &str = "other";
-/// The line of what the daemon has without one.
+/// The label of rules that the daemon has without a line.
 const BUILT_IN: &str = "built-in";
 
-/// What one line, or all others, counted under one reason.
+/// The hits of one line, or of all others, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// The file; empty for what stands in none.
+    /// The file; empty for hits without one.
     pub file: String,
-    /// The line's number, or what else it is.
+    /// The line number, or a label instead.
     pub line: String,
     /// Why packets were dropped or answered.
     pub reason: Reason,
-    /// How many.
+    /// How many packets and bytes.
     pub counter: Counter,
 }
 
@@ -35,20 +36,20 @@ impl Hit {
     }
 }
 
-/// Where a line stands: in which of the policy's files, and its number there. Nowhere, if it is built in.
+/// The place of a line: the index of the policy's file, and the line number in it. `None` if it is built in.
 pub type Place = Option<(usize, usize)>;
 
-/// Counts, one reading after the other.
+/// Hits by line, over successive readings.
 #[derive(Default)]
 pub struct Lines {
-    /// The policy of the reading before.
+    /// The generation of the policy in the previous reading.
     generation: Option<u32>,
     last: HashMap<(Place, Reason), Counter>,
     others: BTreeMap<u32, Counter>,
 }
 
 impl Lines {
-    /// What is to be shown of a reading of the policy of this number, whose files have these names.
+    /// The series for a reading of the policy of this generation; `name` returns the name of a file.
     pub fn read(
         &mut self,
         generation: u32,
@@ -56,7 +57,7 @@ impl Lines {
         name: impl Fn(usize) -> String,
     ) -> Vec<Hit> {
         let (mut all, mut packets) = (HashMap::new(), HashMap::new());
-        // A line may have several rules: `default` in two families, a name with two addresses.
+        // A line may have made several rules: `default` in two families, or a name with two addresses.
         for (place, reason, counter) in hits {
             *packets.entry(place).or_insert(0) += counter.packets;
             let sum: &mut Counter = all.entry((place, reason)).or_default();
@@ -87,7 +88,7 @@ impl Lines {
             counter: *counter,
         }));
         lines.sort_by(|a, b| a.labels().cmp(&b.labels()));
-        // A file that is read twice has two places under one name, and no scrape may have a series twice.
+        // A file that is read twice has two indexes with the same name, but a scrape must not have a series twice.
         lines.dedup_by(|next, kept| {
             let same = next.labels() == kept.labels();
             if same {
@@ -98,8 +99,8 @@ impl Lines {
         lines
     }
 
-    /// Adds to the sum what a line has counted since the reading before. Under another policy the line of this number
-    /// may be another one, and nobody knows how much of its hits is new.
+    /// Adds to the sum what a line has counted since the previous reading. Under another policy, this place may be that of
+    /// another line, and how many of its hits are new is unknown: none are added.
     fn add(&mut self, generation: u32, place: Place, reason: Reason, now: Counter) {
         let before = match self.generation {
             None => Counter::default(),
@@ -163,7 +164,7 @@ mod tests {
             (packets(&first, "200"), packets(&first, "201"), packets(&first, "other")),
             (Some(101), None, Some(5050))
         );
-        // The last one overtakes many: it has a series now, and line 200 has none.
+        // The last line overtakes the others: it gets a series, and line 200 loses its own.
         hits[299] = 1000;
         let second = read(1, &hits);
         assert_eq!(

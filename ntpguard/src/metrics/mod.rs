@@ -1,7 +1,7 @@
-//! Counters for Prometheus: what is published every few seconds, for whoever comes and reads.
+//! Counters for Prometheus: a reading is published every few seconds, and served to whoever scrapes it.
 //!
 //! Contract: a scrape sees one [`Reading`], which never changes, and touches neither the filter nor the loop that looks
-//! after it; no client, however slow or many, holds up the guard. No metric has an address in a label.
+//! after it; no client, however slow, and no number of clients blocks the guard. No metric has an address in a label.
 
 mod families;
 mod lines;
@@ -16,17 +16,17 @@ pub use server::serve;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The reading of the moment, shared by who makes it and who shows it.
+/// The latest reading, shared by the thread that takes it and the thread that serves it.
 #[derive(Clone, Default)]
 pub struct Published(Arc<Mutex<Option<Arc<Reading>>>>);
 
 impl Published {
-    /// Replaces it.
+    /// Replaces the reading.
     pub fn put(&self, reading: Reading) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
     }
 
-    /// The last one; nothing before the first.
+    /// The latest reading; `None` before the first.
     fn get(&self) -> Option<Arc<Reading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

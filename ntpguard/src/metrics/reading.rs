@@ -1,4 +1,4 @@
-//! One moment of a guard, as plain data.
+//! The state of a guard at one moment, as plain data.
 
 use super::Hit;
 use crate::{
@@ -15,71 +15,71 @@ use std::{collections::BTreeMap, time::SystemTime};
 /// All that a scrape shows.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// By [`Reason::index`], for each interface.
+    /// Counters by interface and [`Reason::index`].
     pub interfaces: BTreeMap<String, Vec<Counter>>,
-    /// The same of what passed in trials and would have been dropped.
+    /// The same for what passed in trials and would have been dropped.
     pub would: BTreeMap<String, Vec<Counter>>,
-    /// The lines with most hits, and the rest.
+    /// Hits by line, for the lines with most hits and for all others together.
     pub lines: Vec<Hit>,
-    /// The same of trials.
+    /// The same for trials.
     pub would_lines: Vec<Hit>,
-    /// Each interface that is to be guarded, and whether the filter runs there.
+    /// Each interface that is to be guarded, with whether the filter runs there.
     pub guarded: Vec<(String, Life)>,
-    /// What the limiter remembers; nothing where nobody is limited.
+    /// How many sources the limiter tracks; `None` if nobody is limited.
     pub tracked: Option<Tracked>,
-    /// The policy's number.
+    /// The generation of the policy in force.
     pub generation: u32,
     /// How many rules it has.
     pub rules: usize,
-    /// Everything passes, and what would be dropped is counted.
+    /// Whether this is a trial: everything passes, and what would be dropped is counted.
     pub trial: bool,
     /// Attempts to read the policy again.
     pub reloads: Reloads,
-    /// Drops that were drawn to be told of one by one; nothing where none are drawn.
+    /// Sampled drops; `None` if none are sampled.
     pub events: Option<Drawn>,
-    /// The names in ntp.conf.
+    /// How many names ntp.conf has.
     pub names: Names,
-    /// Lines that set up associations, by their first word.
+    /// The number of lines that set up associations, by keyword.
     pub associations: BTreeMap<String, usize>,
     /// When the process began.
     pub start: SystemTime,
-    /// When this was read.
+    /// When this reading was taken.
     pub now: SystemTime,
 }
 
-/// How much of the limiter's table is taken. Addresses stay out of metrics.
+/// How full the limiter's table is. Metrics don't have addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracked {
-    /// Sources that it remembers.
+    /// How many sources it tracks.
     pub sources: usize,
-    /// Places for them.
+    /// How many it has room for.
     pub places: usize,
-    /// Sources that `--max-rate` prefers.
+    /// How many sources `--max-rate` prefers.
     pub known: usize,
 }
 
-/// What became of the drops that were drawn.
+/// What became of sampled drops.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawn {
-    /// Told.
+    /// Sent to followers.
     pub told: u64,
-    /// Lost, since `--event-rate` had been reached.
+    /// Not sent because `--event-rate` was reached.
     pub lost_rate: u64,
-    /// Lost, since the ring was full.
+    /// Not sent because the ring was full.
     pub lost_ring: u64,
 }
 
-/// Names that are looked up.
+/// How many names are looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
-    /// All of them.
+    /// All names.
     pub all: usize,
-    /// Those that had no answer the last time.
+    /// Those without an answer at the last look-up.
     pub failing: usize,
 }
 
-/// The counters of each interface by its name. One that went and came back has counted in two places, and one that has
-/// counted nothing is there too: a rate needs the zero before the first packet.
+/// The counters of each interface, by name. An interface that disappeared and came back is counted in two rows, which are
+/// added up. One that has counted nothing is included, because a rate needs the zero before the first packet.
 pub fn interfaces(counts: &Counts, rows: &Rows) -> BTreeMap<String, Vec<Counter>> {
     let nothing = vec![Counter::default(); Reason::COUNT];
     let mut interfaces = BTreeMap::new();

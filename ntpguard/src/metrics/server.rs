@@ -1,7 +1,7 @@
-//! The endpoint: `GET /metrics`, and nothing else.
+//! The HTTP endpoint: `GET /metrics`, and nothing else.
 //!
-//! It has a thread of its own and a bound on everything: how many connections there are (the oldest makes room for a new
-//! one, so that stalled ones shut nobody out), how long each lasts, and how much of a request is read.
+//! It runs on a thread of its own, with bounds on the number of connections (a new one replaces the oldest, so that stalled
+//! ones shut nobody out), on how long each lasts, and on how much of a request is read.
 
 use super::{
     Published,
@@ -31,19 +31,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Connections at a time: more than there are Prometheus servers that scrape one host.
+/// The maximum number of connections: more than there are Prometheus servers that scrape one host.
 const MOST: usize = 16;
-/// How long one may last; Prometheus itself gives up after 10 s.
+/// The maximum duration of a connection; Prometheus itself gives up after 10 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of a request is kept: what a scrape sends is a tenth of it.
+/// The maximum size of a request in bytes; a scrape sends a tenth of it.
 const REQUEST: usize = 8192;
-/// How long to wait when there are no descriptors left for a connection.
+/// How long to wait if there is no file descriptor left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens at once, and answers from then on.
+/// Begins to listen, and answers on a thread of its own.
 ///
 /// # Errors
-/// The address isn't this host's, or its port is taken: in words that say what to do.
+/// The address isn't this host's, or its port is taken; the message says what to do.
 pub fn serve(address: SocketAddr, published: Published) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| {
         format!("can't listen on {address}, which --metrics names: free the port, or name another address of this host or another port")
@@ -51,9 +51,9 @@ pub fn serve(address: SocketAddr, published: Published) -> Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("metrics".to_owned()).spawn(move || {
-        // It has the listener, and needs nothing else.
+        // The thread has the listener, and needs nothing else.
         sandbox::renounce();
-        // It only ends when the listener can't be watched, which is said by its silence: the guarding goes on.
+        // It ends only if the listener can't be watched; scrapes then fail, and guarding goes on.
         let _: Result<()> = runtime.block_on(accept(listener, published));
     })?;
     Ok(())
@@ -78,7 +78,7 @@ async fn accept(listener: TcpListener, published: Published) -> Result<()> {
     }
 }
 
-/// One request and its answer.
+/// Serves one request.
 async fn talk(stream: TcpStream, published: Published) {
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let answer = answer(request.method(), request.uri().path(), request.headers(), &published);
@@ -86,7 +86,7 @@ async fn talk(stream: TcpStream, published: Published) {
     });
     let mut connection = http1::Builder::new();
     connection.keep_alive(false).max_buf_size(REQUEST);
-    // What a client does wrong is its own affair.
+    // Errors that a client causes are ignored.
     let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 

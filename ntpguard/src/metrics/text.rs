@@ -1,4 +1,4 @@
-//! A reading as text, in the two formats that scrapes have.
+//! A reading as text, in either of the two exposition formats.
 
 use super::{
     Reading,
@@ -41,7 +41,7 @@ impl Family {
     }
 }
 
-/// One reading, for as long as it is written.
+/// The collector of one scrape.
 #[derive(Debug)]
 struct Scrape(Arc<Reading>);
 
@@ -51,7 +51,7 @@ impl Collector for Scrape {
     }
 }
 
-/// How a scrape is written.
+/// The exposition formats.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     OpenMetrics,
@@ -59,7 +59,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The one that a client asks for: OpenMetrics if it takes that, else what any Prometheus reads.
+    /// The format that a client accepts: OpenMetrics if it asks for that, otherwise the Prometheus text format.
     pub(super) fn accepted<'a>(mut accepted: impl Iterator<Item = &'a str>) -> Self {
         let open = accepted.any(|accepted| accepted.contains("application/openmetrics-text"));
         if open { Self::OpenMetrics } else { Self::Prometheus }
@@ -73,7 +73,7 @@ impl Format {
     }
 }
 
-/// Writes a scrape.
+/// Renders a reading.
 pub(super) fn render(reading: Arc<Reading>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(reading)));

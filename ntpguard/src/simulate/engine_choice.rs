@@ -1,9 +1,9 @@
-//! Who judges packets that aren't on the wire.
+//! Which engine judges packets that aren't on the wire.
 
-/// Who judges.
+/// The choice of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The kernel if it may be, else the host.
+    /// The kernel if this process has the right, otherwise the host.
     #[default]
     Auto,
     /// The XDP program, by BPF_PROG_TEST_RUN.

@@ -1,17 +1,17 @@
-//! Frames to ask about: a UDP datagram to port 123, as it would arrive on Ethernet.
+//! Frames to be judged: a UDP datagram to port 123, as it would arrive over Ethernet.
 
 use etherparse::PacketBuilder;
 use ntpguard_common::wire::ntp::{self, Mode};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where it is sent to; no verdict depends on it (RFC 5737, RFC 3849: addresses for documentation).
+/// The destination, on which no verdict depends (RFC 5737, RFC 3849: addresses for documentation).
 const DESTINATION: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(192, 0, 2, 123), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x123));
 
-/// Makes the frame.
+/// Builds the frame.
 ///
 /// # Errors
-/// A payload that fits into no datagram.
+/// The payload doesn't fit into a datagram.
 pub fn build(source: IpAddr, port: u16, payload: &[u8]) -> anyhow::Result<Vec<u8>> {
     let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     let builder = match source {
@@ -23,9 +23,9 @@ pub fn build(source: IpAddr, port: u16, payload: &[u8]) -> anyhow::Result<Vec<u8
     Ok(frame)
 }
 
-/// A usual payload of a mode: a time packet, ntpq's query (opcode 2, readvar), ntpdc's (request 42, monlist).
+/// A typical payload for a mode: a time packet, ntpq's query (opcode 2, readvar), or ntpdc's (request 42, monlist).
 pub fn usual(mode: u8, request: Option<u8>) -> Vec<u8> {
-    // Version 2, as ntpq and ntpdc send it; mode 0 is known in version 1 alone (RFC 5905 §7.3).
+    // Version 2, as ntpq and ntpdc send it; mode 0 exists only in version 1 (RFC 5905 §7.3).
     let head = |version: u8| version << 3 | mode;
     match Mode::of(mode) {
         Mode::Control => {

@@ -1,4 +1,4 @@
-//! Who judges a frame: the XDP program in the kernel, or the same code on the host.
+//! Judges frames without traffic: by the XDP program in the kernel, or by the same code on the host.
 
 mod engine_choice;
 pub mod frame;
@@ -17,50 +17,50 @@ use anyhow::{Context as _, Result, ensure};
 use ntpguard_common::{Action, Decision, Reason, Verdict, abi::CAUSES};
 use std::time::Duration;
 
-/// What became of a frame.
+/// The verdict on a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// Passed, dropped or answered.
+    /// Whether it is passed, dropped or answered.
     pub action: Action,
-    /// Why; `None` if it is nothing to judge: not to UDP port 123, or cut short.
+    /// Why; `None` if there is nothing to judge: the packet isn't for UDP port 123, or is cut short.
     pub reason: Option<Reason>,
-    /// The rule that a counter names as the cause, by its place in [`Image::rules`].
+    /// The index in [`Image::rules`] of the rule that the drop is counted for.
     pub rule: Option<usize>,
 }
 
-/// The same frame again and again.
+/// The same frame several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Train {
-    /// How many.
+    /// How many times.
     pub count: u32,
-    /// The time between two.
+    /// The time between two frames.
     pub every: Duration,
 }
 
 impl Train {
-    /// A frame that comes once.
+    /// A single frame.
     pub const ONE: Self = Self { count: 1, every: Duration::ZERO };
 }
 
-/// Who judges.
+/// An engine that judges frames.
 pub enum Engine {
     /// The XDP program.
     Kernel(Box<Kernel>),
-    /// The host.
+    /// The same code on the host.
     Host,
 }
 
-/// A program that isn't attached anywhere.
+/// An XDP program that isn't attached to any interface.
 pub struct Kernel {
     guard: Guard,
     installed: Option<Image>,
 }
 
 impl Engine {
-    /// The one that is chosen.
+    /// The engine for a choice.
     ///
     /// # Errors
-    /// The kernel is chosen, and refuses.
+    /// The kernel was chosen, and refuses the program.
     pub fn new(choice: EngineChoice) -> Result<Self> {
         match choice {
             EngineChoice::Host => Ok(Self::Host),
@@ -79,8 +79,8 @@ impl Engine {
         }
     }
 
-    /// Judges the last of a train of frames from a source that wasn't heard before. A train takes the host, whose clock
-    /// can be set.
+    /// Judges the last frame of a train from a source that wasn't seen before. A train needs the host, because its clock can
+    /// be set; the engine changes to it.
     ///
     /// # Errors
     /// The kernel refuses the image or the frame.
@@ -98,7 +98,7 @@ impl Engine {
         Ok(Judged::new(image, model.judge(image, frame)))
     }
 
-    /// Judges a frame by an image.
+    /// Judges a frame by an image, as the first one from its source.
     ///
     /// # Errors
     /// The kernel refuses the image or the frame.
@@ -111,12 +111,12 @@ impl Engine {
 }
 
 fn on_host(image: &Image, frame: &[u8]) -> Judged {
-    // The first packet of a source.
+    // A new model, for which this is the first packet of the source.
     Judged::new(image, Model::new(image, Clock::IDEAL, 1).judge(image, frame))
 }
 
 impl Judged {
-    /// What a decision comes to.
+    /// The result of a decision.
     pub fn new(image: &Image, decision: Decision) -> Self {
         let (reason, rule) = match decision {
             Decision::Judged(Verdict { reason, rule, .. }) => (Some(reason), Some(rule)),
@@ -141,7 +141,7 @@ impl Kernel {
             self.guard.install(image)?;
             self.installed = Some(image.clone());
         }
-        // The first packet of a source, whatever was asked before.
+        // Every frame counts as the first one from its source, whatever was judged before.
         self.guard.maps.forget()?;
         let before = self.guard.maps.counters(true)?;
         let run = self.guard.test_run(frame, 1, None).context("the kernel doesn't run the frame")?;

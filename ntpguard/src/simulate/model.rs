@@ -1,4 +1,4 @@
-//! The limiter's state on the host: the same code as in the kernel, on a clock that is set by hand.
+//! The limiter's state on the host: the same code as in the kernel, with a clock that is set by the caller.
 
 use crate::{
     compile::Image,
@@ -19,10 +19,10 @@ use ntpguard_common::{
 };
 use std::{cell::Cell, time::Duration};
 
-/// No secret: a model gives the same verdicts on every run. The first bits of e, π and φ.
+/// Not secret, so that a model gives the same verdicts in every run: the first bits of e, π and φ.
 const SEED: Seed = [0xadf8_5458_a2bb_4a9a, 0x2437_f6a8_885a_308d, 0x9e37_79b9_7f4a_7c15];
 
-/// A guard that is nowhere.
+/// The state of a limiter that belongs to no filter.
 pub struct Model {
     limits: Limits,
     sets: Vec<Set>,
@@ -34,7 +34,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// One that has seen nothing yet, with room for so many sources, a power of two.
+    /// A model that has seen nothing yet, with room for `sources` sources (a power of two).
     pub fn new(image: &Image, clock: Clock, sources: u32) -> Self {
         let sets = Set::count(sources);
         Self {
@@ -43,25 +43,25 @@ impl Model {
             heavy: (0..CANDIDATES).map(|_| Heavy::default()).collect(),
             ceiling: Ceiling::default(),
             kisses: Kisses::default(),
-            // No time that a state begins with.
+            // Not a time that an initial state has.
             now: Cell::new(1 << 20),
             random: Cell::new(0x6e74_7067_7561_7264),
         }
     }
 
-    /// With the secret of another table.
+    /// Replaces the hash seed.
     #[must_use]
     pub fn seeded(mut self, seed: Seed) -> Self {
         self.limits.seed = seed;
         self
     }
 
-    /// Under which key it remembers the source of a packet with a payload of this length.
+    /// The key under which it tracks the source of a packet with a payload of this length.
     pub fn key(&self, request: LimitRequest, source: &Source, length: usize) -> u64 {
         request.key(&self.limits, source, length)
     }
 
-    /// Judges a frame now.
+    /// Judges a frame at the present time.
     pub fn judge(&self, image: &Image, frame: &[u8]) -> Decision {
         let decision = decide(frame, image);
         let Decision::Judged(verdict) = decision else { return decision };
@@ -79,7 +79,7 @@ impl Model {
         })
     }
 
-    /// The kiss that answers a frame; `None` if only the daemon can give it.
+    /// The kiss that answers a frame; `None` if only the daemon can send it.
     pub fn kiss(&self, frame: &[u8], verdict: Verdict) -> Option<Vec<u8>> {
         let datagram = verdict.datagram?;
         let mut frame = frame.to_vec();
@@ -89,13 +89,13 @@ impl Model {
         kiss::turn(frame.as_mut_slice(), offsets, is_v6, word, limits, &Plain).then_some(frame)
     }
 
-    /// Lets time pass, to the tick below.
+    /// Advances the clock, rounded down to a tick.
     pub fn pass(&self, time: Duration) {
         let ticks = time.as_nanos() * u128::from(self.limits.hz) / 1_000_000_000;
         self.now.set(self.now.get().wrapping_add(ticks as u32));
     }
 
-    /// Sets the clock.
+    /// Sets the clock, in ticks.
     pub fn set(&self, now: u32) {
         self.now.set(now);
     }
@@ -106,7 +106,7 @@ impl Model {
     }
 }
 
-/// A sum word by word.
+/// Sums up a header's 16-bit words one by one.
 struct Plain;
 
 impl Sums for Plain {
@@ -130,7 +130,7 @@ impl LimiterState for Model {
     }
 
     fn random(&self) -> u32 {
-        // xorshift64*: the same on every run.
+        // xorshift64*: the same numbers in every run.
         let mut word = self.random.get();
         word ^= word >> 12;
         word ^= word << 25;

@@ -1,4 +1,4 @@
-//! What is known: readings, the rates between them, and events.
+//! The data that `top` shows: readings, the rates between them, and events.
 
 use super::{
     history::{History, Rates},
@@ -16,63 +16,63 @@ use std::{
     time::Duration,
 };
 
-/// Rates are means over so much time: long enough to be read, short enough to be now.
+/// Rates are means over this time: long enough to be read, short enough to be current.
 const MEAN: Duration = Duration::from_secs(3);
-/// Events that are kept to scroll through: some screens full.
+/// The number of events that are kept to scroll through: a few screens.
 const EVENTS: usize = 1000;
 
-/// Hits of entries that are built in, and of lines that are gone.
+/// The text for hits of built-in entries and of lines that were removed.
 const NO_LINE: &str = "no line that ntp.conf has now";
 
 /// What is known at one time.
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// The last readings, the newest last, of the same counters.
+    /// The last readings of the same counters, the newest last.
     readings: VecDeque<Arc<Sample>>,
-    /// The newest by line, with what no line is to blame for.
+    /// The newest counts by line, and by reason for those without a line.
     pub rules: Vec<Rule>,
-    /// The last minutes.
+    /// The rates of the last minutes.
     pub history: History,
     /// The last events with their numbers, the newest first.
     pub events: VecDeque<(u64, Event)>,
-    /// Who they came from.
+    /// The sources of the events.
     pub sources: Sources,
-    /// How many there were.
+    /// How many events there were.
     pub seen: u64,
-    /// What had been refused when the first came.
+    /// How many packets had been refused when the first event came.
     before: Option<u64>,
-    /// Why there are no events.
+    /// Why there are no events, if there are none.
     pub silence: Option<String>,
-    /// Why there is no reading.
+    /// Why there is no reading, if there is none.
     pub trouble: Option<String>,
 }
 
-/// A line and a reason, or a reason without a line.
+/// A line with a reason, or a reason without a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Why.
+    /// Why packets were refused.
     pub reason: Reason,
-    /// The line.
+    /// The line, if there is one.
     pub line: Option<Blamed>,
-    /// What it says; without a line, who else refuses such packets.
+    /// The line's text; without a line, what else refuses such packets.
     pub text: String,
-    /// How much.
+    /// How many packets and bytes.
     pub counter: Counter,
-    /// Packets a second.
+    /// Packets per second.
     pub rate: Option<f64>,
 }
 
 impl Rule {
     /// Whether it is to blame for an event.
     pub fn caused(&self, event: &Event) -> bool {
-        // Without a counter of its own, a reason is one row, whatever line may be named.
+        // A reason without counters by line is one row, whatever line may be named.
         let counted = CAUSES.contains(&self.reason);
         self.reason == event.reason && (!counted || self.line == event.cause)
     }
 }
 
 impl Data {
-    /// Nothing yet, of readings so far apart.
+    /// No data yet; readings will be `interval` apart.
     pub fn new(interval: Duration) -> Self {
         Self {
             readings: VecDeque::new(),
@@ -87,14 +87,14 @@ impl Data {
         }
     }
 
-    /// Another reading.
+    /// Adds a reading.
     pub fn read(&mut self, sample: Sample) {
         self.trouble = None;
         if self.sample().is_some_and(|last| last.trial != sample.trial) {
             self.history.clear();
         }
         if self.sample().is_some_and(|last| !sample.goes_on_from(last)) {
-            // Others count now, and what there was belongs to those before.
+            // These are other counters: the data of the previous ones is dropped.
             self.readings.clear();
             (self.sources, self.before) = (Sources::default(), None);
         }
@@ -111,7 +111,7 @@ impl Data {
         self.sources.settle();
     }
 
-    /// More events.
+    /// Adds events.
     pub fn take(&mut self, events: Vec<Event>) {
         self.silence = None;
         if self.before.is_none() {
@@ -130,26 +130,26 @@ impl Data {
         self.readings.back().map(Arc::as_ref)
     }
 
-    /// How much time the rates are means over.
+    /// The time over which the rates are means, in seconds.
     fn elapsed(&self) -> Option<f64> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
         let elapsed = last.taken.saturating_duration_since(first.taken).as_secs_f64();
         (elapsed > 0.0).then_some(elapsed)
     }
 
-    /// Packets a second of something that a reading has.
+    /// The rate per second of a count in the readings.
     pub fn rate(&self, what: impl Fn(&Sample) -> u64) -> Option<f64> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
         Some(what(last).saturating_sub(what(first)) as f64 / self.elapsed()?)
     }
 
-    /// What was refused while events came: what the shares of their sources are of.
+    /// How many packets were refused while events came: the shares of sources are of these.
     pub fn followed(&self) -> u64 {
         let refused = self.sample().map_or(0, Sample::refused);
         refused.saturating_sub(self.before.unwrap_or(refused))
     }
 
-    /// By line; `last` is the reading before the newest.
+    /// The counts by line; `last` is the reading before the newest one.
     fn ruled(&self, last: Option<&Sample>) -> Vec<Rule> {
         let (Some(now), Some(first)) = (self.sample(), self.readings.front()) else { return Vec::new() };
         let elapsed = self.elapsed().filter(|_| first.generation == now.generation);
@@ -174,7 +174,8 @@ impl Data {
         }
         for &reason in Reason::ALL.iter().filter(|reason| reason.action() != Action::Pass) {
             let counted = CAUSES.contains(&reason);
-            // Hits are read before reasons: what came in between is nobody's who is gone.
+            // Hits are read before reasons, so a reason may include packets that came in between. The previous reading is
+            // used, so that they aren't taken for hits of removed lines.
             let all = if counted { last.unwrap_or(now) } else { now }.reason(reason);
             let of_lines = of_lines[reason.index() as usize];
             let counter = Counter {
@@ -237,7 +238,7 @@ pub(crate) mod tests {
         blamed(2, "restrict 198.51.100.0 mask 255.255.255.0 ignore")
     }
 
-    /// What `source` sent: monlist, or a time request that the reason's line refused.
+    /// An event from `source`: a monlist query, or a time request that the reason's line refused.
     pub(crate) fn event(source: impl Into<std::net::IpAddr>, reason: Reason) -> Event {
         let query = matches!(reason, Reason::Mode7);
         Event {
@@ -257,7 +258,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A reading so many seconds after `start` with these packets; those of `ignore` are its line's.
+    /// A reading `second` seconds after `start` with these packets; those of `ignore` are hits of its line.
     pub(crate) fn sample(start: Instant, second: u64, counts: &[(Reason, u64)]) -> Sample {
         let mut reasons = vec![Counter::default(); Reason::COUNT];
         for (reason, packets) in counts {
@@ -338,10 +339,10 @@ pub(crate) mod tests {
             sample
         };
         data.read(read(0, 100, 100));
-        // Five came after the hits were read.
+        // Five packets came after the hits were read.
         data.read(read(1, 205, 200));
         assert!(data.rules.iter().all(|rule| rule.text != NO_LINE), "{:?}", data.rules);
-        // Another policy: the line counts anew.
+        // Another policy, under which the line counts from zero.
         data.read(read(2, 205, 0));
         data.read(read(3, 205, 0));
         let gone = data.rules.iter().find(|rule| rule.text == NO_LINE).unwrap();

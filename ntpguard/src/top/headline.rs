@@ -1,4 +1,4 @@
-//! What happens, in words, for somebody who sees `top` for the first time.
+//! What is going on, in words, for somebody who sees `top` for the first time.
 
 use super::{
     data::{Data, Rule},
@@ -8,28 +8,29 @@ use super::{
 use ntpguard_common::{Action, Reason};
 use std::collections::HashMap;
 
-/// Drops a second that are an attack: every server on the Internet is asked by scanners, a few times a second.
+/// The rate of drops a second from which it counts as an attack. Scanners send a few packets a second to every server on the
+/// Internet.
 const ATTACK: f64 = 100.0;
-/// Events that say what is asked now.
+/// The number of recent events that say what is being asked for.
 const LATELY: usize = 200;
 
-/// How bad it is.
+/// How serious the situation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing to do.
+    /// Nothing needs to be done.
     Calm,
-    /// Somebody is stopped.
+    /// An attack is being dropped.
     Attack,
-    /// What should be stopped passes.
+    /// Packets pass that should be dropped.
     Open,
 }
 
 /// The first lines of the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
-    /// How bad it is.
+    /// How serious it is.
     pub level: Level,
-    /// What attacks and how much, which line stops it, who it is.
+    /// What attacks and at which rate, which line stops it, and who sends it.
     pub lines: [String; 3],
 }
 
@@ -38,7 +39,7 @@ impl Headline {
         Self { level, lines: [first.into(), String::new(), String::new()] }
     }
 
-    /// Of what is known.
+    /// The headline for the data.
     pub fn of(data: &Data) -> Self {
         if let Some(trouble) = &data.trouble {
             let mut headline = Self::new(Level::Open, format!("NO COUNTERS: {}", clean(trouble)));
@@ -102,7 +103,7 @@ impl Headline {
     }
 }
 
-/// What is asked for, as the last events say; else what the reason means.
+/// What is asked for according to the last events, or else what the reason means.
 fn asked(data: &Data, reason: Reason) -> String {
     let mut weights: HashMap<String, u64> = HashMap::new();
     for (_, event) in data.events.iter().take(LATELY).filter(|(_, event)| event.reason == reason) {
@@ -116,7 +117,7 @@ fn asked(data: &Data, reason: Reason) -> String {
     }
 }
 
-/// Which line stops it, and how much of it.
+/// Which line stops it, and at which rate.
 fn stopped(data: &Data, reason: Reason) -> String {
     let trial = data.sample().is_some_and(|sample| sample.trial);
     let stopped = if trial { "would be stopped" } else { "stopped" };
@@ -131,7 +132,7 @@ fn stopped(data: &Data, reason: Reason) -> String {
     }
 }
 
-/// Who it is, as far as events tell.
+/// The heaviest sources, according to events.
 fn from(data: &Data) -> String {
     let heaviest = data.sources.heaviest(3);
     if heaviest.is_empty() {

@@ -1,21 +1,21 @@
-//! The last minutes, for the plot.
+//! The rates of the last minutes, for the plot.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// What is plotted.
+/// The rates that are plotted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Packets a second to the daemon.
     pub passed: f64,
     /// Packets a second that were dropped.
     pub dropped: f64,
-    /// Those of them that were beyond the rate limit.
+    /// Packets a second that were dropped by the rate limit; included in `dropped`.
     pub limited: f64,
 }
 
-/// How much of the past is plotted: as long as somebody who was called needs to come.
+/// The time that is plotted: as long as somebody who was called takes to arrive.
 const WINDOW: Duration = Duration::from_secs(180);
-/// Fewer would be no plot, and more is more than any terminal has columns.
+/// The least and greatest number of readings: fewer make no plot, and more have no room in any terminal.
 const LENGTHS: (u32, u32) = (60, 1800);
 
 /// The rates of the last readings.
@@ -24,19 +24,19 @@ pub struct History {
     rates: VecDeque<Rates>,
     most: usize,
     interval: Duration,
-    /// How many readings there have been, so that columns stay what they are as the plot moves on.
+    /// How many readings there have been, so that each column keeps its readings as the plot moves on.
     seen: usize,
 }
 
 impl History {
-    /// Of readings so far apart.
+    /// An empty history of readings that are `interval` apart.
     pub fn new(interval: Duration) -> Self {
         let most = WINDOW.as_millis() / interval.as_millis().max(1);
         let most = (most as u32).clamp(LENGTHS.0, LENGTHS.1) as usize;
         Self { rates: VecDeque::new(), most, interval, seen: 0 }
     }
 
-    /// One more.
+    /// Adds the rates of a reading.
     pub fn push(&mut self, rates: Rates) {
         if self.rates.len() == self.most {
             self.rates.pop_front();
@@ -45,28 +45,28 @@ impl History {
         self.seen += 1;
     }
 
-    /// Forgets all: others count from now on.
+    /// Forgets all rates, because they are from other counters.
     pub fn clear(&mut self) {
         self.rates.clear();
         self.seen = 0;
     }
 
-    /// How many seconds are kept.
+    /// How many seconds are plotted.
     pub fn seconds(&self) -> u64 {
         (self.interval * self.most as u32).as_secs()
     }
 
-    /// The highest rate that is kept.
+    /// The highest rate in the history.
     pub fn peak(&self, which: fn(&Rates) -> f64) -> f64 {
         self.rates.iter().map(which).fold(0.0, f64::max)
     }
 
-    /// At most so many columns, the newest last; each is the highest of the readings that it stands for.
+    /// At most `width` columns, the newest last; each is the highest rate of its readings.
     pub fn columns(&self, which: fn(&Rates) -> f64, width: usize) -> Vec<u64> {
         if width == 0 {
             return Vec::new();
         }
-        // One reading may be cut off on either side of a column.
+        // Rounded up, because a column at either end may have only part of its readings.
         let each = self.most.div_ceil(width);
         let first = self.seen - self.rates.len();
         let mut columns: Vec<(usize, u64)> = Vec::new();
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(history.columns(dropped, 200).len(), 180);
         let narrow = history.columns(dropped, 60);
         assert_eq!((narrow.len(), narrow[59], history.peak(dropped)), (60, 999, 999.0));
-        // The next one begins a column or goes into the last: no other column has another height.
+        // The next reading begins a column or belongs to the last one: no other column changes.
         history.push(Rates { dropped: 0.0, ..Rates::default() });
         let next = history.columns(dropped, 60);
         assert!(next[..59].iter().all(|rate| narrow.contains(rate)), "{narrow:?} {next:?}");

@@ -1,10 +1,10 @@
-//! Keys of a terminal, as the model has them.
+//! From a terminal's keys to those of the model.
 
 use super::model::Press;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// What a key means. With Alt it is two: terminals send Escape and the key for it, so it may as well have been Escape and
-/// another key soon after.
+/// What a key means. A key with Alt means two: terminals send Escape followed by the key, so it can't be told from Escape
+/// and another key pressed soon after.
 pub fn presses(key: KeyEvent) -> impl Iterator<Item = Press> {
     let escaped = key.modifiers.contains(KeyModifiers::ALT) && key.kind != KeyEventKind::Release;
     escaped.then_some(Press::Escape).into_iter().chain(press(key))

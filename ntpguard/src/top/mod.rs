@@ -1,14 +1,14 @@
-//! `ntpguard top`: what happens now, for somebody at a terminal.
+//! `ntpguard top`: what is happening now, for somebody at a terminal.
 //!
 //! ```text
 //! FilterView ─Sample::of→ Sample ─┐                            ┌─view::render→ cells ─Screen→ terminal
-//! Follower ─take──→ events ─┼─Input─→ Top::update ─ Top ─┤
-//! keys ───────press─────────┘                            └─Effect─→ names, quit
+//! Follower ───take──────→ events ─┼─Input─→ Top::update ─ Top ─┤
+//! keys ───────press───────────────┘                            └─Effect─→ names, quit
 //! ```
 //!
-//! Contract: everything but [`terminal`] is pure: a [`Top`] is what was put in, and a screen is what it
-//! is and how large the terminal is. Counts are the kernel's, exact; what comes of sampled events is an estimate, and has
-//! a `~` before it. What others wrote (ntp.conf, DNS) is shown without control characters.
+//! Contract: everything but [`terminal`] is pure: a [`Top`] depends only on its inputs, and a screen only on the [`Top`] and
+//! the size of the terminal. Counts are the kernel's, and exact; numbers from sampled events are estimates, and marked by a
+//! `~`. Text from elsewhere (ntp.conf, DNS) is shown without control characters.
 
 pub mod data;
 pub mod headline;

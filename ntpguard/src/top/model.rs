@@ -1,4 +1,4 @@
-//! What is on the screen: what is known, and what somebody chose to see of it.
+//! The state of the screen: the data, and what the user chose to see of it.
 
 use super::{
     data::Data,
@@ -8,33 +8,33 @@ use super::{
 use crate::observe::event::Event;
 use std::{net::IpAddr, time::Duration};
 
-/// Sources whose names are asked for at a time: as many as a screen has.
+/// The maximum number of sources whose names are looked up at a time: as many as fit a screen.
 const ASKED: usize = 20;
-/// Names that are kept; then all are forgotten, since one can ask again.
+/// The maximum number of names that are kept. Beyond that all are forgotten, because they can be looked up again.
 const NAMES: usize = 1000;
-/// A filter's length: what fits into a line.
+/// The maximum length of a filter: what fits a line.
 const FILTER: usize = 60;
-/// Rows that a page key moves by.
+/// The number of rows that a page key moves by.
 const PAGE: isize = 8;
 
-/// What comes in.
+/// An input.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A key.
     Press(Press),
     /// A reading.
     Sample(Box<Sample>),
-    /// No reading, and why.
+    /// There is no reading; the reason.
     Trouble(String),
-    /// What was sampled since the last time.
+    /// Events that arrived since the last time.
     Events(Vec<Event>),
-    /// No events, and why.
+    /// There are no events; the reason.
     Silence(String),
-    /// The name of an address; `None` is that it has none.
+    /// The name of an address; `None` if it has none.
     Name(IpAddr, Option<String>),
 }
 
-/// Keys that mean something.
+/// The keys that have a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named after the keys")]
 pub enum Press {
@@ -56,33 +56,33 @@ pub enum Press {
     Suspend,
 }
 
-/// What is to be done elsewhere.
+/// What the caller has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     None,
-    /// The end.
+    /// End.
     Quit,
-    /// Back to the shell for a while.
+    /// Return to the shell for a while.
     Suspend,
-    /// The names of these are wanted.
+    /// Look up the names of these addresses.
     Names(Vec<IpAddr>),
 }
 
-/// All of it.
+/// The state of the screen.
 #[derive(Clone, Debug)]
 pub struct Top {
     live: Data,
-    /// What is shown instead, while it is paused.
+    /// The data that is shown while paused.
     frozen: Option<Box<Data>>,
     names: Names,
     pane: Pane,
-    /// For each pane, which of its orders.
+    /// The index of each pane's sort order.
     sorts: [usize; Pane::ALL.len()],
-    /// For each pane, what is selected; nothing is the first row, whatever it is.
+    /// Each pane's selection; `None` is the first row, whatever that is.
     selected: [Option<Subject>; Pane::ALL.len()],
     drilled: Option<Subject>,
-    /// The same as `selected`, among the events of what is drilled into.
+    /// The selection among the events of the subject that was drilled into; `None` is the first row.
     scrolled: Option<Subject>,
     filter: String,
     editing: bool,
@@ -90,7 +90,7 @@ pub struct Top {
 }
 
 impl Top {
-    /// Of readings so far apart.
+    /// The initial state; readings will be `interval` apart.
     pub fn new(interval: Duration) -> Self {
         Self {
             live: Data::new(interval),
@@ -107,7 +107,7 @@ impl Top {
         }
     }
 
-    /// Something has come in.
+    /// Processes an input.
     pub fn update(&mut self, input: Input) -> Effect {
         match input {
             Input::Press(press) => return self.press(press),
@@ -125,17 +125,17 @@ impl Top {
         Effect::None
     }
 
-    /// What is shown: what is known, or was when it was paused.
+    /// The data that is shown: the live data, or while paused, the data of that moment.
     pub fn data(&self) -> &Data {
         self.frozen.as_deref().unwrap_or(&self.live)
     }
 
-    /// Whether it is paused.
+    /// Whether the display is paused.
     pub fn is_paused(&self) -> bool {
         self.frozen.is_some()
     }
 
-    /// The list in front.
+    /// The current pane.
     pub fn pane(&self) -> Pane {
         self.pane
     }
@@ -145,28 +145,28 @@ impl Top {
         &self.names
     }
 
-    /// Which of its orders the pane is in.
+    /// The name of the current sort order.
     pub fn sort(&self) -> &'static str {
         let pane = if self.drilled.is_some() { Pane::Events } else { self.pane };
         pane.sorts()[self.sorts[pane as usize]]
     }
 
-    /// The one rule, source or reason that is looked at.
+    /// The rule, source or reason that was drilled into.
     pub fn drilled(&self) -> Option<&Subject> {
         self.drilled.as_ref()
     }
 
-    /// The filter, and whether it is being written.
+    /// The filter, and whether it is being edited.
     pub fn filter(&self) -> (&str, bool) {
         (&self.filter, self.editing)
     }
 
-    /// Whether the keys are explained.
+    /// Whether the help is shown.
     pub fn is_helping(&self) -> bool {
         self.help
     }
 
-    /// The rows in front: those of the pane, or the events of what is drilled into; filtered.
+    /// The rows of the current pane, or the events of the subject that was drilled into; filtered.
     pub fn rows(&self) -> Vec<Row> {
         let data = self.data();
         let mut rows = match &self.drilled {
@@ -180,7 +180,7 @@ impl Top {
         rows
     }
 
-    /// Which of these rows is selected.
+    /// The index of the selected row among these.
     pub fn place(&self, rows: &[Row]) -> usize {
         let chosen = match &self.drilled {
             Some(_) => &self.scrolled,
@@ -195,7 +195,7 @@ impl Top {
             Press::Interrupt => return Effect::Quit,
             Press::Suspend => return Effect::Suspend,
             _ if self.editing => self.edit(press),
-            // Any key, and then it does what it does.
+            // Any key closes the help; of these, only `q` does more.
             _ if self.help => {
                 self.help = false;
                 if press == Press::Char('q') {
@@ -243,7 +243,7 @@ impl Top {
         }
     }
 
-    /// Another pane, so many further on.
+    /// Moves on by this number of panes.
     fn turn(&mut self, by: usize) {
         self.drilled = None;
         self.pane = Pane::ALL[(self.pane as usize + by) % Pane::ALL.len()];
@@ -252,7 +252,7 @@ impl Top {
     fn step(&mut self, by: isize) {
         let rows = self.rows();
         let place = self.place(&rows).saturating_add_signed(by).min(rows.len().saturating_sub(1));
-        // The first row follows what becomes first.
+        // At the first row, nothing is selected, so that the selection stays at the top when rows are inserted.
         let chosen = rows.get(place).filter(|_| place > 0).map(|row| row.subject.clone());
         match &self.drilled {
             Some(_) => self.scrolled = chosen,
@@ -260,7 +260,7 @@ impl Top {
         }
     }
 
-    /// Into what is selected; of an event, into its source.
+    /// Drills into the selected row, or for an event, into its source.
     fn drill(&mut self) {
         let rows = self.rows();
         let Some(row) = rows.get(self.place(&rows)) else { return };
@@ -273,12 +273,12 @@ impl Top {
         };
         if subject.is_some() {
             (self.drilled, self.scrolled) = (subject, None);
-            // It was for the list that is left.
+            // The filter was for the list that is left.
             self.filter.clear();
         }
     }
 
-    /// Asks for the names of the sources in front that have none yet.
+    /// Asks for the names of the listed sources that have none yet.
     fn ask(&self) -> Effect {
         let data = self.data();
         let wanted: Vec<_> = match &self.drilled {

@@ -1,4 +1,4 @@
-//! What a pane lists: rows of text, filtered and sorted, each about a subject that it keeps when others overtake it.
+//! The rows of a pane, filtered and sorted. Each has a subject, by which it is found again when others overtake it.
 
 use super::{
     data::{Data, Rule},
@@ -13,24 +13,24 @@ use std::{
     net::IpAddr,
 };
 
-/// Sources that are listed: more than anybody scrolls through.
+/// The maximum number of sources that are listed: more than anybody scrolls through.
 const SOURCES: usize = 200;
 
-/// A list.
+/// A list that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
     /// Lines of ntp.conf with their hits.
     Rules,
-    /// Who sends what is refused.
+    /// Sources of packets that were refused.
     Sources,
     /// Single packets that were refused.
     Events,
-    /// All reasons.
+    /// Reasons with their counters.
     Reasons,
 }
 
 impl Pane {
-    /// All, in the order of the Tab key.
+    /// All panes, in the order of the Tab key.
     pub const ALL: [Self; 4] = [Self::Rules, Self::Sources, Self::Events, Self::Reasons];
 
     /// Its title.
@@ -43,7 +43,7 @@ impl Pane {
         }
     }
 
-    /// The orders that it can be in, the first unless another is chosen.
+    /// The sort orders that it can have; the first is the default.
     pub const fn sorts(self) -> &'static [&'static str] {
         match self {
             Self::Rules => &["packets", "rate", "line"],
@@ -53,7 +53,7 @@ impl Pane {
         }
     }
 
-    /// The heads of its columns.
+    /// The headings of its columns.
     pub const fn heads(self) -> &'static [&'static str] {
         match self {
             Self::Rules => &["packets", "rate", "reason", "line", "text"],
@@ -67,7 +67,7 @@ impl Pane {
 /// What a row is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// A line and a reason.
+    /// A line with a reason, or a reason without a line.
     Rule(Reason, Option<Blamed>),
     /// A source.
     Source(IpAddr),
@@ -78,7 +78,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whether an event is one of its.
+    /// Whether an event belongs to it.
     pub fn concerns(&self, data: &Data, event: &Event) -> bool {
         match self {
             Self::Rule(reason, line) => {
@@ -93,27 +93,27 @@ impl Subject {
     }
 }
 
-/// One row.
+/// A row of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// What it is about.
     pub subject: Subject,
-    /// Its columns, clean.
+    /// The text of its columns, without control characters.
     pub cells: Vec<String>,
 }
 
 impl Row {
-    /// Whether its text has a filter's in it; of any case.
+    /// Whether its text has all words of a filter, ignoring case.
     pub fn matches(&self, filter: &str) -> bool {
         let text = self.cells.join(" ").to_lowercase();
         filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
     }
 }
 
-/// Names of sources; `None` where there is none, or none yet.
+/// Names of sources; `None` for an address without a name. Addresses that weren't looked up are missing.
 pub type Names = HashMap<IpAddr, Option<String>>;
 
-/// All rows of a pane, in one of its orders.
+/// All rows of a pane, in one of its sort orders.
 pub fn rows(data: &Data, names: &Names, pane: Pane, sort: usize) -> Vec<Row> {
     match pane {
         Pane::Rules => rules(data, sort),
@@ -123,7 +123,7 @@ pub fn rows(data: &Data, names: &Names, pane: Pane, sort: usize) -> Vec<Row> {
     }
 }
 
-/// Events, those that are chosen.
+/// The rows of those events that are `chosen`.
 pub fn events(data: &Data, sort: usize, chosen: impl Fn(&Event) -> bool) -> Vec<Row> {
     let chosen = data.events.iter().filter(|(_, event)| chosen(event));
     let mut rows: Vec<_> =
@@ -150,7 +150,7 @@ fn cells(event: &Event) -> Vec<String> {
     ]
 }
 
-/// The name of a reason, and that it was a trial.
+/// The name of a reason, marked if it was a trial.
 fn tried(reason: Reason, trial: bool) -> String {
     format!("{}{}", reason.name(), if trial { " (trial)" } else { "" })
 }
@@ -180,7 +180,7 @@ fn rules(data: &Data, sort: usize) -> Vec<Row> {
     rules.into_iter().map(row).collect()
 }
 
-/// What is known of a source: by events an estimate, by the limiter's table how often it was limited at least.
+/// What is known of a source: an estimate from events, and from the limiter's table how often it was limited at least.
 struct Sender<'a> {
     address: IpAddr,
     seen: Option<Source<'a>>,
@@ -188,7 +188,7 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// What it is sorted by.
+    /// The value by which it is sorted.
     fn weight(&self, sort: usize) -> f64 {
         match (&self.seen, sort) {
             (Some(seen), 1) => seen.recent,
@@ -275,7 +275,7 @@ fn reasons(data: &Data, sort: usize) -> Vec<Row> {
     reasons.into_iter().map(row).collect()
 }
 
-/// What becomes of packets for this reason.
+/// What happens to packets with this reason, in words.
 pub fn became(reason: Reason, trial: bool) -> &'static str {
     match reason.action() {
         Action::Pass => "passed",
@@ -285,7 +285,7 @@ pub fn became(reason: Reason, trial: bool) -> &'static str {
     }
 }
 
-/// The reasons that have counted something, refusals first, and of each most first.
+/// The reasons that have counted something: refusals first, and within each group the most frequent first.
 pub fn counted(data: &Data) -> Vec<Reason> {
     let Some(sample) = data.sample() else { return Vec::new() };
     let counted = Reason::ALL.iter().copied().filter(|reason| sample.reason(*reason).packets > 0);
@@ -325,7 +325,7 @@ mod tests {
         let rows = rows(&data(), &names, Pane::Sources, 0);
         assert_eq!(rows.len(), 14);
         assert_eq!(column(&rows, 3)[..3], ["198.18.0.12", "198.18.0.11", "198.18.0.10"]);
-        // 12 of 79 events, of 7900 packets.
+        // 12 of 79 events, which stand for 7900 packets.
         assert_eq!(rows[0].cells[..3], ["~1,200", "~15.2 %", "~1,200/s"]);
         assert_eq!(rows[0].cells[4..], ["mode7", "-", "evil\u{fffd}.example"]);
         let limited = rows.iter().find(|row| row.cells[3] == "203.0.113.9").unwrap();

@@ -1,4 +1,4 @@
-//! One reading of everything that is counted, as `top` shows it.
+//! A reading of everything that is counted, as `top` shows it.
 
 use crate::{
     bpf::snapshot::Snapshot,
@@ -17,58 +17,58 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What `restrict default` means for each family.
+/// The networks that `restrict default` stands for, one for each family.
 const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// One reading.
+/// A reading.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When.
+    /// When it was taken.
     pub taken: Instant,
-    /// The same, in seconds since 1970.
+    /// When it was taken, in seconds since 1970.
     pub time: u64,
-    /// What each reason has counted since the filter was attached first, by [`Reason::index`]; in a trial, of drops what would have
-    /// been dropped in trials.
+    /// The counters since the filter was first attached, by [`Reason::index`]. In a trial, those of drops count what would
+    /// have been dropped in trials.
     pub reasons: Vec<Counter>,
-    /// The drops that aren't in there: of trials, or in a trial those before.
+    /// How many drops `reasons` excludes: those of trials, or in a trial, the real ones.
     pub others: u64,
-    /// What each line has, and what has none: each line and reason once; in a trial, of trials.
+    /// The hits of each line and reason (in a trial, those of trials), including those without a line.
     pub lines: Vec<Line>,
     /// Sources that were limited, and how often at least; most first.
     pub limited: Vec<(IpAddr, u64)>,
     /// The policy in force, in words.
     pub policy: String,
-    /// Its number.
+    /// The policy's generation.
     pub generation: u32,
-    /// The line that refuses queries to everybody, if one does.
+    /// The line that refuses queries to all sources without another line, if there is one.
     pub everybody: Option<Blamed>,
-    /// Why nobody knows whose the hits are.
+    /// Why it is unknown which rules the hits belong to.
     pub unknown: Option<String>,
-    /// Everything passes: a trial.
+    /// Whether this is a trial: everything passes.
     pub trial: bool,
-    /// Where the filter is attached and isn't run, and how that is known.
+    /// The interfaces where the filter is attached but isn't run, with the evidence.
     pub silent: Vec<String>,
-    /// What is guarded.
+    /// The names of the guarded interfaces.
     pub interfaces: Vec<String>,
-    /// The `ntpguard run` that looks after the filter.
+    /// The process id of the `ntpguard run` that looks after the filter.
     pub run: Option<i32>,
     /// Which maps were read: others count from zero.
     pub identity: u32,
 }
 
-/// What was refused by a line, for a reason.
+/// What a line refused for a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Why.
+    /// Why packets were refused.
     pub reason: Reason,
-    /// The line; `None` if it is built in, or nobody knows.
+    /// The line; `None` if the rule is built in, or the line is unknown.
     pub blamed: Option<Blamed>,
-    /// How much: zero for a line that has refused nothing yet.
+    /// How many packets and bytes; zero for a line that has refused nothing yet.
     pub counter: Counter,
 }
 
 impl Sample {
-    /// Of a look.
+    /// The reading in a view.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
@@ -84,7 +84,7 @@ impl Sample {
             trial: view.word.has(PolicyWord::TRIAL),
             tracked: None,
         };
-        // The table isn't small, and mostly nobody is limited.
+        // The table is large, and usually nobody is limited.
         let is_limited = view.counted.judged(Reason::Limited).packets > 0;
         let limited = if is_limited { view.limited()? } else { Default::default() };
         let mut limited: Vec<_> = limited.into_iter().collect();
@@ -115,23 +115,23 @@ impl Sample {
         })
     }
 
-    /// What one reason has counted.
+    /// The counter of a reason.
     pub fn reason(&self, reason: Reason) -> Counter {
         self.reasons.get(reason.index() as usize).copied().unwrap_or_default()
     }
 
-    /// All reasons with this action.
+    /// The sum over all reasons with this action.
     pub fn total(&self, action: Action) -> Counter {
         let reasons = Reason::ALL.iter().filter(|reason| reason.action() == action);
         reasons.map(|reason| self.reason(*reason)).sum()
     }
 
-    /// What didn't pass: dropped, and answered.
+    /// How many packets didn't pass: those that were dropped or answered.
     pub fn refused(&self) -> u64 {
         self.total(Action::Drop).packets + self.total(Action::Transmit).packets
     }
 
-    /// Whether an earlier reading is of the same counters: those of a trial are others.
+    /// Whether an earlier reading is of the same counters; trials have counters of their own.
     pub fn goes_on_from(&self, earlier: &Self) -> bool {
         let mut both = self.reasons.iter().zip(&earlier.reasons);
         let same = self.identity == earlier.identity && self.trial == earlier.trial;
@@ -139,7 +139,7 @@ impl Sample {
     }
 }
 
-/// By line and reason; lines without a hit, too.
+/// The hits by line and reason, including lines without a hit.
 fn lines(tick: &Tick<'_>) -> Vec<Line> {
     let blamed = |cause: Cause<'_>| Blamed {
         file: cause.file.to_owned(),
@@ -155,12 +155,12 @@ fn lines(tick: &Tick<'_>) -> Vec<Line> {
         *sum = [*sum, counter].into_iter().sum();
     }
     let lines = sums.into_iter();
-    // A kiss instead of a drop is rare, and each line that limits may send one.
+    // Every line that limits could send a kiss, but few do: those that haven't are left out.
     let lines = lines.filter(|(_, (reason, counter))| *reason != Reason::Kod || counter.packets > 0);
     lines.map(|((_, cause), (reason, counter))| Line { reason, blamed: cause.map(blamed), counter }).collect()
 }
 
-/// The line that keeps everybody from querying whom no other line speaks of.
+/// The line that refuses queries to all sources without another line.
 fn everybody(policy: &InForce) -> Option<Blamed> {
     let all = policy.rules.iter().enumerate().filter(|(_, rule)| EVERYBODY.contains(&rule.net.as_str()));
     let cause = |(place, _)| {

@@ -1,34 +1,34 @@
-//! Who sends what is refused, as far as sampled events tell: an estimate in bounded memory.
+//! Which sources send what is refused, estimated from sampled events in bounded memory.
 
 use super::words;
 use crate::observe::{estimate::Estimate, event::Event, sketch::Sketch};
 use ntpguard_common::Reason;
 use std::{cmp::Reverse, collections::HashMap, mem, net::IpAddr};
 
-/// Sources that are remembered: who sent more than one packet in so many is among them ([`Sketch`]).
+/// The number of sources that are remembered: any source with more than a 4096th of all packets is among them ([`Sketch`]).
 const PLACES: usize = 4096;
-/// Reasons that are kept of a source: more than most are refused for.
+/// The number of reasons that are kept for a source: more than most sources have.
 const REASONS: usize = 4;
-/// What a reading takes of the rate before, so that it doesn't jump with every sample.
+/// The weight that a reading leaves to the previous rate, so that the rate doesn't jump with every sample.
 const INERTIA: f64 = 0.6;
 
-/// Who was seen, and how heavy.
+/// The sources of events, with their shares.
 #[derive(Clone, Debug)]
 pub struct Sources {
     sketch: Sketch<IpAddr>,
-    /// What is known beside of those in the sketch, and of some that were in it.
+    /// Per-source details that the sketch doesn't hold; may include evicted sources.
     beside: HashMap<IpAddr, Beside>,
-    /// All that events stand for, also of hidden sources.
+    /// The number of packets that all events stand for, including those with a hidden source.
     weight: u64,
     recent: Recent,
 }
 
-/// What came in the last seconds.
+/// Packets of the last seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Recent {
-    /// Since the last reading.
+    /// Packets since the last reading.
     fresh: u64,
-    /// Before, the older the less.
+    /// The exponentially weighted mean of the packets in earlier readings.
     mean: f64,
 }
 
@@ -41,15 +41,15 @@ struct Beside {
 /// What one source sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Who.
+    /// The source's address.
     pub address: IpAddr,
     /// What was seen of it.
     pub seen: Estimate,
-    /// Its part of all that was seen.
+    /// Its share of all packets that were seen.
     pub share: f64,
-    /// The same in the last seconds.
+    /// Its share in the last seconds.
     pub recent: f64,
-    /// The packets that its events stand for by reason, with the line where one is to blame; most first.
+    /// How many packets its events stand for, by reason and the line to blame, if there is one; most first.
     pub reasons: &'a [(Reason, Option<String>, u64)],
 }
 
@@ -61,7 +61,7 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// One more event.
+    /// Adds an event.
     pub fn add(&mut self, event: &Event) {
         let seen = Estimate::from(event);
         self.weight += seen.packets;
@@ -69,14 +69,14 @@ impl Sources {
         let Some(source) = event.source else { return };
         self.sketch.add(source, seen);
         if self.beside.len() >= 2 * PLACES && !self.beside.contains_key(&source) {
-            // One sweep for thousands of new ones.
+            // One sweep makes room for thousands of new sources.
             let sketch = &self.sketch;
             self.beside.retain(|source, _| sketch.get(source).is_some());
         }
         self.beside.entry(source).or_default().add(event, seen.packets);
     }
 
-    /// A reading is over: what came since is the newest part of the rates.
+    /// Ends a reading: the packets since the last one are added to the rates.
     pub fn settle(&mut self) {
         self.recent.settle();
         self.beside.values_mut().for_each(|beside| beside.recent.settle());
@@ -88,12 +88,12 @@ impl Sources {
         Some(self.of(source, seen))
     }
 
-    /// All that are remembered, the heaviest first.
+    /// All sources that are remembered, those with most packets first.
     pub fn all(&self) -> impl Iterator<Item = Source<'_>> {
         self.sketch.top(PLACES).into_iter().map(|heavy| self.of(heavy.key, heavy.seen))
     }
 
-    /// Those with the largest part in the last seconds, so many.
+    /// The `most` sources with the largest share in the last seconds.
     pub fn heaviest(&self, most: usize) -> Vec<Source<'_>> {
         let mut sources: Vec<_> = self.all().filter(|source| source.recent > 0.0).collect();
         sources.sort_by(|a, b| b.recent.total_cmp(&a.recent).then(a.address.cmp(&b.address)));
@@ -117,7 +117,7 @@ impl Sources {
 impl Recent {
     fn settle(&mut self) {
         self.mean = self.mean * INERTIA + mem::take(&mut self.fresh) as f64 * (1.0 - INERTIA);
-        // Less than a packet is nobody's any more.
+        // A rate below half a packet becomes zero.
         if self.mean < 0.5 {
             self.mean = 0.0;
         }
@@ -163,11 +163,11 @@ mod tests {
         let top: Vec<_> = sources.heaviest(5).iter().map(|source| source.address).collect();
         assert_eq!(top, [4, 3, 2, 1, 0].map(heavy));
         assert_eq!(sources.all().take(5).map(|source| source.address).collect::<Vec<_>>(), top);
-        // Also of those that are forgotten.
+        // The weight includes evicted sources.
         assert_eq!(sources.weight, 250_000 * 64);
         let first = sources.get(heavy(4)).unwrap();
         assert_eq!((first.seen.packets, first.share), (50_000 * 64, 0.2));
-        // What is over is no rate for ever.
+        // Rates end when the packets do.
         (0..60).for_each(|_| sources.settle());
         assert!(sources.heaviest(5).is_empty());
     }

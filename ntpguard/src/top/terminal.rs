@@ -1,8 +1,8 @@
-//! The terminal: taken over for a while, and left as it was, whatever ends that.
+//! Takes over the terminal for a while, and restores it however that ends.
 //!
-//! Contract: what was on the screen, the cursor, and the line discipline (echo, line editing) are as before once a [`Screen`] is
-//! dropped or its thread has panicked. Messages, those of panics too, come after that, on the screen that people then see.
-//! Of SIGKILL nobody can say so.
+//! Contract: the content of the screen, the cursor and the line discipline (echo, line editing) are restored when a
+//! [`Screen`] is dropped or its thread panics. Messages, including those of panics, are printed after that, on the restored
+//! screen. After SIGKILL nothing is restored.
 
 use super::{
     keys,
@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-/// Whether the terminal is taken over.
+/// Whether the terminal is taken over at present.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is taken over.
@@ -44,12 +44,12 @@ pub struct Screen {
     theme: Theme,
 }
 
-/// Keys that were pressed, and whether all must be drawn anew.
+/// The keys that were pressed, and whether the screen must be redrawn.
 #[derive(Debug, Default)]
 pub struct Pressed {
-    /// In their order.
+    /// The keys in their order.
     pub keys: Vec<Press>,
-    /// The terminal has another size.
+    /// Whether the size of the terminal has changed.
     pub resized: bool,
 }
 
@@ -57,7 +57,7 @@ impl Screen {
     /// Takes over the terminal of standard input and output.
     ///
     /// # Errors
-    /// There is none, or none in which text can be placed.
+    /// Standard input or output isn't a terminal, or the terminal can't place text.
     pub fn take(theme: Theme) -> Result<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             bail!(
@@ -69,13 +69,13 @@ impl Screen {
         }
         hook();
         enter()?;
-        // From here on, dropping it leaves.
+        // From here on, dropping the value restores the terminal.
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
         let terminal = terminal.inspect_err(|_| leave()).context("the terminal has no size")?;
         Ok(Self { terminal, theme })
     }
 
-    /// Draws, what is other than before.
+    /// Draws what has changed.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -85,7 +85,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Waits for keys, but not longer than this, and takes all that there are.
+    /// Waits for keys, but not longer than `patience`, and takes all that were pressed.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -102,7 +102,7 @@ impl Screen {
         Ok(pressed)
     }
 
-    /// Leaves it for as long as `meanwhile` takes.
+    /// Restores the terminal while `meanwhile` runs.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -110,7 +110,7 @@ impl Screen {
         leave();
         meanwhile();
         enter()?;
-        // What is there now is somebody else's.
+        // Other programs may have written to the screen.
         self.terminal.clear().context("can't write to the terminal")
     }
 }
@@ -121,8 +121,8 @@ impl Drop for Screen {
     }
 }
 
-/// Waits for something to read, a signal, or the end of patience. crossterm's own wait never ends where the terminal has
-/// gone away with whoever had it: there is always something to read then, and nothing is read.
+/// Waits for input, a signal, or the end of `patience`. crossterm's own wait never ends after the terminal has hung up:
+/// there always seems to be input then, but nothing can be read.
 fn wait(patience: Duration) -> Result<()> {
     let stdin = io::stdin();
     let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
@@ -144,7 +144,7 @@ fn enter() -> Result<()> {
         .context("can't write to the terminal")
 }
 
-/// Once, whoever comes first. What can't be undone now can't be undone later.
+/// Restores the terminal, once, for the first caller. Errors are ignored, because a later attempt would fail as well.
 fn leave() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
@@ -154,8 +154,8 @@ fn leave() {
     }
 }
 
-/// Sees to it that a panic's message is read: the thread that panics is the screen's, which leaves first; or another's, whose
-/// words wait until the screen is left.
+/// Makes sure that the message of a panic can be read. If the screen's own thread panics, the screen is left first; the
+/// message of another thread waits until the screen is left.
 fn hook() {
     static ONCE: Once = Once::new();
     let screen = thread::current().id();

@@ -1,28 +1,28 @@
-//! What the terminal can show: colours, and more than ASCII.
+//! What the terminal can display: colours, and characters beyond ASCII.
 //!
-//! Contract: colour says nothing that words, places and marks don't say, too.
+//! Contract: colour never carries information that words, positions and marks don't carry, too.
 
 use ratatui::{
     buffer::Buffer,
     style::{Color, Modifier, Style},
 };
 
-/// What it can show.
+/// What the terminal can display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// Colours.
+    /// Whether it has colours.
     pub colour: bool,
-    /// Only ASCII.
+    /// Whether it has only ASCII.
     pub ascii: bool,
 }
 
-/// Terminals without colours, by the beginnings of their names (terminfo(5)); and names that end so have none either.
+/// Terminals without colours, by the beginnings of their names (terminfo(5)), and by their ends.
 const MONOCHROME: [&str; 6] = ["vt", "dumb", "ansi-m", "xterm-mono", "wy", "hp"];
 const MONOCHROME_ENDS: [&str; 2] = ["-m", "-mono"];
 
-/// What stands for others in ASCII.
+/// ASCII replacements for other characters.
 const ASCII: [(&str, &str); 18] = [
-    ("\u{2581}", "."), // bars, lowest first
+    ("\u{2581}", "."), // vertical bars, the lowest first
     ("\u{2582}", ":"),
     ("\u{2583}", "-"),
     ("\u{2584}", "="),
@@ -30,7 +30,7 @@ const ASCII: [(&str, &str); 18] = [
     ("\u{2586}", "*"),
     ("\u{2587}", "%"),
     ("\u{2588}", "#"),
-    ("\u{258f}", "."), // and lying ones
+    ("\u{258f}", "."), // horizontal bars
     ("\u{258c}", "-"),
     ("\u{2500}", "-"),
     ("\u{2502}", "|"),
@@ -43,7 +43,8 @@ const ASCII: [(&str, &str); 18] = [
 ];
 
 impl Theme {
-    /// By the environment (<https://no-color.org>; `LC_ALL`, `LC_CTYPE`, `LANG` in their order), and what was asked for.
+    /// The theme according to the environment (<https://no-color.org>; `LC_ALL`, `LC_CTYPE` and `LANG`, in this order), and
+    /// to what was asked for.
     pub fn of(variable: impl Fn(&str) -> Option<String>, ascii: bool) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let terminal = set("TERM").unwrap_or_default();
@@ -57,7 +58,7 @@ impl Theme {
         }
     }
 
-    /// Takes from a screen what can't be shown.
+    /// Replaces what the terminal can't display.
     pub fn reduce(self, buffer: &mut Buffer) {
         for cell in &mut buffer.content {
             if !self.colour {
@@ -71,18 +72,18 @@ impl Theme {
     }
 }
 
-/// Of what needs to be seen first.
+/// The style of alarms.
 pub const ALARM: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-/// Of what is as it should be.
+/// The style of what is in order.
 pub const FINE: Style = Style::new().fg(Color::Green).add_modifier(Modifier::BOLD);
-/// Of what should be otherwise.
+/// The style of what should be different.
 pub const OPEN: Style =
     Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD).add_modifier(Modifier::REVERSED);
-/// Of heads.
+/// The style of headings.
 pub const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
-/// Of what explains.
+/// The style of explanations.
 pub const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
-/// Of what is selected.
+/// The style of the selection.
 pub const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
 #[cfg(test)]

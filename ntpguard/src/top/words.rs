@@ -1,14 +1,14 @@
-//! Numbers, times and places in few letters.
+//! Numbers, times and places in short form.
 
 use crate::{host::terminal::is_obeyed, observe::event::Blamed};
 use std::path::Path;
 
-/// What others wrote, with nothing in it that a terminal obeys.
+/// A text from elsewhere, without characters that a terminal obeys.
 pub fn clean(text: &str) -> String {
     text.replace('\t', " ").replace(|c: char| c.is_control() || is_obeyed(c), "\u{fffd}")
 }
 
-/// All digits, in groups of three.
+/// All digits of a number, in groups of three.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -21,7 +21,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// So much a second; a dash if nobody has measured it.
+/// A rate per second; a dash if it is unknown.
 pub fn rate(rate: Option<f64>) -> String {
     match rate {
         None => "-".to_owned(),
@@ -30,18 +30,18 @@ pub fn rate(rate: Option<f64>) -> String {
     }
 }
 
-/// A part in percent; nothing of nothing.
+/// A part in percent; a dash if the whole is zero.
 pub fn percent(part: f64, all: f64) -> String {
     if all > 0.0 { format!("{:.1} %", 100.0 * part / all) } else { "-".to_owned() }
 }
 
-/// The time of day, UTC, of nanoseconds since 1970.
+/// The time of day in UTC, from nanoseconds since 1970.
 pub fn clock(nanoseconds: u64) -> String {
     let seconds = nanoseconds / 1_000_000_000 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// A span of time, as options have it.
+/// A span of time as in options, such as `3 min`.
 pub fn span(seconds: u64) -> String {
     if seconds >= 120 && seconds.is_multiple_of(60) {
         format!("{} min", seconds / 60)
@@ -50,7 +50,7 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// Where a line stands, without the folder.
+/// The place of a line, without the folder of its file.
 pub fn place(blamed: &Blamed) -> String {
     let name = Path::new(&blamed.file).file_name().map(|name| name.to_string_lossy());
     clean(&format!("{}:{}", name.unwrap_or_else(|| (&*blamed.file).into()), blamed.line))

@@ -1,8 +1,8 @@
-//! Which addresses in a capture are the host's own, and so which frames the host sent itself.
+//! Which addresses in a capture are the host's own, and so which frames the host itself sent.
 //!
-//! An ordinary capture (`tcpdump -i eth0 port 123`) has both directions and says of no frame which one it is. The host at
-//! which it was taken is an end of every conversation in it, and its daemon answers: the few addresses that have a part in
-//! all frames are its own. Of two that have the same part, the one that answers is.
+//! An ordinary capture (`tcpdump -i eth0 port 123`) has both directions, without marking which frame is which. The host that
+//! it was taken on is one end of every conversation in it, and its daemon answers. So the few addresses that together take
+//! part in all frames are its own; if two addresses take part in equally many frames, the one that answers is.
 
 use crate::policy::network;
 use ntpguard_common::{Source, wire::ntp::PORT};
@@ -11,41 +11,41 @@ use std::{
     net::IpAddr,
 };
 
-/// A host has no more addresses that take part in NTP than this, or it isn't known which they are.
+/// The maximum number of own addresses that take part in NTP; with more, the own addresses are taken as unknown.
 const MOST: usize = 8;
-/// One frame in so many may be somebody else's: multicast, a neighbour's.
+/// One frame in this many may belong to others: multicast, or a neighbour's.
 const STRANGERS: usize = 50;
 
-/// Which way a frame went.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// To the host, or nobody can tell.
+    /// To the host, or unknown.
     In,
-    /// From the host to another.
+    /// From the host to another one.
     Out,
-    /// From the host to itself, which passes no card.
+    /// From the host to itself, so that no card sees it.
     Within,
 }
 
-/// The host's own addresses.
+/// The host's own addresses; empty if unknown.
 #[derive(Clone, Debug, Default)]
 pub struct Own(HashSet<IpAddr>);
 
 impl Own {
-    /// These.
+    /// The host with these addresses.
     pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Self(addresses.into_iter().collect())
     }
 
-    /// They, in their order.
+    /// The addresses, sorted.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let mut addresses: Vec<_> = self.0.iter().copied().collect();
         addresses.sort_unstable();
         addresses
     }
 
-    /// Which way a frame went. A frame between own addresses that has link-layer addresses came over a wire all the same:
-    /// its source is made up.
+    /// The direction of a frame. A frame between own addresses that has link-layer addresses did come over a wire: its
+    /// source is forged.
     pub fn way(&self, frame: &[u8]) -> Way {
         let Some(Ends { from, to, .. }) = Ends::of(frame) else { return Way::In };
         let is_own = |address: &IpAddr| address.is_loopback() || self.0.contains(address);
@@ -57,17 +57,17 @@ impl Own {
     }
 }
 
-/// Finds the host's own addresses in the frames that a capture begins with.
+/// Finds the host's own addresses from the first frames of a capture.
 #[derive(Default)]
 pub struct Finder {
-    /// How often which two spoke with each other, the lesser first.
+    /// How many frames each pair of addresses exchanged; the lower address comes first.
     pairs: HashMap<[IpAddr; 2], usize>,
-    /// Who answered from port 123.
+    /// The addresses that answered from port 123.
     answering: HashSet<IpAddr>,
 }
 
 impl Finder {
-    /// One more frame. Others than NTP's don't matter, nor do those of `lo`.
+    /// Adds a frame. Frames other than NTP's, and those on `lo`, are ignored.
     pub fn look(&mut self, frame: &[u8]) {
         let Some(Ends { from, to, answers }) = Ends::of(frame) else { return };
         if from.is_loopback() || to.is_loopback() {
@@ -79,7 +79,7 @@ impl Finder {
         *self.pairs.entry(if from < to { [from, to] } else { [to, from] }).or_default() += 1;
     }
 
-    /// The addresses that together have a part in all frames; none if that takes too many.
+    /// The addresses that together take part in all frames (but one in 50); none if that takes too many.
     pub fn find(mut self) -> Own {
         let all: usize = self.pairs.values().sum();
         let mut own = HashSet::new();
@@ -100,16 +100,16 @@ impl Finder {
     }
 }
 
-/// Who sent a UDP datagram of NTP to whom.
+/// The addresses of a UDP datagram of NTP.
 struct Ends {
     from: IpAddr,
     to: IpAddr,
-    /// From port 123, and in a mode of answers: 2, 4, or 6 and 7 with the response bit.
+    /// Whether it is from port 123 and in a mode of answers: 2, 4, or 6 and 7 with the response bit.
     answers: bool,
 }
 
 impl Ends {
-    /// `None` for whatever isn't UDP from or to port 123 behind a plain IP header, with VLAN tags or without.
+    /// `None` for anything but UDP from or to port 123 directly after an IP header, with or without VLAN tags.
     fn of(frame: &[u8]) -> Option<Self> {
         let mut network = 14;
         while matches!(frame.get(network - 2..network)?, [0x81, 0x00] | [0x88, 0xa8]) {
@@ -145,7 +145,7 @@ impl Ends {
 mod tests {
     use super::*;
 
-    /// A frame over a wire.
+    /// A frame that came over a wire.
     fn frame(from: [u8; 4], to: [u8; 4], ports: [u16; 2], first: u8) -> Vec<u8> {
         let mut frame = vec![2; 12];
         frame.extend([0x08, 0x00, 0x45, 0, 0, 76, 0, 0, 0, 0, 64, 17, 0, 0]);

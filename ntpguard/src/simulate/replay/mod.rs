@@ -1,8 +1,7 @@
-//! What a policy would have made of packets that were captured.
+//! What a policy would have done with captured packets.
 //!
-//! Contract: memory has a bound, whatever the capture's length. Reasons and rules are exact; sources are exact up to
-//! [`MAX_SOURCES`] of them, and past that the rare ones are forgotten, with [`Tally::forgotten`] as the bound of the
-//! error.
+//! Contract: memory is bounded, whatever the capture's length. Reasons and rules are exact. Sources are exact up to
+//! [`MAX_SOURCES`] of them; beyond that, rare ones are forgotten, and [`Tally::forgotten`] bounds the error.
 
 mod directions;
 
@@ -16,48 +15,48 @@ use ntpguard_common::{
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr, time::Duration};
 
-/// Sources counted at a time; a quarter of a gigabyte at most.
+/// The maximum number of sources counted at a time; they take at most a quarter of a gigabyte.
 pub const MAX_SOURCES: usize = 1 << 20;
 
-/// Bytes of the payload kept of a sample: enough for a mode 6 or 7 head.
+/// How many bytes of the payload are kept of a sample: enough for the head of mode 6 or 7.
 const SAMPLE: usize = 12;
 
-/// One packet of a reason: the first.
+/// The first packet of a reason.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When it came.
+    /// When it was captured.
     pub time: Option<Duration>,
-    /// Who sent it, and from which UDP port.
+    /// Its source address and UDP port.
     pub source: Option<(IpAddr, u16)>,
-    /// The beginning of its payload.
+    /// The first bytes of its payload.
     pub payload: Vec<u8>,
 }
 
-/// What came of a capture.
+/// The counts for a capture.
 #[derive(Default)]
 pub struct Tally {
     /// All frames.
     pub frames: u64,
-    /// Sent by the host to others, and never seen by XDP.
+    /// Frames that the host sent to others, which XDP never saw.
     pub outgoing: u64,
-    /// Sent by the host to itself: no card sees them.
+    /// Frames that the host sent to itself, which no card sees.
     pub within: u64,
-    /// The host's own addresses, where the capture says of no frame which way it went.
+    /// The host's own addresses, if the capture doesn't mark directions.
     own: Own,
-    /// To port 123 perhaps, but the capture kept too little to tell.
+    /// Frames that may be for port 123, of which too little was captured to tell.
     pub cut: u64,
-    /// By [`Reason::index`].
+    /// Counts by [`Reason::index`], with the first packet of each.
     pub reasons: Vec<(Counter, Option<Sample>)>,
-    /// Drops by rule and cause: for each rule those of [`CAUSES`].
+    /// Drops by rule and cause: for each rule, one for each of [`CAUSES`].
     pub hits: Vec<Counter>,
     /// Drops by source.
     sources: HashMap<IpAddr, Counter>,
-    /// No source that isn't named dropped more packets than this; nor is a named one off by more.
+    /// A source that isn't listed had at most this many drops, and a listed one may have had at most this many more.
     pub forgotten: u64,
 }
 
 impl Tally {
-    /// Nothing so far, with room for an image's rules.
+    /// Zero counts, with room for an image's rules.
     pub fn new(image: &Image, own: Own) -> Self {
         let nothing = (Counter::default(), None);
         Self {
@@ -68,7 +67,7 @@ impl Tally {
         }
     }
 
-    /// Judges a frame, and counts.
+    /// Judges a frame and counts it.
     pub fn count(&mut self, image: &Image, frame: &Frame<'_>) {
         self.frames += 1;
         match self.own.way(frame.bytes) {
@@ -110,7 +109,7 @@ impl Tally {
         }
     }
 
-    /// The sources with the most drops, the first one first.
+    /// The sources with most drops, most first.
     pub fn top(&self, number: usize) -> Vec<(IpAddr, Counter)> {
         let mut all: Vec<_> = self.sources.iter().map(|(source, counter)| (*source, *counter)).collect();
         let order = |(source, counter): &(IpAddr, Counter)| (Reverse(counter.packets), *source);
@@ -119,13 +118,13 @@ impl Tally {
         all
     }
 
-    /// Counts of all reasons with an action.
+    /// The sum over all reasons with an action.
     pub fn total(&self, action: Action) -> Counter {
         let of_action = Reason::ALL.iter().filter(|reason| reason.action() == action);
         of_action.map(|reason| self.reasons[reason.index() as usize].0).sum()
     }
 
-    /// Forgets the rarer half of the sources (Misra and Gries, "Finding repeated elements", 1982).
+    /// Forgets the rarer half of the sources (after Misra and Gries, "Finding repeated elements", 1982).
     fn forget(&mut self) {
         let mut counts: Vec<_> = self.sources.values().map(|counter| counter.packets).collect();
         let middle = counts.len() / 2;

@@ -1,11 +1,11 @@
-//! Keys, and what they do.
+//! Tests of the keys.
 
 use super::*;
 use crate::top::data::tests::{event, sample};
 use ntpguard_common::Reason;
 use std::time::Instant;
 
-/// A server under attack.
+/// The screen of a server under attack.
 pub(crate) fn attacked() -> Top {
     let (mut top, start) = (Top::new(Duration::from_secs(1)), Instant::now());
     top.update(Input::Sample(Box::new(sample(start, 0, &[(Reason::Time, 3000)]))));

@@ -1,4 +1,4 @@
-//! The list in front, and what is said of the one thing that was drilled into.
+//! The current list, and the facts about the subject that was drilled into.
 
 use super::super::{
     data::Data,
@@ -18,10 +18,10 @@ use ratatui::{
 };
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-/// Below this width, a column that others can stand for is left out.
+/// Below this width, a column is omitted that others make up for.
 const NARROW: u16 = 60;
 
-/// Draws the rows, in the middle of them the one that is selected.
+/// Draws the rows, scrolled so that the selected one is visible.
 pub(super) fn draw(frame: &mut Frame<'_>, top: &Top, area: Rect) {
     let pane = if top.drilled().is_some() { Pane::Events } else { top.pane() };
     let rows = top.rows();
@@ -33,7 +33,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &Top, area: Rect) {
         return;
     }
     let place = top.place(&rows);
-    // Where one line is all there is, it is a row.
+    // If there is only one line, it shows a row rather than the headings.
     let head = usize::from(area.height > 1);
     let room = usize::from(area.height) - head;
     let first = (place + 1).saturating_sub(room);
@@ -70,7 +70,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &Top, area: Rect) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// Why there is nothing.
+/// Why the list is empty.
 fn empty(top: &Top, pane: Pane) -> String {
     let data = top.data();
     match (&data.silence, pane) {
@@ -87,7 +87,7 @@ fn empty(top: &Top, pane: Pane) -> String {
     }
 }
 
-/// What is known of what one drilled into.
+/// The facts about the subject that was drilled into.
 pub(super) fn details(top: &Top) -> Vec<Line<'static>> {
     let data = top.data();
     let facts = match top.drilled() {
@@ -175,17 +175,17 @@ fn reasons(data: &Data, source: IpAddr) -> String {
     source.reasons.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What a source asks for, by the events that are kept.
+/// What a source asks for, according to the events that are kept.
 fn asks(data: &Data, subject: &Subject) -> String {
     common(data, subject, |event| Some(event.asked()))
 }
 
-/// Who it comes from, by the events that are kept.
+/// The sources of a subject, according to the events that are kept.
 fn from(data: &Data, subject: &Subject) -> String {
     common(data, subject, |event| event.source.map(|source| source.to_string()))
 }
 
-/// The most common ones of something among the events of a subject.
+/// The most common values among the events of a subject.
 fn common(
     data: &Data,
     subject: &Subject,
@@ -208,7 +208,7 @@ fn common(
     }
 }
 
-/// Numbers stand at the right of their column.
+/// Pads a cell; numbers are aligned to the right.
 fn padded(cell: &str, head: &str, to: usize) -> String {
     let pad = " ".repeat(to.saturating_sub(width(cell)));
     if matches!(head, "packets" | "share" | "rate" | "for") { pad + cell } else { cell.to_owned() + &pad }
@@ -218,7 +218,7 @@ fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// As much of a text as there is room for; that it goes on is said.
+/// As much of a text as there is room for, with an ellipsis if it is cut.
 pub(super) fn fit(text: &str, room: usize) -> String {
     let text = text.trim_end();
     if width(text) <= room {
@@ -238,7 +238,7 @@ pub(super) fn fit(text: &str, room: usize) -> String {
     fitting
 }
 
-/// What one drilled into, in a word or two.
+/// The subject that was drilled into, in a word or two.
 pub(super) fn name(subject: &Subject) -> String {
     match subject {
         Subject::Rule(reason, Some(line)) => format!("{} by {}", reason.name(), place(line)),

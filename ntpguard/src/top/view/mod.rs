@@ -1,4 +1,4 @@
-//! A [`Top`] as cells of a terminal of any size.
+//! Draws a [`Top`] into the cells of a terminal of any size.
 //!
 //! ```text
 //! ntpguard top  eth0  policy 1: 6 rules                          12:00:00 UTC
@@ -12,8 +12,8 @@
 //! keys
 //! ```
 //!
-//! Contract: nothing is drawn outside the area, however small; what doesn't fit goes in this order: the reasons, the plot,
-//! the headline's later lines.
+//! Contract: nothing is drawn outside the area, however small it is. If there isn't enough room, parts are left out in this
+//! order: the reasons, the plots, the later lines of the headline.
 
 mod list;
 mod numbers;
@@ -33,10 +33,10 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-/// The smallest terminal in which a list and the totals are to be seen.
+/// The smallest terminal, in columns and lines, that has room for a list and the totals.
 const LEAST: (u16, u16) = (30, 8);
 
-/// Keys in the last line, those that one needs most first.
+/// The keys in the last line, the most important first.
 const KEYS: [(&str, &str); 8] = [
     ("q", "quit"),
     ("?", "help"),
@@ -48,7 +48,7 @@ const KEYS: [(&str, &str); 8] = [
     ("n", "names"),
 ];
 
-/// Fits into 60 columns.
+/// The help; it fits 60 columns.
 const HELP: &str = "\
 Tab, Shift-Tab  the next list, the one before: rules (lines
                 of ntp.conf with hits), sources, events
@@ -70,7 +70,7 @@ is its highest bar. limited is a part of dropped. In a trial
 drops are what would drop, and (trial) stands beside.
 Any key goes on.";
 
-/// Draws all of it.
+/// Draws the whole screen.
 pub fn render(frame: &mut Frame<'_>, top: &Top, theme: Theme) {
     let area = frame.area();
     if area.width < LEAST.0 || area.height < LEAST.1 {
@@ -100,7 +100,7 @@ fn screen(frame: &mut Frame<'_>, top: &Top, area: Rect) {
         32.. => 6,
     };
     let reasons = numbers::reasons(top, area.width, reasons);
-    // The rows of a list are what a small screen is for.
+    // On a small screen, the rows of the list come first.
     let room =
         usize::from(area.height).saturating_sub(headline + 3 + usize::from(numbers::height(&totals)) + 3);
     let details = details.len().min(room).min(6);
@@ -156,7 +156,7 @@ fn headlined(frame: &mut Frame<'_>, top: &Top, area: Rect) {
         Level::Attack => ALARM,
         Level::Open => OPEN,
     };
-    // Where the first line is too long, it goes on below, since it says most.
+    // A first line that is too long is wrapped, because it is the most important one.
     let wraps = Span::raw(&lines[0]).width() > usize::from(area.width) && area.height > 1;
     let lines: Vec<_> = lines
         .into_iter()

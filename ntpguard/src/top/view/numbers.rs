@@ -1,4 +1,4 @@
-//! Totals with their plots, and reasons with their bars.
+//! The totals with their plots, and the reasons with their bars.
 
 use super::{
     super::{
@@ -19,19 +19,19 @@ use ratatui::{
     widgets::{Paragraph, Sparkline},
 };
 
-/// Columns of a label, a total, a rate; and of a plot's highest rate.
+/// The widths, in columns, of a label, a total, a rate, and the highest rate of a plot.
 const LABEL: usize = 10;
 const TOTAL: usize = 14;
 const RATE: usize = 12;
 const HIGHEST: usize = 16;
-/// A narrower plot shows nothing.
+/// The least width of a plot; a narrower one would show nothing.
 const PLOT: usize = 12;
 
-/// One total.
+/// A total with its plot.
 pub(super) struct Total {
     text: String,
     highest: String,
-    /// How long ago the plot begins, where there is a line to say it.
+    /// The time span of the plot, if there is a line for it.
     span: String,
     columns: Vec<u64>,
     peak: u64,
@@ -39,12 +39,12 @@ pub(super) struct Total {
     style: Style,
 }
 
-/// How many lines they take.
+/// How many lines the totals take.
 pub(super) fn height(totals: &[Total]) -> u16 {
     totals.iter().map(|total| total.height).sum()
 }
 
-/// What passed, was dropped and limited, and was answered, if anything was.
+/// The totals of packets that passed, were dropped, were limited, and if there are any, were answered.
 pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
     let data = top.data();
     let trial = data.sample().is_some_and(|sample| sample.trial);
@@ -87,7 +87,7 @@ pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
     if data.sample().is_some_and(|sample| sample.total(Action::Transmit).packets > 0) {
         totals.push(total("answered", &of(Action::Transmit), None, 1));
     }
-    // What the trial, or what came before it, has left.
+    // Outside a trial, what earlier trials would have dropped; in a trial, what was dropped outside of trials.
     if data.sample().is_some_and(|sample| sample.others > 0) {
         totals.push(total(if trial { "dropped" } else { "would drop" }, &|sample| sample.others, None, 1));
     }
@@ -97,7 +97,7 @@ pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
     totals
 }
 
-/// Draws them, one below the other.
+/// Draws the totals, one below the other.
 pub(super) fn draw(frame: &mut Frame<'_>, totals: &[Total], area: Rect) {
     let mut left = area;
     for total in totals {
@@ -111,7 +111,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, totals: &[Total], area: Rect) {
             continue;
         }
         let plot = Rect { x: row.x + start, width: room, ..row };
-        // Old ones come in from the right, so the newest stands at the edge.
+        // The plot fills from the right, so that the newest column is at the edge.
         let pad = usize::from(room).saturating_sub(total.columns.len());
         let columns = std::iter::repeat_n(0, pad).chain(total.columns.iter().copied());
         frame.render_widget(Sparkline::default().data(columns).max(total.peak.max(1)), plot);
@@ -122,14 +122,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, totals: &[Total], area: Rect) {
     }
 }
 
-/// The upper part of an area, and what is left.
+/// The upper part of an area, and the rest.
 fn split(area: Rect, height: u16) -> [Rect; 2] {
     let height = height.min(area.height);
     let lower = Rect { y: area.y + height, height: area.height - height, ..area };
     [Rect { height, ..area }, lower]
 }
 
-/// The reasons that counted most, so many, each with its part of all packets as a bar.
+/// The `most` most frequent reasons, each with its share of all packets as a bar.
 pub(super) fn reasons(top: &Top, width: u16, most: usize) -> Vec<Line<'static>> {
     let data = top.data();
     let Some(sample) = data.sample() else { return Vec::new() };
@@ -164,7 +164,7 @@ pub(super) fn reasons(top: &Top, width: u16, most: usize) -> Vec<Line<'static>> 
     shown.iter().map(row).collect()
 }
 
-/// A part as a bar: whole cells, and then a half.
+/// A share as a bar of whole cells and possibly a half one.
 fn drawn(share: f64, width: usize) -> String {
     let halves = (share * 2.0 * width as f64).round() as usize;
     let (whole, half) = (halves / 2, halves % 2);
@@ -172,7 +172,7 @@ fn drawn(share: f64, width: usize) -> String {
     format!("{text:<width$}")
 }
 
-/// How much of the past a plot shows.
+/// The time span of a plot, in words.
 pub(super) fn plotted(top: &Top) -> String {
     span(top.data().history.seconds())
 }

@@ -1,4 +1,4 @@
-//! Screens, as text.
+//! Tests of screens as text.
 
 use super::{super::model::tests::*, *};
 use crate::top::{
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const FULL: Theme = Theme { colour: true, ascii: false };
 const PLAIN: Theme = Theme { colour: false, ascii: true };
 
-/// What a terminal of a size shows.
+/// The content of a terminal of this size.
 fn drawn(top: &Top, (width, height): (u16, u16), theme: Theme) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| render(frame, top, theme)).unwrap();
