@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The maximum length of a block. The longest packet that tools write has 256 KiB (libpcap's MAXIMUM_SNAPLEN; BIG TCP stays
-/// below twice that), and libpcap, too, rejects a pcapng block above 16 MiB as implausible.
+/// below twice that), and 16 MiB is also where libpcap begins to distrust a pcapng block.
 pub(super) const MAX_BLOCK: usize = 16 << 20;
 /// The initial buffer size: large enough that the cost of system calls is negligible.
 const FIRST: usize = 64 << 10;

@@ -105,7 +105,7 @@ impl Service {
         done
     }
 
-    /// Puts another instance of the program behind the hold on an interface whose driver doesn't run the present one.
+    /// Replaces the program of an interface's hold by another instance, because the driver doesn't run the present one.
     ///
     /// # Errors
     /// Those of [`bpf::Guard::put_back`].
@@ -243,7 +243,7 @@ impl Service {
         &self.state.rows
     }
 
-    /// Takes over every interface that has a hold, with the present program and policy, and ends.
+    /// Takes over every interface that has a hold, with the present program and policy, and attaches to no others.
     ///
     /// # Errors
     /// The kernel refuses.

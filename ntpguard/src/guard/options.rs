@@ -15,7 +15,7 @@ pub struct Guarding {
     pub interface: Vec<String>,
     /// The daemon's configuration file, if one was named.
     pub config: Option<PathBuf>,
-    /// As which daemon the file is read.
+    /// The options that say as which daemon the file is read.
     pub reading: Choice,
     /// The hook that the filter is attached to (XDP or tc).
     // The state that an earlier version wrote lacks this field.
@@ -23,7 +23,7 @@ pub struct Guarding {
     pub hook: Hook,
     /// Whether the XDP program runs natively or in generic mode.
     pub xdp_mode: Mode,
-    /// Whether another program's XDP program is removed from the interface.
+    /// Whether an XDP program of other software is removed from the interface.
     #[serde(default)]
     pub replace: bool,
     /// What is dropped beyond what the daemon itself drops.

@@ -36,7 +36,7 @@ pub fn restore(cards: &BTreeMap<u32, Card>) {
     }
 }
 
-/// Waits until an interface has no XDP program. One that is still there after the timeout is another program's.
+/// Waits until an interface has no XDP program. One that is still there after the timeout belongs to other software.
 fn free(index: u32) {
     let start = Instant::now();
     let is_held = || {

@@ -41,7 +41,7 @@ pub struct Event {
 /// A line of ntp.conf.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
 pub struct Blamed {
-    /// The file that has it.
+    /// The file that contains it.
     pub file: String,
     /// The line number, from 1.
     pub line: usize,

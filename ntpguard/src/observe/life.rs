@@ -288,8 +288,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What to do about a filter that isn't run or is gone, if no process restores it by itself. `how` is how it is attached,
-/// and `process` whether an `ntpguard run` looks after it, as nothing else could attach it then.
+/// What to do about a filter that isn't run or is gone, if no process restores it by itself. `how` is how it is attached;
+/// `process` is whether an `ntpguard run` looks after it, because only that can attach anything then.
 pub fn remedy(interface: &str, how: Option<How>, process: bool) -> String {
     let again = |options: &str| match process {
         true => {

@@ -27,7 +27,7 @@ pub struct InForce {
     /// field nor the ones below.
     #[serde(default)]
     pub born: Vec<u32>,
-    /// The files that have the rules' lines.
+    /// The files that contain the rules' lines.
     #[serde(default)]
     pub files: Vec<String>,
     /// For each rule, where its lines are.
@@ -59,7 +59,7 @@ pub struct Origin {
 /// The line to blame for a drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cause<'a> {
-    /// The file that has it.
+    /// The file that contains it.
     pub file: &'a str,
     /// The line number.
     pub line: usize,

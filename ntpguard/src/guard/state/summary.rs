@@ -37,7 +37,7 @@ pub struct PolicySummary {
     pub because: String,
     /// How many rules it has.
     pub rules: usize,
-    /// The files that have the rules' lines.
+    /// The files that contain the rules' lines.
     pub files: Vec<String>,
 }
 

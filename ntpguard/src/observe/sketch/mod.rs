@@ -7,7 +7,7 @@
 //! - A key with more than `total / capacity` packets is in it.
 //! - A key in it had at least `seen.packets`, and at most `seen.packets + missed`; `missed` is at most `total / capacity`.
 //! - A key that isn't in it had at most [`Sketch::floor`], which is at most `total / capacity`, and 0 until more than
-//! `capacity` keys came.
+//!   `capacity` keys came.
 //!
 //! For a merged sketch, `capacity` is the smallest capacity of the merged ones and the result. All this is about the packets
 //! that the samples stand for; [`Estimate`] has the error of those.
