@@ -115,7 +115,7 @@ impl Pcap {
 /// The length of the file header.
 const HEADER: usize = 24;
 /// What libpcap and Wireshark accept regardless of the header's snapshot length (MAXIMUM_SNAPLEN,
-/// WTAP_MAX_PACKET_SIZE_STANDARD): some files have packets longer than that.
+/// WTAP_MAX_PACKET_SIZE_STANDARD): some files have packets that exceed it.
 const LONGEST: u32 = 262_144;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub struct Tick<'a> {
     pub elapsed: Duration,
     /// What was counted in it.
     pub since: Snapshot,
-    /// What was counted since the beginning.
+    /// What was counted since the filter was first attached, or since a reset.
     pub total: &'a Snapshot,
     /// Which interfaces are counted in which row.
     pub rows: &'a Rows,

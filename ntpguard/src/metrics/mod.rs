@@ -1,7 +1,7 @@
 //! Counters for Prometheus: a reading is published every few seconds, and served to whoever scrapes it.
 //!
 //! Contract: a scrape sees one [`Reading`], which never changes, and touches neither the filter nor the loop that looks
-//! after it; no client, however slow, and no number of clients blocks the guard. No metric has an address in a label.
+//! after it; clients can't block the guard, however slow and however many they are. No metric has an address in a label.
 
 mod families;
 mod lines;

@@ -123,7 +123,7 @@ const OPERATIONS: [(u8, &str); 12] = [
     (12, "nonce"),
 ];
 
-/// The requests whose answer is larger than the query, and those that people write about.
+/// The requests whose answer is larger than the query, and other well-known ones.
 const REQUESTS: [(u8, &str); 12] = [
     (0, "peer-list"),
     (1, "peer-list-sum"),
