@@ -1,5 +1,5 @@
-//! How a package of BPF programs becomes objects to be embedded. Part of the build scripts of those who load them: ntpguard's, and
-//! that of its tests.
+//! Builds a package of BPF programs into objects to be embedded. Included by the build scripts of the packages that
+//! load them: ntpguard and its tests.
 
 use anyhow::{Context as _, Result, anyhow};
 use aya_build::{Package, Toolchain};
@@ -12,7 +12,7 @@ use std::{env, fs, path::Path};
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-/// Builds all programs of a package into OUT_DIR, each under its own name.
+/// Builds all programs of a package into OUT_DIR, each into a file of its own name.
 ///
 /// # Errors
 /// A toolchain or a tool is missing, or the programs don't compile.
@@ -26,10 +26,11 @@ pub(crate) fn build(package: &str, folder: &str, programs: &[&str]) -> Result<()
     println!("cargo::rerun-if-env-changed={}", toolchain::OVERRIDE);
     let name = toolchain::find()
         .ok_or_else(|| anyhow!("no toolchain here can build for the BPF target; run `cargo xtask setup`"))?;
-    // Debian's rustc is a stable one: RUSTC_BOOTSTRAP lets the nested cargo, and no other, use `-Z build-std` and a profile's
-    // flags. What it reports of its progress would come out as warnings: CARGO_TERM_QUIET leaves the real ones. Version 2 of
-    // the instruction set (Linux 4.14) compares both ways round: of 148 instructions for a monlist it saves 16. RUSTFLAGS are
-    // aya-build's, so the profile says it, and not for build scripts, which run here.
+    // Debian's rustc is a stable release: RUSTC_BOOTSTRAP lets the nested cargo, and no other, use `-Z build-std` and a
+    // profile's rustflags. cargo's progress messages would appear as warnings; CARGO_TERM_QUIET suppresses them and
+    // keeps the real warnings. Version 2 of the instruction set (Linux 4.14) has all comparisons in both directions: it
+    // saves 16 of 148 instructions for a monlist packet. It is set through the profile because aya-build sets RUSTFLAGS
+    // itself, and not for build scripts, which run on this host.
     let nested = [
         ("RUSTC_BOOTSTRAP", "1"),
         ("CARGO_TERM_QUIET", "true"),
@@ -46,8 +47,8 @@ pub(crate) fn build(package: &str, folder: &str, programs: &[&str]) -> Result<()
     programs.iter().try_for_each(|program| strip(&Path::new(&built).join(program)))
 }
 
-/// Takes out of an object what no loader reads: DWARF, of which BTF was made, and the relocations of BTF, which say what is written
-/// there already. It is six sevenths of the object, and would be embedded.
+/// Removes from an object what no loader reads: DWARF, from which BTF was made, and BTF's relocations, which have
+/// already been applied. It is six sevenths of the object, and would be embedded.
 fn strip(path: &Path) -> Result<()> {
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
     let mut object = Builder::read(bytes.as_slice())?;
@@ -60,7 +61,7 @@ fn strip(path: &Path) -> Result<()> {
         symbol.delete = symbol.st_type() == STT_FILE;
     }
     object.delete_orphans();
-    // LLVM keeps sections' names and symbols' in one section; here they are two.
+    // LLVM keeps the names of sections and of symbols in one section; here they are in two.
     let names = object.sections.add();
     (names.name, names.sh_type, names.data) = (".shstrtab".into(), SHT_STRTAB, SectionData::SectionString);
     names.sh_addralign = 1;

@@ -1,10 +1,10 @@
-//! What crosses between the loader and the kernel: the values in the maps.
+//! What the loader and the kernel share: the maps and the values in them.
 //!
-//! Integers only, in host byte order, without padding.
+//! All values consist of integers in host byte order, without padding.
 //!
 //! | map         | type                | key → value |
 //! |-------------|---------------------|---|
-//! | `POLICY`    | array, 2            | 0 → [`PolicyWord::to_word`]: what is in force; 1, for loaders alone: which rows are taken, a bit each |
+//! | `POLICY`    | array, 2            | 0 → [`PolicyWord::to_word`]: what is in force; 1, for loaders only: a bitmap of taken rows |
 //! | `RULES`     | array of arrays, 2  | slot → an array of one: the near chunk of [`crate::ranges`] |
 //! | `RULES_FAR` | array of arrays     | slot × [`crate::ranges::CHUNKS`] + number → an array of one: a far chunk |
 //! | `MASKS`      | array, [`NonContiguousMask::ALL`] | [`NonContiguousMask::place`] → [`NonContiguousMask::to_words`] |
@@ -16,8 +16,8 @@
 //! | `REASONS`   | per-CPU array       | ([`PolicyWord::bank`] × [`ROWS`] + [`row`]) × reasons + [`crate::Reason::index`] → [`Counter`] |
 //! | `HITS`      | array               | [`stripe`] + [`crate::verdict::hit`] → [`Counter`] |
 //! | `SEEN`      | array, [`GATES`]    | [`gate`] → [`Seen`] |
-//! | `SAMPLING`  | array               | which drops are told of: [`crate::sample`] |
-//! | `EVENTS`    | ring buffer         | [`crate::sample::Sample`], and bytes of the frame |
+//! | `SAMPLING`  | array               | which drops are sampled: [`crate::sample`] |
+//! | `EVENTS`    | ring buffer         | [`crate::sample::Sample`], then the captured bytes of the frame |
 
 mod behaviour;
 mod limits;
@@ -29,22 +29,24 @@ pub use seen::{GATES, QUEUES, Seen, gate};
 
 use crate::{Reason, Source};
 
-/// Raised with every change of what lies in the maps or of what it means. Maps of another version are never read.
+/// Increased with every change to the maps' layout or to the meaning of their values. Maps of another version are never
+/// read.
 pub const VERSION: u32 = 7;
 
-/// How many policies can be in place: the one in force, and the one being built.
+/// How many policies can be in the maps: the one in force and the one being built.
 pub const SLOTS: u32 = 2;
 
-/// The policy in force. One word, written and read in one access: both families and all settings flip together.
+/// The policy word, which says what is in force. It is one word that is written and read in one access, so both
+/// families and all settings change at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PolicyWord {
     /// Bits of `PolicyWord::*`; 0 means that no policy is installed.
     pub flags: u32,
-    /// Which policy it is: one more each time.
+    /// The number of the policy; each new policy's is one more.
     pub generation: u32,
 }
 
-/// The upper half of the bits says how the daemon behaves: `behaviour.rs`.
+/// The upper 16 bits say how the daemon behaves: see `behaviour.rs`.
 impl PolicyWord {
     /// A policy is installed.
     pub const INSTALLED: u32 = 1;
@@ -52,27 +54,27 @@ impl PolicyWord {
     pub const NOBODY_CONTROL: u32 = 1 << 1;
     /// Nobody may send mode 7, or the daemon doesn't take it: it is dropped before any lookup.
     pub const NOBODY_PRIVATE: u32 = 1 << 2;
-    /// Hardening: sources that can't be are dropped.
+    /// Hardening: packets from impossible sources are dropped.
     pub const HARDEN_SOURCES: u32 = 1 << 3;
     /// Hardening: fragments are dropped.
     pub const HARDEN_FRAGMENTS: u32 = 1 << 4;
     /// Hardening: responses to queries are dropped, whoever sends them.
     pub const HARDEN_RESPONSES: u32 = 1 << 5;
-    /// Hardening: queries are dropped that the daemon would answer with an error about their form.
+    /// Hardening: queries that the daemon would answer with an error about their form are dropped.
     pub const HARDEN_FORM: u32 = 1 << 6;
     /// Hardening: packets with more IPv6 extension headers than are followed are dropped.
     pub const HARDEN_EXTENSIONS: u32 = 1 << 13;
     /// Hardening: frames with more VLAN tags than are followed are dropped.
     pub const HARDEN_TAGS: u32 = 1 << 14;
-    /// Hardening: frames with more datagrams than are looked at are dropped.
+    /// Hardening: frames with more datagrams than are examined are dropped.
     pub const HARDEN_SEGMENTS: u32 = 1 << 15;
     /// `limited` is enforced.
     pub const LIMITER: u32 = 1 << 9;
-    /// All time requests together are.
+    /// The ceiling for all time requests together is enforced.
     pub const CEILING: u32 = 1 << 10;
-    /// ntpguard sends the kisses; without, whatever earns one passes to the daemon.
+    /// ntpguard sends the kisses. Otherwise packets that would get one pass to the daemon.
     pub const KISSES: u32 = 1 << 11;
-    /// A trial: what would be dropped is counted apart from drops, and passes.
+    /// A trial: what would be dropped passes, and is counted apart from real drops.
     pub const TRIAL: u32 = 1 << 12;
 
     /// Whether all of these bits are set.
@@ -81,19 +83,19 @@ impl PolicyWord {
         self.flags & bits == bits
     }
 
-    /// Which of [`SLOTS`] holds the rules.
+    /// The one of [`SLOTS`] that holds the rules.
     #[inline(always)]
     pub const fn slot(self) -> u32 {
         self.generation % SLOTS
     }
 
-    /// Which of [`BANKS`] counts: 1 in a trial.
+    /// The one of [`BANKS`] that counts: 1 in a trial.
     #[inline(always)]
     pub const fn bank(self) -> u32 {
         self.flags / Self::TRIAL % BANKS
     }
 
-    /// As it lies in the map.
+    /// The value in the map.
     #[inline(always)]
     pub const fn to_word(self) -> u64 {
         (self.generation as u64) << 32 | self.flags as u64
@@ -109,15 +111,15 @@ impl PolicyWord {
 /// What a source may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Bits of `Rule::*`; from [`Rule::MASKS_SHIFT`] on the non-contiguous masks that stand before this rule.
+    /// Bits of `Rule::*`. From bit [`Rule::MASKS_SHIFT`] on: the non-contiguous masks that come before this rule.
     pub flags: u32,
-    /// In the maps, where its counters would begin (see [`crate::verdict::hit`]); in an image, its place among the rules.
-    /// [`Rule::NO_INDEX`] if it has none.
+    /// In the maps, where the rule's counters would begin (see [`crate::verdict::hit`]); in an image, its position
+    /// among the rules. [`Rule::NO_INDEX`] if it has no counters.
     pub index: u32,
 }
 
 impl Rule {
-    /// In place of an index: there are fewer counters.
+    /// Stands in for an index; greater than the index of any counter.
     pub const NO_INDEX: u32 = 1 << 31;
     /// `ignore`: nothing passes.
     pub const IGNORE: u32 = 1;
@@ -133,24 +135,25 @@ impl Rule {
     pub const NOTRUST: u32 = 1 << 5;
     /// The source is this host itself.
     pub const OWN: u32 = 1 << 6;
-    /// No key of the daemon can verify a MAC, and none is a request to Samba (`mssntp`): NTPsec discards it.
+    /// The daemon has no key that could verify a MAC, and no packet is a request to Samba (`mssntp`): NTPsec discards
+    /// packets with a MAC.
     pub const NO_MAC: u32 = 1 << 7;
-    /// Not `limited kod`: what can't be served gets no kiss-o'-death either.
+    /// The line isn't `limited kod`: what exceeds the limit gets no kiss-o'-death.
     pub const NO_KISS: u32 = 1 << 8;
     /// `limited`: the daemon's rate limiter decides.
     pub const LIMITED: u32 = 1 << 9;
-    /// There is no rule. In no map: what a look-up that finds none comes to.
+    /// There is no rule. Never in a map: the result of a lookup that finds no rule.
     pub const NO_RULE: u32 = 1 << 10;
-    /// Bit 0 of the set of non-contiguous masks that may come first; as many bits as [`NonContiguousMask::MAX`].
+    /// Bit 0 of the set of non-contiguous masks that come before this rule; there are [`NonContiguousMask::MAX`] bits.
     pub const MASKS_SHIFT: u32 = 16;
 
-    /// What stands in for a rule where there is none.
+    /// Returned where there is no rule.
     pub const NONE: Self = Self { flags: Self::NO_RULE, index: Self::NO_INDEX };
 
-    /// Any of these keeps a source from querying.
+    /// The flags each of which keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
-    /// The flags that may have a request of [`crate::form::is_common_request`] end otherwise than as a time packet that
-    /// passes if limits let it.
+    /// The flags that can lead to another verdict on a request of [`crate::form::is_common_request`] than a time packet
+    /// that passes if the limits permit it.
     pub const AGAINST_REQUESTS: u32 =
         Self::IGNORE | Self::OWN | Self::NO_RULE | Self::NOSERVE | Self::NOTRUST;
 
@@ -160,7 +163,7 @@ impl Rule {
         self.flags & bits != 0
     }
 
-    /// The non-contiguous masks that come before this rule if they hold the source, the first one at bit 0.
+    /// The non-contiguous masks that come before this rule if they match the source, the first one at bit 0.
     #[inline(always)]
     pub const fn masks(self) -> u32 {
         self.flags >> Self::MASKS_SHIFT
@@ -184,33 +187,34 @@ impl Rules {
     }
 }
 
-/// An entry with a mask whose ones have zeros among them: it is no range of addresses.
+/// An entry whose mask isn't contiguous (its ones have zeros between them), so that it matches no single range of
+/// addresses.
 ///
-/// ntpd compares addresses before masks, so such an entry may stand before one with a longer prefix. Where it does is
-/// known when the policy is compiled: each rule names the masks that come before it ([`Rule::masks`]).
+/// ntpd sorts its entries by address first and mask second, so such an entry may come before one with a longer prefix.
+/// The order is known when the policy is compiled: each rule names the masks that come before it ([`Rule::masks`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NonContiguousMask {
-    /// The network's address as big-endian words; IPv4 in the first.
+    /// The network's address as four 32-bit words, the most significant first; IPv4 in the first word.
     pub address: [u32; 4],
-    /// Its mask, alike.
+    /// Its mask, in the same form.
     pub mask: [u32; 4],
-    /// What its sources may do.
+    /// What the matching sources may do.
     pub rule: Rule,
 }
 
 impl NonContiguousMask {
-    /// As many in one family; with more, some are not enforced.
+    /// The maximum number in one family; entries beyond it are not enforced.
     pub const MAX: u32 = 16;
-    /// Places for all of them: two families in each slot.
+    /// The size of `MASKS`: both families in each slot.
     pub const ALL: u32 = Self::MAX * 2 * SLOTS;
 
-    /// Where one lies in `MASKS`; `number` is its place in the order of its family.
+    /// The index in `MASKS`; `number` is the position in the order of the family.
     #[inline(always)]
     pub const fn place(slot: u32, is_v6: bool, number: u32) -> u32 {
         (slot * 2 + is_v6 as u32) * Self::MAX + number
     }
 
-    /// A source's address as big-endian words.
+    /// A source's address in the form of [`NonContiguousMask::address`].
     #[inline(always)]
     pub fn words(source: &Source) -> [u32; 4] {
         match *source {
@@ -219,7 +223,7 @@ impl NonContiguousMask {
         }
     }
 
-    /// Whether it holds an address, given as [`NonContiguousMask::words`].
+    /// Whether it matches an address, given as [`NonContiguousMask::words`].
     #[inline(always)]
     pub const fn holds(&self, words: [u32; 4]) -> bool {
         let Self { address: [a, b, c, d], mask: [i, j, k, l], .. } = *self;
@@ -227,7 +231,7 @@ impl NonContiguousMask {
         (w & i ^ a) | (x & j ^ b) | (y & k ^ c) | (z & l ^ d) == 0
     }
 
-    /// As it lies in the map.
+    /// The value in the map.
     pub const fn to_words(self) -> [u32; 10] {
         let Self { address: [a, b, c, d], mask: [i, j, k, l], rule: Rule { flags, index } } = self;
         [a, b, c, d, i, j, k, l, flags, index]
@@ -240,7 +244,7 @@ impl NonContiguousMask {
     }
 }
 
-/// The reasons that a flag of a rule gives, in the order of the rule's counters.
+/// The reasons that come from a flag of a rule, in the order of the rule's counters.
 pub const CAUSES: [Reason; 7] = [
     Reason::Ignore,
     Reason::Noquery,
@@ -251,29 +255,31 @@ pub const CAUSES: [Reason; 7] = [
     Reason::Kod,
 ];
 
-/// The place of a reason among [`CAUSES`].
+/// The position of a reason among [`CAUSES`].
 #[inline(always)]
 pub const fn cause(reason: Reason) -> Option<u32> {
-    // They lie side by side in the table of reasons: one compare, where a match would be three.
+    // They are adjacent in the table of reasons: this is one comparison, where a match would be three.
     let cause = reason.index().wrapping_sub(CAUSES[0].index());
     if cause < CAUSES.len() as u32 { Some(cause) } else { None }
 }
 
-/// Interfaces whose indexes differ by a multiple of this are counted together; few hosts guard so many.
+/// The number of rows of counters. Interfaces whose indexes differ by a multiple of it share a row; few hosts guard
+/// that many interfaces.
 pub const ROWS: u32 = u64::BITS;
 
-/// Counters of two kinds: what was done, and what passed in a trial ([`PolicyWord::TRIAL`]).
+/// The number of banks of counters: one for what was done, one for what a trial would have done
+/// ([`PolicyWord::TRIAL`]).
 pub const BANKS: u32 = 2;
 
-/// Where an interface's counters of reasons stand in a bank of `REASONS`, by its index.
+/// An interface's row within a bank of `REASONS`, by the interface's index.
 #[inline(always)]
 pub const fn row(interface: u32) -> u32 {
     interface % ROWS
 }
 
-/// Where the counters begin in `HITS` that a CPU counts in. The first stripe is that of trials, in which all CPUs count: what passes
-/// costs more than their getting in each other's way. Then each CPU has one, and the last is for what came over from policies
-/// before. Each stripe has as many for one slot as for the other.
+/// Where a CPU's stripe of counters begins in `HITS`. The first stripe is for trials, and all CPUs share it: a packet
+/// that passes costs more than the contention. Then follows a stripe for each CPU, and the last one holds the counts
+/// carried over from earlier policies. Each stripe has the same number of counters for each of the two slots.
 #[inline(always)]
 pub const fn stripe(cpu: u32, bank: u32, stride: u32) -> u32 {
     cpu.wrapping_add(1).wrapping_mul(BANKS - 1 - bank).wrapping_mul(stride)

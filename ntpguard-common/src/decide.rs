@@ -1,13 +1,14 @@
-//! The verdict: one pure function, run in the kernel and on the host.
+//! The verdict: one pure function that runs in the kernel and on the host.
 //!
-//! Order, and why:
-//! 1. what isn't UDP to port 123 passes before any map is touched;
-//! 2. without a policy everything passes;
-//! 3. fragments, contradictory lengths, more headers than are followed, since nothing after them can be judged;
-//! 4. responses, and modes 6 and 7 when nobody may query: no lookup, since this is what floods are made of;
-//! 5. sources that can't be, so that no spoofer reaches the rule of another; source ports that the daemon refuses;
-//! 6. the source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version;
-//! 7. what the daemon discards by its form; notrust, which asks for a MAC, last.
+//! The order of the checks, with reasons:
+//! 1. What isn't UDP to port 123 passes before any map is accessed.
+//! 2. Without a policy everything passes.
+//! 3. Fragments, contradictory lengths, and more headers than are followed: what comes after them can't be judged.
+//! 4. Responses, and modes 6 and 7 if nobody may query: floods consist of these, so they cost no lookup.
+//! 5. Impossible sources, so that a spoofed address doesn't get another source's rule; source ports that the daemon
+//!    refuses.
+//! 6. The source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version.
+//! 7. What the daemon discards by its form; last `notrust`, which requires a MAC.
 
 use crate::{
     abi::{PolicyWord, Rule},
@@ -23,9 +24,9 @@ use crate::{
     },
 };
 
-/// Where the verdict looks things up: maps in the kernel, an image on the host.
+/// The source of the policy word and the rules: maps in the kernel, an image on the host.
 pub trait Lookup {
-    /// What is in force now; one consistent reading.
+    /// The policy word in force, read once and consistently.
     fn word(&self) -> PolicyWord;
     /// The rule for a source and its UDP port (host byte order), in the given slot; [`Rule::NONE`] if there is none.
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule;
@@ -41,8 +42,8 @@ where
     decide_plain(packet, policy, ReturnVerdict).unwrap_or_else(|| decide_then(packet, policy, ReturnVerdict))
 }
 
-/// Judges a frame, and goes on. What follows is compiled for each kind of verdict: so those that floods are made of carry
-/// nothing along that only others need.
+/// Judges a frame and continues with `then`. The continuation is compiled separately for each kind of verdict, so that
+/// the common verdicts of a flood carry none of the code that only other verdicts need.
 #[inline(always)]
 pub fn decide_then<P, L, C>(packet: &P, policy: &L, then: C) -> Decision<C::Outcome>
 where
@@ -53,8 +54,9 @@ where
     by_headers(wire::locate(packet), packet, packet, policy, then)
 }
 
-/// The same of a frame of which more is known than its bytes say: where its network header is, if it isn't an Ethernet frame;
-/// and `of_several`, which of several datagrams, one behind the other, is the one to be judged ([`wire::segments`]).
+/// Like [`decide_then`], with more information than the frame itself has: `network` is its network header if it isn't
+/// an Ethernet frame, and `of_several` picks the datagram to judge if the frame holds several in a row
+/// ([`wire::segments`]).
 #[inline(always)]
 pub fn decide_known<P, L, C>(
     packet: &P,
@@ -75,8 +77,8 @@ where
     by_headers(located, packet, packet, policy, then)
 }
 
-/// The same of a plain frame ([`wire::PlainV4`], [`wire::PlainV6`]), as nearly all are; `None` if it is another. For the
-/// compiler, which knows then where everything lies.
+/// Like [`decide_then`], for a plain frame ([`wire::PlainV4`], [`wire::PlainV6`]), as nearly all are; `None` for any
+/// other. With all offsets known at compile time, the compiler generates shorter code.
 #[inline(always)]
 pub fn decide_plain<P, L, C>(packet: &P, policy: &L, then: C) -> Option<Decision<C::Outcome>>
 where
@@ -93,7 +95,7 @@ where
     Some(by_headers(located, &*headers, packet, policy, then))
 }
 
-/// Judges a frame by what was found in its headers, and what is behind them by the packet.
+/// Judges a frame by what was located in it: its headers are read from `headers`, and what follows them from `packet`.
 #[inline(always)]
 fn by_headers<H, P, L, C>(
     located: Located,
@@ -152,7 +154,7 @@ where
     }
 }
 
-/// Why a frame passes or is dropped that hides its datagram.
+/// The reason for the verdict on a frame whose datagram can't be read.
 #[inline(always)]
 fn unjudged(word: PolicyWord, located: Located) -> Reason {
     let (hardening, reason) = match located {
@@ -165,14 +167,14 @@ fn unjudged(word: PolicyWord, located: Located) -> Reason {
             (PolicyWord::HARDEN_FRAGMENTS, Reason::Fragment)
         }
         Located::Malformed | Located::Fragment => return Reason::NoPolicy,
-        // These hide no datagram, and don't come here.
+        // Never the case: these don't hide a datagram.
         Located::NotNtp | Located::Truncated | Located::Datagram(_) => return Reason::Unread,
     };
     if word.has(hardening) { reason } else { Reason::Unread }
 }
 
-/// The source's rule and the payload's first byte; or why the datagram is dropped without one. `None` when a byte that
-/// matters lies past those at hand.
+/// The source's rule and the payload's first byte, or the reason why the datagram is dropped without a rule. `None` if
+/// a byte that matters lies past the bytes at hand.
 #[inline(always)]
 fn ask<P, L>(
     packet: &P,
@@ -185,13 +187,13 @@ where
     L: Lookup + ?Sized,
 {
     if datagram.length < 2 {
-        // Too short for any mode of any daemon. Two, so that the verifier learns the packet's end: it makes nothing
-        // of a one-byte compare that the compiler has turned into `pointer >= end`
+        // Too short for any mode of any daemon. Two bytes rather than one, so that the verifier learns where the packet
+        // ends: it learns nothing from a one-byte check, which the compiler turns into `pointer >= end`
         // (kernel/bpf/verifier.c:find_good_pkt_pointers).
         return Some(Err(Reason::Malformed));
     }
     let [first, second]: [u8; 2] = *packet.load(datagram.payload)?;
-    // The bit that says "response" is in the first byte of mode 7, in the second of mode 6.
+    // The response bit is in the first byte of mode 7 and in the second byte of mode 6.
     let refused = match Mode::of(first) {
         Mode::Time => None,
         Mode::Control => refuses(word, second, PolicyWord::NOBODY_CONTROL, Reason::Mode6),
@@ -212,7 +214,7 @@ where
     Some(Ok((policy.rule(word.slot(), &source, port), first)))
 }
 
-/// Why a query is dropped whoever sends it; `response` has the bit that says so.
+/// The reason why a query is dropped whoever sends it; `response` is the byte with the response bit.
 #[inline(always)]
 const fn refuses(word: PolicyWord, response: u8, nobody: u32, reason: Reason) -> Option<Reason> {
     if response & 0x80 != 0 && word.has(PolicyWord::HARDEN_RESPONSES) {
@@ -224,7 +226,7 @@ const fn refuses(word: PolicyWord, response: u8, nobody: u32, reason: Reason) ->
     }
 }
 
-/// Judges a datagram by its source's rule; `None` when a byte that matters lies past those at hand.
+/// Judges a datagram by its source's rule; `None` if a byte that matters lies past the bytes at hand.
 #[inline(always)]
 fn judge<P: Packet + ?Sized>(
     packet: &P,
@@ -245,13 +247,13 @@ fn judge<P: Packet + ?Sized>(
     Some(Verdict { request, ..Verdict::on(datagram, reason, rule.index) })
 }
 
-/// What becomes of a packet from a source that can't be; `None` if it is judged like any other.
+/// The reason why a packet from an impossible source is dropped; `None` if it is judged like any other.
 #[inline(always)]
 fn impossible(word: PolicyWord, source: &Source) -> Option<Reason> {
     if word.has(PolicyWord::HARDEN_SOURCES) {
         Some(Reason::ImpossibleSource)
     } else if source.is_multicast() {
-        // All daemons: ntp_restrict.c:restrictions.
+        // All daemons ignore it: ntp_restrict.c:restrictions.
         Some(Reason::Ignore)
     } else if source.is_loopback_v6() && word.has(PolicyWord::REFUSES_LOOPBACK_V6) {
         Some(Reason::ImpossibleSource)
@@ -260,7 +262,7 @@ fn impossible(word: PolicyWord, source: &Source) -> Option<Reason> {
     }
 }
 
-/// Judges a time packet.
+/// Judges a time packet (modes 0 to 5).
 #[inline(always)]
 fn time<P: Packet + ?Sized>(
     packet: &P,
@@ -292,7 +294,7 @@ fn time<P: Packet + ?Sized>(
     })
 }
 
-/// Judges a query; `unlisted` is its reason when no line lets its source ask.
+/// Judges a query (mode 6 or 7); `unlisted` is the reason to give if no line permits its source to query.
 #[inline(always)]
 fn query<P: Packet + ?Sized>(
     packet: &P,
@@ -334,7 +336,7 @@ fn query<P: Packet + ?Sized>(
     })
 }
 
-/// What the flag `version` refuses.
+/// Whether the flag `version` refuses a packet with this first byte.
 #[inline(always)]
 const fn is_not_version_4(first_byte: u8) -> bool {
     first_byte >> 3 & 7 != 4

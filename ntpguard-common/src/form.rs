@@ -1,35 +1,36 @@
-//! What a daemon discards by a packet's form alone, whoever sent it: mode, version, lengths, MAC.
+//! What a daemon discards because of a packet's form alone, whoever sent it: mode, version, lengths, MAC.
 //!
-//! Contract: "discards" is certain. What a daemon may take, or answer with an error, isn't discarded here; nor is what
-//! would need state to tell (an association, a key).
+//! Contract: whatever is reported as discarded here, the daemon certainly discards. What a daemon may accept or may
+//! answer with an error isn't reported, nor is what depends on state (an association, a key).
 
 use crate::{Packet, Reason, abi::PolicyWord, wire::ntp::TIME_HEADER_LEN};
 
-/// ntp.org's ntpd takes up to so many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
+/// ntp.org's ntpd takes up to this many bytes at the end of a packet for a MAC, whatever they are (ntp.h:MAX_MAC_LEN).
 const MAX_MAC_LEN: usize = 24;
 
-/// Shorter packets are never counted by a limiter (NTPsec's ntp_proto.c:is_packet_not_low_rot).
+/// Shorter packets are never counted by a limiter (NTPsec's ntp_proto.c:is_packet_not_low_rot). In bytes.
 const SHORTEST_COUNTED: usize = 12;
 
-/// Extension fields that are followed. Behind more, a packet passes: Autokey (RFC 5906) has three at most.
+/// The number of extension fields that are followed. A packet with more of them passes: Autokey (RFC 5906) has at most
+/// three.
 pub const MAX_EXTENSION_FIELDS: usize = 8;
 
 /// What follows a time packet's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {
-    /// Nothing that authenticates.
+    /// Nothing that could authenticate the packet.
     Nothing,
     /// What the daemon takes for a MAC.
     Mac,
-    /// A crypto-NAK that answers nobody: the daemon discards it, unless its rate limiter comes first and sends a kiss.
+    /// A crypto-NAK outside of an association: the daemon discards it, unless its rate limiter sends a kiss first.
     Nak,
     /// Extension fields that only the daemon can judge.
     Extensions,
-    /// What the daemon discards.
+    /// Something for which the daemon discards the packet.
     Bad,
 }
 
-/// The lowest UDP source port that the daemon takes.
+/// The lowest UDP source port that the daemon accepts.
 #[inline(always)]
 pub const fn lowest_source_port(word: PolicyWord) -> u16 {
     if word.has(PolicyWord::REFUSES_PORTS_BELOW_123) {
@@ -39,14 +40,14 @@ pub const fn lowest_source_port(word: PolicyWord) -> u16 {
     }
 }
 
-/// Whether it is the request that nearly all clients send, which no daemon discards by its form: version 4, mode 3, a
-/// header and nothing behind it. The leap indicator doesn't matter.
+/// Whether it is the request that nearly all clients send: version 4, mode 3, a header and nothing after it. No daemon
+/// discards it because of its form. The leap indicator doesn't matter.
 #[inline(always)]
 pub const fn is_common_request(first_byte: u8, length: usize) -> bool {
     first_byte & 0x3f == 4 << 3 | 3 && length == TIME_HEADER_LEN
 }
 
-/// Why the daemon discards a time packet (modes 0 to 5) by the head of it, if it does.
+/// The reason why the daemon discards a time packet (modes 0 to 5) by its first byte and its length, if it does.
 ///
 /// ntp.org: ntp_proto.c:receive; NTPsec: ntp_proto.c:is_packet_not_low_rot, parse_packet.
 #[inline(always)]
@@ -63,17 +64,17 @@ pub const fn discards_time(word: PolicyWord, first_byte: u8, length: usize) -> O
     if taken { None } else { Some(Reason::Mode) }
 }
 
-/// Whether the daemon's limiter has counted a packet, of a source that may send its like, when the daemon discards it for its
-/// form: its trailer, its MAC or a query's header.
+/// Whether the daemon's limiter has already counted a packet when the daemon discards it because of its form: its
+/// trailer, its MAC or a query's header. The source is one that may send packets of this kind.
 ///
-/// NTPsec counts whatever has a length, a version and a mode that it knows (ntp_proto.c:receive: is_packet_not_low_rot, then
-/// ntp_monitor, then parse_packet or process_control). ntp.org's limiter comes last; of what is discarded after it, 4.2.8 has
+/// NTPsec counts whatever has an acceptable length, version and mode (ntp_proto.c:receive: is_packet_not_low_rot, then
+/// ntp_monitor, then parse_packet or process_control). ntp.org's limiter comes last; what 4.2.8 discards after it are
 /// crypto-NAKs ([`Trailer::Nak`]).
 #[inline(always)]
 pub const fn is_counted(word: PolicyWord, first_byte: u8, length: usize) -> bool {
     let (version, mode) = (first_byte >> 3 & 7, first_byte & 7);
     if word.has(PolicyWord::LIMIT_COUNTS_DISCARDED) {
-        // Of version 1 a bare header in mode 0 is a client's.
+        // A bare header of version 1 in mode 0 is a client's request.
         let is_client = mode == 0 && version == 1 && length == TIME_HEADER_LEN;
         let is_control = mode == 6 && word.has(PolicyWord::LIMIT_COUNTS_CONTROL);
         let is_taken = is_control || matches!(mode, 1 | 3 | 4);
@@ -84,15 +85,15 @@ pub const fn is_counted(word: PolicyWord, first_byte: u8, length: usize) -> bool
     }
 }
 
-/// Whether a trailer of so many bytes is a crypto-NAK to 4.2.8, in a packet outside of an association
+/// Whether 4.2.8 takes a trailer of `rest` bytes for a crypto-NAK, in a packet outside of an association
 /// (ntp_proto.c:valid_NAK).
 #[inline(always)]
 const fn is_nak(mode: u8, rest: usize) -> bool {
     rest == 4 && matches!(mode, 0 | 3 | 5)
 }
 
-/// Whether it is a packet of symmetric mode 1 about which the daemon's releases differ: of version 1, a bare header is a
-/// client's to all of them (NTPsec's ntp_proto.c:receive).
+/// Whether it is a packet of mode 1 (symmetric active) that the daemon's releases treat differently. All of them take a
+/// bare header of version 1 for a client's request (NTPsec's ntp_proto.c:receive).
 #[inline(always)]
 pub const fn is_uncertain(word: PolicyWord, first_byte: u8, length: usize) -> bool {
     word.has(PolicyWord::MODE_1_VARIES)
@@ -100,7 +101,7 @@ pub const fn is_uncertain(word: PolicyWord, first_byte: u8, length: usize) -> bo
         && !(first_byte >> 3 & 7 == 1 && length == TIME_HEADER_LEN)
 }
 
-/// What follows a time packet's header; `None` when a byte that matters lies past those at hand. `length` is at least
+/// What follows a time packet's header; `None` if a byte that matters lies past the bytes at hand. `length` is at least
 /// that of the header.
 #[inline(always)]
 pub fn trailer<P: Packet + ?Sized>(
@@ -118,39 +119,41 @@ pub fn trailer<P: Packet + ?Sized>(
     } else if word.has(PolicyWord::DISCARDS_NAKS) && is_nak(first_byte & 7, rest) {
         Some(Trailer::Nak)
     } else if length > receive_buffer(word) {
-        // The daemon sees the beginning alone, and judges by that; how much depends on how it was built.
+        // The daemon sees only the beginning of the datagram and judges that; how much it sees depends on how it was
+        // built.
         Some(Trailer::Extensions)
     } else {
         walked_trailer(packet, payload + TIME_HEADER_LEN, rest)
     }
 }
 
-/// How many bytes of a datagram ntp.org's ntpd receives at least; the rest is cut off (recvbuff.h:RX_BUFF_SIZE, 2120
-/// in builds with Autokey).
+/// The minimum number of bytes that ntp.org's ntpd receives of a datagram; it cuts off the rest
+/// (recvbuff.h:RX_BUFF_SIZE, 2120 in builds with Autokey).
 #[inline(always)]
 const fn receive_buffer(word: PolicyWord) -> usize {
     if word.has(PolicyWord::RECEIVES_1200) { 1200 } else { 1000 }
 }
 
-/// NTPsec's ntp_proto.c:parse_packet: lengths are all that it looks at.
+/// The trailer as NTPsec's ntp_proto.c:parse_packet sees it, which looks only at lengths.
 #[inline(always)]
 const fn trailer_of_length(version: u8, rest: usize) -> Trailer {
     match rest {
         _ if version == 4 && rest > MAX_MAC_LEN => Trailer::Extensions,
-        // A crypto-NAK (4) is refused by whatever key.
+        // A crypto-NAK (4 bytes) is bad: no key verifies it.
         20 | 24 if version >= 3 => Trailer::Mac,
-        // The MACs of version 2 and of Microsoft's version 3 are cut off and not looked at.
+        // The MACs of version 2 and of Microsoft's version 3 are cut off and ignored.
         6 if version == 2 => Trailer::Nothing,
         72 if version == 3 => Trailer::Nothing,
         _ => Trailer::Bad,
     }
 }
 
-/// ntp.org's ntp_proto.c:receive: extension fields in packets of any version, until what is left may be a MAC.
+/// The trailer as ntp.org's ntp_proto.c:receive sees it: in packets of any version, it walks the extension fields until
+/// what is left may be a MAC.
 #[inline(always)]
 fn walked_trailer<P: Packet + ?Sized>(packet: &P, mut offset: usize, mut rest: usize) -> Option<Trailer> {
     if !rest.is_multiple_of(4) {
-        // Fields are multiples of 4 long, so at the end it isn't one either.
+        // Field lengths are multiples of 4, so what is left after the last field won't be a multiple of 4 either.
         return Some(Trailer::Bad);
     }
     for _ in 0..MAX_EXTENSION_FIELDS {

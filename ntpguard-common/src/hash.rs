@@ -1,13 +1,14 @@
-//! A keyed hash of source addresses: without the key nobody can choose addresses that meet in one place.
+//! A keyed hash of source addresses: without the key nobody can choose addresses that share a place in a table.
 //!
-//! Universal hashing, at a third of SipHash's cost: multiply-shift (M. Dietzfelbinger et al., 1997) for IPv4, and before
-//! it NH, as in UMAC (J. Black et al., 1999), for IPv6. The guarantee is for whoever can't watch the table, and nobody
-//! outside can. Two IPv4 addresses never have the same 64 bits; of two others that are chosen in advance, once in 2^32
-//! keys. Only the high bits are spread: take places from there.
+//! It is a universal hash at a third of SipHash's cost: multiply-shift (M. Dietzfelbinger et al., 1997) for IPv4; for
+//! IPv6, NH as in UMAC (J. Black et al., 1999), then the same. It protects against attackers who can't observe the
+//! table, and nobody outside this host can. Two IPv4 addresses never have the same 64-bit hash; of all keys, one in
+//! 2^32 gives the same hash to two other addresses chosen in advance. Only the high bits are well distributed: derive
+//! places from those.
 
 use crate::Source;
 
-/// A random secret.
+/// A random secret key.
 pub type Seed = [u64; 3];
 
 /// Hashes an address.
@@ -21,7 +22,7 @@ pub fn hash(seed: Seed, source: &Source) -> u64 {
     word.wrapping_mul(multiplier | 1)
 }
 
-/// One pair of words and keys of NH.
+/// One step of NH: a 64-bit word of the address with a 64-bit word of the key.
 #[inline(always)]
 const fn nh(words: u64, keys: u64) -> u64 {
     let high = ((words >> 32) as u32).wrapping_add((keys >> 32) as u32);
@@ -35,7 +36,8 @@ mod tests {
 
     const SEED: Seed = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
-    /// Neighbours, as a scan or one network has them, and addresses far apart: each of 256 places gets its share.
+    /// Neighbouring addresses, as in a scan or within a network, and addresses far apart: each of 256 places gets its
+    /// share.
     #[test]
     fn addresses_are_spread() {
         let places = |sources: &dyn Fn(u32) -> Source| {

@@ -1,7 +1,7 @@
-//! The kiss-o'-death "RATE" (RFC 5905 §7.4): a request turned into the answer that the daemon would give.
+//! The kiss-o'-death "RATE" (RFC 5905 §7.4): a request is turned, in place, into the answer that the daemon would give.
 //!
-//! Contract: nobody gets a kiss whose packet the stack wouldn't have taken: both checksums are verified first. The
-//! answer is as long as the request, and has no byte in it that isn't the request's or ntpguard's own.
+//! Contract: only a request that the network stack would accept gets a kiss, so the IP and UDP checksums are verified
+//! first. The answer is as long as the request, and each of its bytes comes from the request or is set by ntpguard.
 
 use crate::{
     abi::{Limits, PolicyWord},
@@ -13,11 +13,12 @@ use network_types::{
     udp::UdpHdr,
 };
 
-/// The hop limit of the answer.
+/// The hop limit (IPv4: time to live) of the answer.
 const HOPS: u8 = 64;
 
-/// Turns the frame of a request into that of its kiss; `false`, and nothing is changed, if it isn't plain enough or not
-/// as it should be. `network` and `payload` are the offsets of the IP header and of the UDP payload. VLAN tags stay.
+/// Turns a request's frame into that of its kiss. Returns `false` and changes nothing if the frame isn't a bare,
+/// unicast request with correct lengths and checksums. `network` and `payload` are the offsets of the IP header and the
+/// UDP payload. VLAN tags are kept.
 #[inline(always)]
 pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     frame: &mut P,
@@ -31,7 +32,8 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
     let Some([to, .., from, _, _, _, _, _]) = frame.load::<[u8; 12]>(0).map(|macs| *macs) else {
         return false;
     };
-    // IP options or extension headers stand in between; or it came to many, and isn't answered by one of them.
+    // Not answered: a packet with IP options or extension headers, and a frame to or from a multicast or broadcast MAC
+    // address.
     if network + headers != payload || (to | from) & 1 != 0 {
         return false;
     }
@@ -41,7 +43,8 @@ pub fn turn<P: PacketMut + ?Sized, S: Sums>(
         frame.at::<OverV4>(network).is_some_and(|packet| packet.kiss(word, limits, sums))
     };
     if turned && let Some(macs) = frame.at::<[u8; 12]>(0) {
-        // Read here, not before: in the kernel each byte would lie on the stack meanwhile, which is short.
+        // Read only now: in the kernel these bytes would otherwise occupy the small BPF stack while the checksums are
+        // computed.
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *macs;
         *macs = [g, h, i, j, k, l, a, b, c, d, e, f];
     }
@@ -65,7 +68,7 @@ struct Time {
     transmit: [u8; 8],
 }
 
-/// A bare time packet over IPv4, without IP options.
+/// A time packet that is only a header, over IPv4 without IP options.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct OverV4 {
@@ -74,7 +77,7 @@ struct OverV4 {
     time: Time,
 }
 
-/// A bare time packet over IPv6, without extension headers.
+/// A time packet that is only a header, over IPv6 without extension headers.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct OverV6 {
@@ -87,21 +90,21 @@ const _: () = assert!(size_of::<Time>() == TIME_HEADER_LEN && align_of::<Time>()
 const _: () = assert!(size_of::<OverV4>() == 76 && align_of::<OverV4>() == 1);
 const _: () = assert!(size_of::<OverV6>() == 96 && align_of::<OverV6>() == 1);
 
-// SAFETY: `#[repr(C)]`, bytes and headers of bytes, no padding.
+// SAFETY: `#[repr(C)]`, and all fields are bytes or headers made of bytes, without padding.
 unsafe impl Wire for OverV4 {}
 // SAFETY: as above.
 unsafe impl Wire for OverV6 {}
 
-/// Adds up the 16-bit words of a header (RFC 1071), in the machine's byte order, which doesn't matter to the checksum.
-/// The kernel has a helper for it; a loop would have to be one that the verifier understands.
+/// Sums up the 16-bit words of a header (RFC 1071) in the machine's byte order, which doesn't affect the checksum. The
+/// kernel has a helper for this; a loop would need bounds that the verifier can check.
 pub trait Sums {
-    /// The sum, carries added in or not. T is an even number of bytes, without padding.
+    /// The sum; carries may or may not be folded in. T has an even number of bytes and no padding.
     fn of<T>(&self, header: &T) -> u64;
 }
 
 /// An IP packet that can be answered.
 trait Request {
-    /// Turns it into its kiss; `false`, and nothing is changed, if it isn't as it should be.
+    /// Turns the request into its kiss. Returns `false` and changes nothing if a length or checksum is wrong.
     fn kiss<S: Sums>(&mut self, word: PolicyWord, limits: &Limits, sums: &S) -> bool;
 }
 
@@ -111,12 +114,12 @@ impl Request for OverV4 {
         let Self { ip, udp, time } = self;
         let length = (UdpHdr::LEN + TIME_HEADER_LEN) as u16;
         let plain = ip.ihl() as usize == Ipv4Hdr::LEN && ip.tot_len() as usize == size_of::<OverV4>();
-        // Multicast and broadcast: nobody's own address.
+        // The destination is multicast or broadcast, so it is no host's own address.
         if !plain || ip.dst_addr[0] >= 224 || udp.len() != length || folded(sums.of(ip)) != 0xffff {
             return false;
         }
         let pseudo = sums.of(&ip.src_addr) + sums.of(&ip.dst_addr) + fixed(length);
-        // 0 says that there is none (RFC 768).
+        // A checksum of 0 means that the sender computed none (RFC 768).
         if udp.check != [0; 2] && !intact(pseudo, udp, time, sums) {
             return false;
         }
@@ -152,11 +155,12 @@ impl Request for OverV6 {
 }
 
 impl Time {
-    /// ntp_proto.c:fast_xmit with a restriction mask that has RES_KOD.
+    /// Follows ntp_proto.c:fast_xmit with a restriction mask that has RES_KOD.
     #[inline(always)]
     fn kiss(&mut self, word: PolicyWord, limits: &Limits) {
         let (version, mode) = (self.first & 0x38, self.first & 7);
-        // Where all kisses are in mode 4, what gets one of mode 1 is a client's of version 1 (NTPsec's ntp_proto.c:receive).
+        // Where all kisses have mode 4, the only mode 1 packets that get one are a client's of version 1 (NTPsec's
+        // ntp_proto.c:receive).
         let answers_client = matches!(mode, 0 | 3) || word.has(PolicyWord::KISSES_IN_MODE_4);
         let mode = if answers_client { 4 } else { 1 };
         self.first = 3 << 6 | version | mode;
@@ -170,29 +174,29 @@ impl Time {
     }
 }
 
-/// The part of a pseudo header that isn't an address (RFC 768, RFC 8200 §8.1).
+/// The sum of the pseudo header's fields that aren't addresses (RFC 768, RFC 8200 §8.1).
 #[inline(always)]
 fn fixed(length: u16) -> u64 {
     u64::from((IpProto::Udp as u16).to_be()) + u64::from(length.to_be())
 }
 
-/// Whether the UDP checksum is right.
+/// Whether the UDP checksum is correct.
 #[inline(always)]
 fn intact<S: Sums>(pseudo: u64, udp: &UdpHdr, time: &Time, sums: &S) -> bool {
     folded(pseudo + sums.of(udp) + sums.of(time)) == 0xffff
 }
 
-/// Turns a UDP header around. The sum over the addresses stays as it was.
+/// Swaps the ports and recomputes the checksum. The sum of the addresses doesn't change when they are swapped.
 #[inline(always)]
 fn answer<S: Sums>(pseudo: u64, udp: &mut UdpHdr, time: &Time, sums: &S) {
     (udp.src, udp.dst) = (udp.dst, udp.src);
     udp.check = [0; 2];
     let check = !folded(pseudo + sums.of(udp) + sums.of(time));
-    // 0 would say that there is none.
+    // A checksum of 0 would mean that none was computed.
     udp.check = if check == 0 { [0xff; 2] } else { check.to_ne_bytes() };
 }
 
-/// Adds the carries in.
+/// Folds the carries into 16 bits.
 #[inline(always)]
 const fn folded(sum: u64) -> u16 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);

@@ -1,7 +1,7 @@
-//! What the XDP program and the host share: bytes in, verdict out.
+//! What the XDP program and the host share: from a frame's bytes to a verdict.
 //!
-//! This crate is a leaf. It does no I/O, allocates nothing, and is compiled twice: for the BPF target, where
-//! the verifier reads it, and for the host, where tests run the same code.
+//! This crate does no I/O, allocates nothing, and depends on no other crate of the workspace. It is compiled twice: for
+//! the BPF target, where the kernel's verifier checks it, and for the host, where tests run the same code.
 //!
 //! ```text
 //! frame ─wire::locate→ Datagram ─decide→ Verdict { Reason, rule }
@@ -9,8 +9,8 @@
 //!                       Lookup: PolicyWord and Rules
 //! ```
 //!
-//! A policy is whatever answers two questions, what is in force and what a source may do. Here it lets nobody send queries, and
-//! a monlist request is dropped:
+//! A policy is any type that answers two questions: which policy word is in force, and what a source may do. In this
+//! example nobody may send queries, so a monlist request is dropped:
 //!
 //! ```
 //! use ntpguard_common::{
@@ -42,12 +42,13 @@
 //! assert_eq!(verdict.datagram.and_then(|datagram| datagram.source(&frame[..])), Some(Source::of_v4([192, 0, 2, 1])));
 //! ```
 //!
-//! Where to look: [`wire`] finds the datagram, [`form`] knows what each daemon discards by a packet's form, [`decide`](mod@decide)
-//! puts both and the [`Lookup`] together, [`limit`] judges once more by who sent how much before, [`kiss`] turns a request into
-//! its answer, [`abi`] has the values in the kernel's maps, and [`sample`] the records of single drops.
+//! Where to look: [`wire`] finds the datagram, [`form`] knows what each daemon discards by a packet's form,
+//! [`decide`](mod@decide) combines both with the [`Lookup`], [`limit`] applies rate limits to what would pass, [`kiss`]
+//! turns a request into its kiss-o'-death, [`abi`] defines the values in the kernel's maps, and [`sample`] the records
+//! of sampled drops.
 //!
-//! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: the
-//! verifier accepts one bounded access, [`packet::Packet::load`], and nothing else.
+//! Everything on the packet path is `#[inline(always)]` and free of panics, recursion and slices: a packet's bytes are
+//! accessed through one bounds-checked function, [`packet::Packet::load`], whose checks the verifier understands.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 

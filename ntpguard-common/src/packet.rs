@@ -1,7 +1,7 @@
-//! The only access to a packet's bytes.
+//! Access to a packet's bytes; there is no other.
 //!
-//! Contract: [`Packet::load`] returns `None` exactly when one of the wanted bytes lies past the packet's
-//! end. It never panics and never reads out of bounds, whatever the offset.
+//! Contract: [`Packet::load`] returns `None` exactly if one of the requested bytes lies past the packet's end. It never
+//! panics and never reads out of bounds, whatever the offset.
 
 use core::ops::Deref;
 use network_types::{
@@ -14,7 +14,7 @@ use network_types::{
 /// # Safety
 /// Every bit pattern of `size_of::<Self>()` bytes must be a valid value, at any address.
 pub unsafe trait Wire: Copy + 'static {
-    /// Where it is asked for: a reference to it may point anywhere.
+    /// Evaluated wherever a reference is made: the type must be valid at any address.
     const ALIGNED_TO_ANY_BYTE: () = assert!(align_of::<Self>() == 1);
 }
 
@@ -31,13 +31,13 @@ const _: () = assert!(Ipv4Hdr::LEN == 20 && Ipv6Hdr::LEN == 40 && UdpHdr::LEN ==
 
 /// A frame, from the first byte of its Ethernet header.
 pub trait Packet {
-    /// A header where it lies, or a copy of it; `offset` is in bytes from the frame's start.
+    /// A header in place, or a copy of it; `offset` is in bytes from the frame's start.
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>>;
 }
 
 /// A frame that can be written to.
 pub trait PacketMut: Packet {
-    /// A header where it lies; `None` when not all of it can be written to. T is aligned to any byte.
+    /// A header in place; `None` if not all of it is writable. T must have an alignment of 1.
     fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T>;
 }
 

@@ -1,23 +1,25 @@
-//! Rules by ranges of addresses: how they lie in the maps, and how the one of a source is found.
+//! Rules by ranges of addresses: how they are stored in the maps, and how a source's rule is found.
 //!
-//! A policy is two or four lists of ranges, for a family and for source port 123 or any other. Each lies under a tree whose
-//! nodes cut a stretch of the address space into equal buckets. A bucket is a rule, if one range fills it, or leads to a run
-//! of a few ranges, or to another node where many meet, which begins at the first, or a bit before, and is as wide as they
-//! need: so a lookup takes a few nodes for as many rules as there may be, and two cache lines in each, the last of which is
-//! often the rule's.
+//! A policy has up to four lists of ranges: one for each address family and for source port 123 or any other port. Each
+//! list is indexed by a tree. A node of the tree divides a part of the address space into buckets of equal size. A
+//! bucket holds a rule if a single range covers it; otherwise it points to a run of a few ranges, or, if many ranges
+//! begin in it, to another node. That node begins at or shortly before the first of these ranges and is as wide as they
+//! need. A lookup thus visits a few nodes however many rules there are, and touches two cache lines in each; the last
+//! of them often holds the rule.
 //!
-//! All of it is 32-bit words with addresses: the first [`NEAR_WORDS`] in one array, enough for a policy of ordinary length;
-//! further ones in chunks of [`FAR_WORDS`], as many as it takes. Values as large as these are looked up in place, without
-//! a call.
+//! Everything is stored as 32-bit words with addresses. The first [`NEAR_WORDS`] words lie in one array, which is
+//! enough for a policy of ordinary size; further words lie in chunks of [`FAR_WORDS`], as many as are needed. Values
+//! this large are accessed in place, without a helper call.
 //!
 //! | words  | meaning                                                                                          |
 //! |--------|--------------------------------------------------------------------------------------------------|
-//! | roots  | at 0, for each [`root`]: a bucket                                                                |
-//! | bucket | [`Rule`]'s flags and index; or [`WAY`] \| ranges, the address of a run; or [`WAY`], that of a node  |
+//! | roots  | a bucket for each [`root`], from address 0 on                                                    |
+//! | bucket | [`Rule`]'s flags and index; or [`WAY`] \| number of ranges, address of a run; or [`WAY`], address of a node |
 //! | node   | first address, bits << 8 \| shift, the address of its 2^bits buckets                            |
 //! | range  | first address, then [`Rule`]'s flags and index; it ends before the next one                      |
 //!
-//! Neither a bucket, a node's three fields nor a run crosses from one chunk into the next. The first range of a run begins
+//! A bucket, a node's three fields, or a run never extends across two chunks. The first range of a run begins at or
+//! before the first address of the bucket that points to it.
 //! at or before whatever leads there.
 
 use crate::abi::Rule;
@@ -31,8 +33,8 @@ pub const FAR_WORDS: usize = 1 << FAR_SHIFT;
 
 const FAR_SHIFT: u32 = 19;
 
-/// Words behind those of a chunk, where nothing lies: so one mask on an address is enough for the verifier to let several
-/// words be read from it on.
+/// Unused words at the end of a chunk. With them, one mask on an address is enough for the verifier to accept that
+/// several words are read from it on.
 const MARGIN: usize = 8;
 
 /// The length of the near chunk.
@@ -41,60 +43,60 @@ pub const NEAR: usize = NEAR_WORDS + MARGIN;
 /// The length of a far chunk.
 pub const FAR: usize = FAR_WORDS + MARGIN;
 
-/// Chunks in a slot, the near one at 0: 254 MiB.
+/// Chunks in a slot: 254 MiB. The near chunk is number 0.
 pub const CHUNKS: u32 = 1 << 7;
 
-/// In a bucket's first word: it is none of [`Rule`]'s flags, but leads on.
+/// Flag in a bucket's first word: the bucket holds no rule, but points to a run or a node. None of [`Rule`]'s flags.
 pub const WAY: u32 = 1 << 15;
 
 const _: () = assert!(Rule::NO_RULE < WAY && WAY < 1 << Rule::MASKS_SHIFT);
 
-/// Ranges in a run, at most: two or three cache lines.
+/// The maximum number of ranges in a run, which then takes two or three cache lines.
 pub const RUN: usize = 13;
 
-/// Where a bucket has their number.
+/// The bits of a bucket's first word that hold the number of ranges.
 const RANGES: u64 = 15;
 
 const _: () = assert!(RUN <= RANGES as usize);
 
-/// The least bits that a node has.
+/// The minimum of a node's `bits`.
 pub const MIN_BITS: u32 = 6;
 
-/// Where the root for a family and a port lies.
+/// The number of the root for a family and a port.
 #[inline(always)]
 pub const fn root(is_v6: bool, is_ntp_port: bool) -> u32 {
     (is_v6 as u32) << 1 | is_ntp_port as u32
 }
 
-/// As many roots there are.
+/// The number of roots.
 pub const ROOTS: u32 = 4;
 
-/// Words of a bucket.
+/// Words in a bucket.
 pub const BUCKET: u64 = 2;
 
 /// The chunks of a policy: maps in the kernel, vectors on the host.
 pub trait Chunks {
-    /// FilterView no further than so many nodes.
+    /// The maximum number of nodes that a lookup visits.
     const DEPTH: u64 = u64::MAX;
 
-    /// The near one.
+    /// The near chunk.
     fn near(&self) -> Option<&[u32; NEAR]>;
-    /// A far one, by its number from 1 on.
+    /// A far chunk, by its number from 1 on.
     fn far(&self, number: u32) -> Option<&[u32; FAR]>;
 }
 
-/// Words side by side. Everything here is in 64 bits: the BPF target has no shorter registers, and clears the upper half of
-/// one with two instructions.
+/// A chunk of words. All values here have 64 bits: the BPF target has no shorter registers, and it takes two
+/// instructions to clear the upper half of one.
 #[derive(Clone, Copy)]
 enum Chunk<'a> {
-    /// Addresses below [`NEAR_WORDS`].
+    /// The near chunk: addresses below [`NEAR_WORDS`].
     Near(&'a [u32; NEAR]),
-    /// [`FAR_WORDS`] others.
+    /// A far chunk: [`FAR_WORDS`] further addresses.
     Far(&'a [u32; FAR]),
 }
 
 impl<'a> Chunk<'a> {
-    /// The one that holds an address.
+    /// The chunk that holds an address.
     #[inline(always)]
     fn of<C: Chunks>(chunks: &'a C, near: &'a [u32; NEAR], address: u64) -> Option<Self> {
         match address >> FAR_SHIFT & (CHUNKS as u64 - 1) {
@@ -103,7 +105,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The words from an address on, which is in this chunk.
+    /// The words from an address on; the address must be in this chunk.
     #[inline(always)]
     fn words<const COUNT: usize>(self, address: u64) -> [u64; COUNT] {
         match self {
@@ -112,7 +114,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The rule of an address among the ranges of a run in this chunk.
+    /// The rule for a key from a run of ranges in this chunk.
     #[inline(always)]
     fn rule<K: Key>(self, run: u64, ranges: u64, key: K) -> Rule {
         match self {
@@ -130,7 +132,7 @@ fn words<const LEN: usize, const COUNT: usize>(chunk: &[u32; LEN], address: u64)
     array::from_fn(|word| chunk[first + word].into())
 }
 
-/// The rule of the last range of a run that begins at the key or before it. The first one does.
+/// The rule of the last range in a run that begins at or before the key. The first range always does.
 #[inline(always)]
 fn among<K: Key, const LEN: usize>(chunk: &[u32; LEN], run: u64, ranges: u64, key: K) -> Rule {
     let width = K::WORDS + 2;
@@ -145,17 +147,17 @@ fn among<K: Key, const LEN: usize>(chunk: &[u32; LEN], run: u64, ranges: u64, ke
     rule(K::of(chunk, place).1)
 }
 
-/// An address as it is looked up and as it lies in the words, the highest first.
+/// An address, as it is looked up and as it is stored: in words, the most significant first.
 trait Key: Copy {
-    /// How many words.
+    /// The number of words.
     const WORDS: u64;
-    /// Nodes on the longest way: each one narrows the stretch by [`MIN_BITS`] bits at least.
+    /// The maximum depth of a tree: each node narrows the address space by at least [`MIN_BITS`] bits.
     const DEPTH: u64 = (32 * Self::WORDS).div_ceil(MIN_BITS as u64);
 
-    /// The one at an address of a chunk, and the two words after it.
+    /// The key at an address of a chunk, and the two words after it.
     fn of<const LEN: usize>(chunk: &[u32; LEN], address: u64) -> (Self, [u64; 2]);
 
-    /// The same.
+    /// Like [`Key::of`], for either kind of chunk.
     #[inline(always)]
     fn read(chunk: Chunk<'_>, address: u64) -> (Self, [u64; 2]) {
         match chunk {
@@ -164,10 +166,11 @@ trait Key: Copy {
         }
     }
 
-    /// Whether it is at or behind another.
+    /// Whether this address is greater than or equal to the other.
     fn reaches(self, other: Self) -> bool;
 
-    /// How far it is behind another, which it reaches, in steps of 2^shift; not more than `last`.
+    /// The distance from the other address, which must not be greater than this one, in units of 2^shift; at most
+    /// `last`.
     fn distance(self, other: Self, shift: u64, last: u64) -> u64;
 }
 
@@ -223,20 +226,21 @@ impl Key for Wide {
         let (within, beyond) = if shift & 64 != 0 {
             (high >> (shift & 63), 0)
         } else {
-            // In two steps, since a shift by 64 is none.
+            // Two shifts, since a shift by 64 would overflow.
             (low >> (shift & 63) | high << 1 << (63 - (shift & 63)), high >> (shift & 63))
         };
         if beyond != 0 { last } else { within.min(last) }
     }
 }
 
-/// The rule of an IPv4 address, in host byte order; `None` where the words make no sense.
+/// The rule for an IPv4 address in host byte order; `None` if the words are inconsistent.
 #[inline(always)]
 pub fn of_v4<C: Chunks>(chunks: &C, address: u32, is_ntp_port: bool) -> Option<Rule> {
     find(chunks, root(false, is_ntp_port), Narrow(u64::from(address)))
 }
 
-/// The rule of an IPv6 address, given as the network's half and the host's, alike.
+/// The rule for an IPv6 address, given as its upper and lower 64 bits in host byte order; `None` if the words are
+/// inconsistent.
 #[inline(always)]
 pub fn of_v6<C: Chunks>(chunks: &C, [high, low]: [u64; 2], is_ntp_port: bool) -> Option<Rule> {
     find(chunks, root(true, is_ntp_port), Wide { high, low })

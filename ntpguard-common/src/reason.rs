@@ -1,16 +1,17 @@
 //! The reasons for a verdict, in one table.
 //!
-//! The table makes the enum, the counter's index, the name in every output, what it means in few words and in full, and the
-//! documentation. A row's position is its index in the kernel's counters; [`crate::abi::CAUSES`] lie side by side.
+//! The table generates the enum, each reason's name in outputs, its brief and its full description, and the
+//! documentation. A row's position is the index of the reason's counter in the kernel. The reasons in
+//! [`crate::abi::CAUSES`] must be adjacent rows.
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// On to the stack and the daemon.
+    /// The packet goes on to the network stack and the daemon.
     Pass,
-    /// Gone, before the stack has seen it.
+    /// The packet is discarded before the network stack sees it.
     Drop,
-    /// Answered by ntpguard, out of the interface it came in.
+    /// ntpguard answers the packet out of the interface that it came in by.
     Transmit,
 }
 
@@ -22,7 +23,7 @@ macro_rules! reasons {
         pub enum Reason { $(#[doc = $summary] $variant,)+ }
 
         impl Reason {
-            /// All of them, by index.
+            /// All reasons, by index.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The name in outputs: lower case and hyphens.
@@ -30,17 +31,17 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What it means, in the few words that a line of `ntpguard top` has room for.
+            /// What the reason means, short enough for a line of `ntpguard top`.
             pub const fn brief(self) -> &'static str {
                 match self { $(Self::$variant => $brief,)+ }
             }
 
-            /// What it means, for people.
+            /// What the reason means, in full.
             pub const fn summary(self) -> &'static str {
                 match self { $(Self::$variant => $summary,)+ }
             }
 
-            /// What becomes of the packet.
+            /// What becomes of a packet with this reason.
             #[inline(always)]
             pub const fn action(self) -> Action {
                 match self { $(Self::$variant => Action::$action,)+ }
@@ -80,10 +81,10 @@ reasons! {
 }
 
 impl Reason {
-    /// How many there are.
+    /// The number of reasons.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// The index of its counter.
+    /// The index of the reason's counter.
     #[inline(always)]
     pub const fn index(self) -> u32 {
         self as u32

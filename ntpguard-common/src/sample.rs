@@ -1,34 +1,35 @@
-//! Which drops are told of one by one, and what is told: the program's side of `ntpguard events`.
+//! Which drops are reported one by one, and the record of each: the XDP program's side of `ntpguard events`.
 //!
-//! The sample is drawn by the count that the drop has just got in its reason's counter, scrambled: no clock, no random
-//! number, and no pattern in the traffic that the pattern of the draw could fall in with. How many are drawn of each reason
-//! is the loader's to say, and to change as rates change; that no more come than it asked for is seen to here, by a budget
-//! that it fills again and again.
+//! Whether a drop is sampled depends on the value that its reason's counter has just reached, scrambled: that takes
+//! neither a clock nor a random number, and no pattern in the traffic can coincide with a pattern in the sampling. The
+//! loader sets what share of each reason's drops is sampled, and adjusts it as rates change. A budget, which the loader
+//! refills regularly, makes sure that it never gets more records than it asked for.
 
 use crate::{Reason, shared::Shared};
 
-/// Words of the map `SAMPLING`: first of each reason, by its index, what its scrambled count must not exceed
-/// ([`limit`]), then these.
+/// The number of words in the map `SAMPLING`: first, for each reason by its index, the highest scrambled count that is
+/// sampled ([`limit`]), then the words below.
 pub const WORDS: usize = 48 + Reason::COUNT;
-/// How many bytes of each frame come along; 0: none.
+/// Index of the word: how many bytes of each frame are captured; 0 for none.
 pub const SNAPLEN: u32 = 40;
-/// How many are told until the loader sets [`SPENT`] to zero; of each reason, half of what the others leave.
+/// Index of the word: how many drops may be reported until the loader sets [`SPENT`] to zero. Each reason gets at most
+/// half of what the others leave.
 pub const BUDGET: u32 = 41;
-/// How many were.
+/// Index of the word: how many were reported since then.
 pub const SPENT: u32 = 42;
-/// How many were drawn and not told, the budget being spent.
+/// Index of the word: how many sampled drops weren't reported because the budget was spent.
 pub const HELD: u32 = 43;
-/// How many were drawn and not told, the ring being full.
+/// Index of the word: how many sampled drops weren't reported because the ring buffer was full.
 pub const FULL: u32 = 44;
 
-/// How many were, for a reason.
+/// Index of the word: how many drops for this reason were reported since [`SPENT`] was set to zero.
 #[inline(always)]
 pub const fn spent(reason: u32) -> u32 {
     48 + reason
 }
 
-/// Whether one more may be told, so that a flood for one reason leaves room for the first drops for another: no reason takes
-/// more than is left, so one alone gets half of the budget, and the next one half of the rest.
+/// Whether one more drop may be reported. To leave room for the first drops of another reason in a flood, no reason may
+/// use more than what is left of the budget: a single reason gets half of it, the next one half of the rest.
 #[inline(always)]
 pub const fn may_spend(budget: u64, spent: u64, of_reason: u64) -> bool {
     of_reason + spent < budget
@@ -36,16 +37,15 @@ pub const fn may_spend(budget: u64, spent: u64, of_reason: u64) -> bool {
 
 const _: () = assert!(Reason::COUNT < SNAPLEN as usize, "in cache lines of their own: these are written");
 
-/// Bytes of a frame that a record of middling size has room for, a power of two: NTP in its usual form, under two tags and
-/// with a MAC.
+/// Bytes of a frame in a medium-sized record, a power of two: enough for common NTP packets with two tags and a MAC.
 pub const SHORT: usize = 256;
-/// One of the largest, a power of two: every frame but a jumbo.
+/// Bytes of a frame in the largest record, a power of two: enough for every frame but a jumbo frame.
 pub const LONG: usize = 2048;
 
-/// With this shift nothing is drawn.
+/// With this shift no drop is sampled.
 pub const NEVER: u32 = 64;
 
-/// What scrambled counts must not exceed, so that one of 2^shift is drawn.
+/// The highest scrambled count that is sampled, for a sample of one in 2^shift.
 pub const fn limit(shift: u32) -> u64 {
     match u64::MAX.checked_shr(shift) {
         Some(limit) => limit,
@@ -53,61 +53,63 @@ pub const fn limit(shift: u32) -> u64 {
     }
 }
 
-/// Whether the drop that is the `count`th (from 1) of its counter is drawn.
+/// Whether the drop is sampled that is the `count`th (from 1) in its counter.
 #[inline(always)]
 pub const fn is_drawn(count: u64, limit: u64) -> bool {
     scrambled(count) <= limit
 }
 
-/// One of 2^64 numbers for each, in no order that traffic has: two rounds of multiplication, as in splitmix64. A plain
-/// multiple of the golden ratio would draw runs where sources take turns by a Fibonacci number. Only 0 becomes 0.
+/// A pseudorandom number for each count: a bijection of 64-bit numbers by two rounds of multiplication, as in
+/// splitmix64. A plain multiple of the golden ratio would sample in runs if sources take turns by a Fibonacci number.
+/// Only 0 becomes 0.
 #[inline(always)]
 const fn scrambled(count: u64) -> u64 {
     let count = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (count ^ count >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-/// A drop that was drawn.
+/// A sampled drop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sample {
-    /// When: CLOCK_MONOTONIC, in nanoseconds.
+    /// The time of the drop: CLOCK_MONOTONIC, in nanoseconds.
     pub time: u64,
-    /// The source's address; of IPv4 the first four bytes.
+    /// The source's address; for IPv4, its first four bytes.
     pub source: [u8; 16],
-    /// [`crate::Verdict::rule`].
+    /// The index of the rule: [`crate::Verdict::rule`].
     pub rule: u32,
-    /// The number of the policy in force, or of the one before if another has just come into force.
+    /// The number of the policy in force; if another has just come into force, perhaps still that of the one before.
     pub generation: u32,
     /// The index of the interface that it came in by.
     pub interface: u32,
-    /// The frame's length in bytes, as it was counted.
+    /// The frame's length in bytes, as it was counted ([`crate::abi::Counter`]).
     pub length: u32,
     /// The UDP source port, in host byte order.
     pub port: u16,
-    /// How many bytes of the frame come after this.
+    /// How many bytes of the frame follow the record.
     pub captured: u16,
-    /// [`Reason::index`].
+    /// The index of the reason: [`Reason::index`].
     pub reason: u8,
-    /// Of the source's address: 4 or 6; 0 if the frame hides source and port.
+    /// The source's address family: 4 or 6; 0 if the frame hides source and port.
     pub family: u8,
-    /// How many of `head` are there.
+    /// How many bytes of `head` are valid.
     pub heads: u8,
-    /// Zero.
+    /// Always zero.
     pub nothing: u8,
     /// The first bytes of the UDP payload.
     pub head: [u8; 4],
-    /// [`crate::abi::PolicyWord::flags`], of that policy.
+    /// The flags of that policy: [`crate::abi::PolicyWord::flags`].
     pub flags: u32,
 }
 
 const _: () = assert!(size_of::<Sample>() == 56 && align_of::<Sample>() == 8);
 
 impl Sample {
-    /// Reads one from a record of the ring, and the bytes of the frame that came along; `None` if it is none.
+    /// Reads a sample and the captured bytes of its frame from a record of the ring buffer; `None` if the record is too
+    /// short.
     pub fn read(record: &[u8]) -> Option<(Self, &[u8])> {
         let (sample, frame) = record.split_at_checked(size_of::<Self>())?;
-        // SAFETY: as many bytes as it has, all of them integers without padding: any make one.
+        // SAFETY: `sample` has the size of a `Sample`, which consists of integers without padding: any bytes make one.
         let sample: Self = unsafe { sample.as_ptr().cast::<Self>().read_unaligned() };
         Some((sample, frame.get(..sample.captured as usize)?))
     }
@@ -117,24 +119,24 @@ impl Sample {
 pub struct Sampling<'a>(pub &'a [Shared]);
 
 impl Sampling<'_> {
-    /// Draws one of 2^shift drops for this reason from now on.
+    /// From now on, samples one in 2^shift drops for this reason.
     pub fn draw(&self, reason: Reason, shift: u32) {
         self.set(reason.index(), limit(shift));
     }
 
-    /// Lets as many be told again as it says.
+    /// Sets the budget, and resets what was spent of it.
     pub fn refill(&self, budget: u64) {
         self.set(BUDGET, budget);
         self.set(SPENT, 0);
         Reason::ALL.iter().for_each(|reason| self.set(spent(reason.index()), 0));
     }
 
-    /// Lets this many bytes of each frame come along.
+    /// Sets how many bytes of each frame are captured.
     pub fn capture(&self, snaplen: u32) {
         self.set(SNAPLEN, snaplen.into());
     }
 
-    /// How many were drawn and not told: the budget was spent, or the ring full.
+    /// How many sampled drops weren't reported, because the budget was spent and because the ring buffer was full.
     pub fn lost(&self) -> [u64; 2] {
         [HELD, FULL].map(|word| self.0.get(word as usize).map_or(0, Shared::get))
     }
@@ -189,7 +191,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_lies_in_memory() {
         let mut record: Vec<u8> = (0..56).collect();
-        // So many bytes come along: 42 and 43.
+        // Bytes 42 and 43, `captured`: 3 bytes of the frame follow.
         record[42..44].copy_from_slice(&3_u16.to_ne_bytes());
         record.extend([7, 8, 9, 10]);
         let (sample, frame) = Sample::read(&record).unwrap();

@@ -1,39 +1,40 @@
-//! A word that all CPUs and the loader share.
+//! A word of memory that all CPUs and the loader share.
 //!
-//! The BPF target can't compile Rust's atomics (LLVM has no atomic loads for it), though it has what they need: loads
-//! and stores of eight aligned bytes are whole, and one instruction adds atomically.
+//! Rust's atomics don't compile for the BPF target, since LLVM has no atomic loads for it. The target has what is
+//! needed, though: loads and stores of eight aligned bytes are indivisible, and there is an instruction for atomic
+//! addition.
 
 use core::{cell::UnsafeCell, fmt, iter::Sum};
 
-/// The word. In memory it is a `u64`.
+/// A shared word. In memory it is a `u64`.
 #[derive(Default)]
 #[repr(transparent)]
 pub struct Shared(UnsafeCell<u64>);
 
-// SAFETY: every access is one whole load, store or addition of an aligned word; none leaves a reference behind.
+// SAFETY: every access is one indivisible load, store or addition of an aligned word; none leaves a reference behind.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// What it holds.
+    /// The word's value.
     #[inline(always)]
     pub fn get(&self) -> u64 {
-        // SAFETY: aligned, and alive as long as this is borrowed.
+        // SAFETY: the word is aligned, and lives as long as this borrow.
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Overwrites it.
+    /// Overwrites the value.
     #[inline(always)]
     pub fn set(&self, value: u64) {
         // SAFETY: as above.
         unsafe { self.0.get().write_volatile(value) }
     }
 
-    /// Adds to it, whoever else does at once.
+    /// Adds to the value atomically.
     #[inline(always)]
     pub fn add(&self, count: u64) {
         let word = self.0.get();
         #[cfg(target_arch = "bpf")]
-        // SAFETY: as above; the instruction touches nothing else.
+        // SAFETY: as above; the instruction accesses nothing but the word.
         unsafe {
             core::arch::asm!("lock *(u64 *)({} + 0) += {}", in(reg) word, in(reg) count, options(nostack));
         }
@@ -46,8 +47,8 @@ impl Shared {
     }
 }
 
-/// Packets and bytes: whole frames, from the Ethernet header on. Of a frame in several buffers whose IP packet ends in
-/// the first, the bytes after that buffer are not counted.
+/// A number of packets and of bytes: whole frames, from the Ethernet header on. If a frame lies in several buffers and
+/// its IP packet ends in the first one, the bytes in later buffers aren't counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counter {
@@ -83,19 +84,19 @@ pub struct Count {
 }
 
 impl Count {
-    /// What it shows; the two words may be a frame apart.
+    /// The current values; the two may differ by a frame that is just being counted.
     pub fn get(&self) -> Counter {
         Counter { packets: self.packets.get(), bytes: self.bytes.get() }
     }
 
-    /// Adds to it, whoever else does at once.
+    /// Adds to both values; each addition is atomic.
     #[inline(always)]
     pub fn add(&self, counter: Counter) {
         self.packets.add(counter.packets);
         self.bytes.add(counter.bytes);
     }
 
-    /// Overwrites it.
+    /// Overwrites both values.
     pub fn set(&self, counter: Counter) {
         self.packets.set(counter.packets);
         self.bytes.set(counter.bytes);

@@ -1,11 +1,11 @@
-//! Source addresses, and those that no packet from a wire can have.
+//! Source addresses, and which of them no packet received from a network can legitimately have.
 
 /// The source address of a datagram, as a number in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An IPv4 address.
     V4(u32),
-    /// An IPv6 address, the network's half and the host's: the BPF target has no 128-bit registers.
+    /// An IPv6 address as its upper and lower 64 bits: the BPF target has no 128-bit registers.
     V6([u64; 2]),
 }
 
@@ -23,7 +23,7 @@ impl Source {
         Self::V6([u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])])
     }
 
-    /// The two halves of an IPv6 address; or 0 and an IPv4 address.
+    /// The two halves of an IPv6 address, or 0 and an IPv4 address.
     #[inline(always)]
     pub const fn halves(&self) -> [u64; 2] {
         match *self {
@@ -38,18 +38,19 @@ impl Source {
         matches!(self, Self::V6(_))
     }
 
-    /// Whether no host can have sent from this address over a wire.
+    /// Whether no host can legitimately send from this address over a network.
     ///
-    /// - loopback, 127/8 and `::1` (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): spoofed to pass `restrict 127.0.0.1`
+    /// - loopback, 127/8 and `::1` (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): spoofed to match `restrict 127.0.0.1`
     ///   (CVE-2014-9297, CVE-2014-9298);
     /// - unspecified: 0.0.0.0 (RFC 1122 §3.2.1.3 a) and `::`;
     /// - multicast, 224/4 and ff00::/8: the daemons ignore it before any rule (ntp_restrict.c:restrictions);
     /// - the limited broadcast address;
-    /// - IPv4-mapped IPv6: Linux delivers it, but the daemons' sockets are IPv6-only and can't answer it.
+    /// - IPv4-mapped IPv6 addresses: Linux delivers such packets, but the daemons' sockets are IPv6-only and can't
+    ///   answer them.
     #[inline(always)]
     pub const fn is_impossible(&self) -> bool {
         match *self {
-            // Nearly all begin with 1 to 223, which is one compare.
+            // Nearly all addresses begin with 1 to 223: this costs them one comparison.
             Self::V4(address) => match address >> 24 {
                 127 => true,
                 1..=223 => false,
@@ -62,7 +63,7 @@ impl Source {
         }
     }
 
-    /// 224/4 or ff00::/8.
+    /// Whether it is a multicast address: 224/4 or ff00::/8.
     #[inline(always)]
     pub const fn is_multicast(&self) -> bool {
         match *self {
@@ -71,7 +72,7 @@ impl Source {
         }
     }
 
-    /// `::1`.
+    /// Whether it is `::1`.
     #[inline(always)]
     pub const fn is_loopback_v6(&self) -> bool {
         matches!(*self, Self::V6([0, 1]))

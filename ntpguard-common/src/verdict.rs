@@ -1,4 +1,4 @@
-//! What comes of a frame: the verdict, and what follows from it.
+//! The verdict on a frame, and what follows from it.
 
 use crate::{
     abi::{PolicyWord, Rule, cause},
@@ -10,27 +10,27 @@ use crate::{
 /// What becomes of a packet to UDP port 123, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Why.
+    /// The reason for the verdict.
     pub reason: Reason,
-    /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] when none was asked.
+    /// The index of the source's rule ([`Rule::index`]); [`Verdict::NO_RULE`] if no rule was looked up.
     pub rule: u32,
-    /// What limits have a say in, if they do.
+    /// What the limiters need to know; [`LimitRequest::NOTHING`] if no limit applies.
     pub request: LimitRequest,
-    /// What was judged, unless the frame hides it: in a fragment, behind too many headers.
+    /// The datagram that was judged; `None` if the frame hides it, in a fragment or behind too many headers.
     pub datagram: Option<Datagram>,
 }
 
 impl Verdict {
-    /// In place of a rule's index.
+    /// Stands in for a rule's index.
     pub const NO_RULE: u32 = Rule::NO_INDEX;
 
-    /// A verdict that no rule is to blame for.
+    /// A verdict that was reached without a rule.
     #[inline(always)]
     pub const fn of(reason: Reason) -> Self {
         Self { reason, rule: Self::NO_RULE, request: LimitRequest::NOTHING, datagram: None }
     }
 
-    /// A verdict on a datagram, by the rule with this index, that limits have no say in.
+    /// A verdict on a datagram by the rule with this index, to which no limit applies.
     #[inline(always)]
     pub const fn on(datagram: Datagram, reason: Reason, rule: u32) -> Self {
         Self { rule, datagram: Some(datagram), ..Self::of(reason) }
@@ -43,8 +43,9 @@ impl Verdict {
     }
 }
 
-/// The counter of a drop that a flag of a rule caused. A rule has counters from its first to its last possible cause,
-/// and its index is where that of [`crate::abi::CAUSES`]' first would be: maybe before the first counter of all.
+/// The index of the counter for a drop that a flag of a rule caused. A rule has counters from its first to its last
+/// possible cause. Its index is where a counter for the first of [`crate::abi::CAUSES`] would be, which may lie before
+/// the first counter of the map (the addition wraps around).
 #[inline(always)]
 pub const fn hit(verdict: Verdict) -> Option<u32> {
     match cause(verdict.reason) {
@@ -53,15 +54,16 @@ pub const fn hit(verdict: Verdict) -> Option<u32> {
     }
 }
 
-/// What [`crate::decide()`] makes of a frame.
+/// The result of [`crate::decide()`] for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<T = Verdict> {
-    /// Not ours: passes uncounted.
+    /// Not NTP: passes, and isn't counted.
     NotNtp,
-    /// A byte that matters lies past those at hand. If that is all there is, the stack discards the packet, and
-    /// it passes uncounted; if the frame goes on in another buffer, ask again with a [`crate::Packet`] that reads there.
+    /// A byte that matters lies past the bytes at hand. If the frame has no more bytes, the network stack discards the
+    /// packet, and it passes uncounted. If the frame continues in another buffer, judge it again with a
+    /// [`crate::Packet`] that can read there.
     Truncated,
-    /// Judged, and to be counted.
+    /// Judged, to be counted.
     Judged(T),
 }
 
@@ -75,35 +77,35 @@ impl Decision {
     }
 }
 
-/// What follows from a verdict. A trait, since a closure can't be made to be inlined; and each kind of verdict that comes
-/// often has a way of its own, on which its reason is known when it is compiled.
+/// What to do with a verdict. This is a trait because a closure can't be forced to be inlined. Each common kind of
+/// verdict has a method of its own, in which the reason is a compile-time constant.
 pub trait Continuation: Sized {
-    /// What comes of it.
+    /// The result of the continuation.
     type Outcome;
 
-    /// Goes on with a verdict and the policy word that led to it.
+    /// Continues with a verdict and the policy word that led to it.
     fn of(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome;
 
-    /// Goes on with what most clients send: a time packet that passes, and that limits have no say in.
+    /// Continues with what most clients send: a time packet that passes and to which no limit applies.
     #[inline(always)]
     fn of_time(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
         self.of(word, verdict)
     }
 
-    /// Goes on with what most floods end as: a drop that is in no counter of a rule ([`hit`]).
+    /// Continues with what most packets of a flood end as: a drop that no rule's counter counts ([`hit`]).
     #[inline(always)]
     fn of_drop(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
         self.of(word, verdict)
     }
 
-    /// Goes on with a drop that is in a counter of its rule, when the reason is known as this is compiled.
+    /// Continues with a drop that a counter of its rule counts, where the reason is known at compile time.
     #[inline(always)]
     fn of_hit(self, word: PolicyWord, verdict: Verdict) -> Self::Outcome {
         self.of(word, verdict)
     }
 }
 
-/// The verdict itself.
+/// The continuation that returns the verdict itself.
 #[derive(Clone, Copy, Debug)]
 pub struct ReturnVerdict;
 

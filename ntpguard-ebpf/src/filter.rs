@@ -1,4 +1,4 @@
-//! Frame to action, and the counters in between: the same at every hook.
+//! From a frame to an action, and the counting in between: the same at every hook.
 
 use crate::{
     limit,
@@ -11,7 +11,8 @@ use ntpguard_common::{
     decide_then, verdict::hit,
 };
 
-/// Judges the frame: by its first buffer, or by all of it if its headers go on in another. Returns what the hook is told.
+/// Judges the frame by its first buffer, or by all buffers if its headers continue in another. Returns the hook's code
+/// for the action.
 #[inline(always)]
 pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     let linear = &frame.linear();
@@ -22,25 +23,26 @@ pub(crate) fn run<F: Frame>(frame: &F) -> u32 {
     match told {
         Some(code) => code,
         None if frame.len() > linear.len() => frame.judge_whole(),
-        // Cut short: the stack discards it.
+        // The frame is truncated, and the network stack discards it.
         None => pass(frame),
     }
 }
 
-/// Lets a frame pass that has no NTP, or is cut short before it: seen, and no more. What is judged has its counters.
+/// Lets a frame pass that isn't NTP or is truncated, and counts it only as seen. Frames that are judged have their own
+/// counters.
 #[inline(always)]
 fn pass<F: Frame>(frame: &F) -> u32 {
     maps::see(frame.interface(), frame.queue());
     F::code(Action::Pass)
 }
 
-/// Judges the frame, whatever its form, by what is at hand of it; `None` if a byte that matters lies beyond.
+/// Judges the frame, whatever its form, by the bytes at hand; `None` if a byte that matters lies past them.
 #[inline(always)]
 fn judge<F: Frame>(frame: &F, at_hand: &impl Packet) -> Option<u32> {
     code(frame, decide_then(at_hand, &Maps, CountAndAct::<_, _, false> { frame, at_hand }))
 }
 
-/// Judges the frame by all of it, and by what its hook knows beside: [`Frame::judge_whole`].
+/// Judges the frame by all of its bytes and by what its hook knows about it: [`Frame::judge_whole`].
 #[inline(always)]
 pub(crate) fn whole<F: Frame>(frame: &F) -> u32 {
     let then = CountAndAct::<_, _, true> { frame, at_hand: frame };
@@ -58,8 +60,8 @@ fn code<F: Frame>(frame: &F, decision: Decision<u32>) -> Option<u32> {
     }
 }
 
-/// What comes after a verdict: limits, counters, events. IS_WHOLE: it is a verdict by all that there is, all datagrams of several
-/// included.
+/// What follows a verdict: limits, counters, events. IS_WHOLE: the verdict is based on the whole frame, including all
+/// datagrams if it holds several.
 struct CountAndAct<'a, F, P, const IS_WHOLE: bool> {
     frame: &'a F,
     at_hand: &'a P,
@@ -73,10 +75,11 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Continuation for CountAndAct<'_,
         if self.goes_on() {
             return self.frame.judge_whole();
         }
-        // The stack is a reason, too: whole frame and kiss would take more than the 512 bytes that calls have together.
+        // No kiss when the whole frame is judged: its request may not lie in the first buffer, and both functions
+        // together would exceed the 512 bytes of stack that nested calls share.
         let verdict = limit::limit(self.frame, self.at_hand, verdict, !IS_WHOLE);
         match verdict {
-            // As a flood of requests ends.
+            // Most packets of a flood of requests end here.
             Verdict { reason: Reason::Limited, rule, datagram: Some(datagram), .. } => {
                 self.of_hit(word, Verdict::on(datagram, Reason::Limited, rule))
             }
@@ -110,17 +113,19 @@ impl<F: Frame, P: Packet, const IS_WHOLE: bool> Continuation for CountAndAct<'_,
 }
 
 impl<F: Frame, P: Packet, const IS_WHOLE: bool> CountAndAct<'_, F, P, IS_WHOLE> {
-    /// Whether other datagrams follow in the same frame, which have a say: nothing has been counted or charged so far.
+    /// Whether the frame holds further datagrams that affect the verdict. Nothing has been counted or charged at this
+    /// point.
     #[inline(always)]
     fn goes_on(&self) -> bool {
         !IS_WHOLE && self.frame.is_several()
     }
 
-    /// Counts a verdict, and the rule's flag that caused it, and tells of it.
+    /// Counts a verdict and the flag of its rule that caused it, and samples and logs it as required.
     #[inline(always)]
     fn end(self, word: PolicyWord, verdict: Verdict, action: Action, hit: Option<u32>) -> u32 {
         let frame = self.frame;
-        // Under XDP a call that costs almost as much as the whole verdict (8 ns): only where there may be more buffers.
+        // Under XDP the frame's length takes a call that costs almost as much as the whole verdict (8 ns), so it is
+        // made only if there may be more buffers.
         let first = frame.linear().len();
         let whole = verdict.datagram.is_some_and(|datagram| datagram.end as u64 <= first);
         let bytes = if whole { first } else { frame.len() };

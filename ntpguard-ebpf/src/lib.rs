@@ -1,3 +1,3 @@
-//! Empty: the programs are this package's binaries. The library gives ntpguard's build script something to
-//! depend on, so that cargo rebuilds the programs when this package or ntpguard-common changes.
+//! Empty: this package's programs are its binaries. The library exists so that ntpguard's build script can depend on
+//! it, and cargo rebuilds the programs when this package or ntpguard-common changes.
 #![no_std]

@@ -1,7 +1,8 @@
-//! The limiter as a function of its own, which the verifier reads once.
+//! The limiter as a global function, which the verifier checks only once.
 //!
-//! It reads a global function by its signature alone, whatever the caller knows: the paths through the limiter add to
-//! those that lead to a verdict, and don't multiply. Hence numbers as arguments, and nothing inlined.
+//! The verifier checks a global function by its signature alone, whatever the caller knows. So the paths through the
+//! limiter add to the paths that lead to a verdict, instead of multiplying them. That is why the arguments are numbers
+//! and nothing is inlined.
 
 use crate::{
     maps::Maps,
@@ -13,8 +14,8 @@ use ntpguard_common::{
     limit::{self, LimitRequest},
 };
 
-/// The verdict under limits. If it is a kiss, the frame has become one. `may_kiss`: the request lies in the first buffer, as it
-/// must to be turned into one.
+/// Applies limits to a verdict. If the result is a kiss, the frame has been turned into it. `may_kiss`: the request
+/// lies in the first buffer, which is required to turn it into a kiss.
 #[inline(always)]
 pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict, may_kiss: bool) -> Verdict {
     let Verdict { request, datagram: Some(datagram), .. } = verdict else { return verdict };
@@ -29,9 +30,9 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict,
         Reason::Kod if may_kiss && frame.kiss(request, offsets) => Reason::Kod,
         Reason::Overload => Reason::Overload,
         Reason::Untracked => Reason::Untracked,
-        // What has earned a kiss that can't be given here: the daemon gives it.
+        // A kiss that can't be sent here: the packet passes, and the daemon sends it.
         Reason::Kod => verdict.reason,
-        // Limits let it be. All but the first two they never return.
+        // Limits let it pass. They return none of these reasons but the first two.
         Reason::Time
         | Reason::Query
         | Reason::Unread
@@ -59,8 +60,8 @@ pub(crate) fn limit(frame: &impl Frame, at_hand: &impl Packet, verdict: Verdict,
     Verdict { reason, ..verdict }
 }
 
-/// [`ntpguard_common::limit`] with numbers: what is asked, the address's [`Source::halves`], and the payload's length.
-/// What it returns is to the verifier any number of 32 bits.
+/// [`ntpguard_common::limit`] with numbers as arguments: the request, the address's [`Source::halves`], and the
+/// payload's length with the address family. To the verifier, the result is any 32-bit number.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_limit(request: u64, high: u64, low: u64, length: u64) -> Reason {

@@ -1,4 +1,5 @@
-//! The XDP program: reads a frame, asks [`ntpguard_common::decide`] and [`ntpguard_common::limit`], counts, answers.
+//! The XDP program: reads a frame, judges it by [`ntpguard_common::decide`] and [`ntpguard_common::limit`], counts it,
+//! and drops, passes or answers it.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -20,17 +21,17 @@ mod xdp;
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use xdp::Buffers;
 
-/// Stands in front of the daemon. `frags`: frames in several buffers (jumbo) are shown too.
+/// The XDP program, in front of the network stack. `frags`: it also gets frames in several buffers (jumbo frames).
 #[xdp(frags)]
 #[inline(always)]
 fn ntpguard(ctx: XdpContext) -> u32 {
     filter::run(&Buffers::of(&ctx))
 }
 
-/// The same code, loaded without the flag for frames in several buffers (BPF_F_XDP_HAS_FRAGS): for drivers without support
-/// for those, and for generic XDP, which copies each frame for a program that has the flag and loses its hardware receive
-/// timestamp (net/core/dev.c:netif_skb_check_for_xdp, Linux 6.9 and newer). A name of its own tells the two apart, since
-/// the kernel doesn't report the flag.
+/// The same program, loaded without the flag for frames in several buffers (BPF_F_XDP_HAS_FRAGS). It is for drivers
+/// that don't support those, and for generic XDP, which copies each frame for a program that has the flag and loses its
+/// hardware receive timestamp (net/core/dev.c:netif_skb_check_for_xdp, Linux 6.9 and newer). Its name distinguishes the
+/// two, since the kernel doesn't report the flag.
 #[xdp]
 #[inline(always)]
 fn ntpguard_linear(ctx: XdpContext) -> u32 {

@@ -1,5 +1,5 @@
-//! The maps (ntpguard_common::abi has their layout), and what is read from them: the [`LimiterState`], and what `rule.rs` makes the
-//! [`ntpguard_common::Lookup`] of.
+//! The maps (for their layout see [`ntpguard_common::abi`]) and access to them: the [`LimiterState`], and what
+//! `rule.rs` needs for the [`ntpguard_common::Lookup`].
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -26,7 +26,8 @@ use ntpguard_common::{
 #[btf_map]
 static POLICY: Array<u64, 2> = Array::new();
 
-/// Arrays of one value: a lookup in an inner map is inlined only if all have as many entries.
+/// Each inner map is an array of one value: the lookup is inlined only if all inner maps have the same number of
+/// entries.
 #[btf_map]
 static RULES: ArrayOfMaps<Array<[u32; NEAR], 1>, { SLOTS as usize }> = ArrayOfMaps::new();
 
@@ -39,11 +40,11 @@ static MASKS: Array<[u32; 10], { NonContiguousMask::ALL as usize }> = Array::new
 #[btf_map]
 static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
 
-/// The loader sets the size, a power of two. Its values lie at the start of a page, and so each in one cache line.
+/// The loader sets the size, a power of two. The values begin at the start of a page, so each lies in one cache line.
 #[btf_map]
 static SOURCES: Array<Set, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// How many sets there are; the loader sets it with the size.
+/// The number of sets; the loader sets it together with the size of `SOURCES`.
 #[unsafe(no_mangle)]
 static SETS: u32 = 1;
 
@@ -59,34 +60,35 @@ static KISSES: Array<Kisses, 1> = Array::new();
 #[btf_map]
 static REASONS: PerCpuArray<Counter, { (BANKS * ROWS) as usize * Reason::COUNT }> = PerCpuArray::new();
 
-/// Not a per-CPU array: its look-up is a call before Linux 6.10, and costs more than all the rest of what a frame without NTP
-/// takes.
+/// Not a per-CPU array: before Linux 6.10 its lookup is a helper call, which would cost more than everything else that
+/// is done for a frame without NTP.
 #[btf_map]
 static SEEN: Array<Seen, { GATES as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// The loader sets the size. Not a per-CPU array, which can't be mapped, and takes a system call for each counter.
+/// The loader sets the size. Not a per-CPU array, since that can't be mapped into memory, and reading it takes a system
+/// call for each counter.
 #[btf_map]
 static HITS: Array<Counter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// How many counters a stripe has; the loader sets it with the size.
+/// The number of counters in a stripe; the loader sets it together with the size of `HITS`.
 #[unsafe(no_mangle)]
 static STRIDE: u32 = 1;
 
 #[btf_map]
 static SAMPLING: Array<Shared, WORDS, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// Room for a second's events and more, and for a tenth of it with whole frames.
+/// Room for the events of more than a second, or of a tenth of a second with whole frames.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
 
-/// The policy in the maps.
+/// The maps, as a [`LimiterState`] and a [`ntpguard_common::Lookup`].
 pub(crate) struct Maps;
 
-/// What is in force.
+/// The policy word in force.
 #[inline(always)]
 pub(crate) fn word() -> PolicyWord {
-    // SAFETY: a value of the map. Volatile, so that the word is read whole and once: a policy may come into force in
-    // between.
+    // SAFETY: it is a value of the map. The read is volatile so that the word is read whole and only once, since
+    // another policy may come into force at any time.
     POLICY
         .get(0)
         .map_or_else(PolicyWord::default, |word| PolicyWord::from_word(unsafe { read_volatile(word) }))
@@ -123,7 +125,7 @@ impl LimiterState for Maps {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: it reads a variable of the kernel's; the verifier puts the load in its place.
+        // SAFETY: it reads a variable of the kernel; the verifier replaces the call by the load.
         unsafe { bpf_jiffies64() as u32 }
     }
 
@@ -156,8 +158,8 @@ impl LimiterState for Maps {
     }
 }
 
-/// Counts a frame on this CPU, in a [`PolicyWord::bank`]: under its reason, where it came in, and for the rule's flag that was hit,
-/// if one was. Returns which one of its reason it is there, from 1.
+/// Counts a frame on this CPU, in a [`PolicyWord::bank`]: by its reason and interface, and for the flag of its rule
+/// that was hit, if any. Returns the new number of frames in the reason's counter.
 #[inline(always)]
 pub(crate) fn count(bank: u32, reason: Reason, hit: Option<u32>, interface: u32, bytes: u64) -> u64 {
     let place = (bank * ROWS + row(interface)) * Reason::COUNT as u32 + reason.index();
@@ -168,7 +170,7 @@ pub(crate) fn count(bank: u32, reason: Reason, hit: Option<u32>, interface: u32,
     count
 }
 
-/// Counts a frame without NTP, by where it came in.
+/// Counts a frame without NTP, by its interface and receive queue.
 #[inline(always)]
 pub(crate) fn see(interface: u32, queue: u32) {
     if let Some(seen) = SEEN.get(gate(interface, queue)) {
@@ -176,19 +178,19 @@ pub(crate) fn see(interface: u32, queue: u32) {
     }
 }
 
-/// Whether the `count`th drop for a reason is to be told of.
+/// Whether the `count`th drop for a reason is sampled.
 #[inline(always)]
 pub(crate) fn is_told(reason: Reason, count: u64) -> bool {
     sampling(reason.index()).is_some_and(|limit| is_drawn(count, limit.get()))
 }
 
-/// A word of what is sampled.
+/// A word of `SAMPLING`.
 #[inline(always)]
 pub(crate) fn sampling(word: u32) -> Option<&'static Shared> {
     SAMPLING.get(word)
 }
 
-/// Counts for a rule's flag: on this CPU, or in a trial with all others.
+/// Counts a hit of a rule's flag: in this CPU's counters, or, in a trial, in those that all CPUs share.
 #[inline(always)]
 fn hit_by(bank: u32, hit: u32, bytes: u64) {
     // SAFETY: a static of this program. Volatile, since the loader has changed it.
@@ -202,7 +204,8 @@ fn hit_by(bank: u32, hit: u32, bytes: u64) {
     if bank == 0 {
         add(counter, bytes);
     } else if let Some(counter) = counter {
-        // SAFETY: a value of the map, which is a counter; every access of those of trials is to shared words.
+        // SAFETY: it is a value of the map, which is a counter; all accesses to the counters of trials are to shared
+        // words.
         unsafe { &*counter.cast::<Count>() }.add(Counter { packets: 1, bytes });
     }
 }
@@ -210,8 +213,8 @@ fn hit_by(bank: u32, hit: u32, bytes: u64) {
 #[inline(always)]
 fn add(counter: Option<*mut Counter>, bytes: u64) -> u64 {
     let Some(counter) = counter else { return 0 };
-    // SAFETY: this CPU's own copy; neither XDP nor tc interrupts the other or itself on the same CPU: both run with
-    // bottom halves off.
+    // SAFETY: it is this CPU's own copy. XDP and tc programs interrupt neither each other nor themselves on the same
+    // CPU, since both run with bottom halves disabled.
     unsafe {
         (*counter).packets += 1;
         (*counter).bytes += bytes;

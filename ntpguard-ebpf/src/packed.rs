@@ -1,26 +1,26 @@
-//! What a global function is given beside its context: numbers, into which verdicts, addresses and offsets are packed.
+//! The arguments of global functions: verdicts, addresses and offsets, packed into numbers.
 
 use ntpguard_common::{Verdict, wire::Datagram};
 
-/// In a global function's words, above 32 bits of something else: the source has an IPv6 address.
+/// A bit in an argument of a global function, above 32 bits of something else: the source has an IPv6 address.
 pub(crate) const IS_V6: u64 = 1 << 32;
 
-/// In the word of offsets that a kiss is given: that of the IP header, above [`IS_V6`] and the UDP payload's.
+/// In the offsets for a kiss: the position of the IP header's offset, above [`IS_V6`] and the UDP payload's offset.
 pub(crate) const NETWORK_SHIFT: u32 = 40;
 
-/// [`IS_V6`], or 0.
+/// [`IS_V6`] if the source has an IPv6 address, else 0.
 #[inline(always)]
 pub(crate) const fn family(is_v6: bool) -> u64 {
     if is_v6 { IS_V6 } else { 0 }
 }
 
-/// A verdict to be told of.
+/// A verdict to be sampled or logged.
 #[derive(Clone, Copy)]
 pub(crate) struct PackedVerdict {
-    /// The rule's index; from bit 32 on the reason's, from bit 40 on the offset of the UDP header.
+    /// The rule's index; from bit 32 on the reason's index, from bit 40 on the offset of the UDP header.
     pub(crate) why: u64,
-    /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of the
-    /// UDP payload.
+    /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of
+    /// the UDP payload.
     pub(crate) what: u64,
 }
 
@@ -33,7 +33,7 @@ const PAYLOAD_SHIFT: u32 = 48;
 const TRANSPORT_SHIFT: u32 = 40;
 
 impl PackedVerdict {
-    /// Of a verdict on a frame of this length.
+    /// Packs a verdict on a frame of this length.
     #[inline(always)]
     pub(crate) fn new(verdict: Verdict, length: u64) -> Self {
         let why = u64::from(verdict.rule) | u64::from(verdict.reason.index()) << 32;
@@ -46,7 +46,7 @@ impl PackedVerdict {
         Self { why, what: length | KNOWN | if is_v6 { OVER_V6 } else { 0 } | offsets }
     }
 
-    /// Where the datagram lies, if it is known; its lengths aren't.
+    /// The datagram's position, if it is known. Its lengths are not packed, and are 0.
     #[inline(always)]
     pub(crate) fn datagram(self) -> Option<Datagram> {
         let (network, payload) = (self.what >> IP_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);

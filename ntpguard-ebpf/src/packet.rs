@@ -1,4 +1,4 @@
-//! A frame's bytes: straight from the first buffer, or through a helper of the hook that crosses buffers.
+//! A frame's bytes: read directly from the first buffer, or through a helper that also reads the other buffers.
 
 use crate::packed::PackedVerdict;
 use aya_ebpf::cty::{c_long, c_void};
@@ -15,7 +15,8 @@ use ntpguard_common::{
     wire::{Datagram, Located, Network},
 };
 
-/// A frame, as its hook hands it over. As a [`Packet`] it is all of the frame, which costs a call for each access.
+/// A frame as its hook provides it. Its [`Packet`] implementation reads from the whole frame, with a helper call for
+/// each access.
 pub(crate) trait Frame: Packet {
     /// The first buffer.
     fn linear(&self) -> Linear;
@@ -29,24 +30,24 @@ pub(crate) trait Frame: Packet {
     /// A number for the receive queue that it came in by: at XDP the driver's own, from 0.
     fn queue(&self) -> u32;
 
-    /// Turns the frame into a kiss; `false`, and nothing is changed, if that can't be done here. `offsets` is the word
-    /// with those of the UDP payload and the IP header (`limit.rs`).
+    /// Turns the frame into a kiss. Returns `false` and changes nothing if that isn't possible at this hook. `offsets`
+    /// packs the offsets of the UDP payload and of the IP header (`limit.rs`).
     fn kiss(&self, request: LimitRequest, offsets: u64) -> bool;
 
-    /// Copies bytes from an offset on to `to`, or fails past the frame's end: 0 says that it has.
+    /// Copies `length` bytes from an offset on to `to`. Returns 0 on success; fails past the frame's end.
     ///
     /// # Safety
-    /// There is room for `length` bytes.
+    /// `to` must have room for `length` bytes.
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long;
 
-    /// Tells of a drop ([`crate::sample`]).
+    /// Writes a sample of a drop to the ring buffer ([`crate::sample`]).
     fn emit(&self, verdict: PackedVerdict);
 
-    /// Writes a line of log about a verdict, if this is the program that does.
+    /// Logs a line about a verdict, in the program for `run --trace`.
     #[inline(always)]
     fn trace(&self, _: Verdict) {}
 
-    /// Where its network header is, if it isn't an Ethernet frame.
+    /// The network header's type and position, if it isn't an Ethernet frame.
     #[inline(always)]
     fn network(&self) -> Option<Network> {
         None
@@ -58,44 +59,44 @@ pub(crate) trait Frame: Packet {
         false
     }
 
-    /// The one to be judged of several datagrams that share its headers, or the one that there is.
+    /// The datagram to judge if several share the headers; otherwise the one that there is.
     #[inline(always)]
     fn of_several(&self, datagram: Datagram) -> Located {
         Located::Datagram(datagram)
     }
 
-    /// Judges it by all of its buffers ([`crate::filter::whole`]), in a function of its own: seldom needed, and the verifier
-    /// needn't walk it again behind every path that leads to it.
+    /// Judges the frame by all of its buffers ([`crate::filter::whole`]), in a global function: it is rarely needed,
+    /// and the verifier needn't check it again after every path that leads to it.
     fn judge_whole(&self) -> u32;
 
-    /// What the hook is told of an action.
+    /// The hook's code for an action.
     fn code(action: Action) -> u32;
 }
 
-/// Offsets above this are refused, so that the verifier sees a bound; the longest chain of headers that
-/// ntpguard follows ends far below (104 + 8 × 2048 bytes).
+/// Greater offsets are refused, so that the verifier knows a bound. The longest chain of headers that ntpguard follows
+/// ends far below it (104 + 8 × 2048 bytes).
 const MAX_OFFSET: usize = 0x7fff;
 
-/// The first buffer.
+/// The frame's first buffer.
 pub(crate) struct Linear {
     data: usize,
     data_end: usize,
 }
 
 impl Linear {
-    /// Between two packet pointers of the program's context.
+    /// The bytes between two packet pointers from the program's context.
     #[inline(always)]
     pub(crate) fn new(data: usize, data_end: usize) -> Self {
         Self { data, data_end }
     }
 
-    /// Its length in bytes: the frame's, unless the frame has several buffers.
+    /// Its length in bytes, which is the frame's unless the frame has several buffers.
     #[inline(always)]
     pub(crate) fn len(&self) -> u64 {
         (self.data_end - self.data) as u64
     }
 
-    /// Where a T begins, if all of it lies before `data_end`.
+    /// The address of the T at this offset, if all of it lies before `data_end`.
     #[inline(always)]
     fn start<T>(&self, offset: usize) -> Option<usize> {
         if offset > MAX_OFFSET {
@@ -107,18 +108,18 @@ impl Linear {
             cold_path();
             return None;
         }
-        // SAFETY: the kernel has nothing at 0.
+        // SAFETY: no packet is at address 0.
         unsafe { assert_unchecked(start != 0) };
         Some(start)
     }
 }
 
-/// A number below BOUND, in words that the verifier understands: what it has learnt from a compare is lost where the compiler
-/// compares one copy of a number and goes on with another.
+/// Limits a number to less than BOUND in a way that the verifier sees. What it has learnt from a comparison is lost if
+/// the compiler compares one copy of the number and continues with another.
 #[inline(always)]
 pub(crate) fn bounded<const BOUND: usize>(mut number: usize) -> usize {
     const { assert!(BOUND.is_power_of_two()) };
-    // SAFETY: it touches nothing but the register.
+    // SAFETY: the instruction accesses only the register.
     unsafe { asm!("{} &= {}", inout(reg) number, const BOUND - 1, options(pure, nomem, nostack)) };
     number
 }
@@ -128,7 +129,8 @@ impl PacketMut for Linear {
     fn at<T: Wire>(&mut self, offset: usize) -> Option<&mut T> {
         let () = T::ALIGNED_TO_ANY_BYTE;
         let start = self.start::<T>(offset)?;
-        // SAFETY: all of T lies before data_end, and this program alone holds the frame; `Wire` takes any bytes.
+        // SAFETY: all of T lies before data_end, and only this program accesses the frame; `Wire` says that any bytes
+        // make a T.
         Some(unsafe { &mut *(start as *mut T) })
     }
 }
@@ -138,31 +140,32 @@ impl Packet for Linear {
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
         let () = T::ALIGNED_TO_ANY_BYTE;
         let start = self.start::<T>(offset)?;
-        // SAFETY: all of T lies before data_end, and nobody writes to the frame meanwhile; `Wire` takes any bytes.
+        // SAFETY: all of T lies before data_end, and nobody writes to the frame meanwhile; `Wire` says that any bytes
+        // make a T.
         Some(unsafe { &*(start as *const T) })
     }
 }
 
-/// A header that a helper of the kernel copies: it is given the offset, where to, and how many bytes.
+/// A header copied by a kernel helper. `copy` takes the offset, the destination and the number of bytes.
 ///
 /// # Safety
-/// When `copy` returns 0, it has written all of these bytes.
+/// If `copy` returns 0, it must have written all of these bytes.
 #[inline(always)]
 pub(crate) unsafe fn copied<T: Wire>(
     offset: usize,
     copy: impl FnOnce(u32, *mut c_void, u32) -> c_long,
 ) -> Option<Copied<T>> {
-    // No frame is as long: several datagrams in one have 64 KiB.
+    // No frame is that long: one with several datagrams has at most 64 KiB.
     if offset > 4 * MAX_OFFSET {
         return None;
     }
     let mut value = MaybeUninit::<Copied<T>>::uninit();
     let status = copy(offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32);
-    // SAFETY: 0 says that every byte was written; `Wire` takes any bytes. What comes after them is padding.
+    // SAFETY: 0 means that every byte was written; `Wire` says that any bytes make a T. The bytes after it are padding.
     (status == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// A header on the stack, where the verifier wants whatever is read to lie at a multiple of its size.
+/// A header on the stack, where the verifier requires that what is read is aligned to its size.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(crate) struct Copied<T>(T);

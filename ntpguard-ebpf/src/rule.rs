@@ -1,5 +1,5 @@
-//! A source's rule: in place where it is near, else in a function of its own, which the verifier reads once, as the limiter
-//! is (`limit.rs`).
+//! A source's rule: looked up inline if the way to it is short, otherwise in a global function, which the verifier
+//! checks only once (`limit.rs`).
 
 use crate::{
     maps::{self, InSlot, Maps},
@@ -12,7 +12,7 @@ use ntpguard_common::{
     wire::ntp,
 };
 
-/// In the first argument, beside the slot and [`IS_V6`]: the source port is 123.
+/// In the first argument, besides the slot and [`IS_V6`]: the source port is 123.
 const IS_NTP_PORT: u64 = IS_V6 << 1;
 
 impl Lookup for Maps {
@@ -30,7 +30,7 @@ impl Lookup for Maps {
 /// The rule for a source and its port.
 #[inline(always)]
 fn rule(slot: u32, source: &Source, port: u16) -> Rule {
-    // Without the call, which costs a quarter of it all.
+    // Without the call, which would take a quarter of the total time.
     if let Source::V4(address) = *source
         && let Some(rule) = ranges::of_v4(&Shallow(InSlot(slot)), address, port == ntp::PORT)
         && rule.masks() == 0
@@ -43,7 +43,7 @@ fn rule(slot: u32, source: &Source, port: u16) -> Rule {
     Rule { flags: word as u32, index: (word >> 32) as u32 }
 }
 
-/// The chunks of a slot, and a way through them that is short enough for the verifier to walk it again and again.
+/// A slot's chunks, with lookups limited to a depth that the verifier can check on each path.
 struct Shallow(InSlot);
 
 impl Chunks for Shallow {
@@ -60,8 +60,8 @@ impl Chunks for Shallow {
     }
 }
 
-/// [`rule`] with numbers: the slot and what there is to say of the source, and its [`Source::halves`]. Returns a rule's
-/// flags, and its index above them.
+/// The lookup as a global function with numbers as arguments: the slot with the flags of family and port, and the
+/// source's [`Source::halves`]. Returns the rule's index (upper 32 bits) and flags.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
@@ -78,7 +78,7 @@ extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
     u64::from(index) << 32 | u64::from(flags)
 }
 
-/// The first of the non-contiguous masks before a rule that holds the source, or the rule itself.
+/// The rule of the first non-contiguous mask that comes before a rule and matches the source, or the rule itself.
 #[inline(always)]
 fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
     let words = NonContiguousMask::words(source);

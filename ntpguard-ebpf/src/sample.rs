@@ -1,7 +1,7 @@
-//! Telling of a drop that was drawn: a record in the ring.
+//! Sampling: writes a record of a drop to the ring buffer.
 //!
-//! A function of its own for the verifier, as the limiter is (`limit.rs`). Each hook has one, since it is given the hook's
-//! context, around [`record`].
+//! Each hook wraps [`record`] in a global function that takes the hook's context, and that the verifier checks only
+//! once (`limit.rs`).
 
 use crate::{
     maps::{EVENTS, sampling, word},
@@ -15,15 +15,15 @@ use ntpguard_common::{
     sample::{BUDGET, FULL, HELD, LONG, SHORT, SNAPLEN, SPENT, Sample, may_spend, spent},
 };
 
-/// A record with room for bytes of the frame.
+/// A record with room for ROOM bytes of the frame.
 #[repr(C)]
 struct Long<const ROOM: usize> {
     sample: Sample,
     frame: [u8; ROOM],
 }
 
-/// Writes a record, if there is room for one and the budget has some left. Returns how many bytes of the frame came along,
-/// which nobody asks for: the verifier wants a number.
+/// Writes a record if the ring buffer has room and the budget isn't spent. Returns the number of bytes captured, which
+/// nobody uses: the verifier requires a number.
 #[inline(always)]
 pub(crate) fn record(frame: &impl Frame, words: PackedVerdict) -> u32 {
     let reason = (words.why >> 32) as u8;
@@ -52,19 +52,19 @@ pub(crate) fn record(frame: &impl Frame, words: PackedVerdict) -> u32 {
     }
 }
 
-/// The same with up to so many bytes of the frame.
+/// Like [`record`], with up to ROOM bytes of the frame.
 #[inline(always)]
 fn long<const ROOM: usize>(frame: &impl Frame, words: PackedVerdict, wanted: u32) -> u32 {
     let Some(mut entry) = EVENTS.reserve_untyped::<Long<ROOM>>(0) else { return count(FULL) };
     let long: *mut Long<ROOM> = entry.as_mut_ptr();
-    // At most ROOM, and not 0, as no length of a frame is.
+    // At least 1, since no frame has length 0, and at most ROOM.
     let last = (if wanted > ROOM as u32 { ROOM as u32 } else { wanted }).wrapping_sub(1);
     let wanted = bounded::<ROOM>(last as usize) as u32 + 1;
-    // SAFETY: a field of what is reserved.
+    // SAFETY: it is a field of the reserved record.
     let bytes: *mut c_void = unsafe { addr_of_mut!((*long).frame) }.cast();
-    // SAFETY: there is room for so many.
+    // SAFETY: there is room for `wanted` bytes.
     let captured = if unsafe { frame.copy(0, bytes, wanted) } == 0 { wanted } else { 0 };
-    // SAFETY: as above; what is behind the bytes captured is nobody's, and the loader doesn't look there.
+    // SAFETY: as above. What follows the captured bytes is uninitialised, and the loader doesn't read it.
     unsafe { addr_of_mut!((*long).sample).write(sample(frame, words, captured)) };
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     captured
@@ -109,7 +109,7 @@ fn sample(frame: &impl Frame, words: PackedVerdict, captured: u32) -> Sample {
     }
 }
 
-/// Counts one that isn't told.
+/// Counts a sampled drop that isn't reported.
 #[inline(always)]
 fn count(word: u32) -> u32 {
     if let Some(word) = sampling(word) {

@@ -1,9 +1,11 @@
-//! A frame as tc has it: a socket buffer, with the link's header before it. On Ethernet the outer VLAN tag may lie beside the bytes
-//! (the driver, or the kernel before tc, has taken it out): the frame then is an untagged one, and is read as such.
+//! A frame as tc provides it: a socket buffer that begins with the link-layer header. On Ethernet the outer VLAN tag
+//! may be stored outside of the frame's bytes (the driver, or the kernel before tc, has removed it). Such a frame is
+//! read as an untagged one.
 //!
-//! Other links have no header (a tun device, PPP, WireGuard), or what a tunnel has taken off still lies there (GRE). No field says
-//! which it is, and bytes could lie, so the kernel is asked how far it is to the network header, but only about frames that can't
-//! be told from bare IP: the others begin with another nibble than a version's, or with a header that is longer than the frame.
+//! Other links have no header (a tun device, PPP, WireGuard), or the header that a tunnel has removed is still there
+//! (GRE). No field says which of these it is, and the frame's bytes could be forged to mislead. So the kernel is asked
+//! for the distance to the network header, but only for frames that may be bare IP: all others don't begin with an IP
+//! version, or with a header whose length exceeds the frame.
 
 use crate::{
     filter, maps,
@@ -26,7 +28,7 @@ use ntpguard_common::{
     wire::{Datagram, Located, Network, segments::representative},
 };
 
-/// All of the socket buffer, its pages included.
+/// The whole socket buffer, including its pages.
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
 }
@@ -37,8 +39,8 @@ impl Skb {
         Self { skb: ctx.skb.skb }
     }
 
-    /// Whether it may begin with an IP header, as far as its first bytes tell. On a link without a header all do; of Ethernet
-    /// frames those whose destination looks like the beginning of one.
+    /// Whether the frame may begin with an IP header, judging by its first bytes. On a link without a header all frames
+    /// do; of Ethernet frames, those whose destination address looks like the beginning of an IP header.
     #[inline(always)]
     pub(crate) fn may_be_bare(&self) -> bool {
         let Some([first, _, a, b, c, d]) = self.linear().load::<[u8; 6]>(0).map(|bytes| *bytes) else {
@@ -57,24 +59,25 @@ impl Skb {
         length <= self.len()
     }
 
-    /// The length in bytes of each of several datagrams that share the frame's headers; 0 if there is one. Of a datagram that a guest
-    /// wants to have cut into fragments (UFO) it is a fragment's, and the datagram is judged by that part of it.
+    /// The length in bytes of each datagram if several share the frame's headers; 0 if there is only one. If a guest
+    /// wants a datagram cut into fragments (UFO), it is a fragment's length, and the datagram is judged by that part of
+    /// it.
     #[inline(always)]
     fn segment(&self) -> usize {
         // SAFETY: the context that the kernel handed to the program.
         unsafe { (*self.skb).gso_size as usize }
     }
 
-    /// How many bytes lie before the network header; [`BEFORE`] at most.
+    /// The number of bytes before the network header; less than [`BEFORE`].
     #[inline(always)]
     fn to_network_header(&self) -> usize {
         let (all, mut at_hand) = (self.len(), self.linear().len());
         if at_hand < BEFORE && at_hand < all {
-            // Where that fails, the stack fails as well.
+            // If this fails, the network stack will fail as well.
             let _ = TcContext::new(self.skb).pull_data(if all < BEFORE { all } else { BEFORE } as u32);
             at_hand = self.linear().len();
         }
-        // The number of those before it is found bit by bit. Without a branch: the verifier would walk all that follows for
+        // Determines the number bit by bit, without a branch: otherwise the verifier would check all following code for
         // each number.
         let mut before = 0;
         let mut bit = BEFORE / 2;
@@ -85,33 +88,35 @@ impl Skb {
         before as usize
     }
 
-    /// 1 if more than so many bytes lie before the network header, else 0. The kernel counts from the network header up to the
-    /// end of what is at hand: the last byte is there if it is counted from a place that isn't behind that header.
+    /// 1 if more than `before` bytes lie before the network header, else 0. The kernel counts from the network header
+    /// up to the end of the bytes at hand. The last byte can be read at `last` only if the header doesn't lie beyond
+    /// `before`.
     #[inline(always)]
     fn is_beyond(&self, at_hand: u64, before: u64) -> u64 {
         let last = at_hand.saturating_sub(before + 1) as u32;
         let mut byte = 0_u8;
-        // SAFETY: the context that the kernel handed to the program, and room for one byte.
+        // SAFETY: the context is the one that the kernel gave the program, and there is room for one byte.
         let status = unsafe {
             bpf_skb_load_bytes_relative(self.skb.cast(), last, (&raw mut byte).cast(), 1, BPF_HDR_START_NET)
         };
-        // Negative if it isn't there.
+        // The status is negative if the byte isn't there.
         (status as u64) >> 63
     }
 }
 
-/// Length in bytes of an Ethernet header, a tag beside the bytes not counted.
+/// Length in bytes of an Ethernet header, without a tag that is stored outside of the frame's bytes.
 const ETHERNET_HEADER: usize = 14;
-/// Length in bytes of IPv6's header, which its own length field leaves out (RFC 8200 §3).
+/// Length in bytes of the IPv6 header, which isn't included in its payload length (RFC 8200 §3).
 const IPV6_HEADER: u64 = 40;
-/// More than links have before the network header, in bytes; a power of two. A tunnel's outer header counts: with all IPv4 options
-/// and GRE's own fields that is 76. Behind an outer IPv6 header with longer extensions a frame isn't read.
+/// More bytes than links have before the network header; a power of two. This includes a tunnel's outer header, which
+/// takes 76 bytes with all IPv4 options and GRE's own fields. After an outer IPv6 header with long extension headers, a
+/// frame isn't read.
 const BEFORE: u64 = 128;
 
 impl Packet for Skb {
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
-        // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
+        // SAFETY: the helper writes all bytes to the stack, or fails past the frame's end.
         unsafe { copied(offset, |offset, to, length| self.copy(offset, to, length)) }
     }
 }
@@ -130,18 +135,19 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn interface(&self) -> u32 {
-        // SAFETY: the context that the kernel handed to the program.
+        // SAFETY: the context is the one that the kernel gave the program.
         unsafe { (*self.skb).ifindex }
     }
 
     #[inline(always)]
     fn queue(&self) -> u32 {
-        // One more than the queue's number, or 0 (include/linux/skbuff.h:skb_record_rx_queue): as good for counting.
+        // The queue's number plus one, or 0 for none (include/linux/skbuff.h:skb_record_rx_queue): suitable for
+        // counting, too.
         // SAFETY: as above.
         unsafe { (*self.skb).queue_mapping }
     }
 
-    /// Here nothing can be sent back by the way it came: what has earned a kiss gets the daemon's.
+    /// Nothing can be sent back at this hook: a packet that would get a kiss passes, and the daemon sends it.
     #[inline(always)]
     fn kiss(&self, _: LimitRequest, _: u64) -> bool {
         false
@@ -149,7 +155,7 @@ impl Frame for Skb {
 
     #[inline(always)]
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long {
-        // SAFETY: the context that the kernel handed to the program; the caller has room.
+        // SAFETY: the context is the one that the kernel gave the program; the caller guarantees the room.
         unsafe { bpf_skb_load_bytes(self.skb.cast_const().cast(), offset, to, length) }
     }
 
@@ -164,7 +170,7 @@ impl Frame for Skb {
             return None;
         }
         let offset = self.to_network_header();
-        // SAFETY: the context that the kernel handed to the program.
+        // SAFETY: the context is the one that the kernel gave the program.
         let ether_type = unsafe { (*self.skb).protocol } as u16;
         (offset != ETHERNET_HEADER).then_some(Network { ether_type, offset })
     }
@@ -200,35 +206,35 @@ impl Frame for Skb {
     fn code(action: Action) -> u32 {
         let code = match action {
             Action::Drop => TC_ACT_SHOT,
-            // Says nothing instead of "accepted", so that other programs at the hook have their say. Nothing is sent back.
+            // TC_ACT_UNSPEC instead of "accepted", so that other programs at the hook run, too. Nothing is sent back.
             Action::Pass | Action::Transmit => TC_ACT_UNSPEC,
         };
         code as u32
     }
 }
 
-/// [`Frame::judge_whole`].
+/// [`Frame::judge_whole`] as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(skb: *mut __sk_buff) -> u32 {
     filter::whole(&Skb { skb })
 }
 
-/// [`Frame::of_several`] with numbers: the payload's offset and length, and back above 32 bits the offset of the one to be judged,
-/// below its length. A function of its own for the verifier, as the limiter is (`limit.rs`).
+/// [`Frame::of_several`] as a global function, which the verifier checks only once (`limit.rs`). Takes the payload's
+/// offset and length; returns the offset (upper 32 bits) and the length of the datagram to judge.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -> u64 {
     let frame = Skb { skb };
     let (payload, length) = (payload as u32 as usize, length as u32 as usize);
-    // Only the payload's place and length matter here.
+    // Only the payload's position and length matter here.
     let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
-    // LimitRequest here and not handed over: a caller's stack has no room for more.
+    // Looked up here rather than passed as an argument: a caller's stack has no room for more.
     let hardened = maps::word().has(PolicyWord::HARDEN_SEGMENTS);
     match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,
-        // A datagram's segments are nothing but these and what is cut short.
+        // For a datagram, `representative` returns only the variants above and Truncated.
         Located::Truncated
         | Located::NotNtp
         | Located::TooManyTags
@@ -239,11 +245,12 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     }
 }
 
-// What [`ntpguard_several`] returns where there is none to be judged; no payload begins at a frame's start.
+// Results of [`ntpguard_several`] if there is no datagram to judge. They can't be confused with one, since no payload
+// begins at a frame's start.
 const TRUNCATED: u64 = 0;
 const TOO_MANY: u64 = 1;
 
-/// [`Frame::tell`], as a function of its own.
+/// [`Frame::emit`] as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_tell(skb: *mut __sk_buff, why: u64, what: u64) -> u32 {

@@ -1,4 +1,4 @@
-//! The tc program: the same filter as XDP's ([`filter`]), where XDP is taken or not to be had.
+//! The tc program: the same filter as at XDP ([`filter`]), for interfaces where XDP is taken or not available.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -17,7 +17,7 @@ use aya_ebpf::{macros::classifier, programs::TcContext};
 use packet::Frame as _;
 use skb::Skb;
 
-/// Stands in front of the stack.
+/// The tc program, in front of the network stack.
 #[classifier]
 #[inline(always)]
 fn ntpguard(ctx: TcContext) -> i32 {

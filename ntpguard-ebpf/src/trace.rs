@@ -1,7 +1,7 @@
-//! The same filter, with a line of log for each packet to port 123.
+//! The XDP program with a log line for each packet to port 123.
 //!
-//! A program of its own rather than a switch: aya-log-ebpf brings a map in the old format, which libbpf and
-//! bpftool refuse, and a filter without it has nothing to switch off.
+//! It is a program of its own rather than a switch in the other one: aya-log-ebpf adds a map in the legacy format,
+//! which libbpf and bpftool refuse, and a program without logging has nothing to switch off.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -23,7 +23,7 @@ mod xdp;
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use xdp::Buffers;
 
-/// Stands in front of the daemon.
+/// The XDP program, in front of the network stack.
 #[xdp(frags)]
 #[inline(always)]
 fn ntpguard(ctx: XdpContext) -> u32 {

@@ -1,4 +1,4 @@
-//! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to people.
+//! ntpguard's user space: from ntp.conf to the kernel's maps, and from its counters to reports.
 //!
 //! ```text
 //! ntp.conf ─conf::ntp::read→ AccessList ─Policy::resolve→ Policy ─Image::compile→ Image ─Guard::install→ maps
@@ -7,14 +7,16 @@
 //! people ←export─ Snapshot ←Guard::counters─ counters ←──────────────────────────count── Verdict ←────────┘
 //! ```
 //!
-//! Each arrow is one function; data flows one way. The modules are rooms, from the top floor down:
+//! Each arrow is one function; data flows one way. The modules are rooms; each imports only rooms below it. From the
+//! top down:
 //!
-//! - the command: [`cmd`] (the verbs), [`cli`] (what the user typed, and what of it a verb gets);
-//! - faces, what people and programs see: [`doctor`], [`top`], [`export`], [`metrics`];
+//! - the command: [`cmd`] (the verbs), [`cli`] (what the user typed, and the part of it that each verb gets);
+//! - faces, which are what people and programs see: [`doctor`], [`top`], [`export`], [`metrics`];
 //! - the same verdict without traffic: [`simulate`], and the captures that it reads: [`capture`];
-//! - a running filter: [`observe`] (what happened), [`guard`] (what is in force, and stays), [`bpf`] (the only user of aya);
+//! - a running filter: [`observe`] (what happened), [`guard`] (what is in force, and the state that persists), [`bpf`]
+//!   (the only user of aya);
 //! - from files to rules: [`compile`], [`policy`] (its `resolve` alone asks DNS), [`conf`];
-//! - below all: [`daemon`] (which daemon this host runs), [`host`] (the operating system).
+//! - the lowest rooms: [`daemon`] (which daemon this host runs), [`host`] (the operating system).
 
 pub mod bpf;
 pub mod capture;

@@ -1,29 +1,29 @@
 //! Proof of life: how many frames without NTP the filter has seen, by interface and receive queue.
 //!
-//! Counters of reasons have the others. Both together tell whether the driver runs the program at all.
+//! All other frames are in the counters of reasons. Together they show whether the driver runs the program at all.
 
 use super::{ROWS, row};
 use crate::shared::Shared;
 
-/// Receive queues of an interface that are counted apart. Those whose numbers differ by a multiple of this are counted
-/// together.
+/// The number of receive queues of an interface that are counted separately. Queues whose numbers differ by a multiple
+/// of it share a counter.
 pub const QUEUES: u32 = 32;
 
-/// How many entries `SEEN` has.
+/// The number of entries in `SEEN`.
 pub const GATES: u32 = ROWS * QUEUES;
 
-/// Where in `SEEN` a frame is counted, by the index of its interface and the number of its receive queue.
+/// The index in `SEEN` for frames of an interface (by its index) and receive queue (by its number).
 #[inline(always)]
 pub const fn gate(interface: u32, queue: u32) -> u32 {
     row(interface) * QUEUES + queue % QUEUES
 }
 
-/// The counter of a queue, alone in its cache line: queues are emptied by different CPUs at the same time.
+/// A queue's counter, alone in its cache line because queues are emptied by different CPUs at the same time.
 ///
-/// A queue is emptied by one CPU at a time, so nobody else counts meanwhile, and no atomic addition is needed. Several CPUs may
-/// share a counter in generic mode and at tc (RPS), on cards with more than 32 queues, and where interfaces' indexes differ by a
-/// multiple of 64: a frame is lost from the count then, now and again, and a counter may even go back by some. Only whether it has
-/// changed is relied on.
+/// A queue is emptied by one CPU at a time, which is the counter's only writer, so no atomic addition is needed.
+/// Several CPUs may share a counter in generic mode and at tc (RPS), on cards with more than 32 queues, and where
+/// interfaces' indexes differ by a multiple of 64. Then an occasional frame isn't counted, and the counter may even go
+/// back a little. Readers rely only on whether it has changed.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Seen {
@@ -32,12 +32,12 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// How many frames it has counted.
+    /// The number of frames counted.
     pub fn frames(&self) -> u64 {
         self.frames.get()
     }
 
-    /// Counts one more frame of this interface and queue.
+    /// Counts one more frame.
     #[inline(always)]
     pub fn count(&self) {
         self.frames.set(self.frames.get().wrapping_add(1));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// One rule for everybody.
+/// A policy with the same rule for every source.
 struct Everybody(PolicyWord, Rule);
 
 impl Lookup for Everybody {
@@ -13,7 +13,7 @@ impl Lookup for Everybody {
     }
 }
 
-/// Version 4, mode 3, from 198.51.100.7 port 40000.
+/// A request of version 4, mode 3, from 198.51.100.7 port 40000.
 fn request() -> [u8; 90] {
     let mut frame = [0; 90];
     frame[12] = 8;
@@ -25,10 +25,10 @@ fn request() -> [u8; 90] {
     frame
 }
 
-/// Every set of a rule's flags under every setting that a time request can meet.
+/// Calls `each` with every combination of a rule's flags and of the policy word's flags that can affect a time request.
 fn all(mut each: impl FnMut(PolicyWord, Rule)) {
     let free = [PolicyWord::HARDEN_SOURCES, PolicyWord::LIMITER, PolicyWord::CEILING, PolicyWord::KISSES];
-    // None, each by itself, and all.
+    // Each behaviour by itself, none, and all of them.
     let behaviours = (16..32).map(|bit| 1 << bit).chain([0, 0xffff << 16]);
     for behaviour in behaviours {
         for set in 0..1 << free.len() {
@@ -41,7 +41,7 @@ fn all(mut each: impl FnMut(PolicyWord, Rule)) {
     }
 }
 
-/// The short way for common requests, against [`judge`], which knows none.
+/// The fast path for common requests gives the same verdicts as [`judge`], which has no such path.
 #[test]
 fn a_common_request_is_judged_like_any_other() {
     let mut frame = request();
@@ -61,7 +61,7 @@ fn a_common_request_is_judged_like_any_other() {
     });
 }
 
-/// Each flag that closes the short way has a reason to.
+/// Each flag that excludes a request from the fast path can by itself change the verdict.
 #[test]
 fn every_flag_against_requests_may_end_one() {
     let mut seen = 0;

@@ -1,61 +1,62 @@
 //! `--max-rate`: a ceiling for all time requests together; and one for all kisses.
 //!
-//! In each period (some tens of milliseconds) so many requests pass. Sources that were heard before it got crowded
-//! come first. What they leave is drawn by lot among all others, as chrony's `ratelimit leak` does: each packet has
-//! the same chance, which follows from how many came in the period before. So a legitimate client that is new gets
-//! its share whatever a flood looks like, and can't be singled out.
+//! In each period (some tens of milliseconds) a limited number of requests pass. Sources that were already known before
+//! the rate was exceeded come first. What they leave is given to the others at random, as chrony's `ratelimit leak`
+//! does: each packet has the same chance, which is computed from how many came in the previous period. So a new
+//! legitimate client gets its share whatever a flood looks like, and can't be singled out.
 //!
-//! One cache line for all CPUs. Counts are added to atomically; two CPUs that begin a period at once come to the same
-//! numbers, since the counts of the period before stay.
+//! All CPUs share one cache line. Counts are added atomically. Two CPUs that begin a period at the same time compute
+//! the same numbers, since the counts of the previous period no longer change.
 
 use crate::{abi::Limits, shared::Shared};
 
-/// A chance of 1.
+/// A probability of 1, as a fixed-point number.
 const CERTAIN: u64 = 1 << 16;
-/// While there is a lottery, one packet in so many is counted, for all.
+/// While packets are chosen at random, one in this many is counted, on behalf of all.
 const SAMPLE: u32 = 16;
-/// Whoever was heard before leaves the others at least such a part of the rate.
+/// The known sources leave the others at least one such part of the rate.
 const RESERVE: u32 = 16;
 
-/// The state, as it lies in `CEILING`.
+/// The ceiling's state, the value of `CEILING`.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Ceiling {
-    /// The period, and in the low half the chance in it.
+    /// The number of the period, and in the low half the chance of a request in it.
     period: Shared,
-    /// What may be drawn in this period.
+    /// How many requests of other sources may pass in this period.
     share: Shared,
-    /// Of even periods and of odd ones.
+    /// The counts of even and of odd periods.
     counts: [Counts; 2],
 }
 
-/// What came in a period.
+/// How many requests came in a period.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Counts {
     /// Requests of preferred sources.
     preferred: Shared,
-    /// Requests of others that were drawn.
+    /// Requests of other sources that were chosen at random.
     drawn: Shared,
-    /// Requests of others.
+    /// Requests of other sources.
     offered: Shared,
 }
 
 const _: () = assert!(size_of::<Ceiling>() == 64);
 
-/// Whether a request gets through.
+/// Whether a request passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It does; there is room for all.
+    /// It passes; there is room for all requests.
     Calm,
-    /// It does, though there is no room for all.
+    /// It passes; there isn't room for all requests.
     Crowded,
-    /// It doesn't.
+    /// It is dropped.
     Refused,
 }
 
 impl Ceiling {
-    /// One more request, of a source that is preferred or isn't. `random` is asked for 32 bits if lots are drawn.
+    /// Decides on one more request. `preferred`: its source is known and calm. `random` returns 32 random bits, and is
+    /// called only if packets are chosen at random.
     #[inline(always)]
     pub fn admit(
         &self,
@@ -90,12 +91,13 @@ impl Ceiling {
                 return Admission::Refused;
             }
         }
-        // The chance is that of the period before; this holds whatever came since.
+        // The chance results from the previous period; the share also bounds what passes if more requests have come
+        // since.
         counts.drawn.add(1);
         if counts.drawn.get() <= self.share.get() { through } else { Admission::Refused }
     }
 
-    /// Begins a period, and returns its state.
+    /// Begins a period, and returns the new value of `period`.
     #[inline(always)]
     fn roll(&self, limits: &Limits, old: u64, period: u32) -> u64 {
         let [even, odd] = &self.counts;
@@ -121,13 +123,13 @@ impl Ceiling {
     }
 }
 
-/// The kisses of this second: the second, and in the low half how many. As it lies in `KISSES`.
+/// The kisses in this second, the value of `KISSES`: the number of the second, and in the low half how many were sent.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Kisses(Shared);
 
 impl Kisses {
-    /// Whether one more may be sent, of [`Limits::kisses`] in a second; it is counted then.
+    /// Whether one more kiss may be sent, of [`Limits::kisses`] in a second; if so, it is counted.
     #[inline(always)]
     pub fn spend(&self, limits: &Limits, now: u32) -> bool {
         let second = u64::from(now >> limits.second_shift);

@@ -1,40 +1,41 @@
-//! The daemons' rate limiters, time as a parameter: ntp.org's headway and NTPsec's decaying score.
+//! The daemons' rate limiters, with time as a parameter: ntp.org's headway and NTPsec's decaying score.
 //!
-//! Contract: what is refused here, the daemon would have refused. Time comes in ticks of a coarse clock and the
-//! daemon's own rounding has a phase that nobody else sees, so what is kept of a source is a lower bound of what the
-//! daemon holds against it; where that leaves doubt, the packet passes.
+//! Contract: what is refused here, the daemon would have refused. Time is measured in ticks of a coarse clock, and the
+//! daemon's own rounding depends on a phase that can't be observed from outside. What is stored about a source is
+//! therefore a lower bound of what the daemon holds against it; in case of doubt the packet passes.
 //!
-//! The daemon counts more than is seen here (packets over other interfaces, those dropped for other reasons), and
-//! forgets no sooner than [`Limits::memory`] if its own list has room (semantics of a full list: it fails open).
+//! The daemon counts more packets than are seen here (those on other interfaces, and those dropped for other reasons).
+//! It forgets no sooner than after [`Limits::memory`], provided that its own list has room; if the list is full, its
+//! limiter lets packets pass.
 
 use crate::abi::{Limits, PolicyWord};
 
-/// How many levels make one packet of NTPsec's score: its fixed point.
+/// Units of the level per packet of NTPsec's score: the scale of its fixed-point numbers.
 pub const ONE: u32 = 1 << 14;
 
-/// What is held against a source, in one word.
+/// What is held against a source; fits into one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// When its last packet came, in ticks; wraps around.
     pub time: u32,
-    /// At least so much, up to [`Account::MAX_LEVEL`]. ntp.org: the leak, in ticks; NTPsec: the score times `burst`,
+    /// A lower bound, up to [`Account::MAX_LEVEL`]. ntp.org: of the leak, in ticks; NTPsec: of the score times `burst`,
     /// in units of [`ONE`].
     pub level: u32,
-    /// ntp.org: the daemon's leak isn't only bounded by the level but equal to it.
+    /// ntp.org: the level isn't only a lower bound of the daemon's leak, but equal to it.
     pub exact: bool,
-    /// It sent before, with pauses, and kept to its limits (see [`super::ceiling`]).
+    /// The source has sent before, with pauses, and kept to its limits (see [`super::ceiling`]).
     pub known: bool,
 }
 
 impl Account {
-    /// The highest level that a word has room for.
+    /// The highest level that fits into the word.
     pub const MAX_LEVEL: u32 = (1 << 30) - 1;
 
-    /// How far another CPU's clock may be ahead, in ticks. Further means an old account, and rather a source is
-    /// forgotten than one refused for what it did weeks ago.
+    /// How far another CPU's clock may be ahead, in ticks. A time further ahead belongs to an old account, since times
+    /// wrap around: it is better to forget a source than to refuse it for what it did weeks ago.
     const AHEAD: u32 = 256;
 
-    /// As it lies in the table.
+    /// The value in the table.
     #[inline(always)]
     pub const fn to_word(self) -> u64 {
         let Self { time, level, exact, known } = self;
@@ -53,14 +54,14 @@ impl Account {
         }
     }
 
-    /// That of a source from which this is the first packet. Both kinds serve it (ntp_monitor.c:ntp_monitor).
+    /// The account of a source after its first packet. Both kinds of limiter serve it (ntp_monitor.c:ntp_monitor).
     #[inline(always)]
     pub const fn new(word: PolicyWord, now: u32) -> Self {
         let level = if word.has(PolicyWord::LIMIT_BY_SCORE) { ONE } else { 0 };
         Self { time: now, level, exact: true, known: false }
     }
 
-    /// Ticks since its last packet, modulo 2^32 (50 days at 1000 Hz); 0 if another CPU has been a bit faster.
+    /// Ticks since its last packet, modulo 2^32 (50 days at 1000 Hz); 0 if another CPU's clock is slightly ahead.
     #[inline(always)]
     pub const fn pause(self, now: u32) -> u32 {
         let pause = now.wrapping_sub(self.time);
@@ -71,15 +72,15 @@ impl Account {
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is served, or it may be.
+    /// It is served, or may be served.
     Serve,
-    /// It is refused, and if the source's line says `kod` answered with a kiss.
+    /// It is refused, and answered with a kiss if the source's line says `kod`.
     Kiss,
-    /// It is refused in silence.
+    /// It is refused without an answer.
     Refuse,
 }
 
-/// One more packet of a source. `kod`: the source's line says so.
+/// Decides on one more packet of a source, and returns its new account. `kod`: the source's line says `kod`.
 #[inline(always)]
 pub fn step(word: PolicyWord, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
     let pause = account.pause(now);
@@ -108,18 +109,18 @@ fn scored(limits: &Limits, level: u32, pause: u32) -> u32 {
     if level > Account::MAX_LEVEL { Account::MAX_LEVEL } else { level }
 }
 
-/// ntp.org's leaky bucket (ntp_monitor.c:ntp_monitor). `leak` drains by a second a second; a packet that is served
-/// adds `head` less 2 s; one that comes too early or finds the bucket full sets it to `limit + head`, and is refused
-/// with a kiss if the leak was under `limit`.
+/// ntp.org's leaky bucket (ntp_monitor.c:ntp_monitor). `leak` drains by one second per second. A packet that is served
+/// adds `head` minus 2 s. A packet that comes too early or finds the bucket full sets `leak` to `limit + head` and is
+/// refused, with a kiss if `leak` was below `limit`.
 ///
-/// 4.2.8 rounds the time between two packets to the nearest second, each pause by itself. 4.2.6 takes the difference
-/// of a counter of seconds, whose phase f is hidden: leak - f drains steadily, and the level is a lower bound of
-/// leak - f + 1 s.
+/// 4.2.8 rounds each pause between two packets to the nearest second. 4.2.6 takes the difference of a counter of whole
+/// seconds, whose phase f is unknown: `leak` - f drains steadily, and the level is a lower bound of `leak` - f + 1 s.
 #[inline(always)]
 fn headway(word: PolicyWord, limits: &Limits, account: Account, now: u32, kod: bool) -> (Outcome, Account) {
     let Limits { hz, margin, head, limit, .. } = *limits;
     let pause = account.pause(now);
-    // At most so many seconds, for the daemon; and whether they can't be less.
+    // The most seconds that the daemon may measure for the pause, the ticks that the leak drains, and whether the
+    // daemon can't have measured fewer seconds.
     let (interval, drained, certain) = if word.has(PolicyWord::LIMIT_ROUNDS_PAUSES) {
         let rounded = pause + margin + hz / 2;
         let interval = rounded.checked_div(hz).unwrap_or(0);
@@ -140,7 +141,8 @@ fn headway(word: PolicyWord, limits: &Limits, account: Account, now: u32, kod: b
     } else if exact {
         (Outcome::Kiss, limit + head, true)
     } else {
-        // Refused for certain, but with a kiss or without: the daemon decides, once a second, for a kiss alone.
+        // Certainly refused; whether with a kiss is unknown. Under `kod` one packet a second passes, so that the daemon
+        // can send its kiss.
         let second = (account.time ^ now) >> limits.second_shift != 0;
         let outcome = if kod && second { Outcome::Serve } else { Outcome::Refuse };
         (outcome, if level > limit { level } else { limit }, false)

@@ -1,6 +1,6 @@
-//! What would pass, judged once more: by who sent how much before.
+//! Rate limits: what would pass is judged once more, by how much its source has sent before.
 //!
-//! It comes last, so that a source that is dropped for another reason never takes a place in the table.
+//! Limits come last, so that a source whose packets are dropped for another reason never takes a place in the table.
 
 pub mod ceiling;
 pub mod daemon;
@@ -18,7 +18,7 @@ use daemon::Outcome;
 use table::Set;
 use top::Heavy;
 
-/// What is remembered, and the clock: maps in the kernel, a model on the host.
+/// What is remembered about sources, and the clock: maps in the kernel, a model on the host.
 pub trait LimiterState {
     /// The limits of a policy.
     fn limits(&self, slot: u32) -> Option<&Limits>;
@@ -26,9 +26,9 @@ pub trait LimiterState {
     fn now(&self) -> u32;
     /// 32 random bits.
     fn random(&self) -> u32;
-    /// The set of a key.
+    /// The set of places for a key.
     fn set(&self, key: u64) -> Option<&Set>;
-    /// The candidate of a key.
+    /// The place for a key in the table of the most limited sources.
     fn heavy(&self, key: u64) -> Option<&Heavy>;
     /// The ceiling's state.
     fn ceiling(&self) -> Option<&Ceiling>;
@@ -36,13 +36,13 @@ pub trait LimiterState {
     fn kisses(&self) -> Option<&Kisses>;
 }
 
-/// A packet as far as limits go: [`PolicyWord`], what its rule says, its first byte, and why it passes or is dropped. One word,
-/// which is 0 if limits have no say.
+/// What the limiters need to know about a packet: the policy word, what its rule says, its first byte, and the reason
+/// why it passes or is dropped. One word, which is 0 if no limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitRequest(pub u64);
 
-/// Whether a limiter may have a say on what has this reason: on what passes, and on what some daemon discards when its limiter
-/// has counted it ([`form::is_counted`]).
+/// Whether limiters must see packets with this reason: those that pass, and those that some daemon discards after its
+/// limiter has counted them ([`form::is_counted`]).
 const fn is_heard(reason: Reason) -> bool {
     match reason {
         Reason::Time
@@ -52,7 +52,8 @@ const fn is_heard(reason: Reason) -> bool {
         | Reason::Mac
         | Reason::Mode6
         | Reason::BadQuery => true,
-        // What passes unjudged, what no daemon's limiter has counted when it is discarded, and what limits themselves give.
+        // What passes unjudged, what is discarded before any daemon's limiter counts it, and reasons that limits
+        // themselves give.
         Reason::Unread
         | Reason::NoPolicy
         | Reason::Mode7
@@ -77,18 +78,18 @@ const fn is_heard(reason: Reason) -> bool {
 }
 
 impl LimitRequest {
-    /// Limits have no say.
+    /// No limit applies.
     pub const NOTHING: Self = Self(0);
-    /// The packet's first byte. The policy word lies below, with its slot in place of its generation.
+    /// The position of the packet's first byte. Below it is the policy word, with its slot in place of its generation.
     const FIRST: u32 = 40;
     /// The line says `limited`, and its limits are enforced.
     const LIMITED: u64 = 1 << 48;
-    /// The line says `kod`, too.
+    /// The line also says `kod`.
     const KOD: u64 = 1 << 49;
-    /// The index of the reason.
+    /// The position of the reason's index.
     const REASON: u32 = 56;
 
-    /// A bit for each reason that [is heard](is_heard), by its index.
+    /// A bit for each reason that [limiters must see](is_heard), by its index.
     const HEARD: u64 = {
         let (mut bits, mut place) = (0, 0);
         while place < Reason::COUNT {
@@ -98,11 +99,11 @@ impl LimitRequest {
         bits
     };
 
-    /// What tells the account of a source's packets of mode 1 from that of its others ([`PolicyWord::MODE_1_VARIES`]).
+    /// Makes a separate key for a source's packets of mode 1 ([`PolicyWord::MODE_1_VARIES`]).
     const MODE_1_KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 
-    /// Asks about a packet from a rule's source that passes or is dropped for a reason. Which of them limits are for is found
-    /// out where it costs nobody else.
+    /// The request for a packet with this rule and this reason. Whether a limit really applies is only checked in
+    /// [`limit`], where the check costs other packets nothing.
     #[inline(always)]
     pub(crate) fn of(word: PolicyWord, rule: Rule, reason: Reason, first: u8) -> Self {
         let limited = rule.has(Rule::LIMITED) && word.has(PolicyWord::LIMITER);
@@ -119,13 +120,13 @@ impl LimitRequest {
         )
     }
 
-    /// Whether limits have a say.
+    /// Whether a limit may apply.
     #[inline(always)]
     pub const fn is_something(self) -> bool {
         self.0 != 0
     }
 
-    /// Whether it is only charged: what it is dropped for stays the reason.
+    /// Whether the packet only counts against its source's limits: it is dropped for another reason, and stays so.
     #[inline(always)]
     pub const fn only_counts(self) -> bool {
         !self.is(Reason::Time) && !self.is(Reason::Query)
@@ -136,11 +137,11 @@ impl LimitRequest {
         self.0 >> Self::REASON == reason.index() as u64
     }
 
-    /// Under which key its source is remembered; `length` is its payload's.
+    /// The key under which its source is remembered; `length` is the payload's.
     ///
-    /// NTPsec 1.2.2 discards mode 1 before its limiter, 1.2.5 counts it (ntp_proto.c:is_packet_not_low_rot), and nobody
-    /// tells which one it is. With an account of their own these packets are never held against the source's others, which
-    /// 1.2.2 would answer; and what is refused of them is over the limit of 1.2.5, too.
+    /// NTPsec 1.2.2 discards mode 1 before its limiter, 1.2.5 counts it (ntp_proto.c:is_packet_not_low_rot), and which
+    /// of them runs is unknown. So these packets have an account of their own. They are never held against the source's
+    /// other packets, which 1.2.2 would answer; and those that are refused exceed the limit of 1.2.5, too.
     #[inline(always)]
     pub fn key(self, limits: &Limits, source: &Source, length: usize) -> u64 {
         let key = limits.key(source);
@@ -148,7 +149,7 @@ impl LimitRequest {
         if apart { key ^ Self::MODE_1_KEY } else { key }
     }
 
-    /// What was in force.
+    /// The policy word that was in force, with its slot as its generation.
     #[inline(always)]
     pub const fn word(self) -> PolicyWord {
         PolicyWord { flags: self.0 as u32, generation: (self.0 >> 32) as u32 & 0xff }
@@ -166,8 +167,9 @@ impl LimitRequest {
     }
 }
 
-/// What becomes of a packet under limits: why it passes, is dropped or answered. One that [only counts](LimitRequest::only_counts)
-/// stays dropped for what it was, whatever is returned. `length` is its payload's.
+/// The reason for the verdict on a packet under limits: why it passes, is dropped or is answered. A packet that [only
+/// counts](LimitRequest::only_counts) stays dropped for its own reason, whatever is returned. `length` is the
+/// payload's.
 #[inline(always)]
 pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: usize, state: &B) -> Reason {
     let (word, first) = (request.word(), request.first());
@@ -179,7 +181,7 @@ pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: us
             Reason::Query => word.has(PolicyWord::LIMIT_COUNTS_CONTROL) && Mode::of(first) == Mode::Control,
             _ => true,
         };
-    // Requests alone: what the daemon's own servers answer isn't asked to queue.
+    // Only requests: answers of the daemon's own servers don't fall under the ceiling.
     let bounded = word.has(PolicyWord::CEILING) && request.is(Reason::Time) && matches!(first & 7, 0 | 1 | 3);
     if !limited && !bounded {
         return passes;
@@ -187,12 +189,12 @@ pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: us
     let Some(limits) = state.limits(word.slot()) else { return passes };
     let now = state.now();
     let key = request.key(limits, source, length);
-    // In this form from here on: in the kernel it is what lies on the stack meanwhile, which is short.
+    // Only the halves are used from here on: in the kernel they take less of the small stack than the source.
     let halves = source.halves();
     let Some(set) = state.set(key) else { return passes };
     let place = set.find(key);
 
-    // Half a second between two packets tells who asks for the time from who asks for trouble.
+    // Legitimate clients leave at least half a second between two packets.
     let calmly = |pause: u32| pause >= limits.hz / 2;
     let mut calm = true;
     if bounded && let Some(ceiling) = state.ceiling() {
@@ -216,7 +218,7 @@ pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: us
     } else {
         (Outcome::Serve, daemon::Account { time: now, ..account })
     };
-    // In a crowd nobody is got to know: each of its packets may be made up.
+    // While the ceiling is exceeded, no source becomes known: any packet may have a spoofed source.
     let learnt = account.known || calm && calmly(account.pause(now)) && !request.only_counts();
     next.known = learnt && matches!(outcome, Outcome::Serve);
     place.update(next);
@@ -231,7 +233,7 @@ pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: us
             kiss(request, passes, length, || state.kisses().is_some_and(|kisses| kisses.spend(limits, now)))
         }
     };
-    // What passes all the same, for the daemon's kiss, is no refusal yet.
+    // What passes for the daemon to answer with a kiss isn't counted as refused.
     if reason.index() != passes.index()
         && let Some(heavy) = state.heavy(key)
     {
@@ -240,7 +242,8 @@ pub fn limit<B: LimiterState>(request: LimitRequest, source: &Source, length: us
     reason
 }
 
-/// Why a packet is dropped or answered that the daemon would refuse with a kiss, or why it passes all the same.
+/// The reason for a packet that the daemon would refuse with a kiss: why it is dropped or answered, or why it passes
+/// all the same.
 #[inline(always)]
 fn kiss(request: LimitRequest, passes: Reason, length: usize, spend: impl FnOnce() -> bool) -> Reason {
     let (word, first) = (request.word(), request.first());
@@ -250,15 +253,15 @@ fn kiss(request: LimitRequest, passes: Reason, length: usize, spend: impl FnOnce
     } else if word.has(PolicyWord::LIMIT_BY_SCORE) && matches!(mode, 4 | 6)
         || form::is_uncertain(word, first, length)
     {
-        // Within the allowance for kisses of its score, NTPsec takes answers and queries as if nothing were
-        // (ntp_proto.c:receive). To mode 1 it sends one or is silent, by its release: that is its own to do.
+        // While a score is low enough for kisses, NTPsec processes answers and queries normally (ntp_proto.c:receive).
+        // Whether it answers mode 1 with a kiss or not at all depends on its release, so the packet is left to it.
         passes
     } else if matches!(mode, 4 | 5) {
         Reason::Limited
     } else if word.flags & (PolicyWord::KISSES | PolicyWord::TRIAL) != PolicyWord::KISSES
         || length != TIME_HEADER_LEN
     {
-        // In a trial everything passes. What has a MAC gets a kiss with a MAC.
+        // In a trial everything passes. A request with a MAC needs a kiss with a MAC, which only the daemon can make.
         passes
     } else if spend() {
         Reason::Kod

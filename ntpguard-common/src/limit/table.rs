@@ -1,13 +1,13 @@
-//! The table of sources: fixed memory that a spoofer can't churn.
+//! The table of sources: fixed memory whose entries a spoofer can't displace.
 //!
-//! A source has four places, all in one cache line, which a keyed hash of its address names. One packet gives a source
-//! a place only if one is empty, forgotten, or held by a source of which no more than one packet was seen: however
-//! many addresses a flood makes up, those that are heard again and again stay. If none of the four is to be had,
-//! the source goes untracked, and its packet passes.
+//! A source has four possible places, all in the cache line that a keyed hash of its address selects. A packet gives a
+//! new source a place only if one is empty, forgotten, or held by a source from which only one packet was seen. So
+//! sources that are heard repeatedly stay, however many addresses a flood makes up. If none of the four places is
+//! available, the source isn't tracked, and its packet passes.
 //!
-//! CPUs share the table without locks or atomic operations. Of two updates at once one may be lost, and the source is
-//! charged for one packet less; while a place changes hands, its next holder may be charged for the two packets that
-//! the one before can have sent by then.
+//! CPUs share the table without locks or atomic operations. If two update an account at the same time, one update may
+//! be lost, and the source is charged for one packet less. While a place changes hands, the new holder may be charged
+//! for up to two packets that the previous one has sent.
 
 use super::daemon::{Account, ONE};
 use crate::{
@@ -18,32 +18,32 @@ use crate::{
 /// Places in a set.
 pub const WAYS: usize = 4;
 
-/// The places of the sources with the same hash, as they lie in `SOURCES`: one cache line.
+/// A set: the four places for the sources with the same hash, as they lie in `SOURCES`. One cache line.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Set {
-    /// Whose: [`Limits::key`]; 0 if it is empty.
+    /// The holders' keys: [`Limits::key`]; 0 for an empty place.
     keys: [Shared; WAYS],
-    /// [`Account::to_word`].
+    /// The holders' accounts: [`Account::to_word`].
     accounts: [Shared; WAYS],
 }
 
 const _: () = assert!(size_of::<Set>() == 64);
 
-/// Where one account is kept.
+/// The place of one account.
 pub struct AccountPlace<'a> {
     cell: &'a Shared,
     word: u64,
 }
 
 impl AccountPlace<'_> {
-    /// What was held when it was found.
+    /// The account when the place was found.
     #[inline(always)]
     pub const fn account(&self) -> Account {
         Account::from_word(self.word)
     }
 
-    /// Puts an account in its place.
+    /// Overwrites the account.
     #[inline(always)]
     pub fn update(&self, account: Account) {
         self.cell.set(account.to_word());
@@ -51,19 +51,19 @@ impl AccountPlace<'_> {
 }
 
 impl Set {
-    /// How many sets have room for so many sources: a power of two.
+    /// How many sets are needed for this many sources: a power of two.
     pub const fn count(sources: u32) -> u32 {
         sources.div_ceil(WAYS as u32).next_power_of_two()
     }
 
-    /// The number of a key's set among so many.
+    /// The number of a key's set if there are this many sets.
     #[inline(always)]
     pub const fn number(key: u64, sets: u32) -> u32 {
-        // The high bits, which are the ones that are spread.
+        // The high bits, since only these are well distributed.
         (((key >> 32) * sets as u64) >> 32) as u32
     }
 
-    /// The place of a source.
+    /// The place of the source with this key, if it has one.
     #[inline(always)]
     pub fn find(&self, key: u64) -> Option<AccountPlace<'_>> {
         for (holder, cell) in self.keys.iter().zip(&self.accounts) {
@@ -74,8 +74,8 @@ impl Set {
         None
     }
 
-    /// Gives a source a place that it doesn't have yet; `false` if there is none. `calm`: also one of a source that
-    /// is known and has been silent for long.
+    /// Gives a place to a source that has none yet; `false` if none is available. With `calm`, that may also be the
+    /// place of a known source that has been silent for long.
     #[inline(always)]
     pub fn take(&self, key: u64, word: PolicyWord, limits: &Limits, now: u32, calm: bool) -> bool {
         let (mut best, mut place) = (0, None);
@@ -89,13 +89,14 @@ impl Set {
             }
         }
         let Some((holder, cell)) = place else { return false };
-        // The account first: a packet of the old holder in between finds a new account, not a new holder an old one.
+        // The account first: a packet of the old holder that comes between the two stores then meets a new account,
+        // rather than one of the new holder an old account.
         cell.set(Account::new(word, now).to_word());
         holder.set(key);
         true
     }
 
-    /// What is held, and by which key.
+    /// The accounts held, with their keys.
     pub fn accounts(&self) -> impl Iterator<Item = (u64, Account)> {
         self.keys.iter().zip(&self.accounts).filter_map(|(key, cell)| {
             let key = key.get();
@@ -104,7 +105,8 @@ impl Set {
     }
 }
 
-/// How good a place is to take: 0 not at all; one packet's before those of more, the oldest first.
+/// How suitable a place is to be taken over; 0 for not at all. Sources of one packet rank before forgotten sources of
+/// more, and within a rank the longest silent one comes first.
 #[inline(always)]
 fn merit(account: Account, word: PolicyWord, limits: &Limits, now: u32, calm: bool) -> u64 {
     let Limits { memory, head, hz, .. } = *limits;
@@ -112,13 +114,13 @@ fn merit(account: Account, word: PolicyWord, limits: &Limits, now: u32, calm: bo
     let pause = account.pause(now);
     let forgotten = pause >= memory;
     let rank = if account.known {
-        // Known to behave: worth keeping for longer than the limiter needs.
+        // A known source is worth keeping for longer than the limiter needs it.
         (forgotten && calm) as u64
     } else if account.level <= one {
         3
     } else {
         2 * forgotten as u64
     };
-    // One more, so that the newest of a kind counts, too.
+    // Plus 1, so that a pause of 0 doesn't make the merit 0.
     if rank == 0 { 0 } else { rank << 33 | (pause as u64 + 1) }
 }

@@ -1,11 +1,12 @@
-//! Who is limited most: a table of candidates, one for each value of a hash.
+//! The sources that are limited most: a table of candidates, one for each value of a hash.
 //!
-//! Where two sources meet, each packet of one takes a point from the other, and who has none left goes: a source that
-//! is limited more often than all others of its place together stays (R. S. Boyer, J S. Moore, "MJRTY", 1981).
+//! If several sources share a place, each packet of another source takes a point from the candidate, and a candidate
+//! without points is replaced. A source that is limited more often than all others of its place together stays (R. S.
+//! Boyer, J S. Moore, "MJRTY", 1981).
 
 use crate::{Source, shared::Shared};
 
-/// How many candidates.
+/// The number of candidates.
 pub const CANDIDATES: u32 = 1 << 12;
 
 /// A candidate, as it lies in `HEAVY`: one cache line.
@@ -13,9 +14,10 @@ pub const CANDIDATES: u32 = 1 << 12;
 #[repr(C, align(64))]
 pub struct Heavy {
     key: Shared,
-    /// At least so many of its packets were refused while it was here.
+    /// A lower bound of how many of its packets were refused while it was the candidate.
     packets: Shared,
-    /// [`Source::halves`]: no IPv6 address with a first half of 0 and a second as short as IPv4's can be a source.
+    /// The address as [`Source::halves`]. No IPv6 source address has an upper half of 0 and a lower half that fits into
+    /// 32 bits, so it can't be confused with an IPv4 address.
     high: Shared,
     low: Shared,
 }
@@ -23,14 +25,14 @@ pub struct Heavy {
 const _: () = assert!(size_of::<Heavy>() == 64);
 
 impl Heavy {
-    /// The number of a key's place.
+    /// The index of a key's place.
     #[inline(always)]
     pub const fn number(key: u64) -> u32 {
-        // The high bits, which are the ones that are spread.
+        // The high bits, since only these are well distributed.
         (key >> (64 - CANDIDATES.trailing_zeros())) as u32
     }
 
-    /// One more packet of a source was refused, whose [`Source::halves`] are given.
+    /// Counts a refused packet of the source with these [`Source::halves`].
     #[inline(always)]
     pub fn count(&self, key: u64, [high, low]: [u64; 2]) {
         let packets = self.packets.get();
@@ -46,7 +48,8 @@ impl Heavy {
         }
     }
 
-    /// The source and its packets, if there is one. Read while it changes, it may be another's address.
+    /// The candidate and its packets, if there is one. The address may be another source's if the place changes at the
+    /// same time.
     pub fn read(&self) -> Option<(Source, u64)> {
         if self.key.get() == 0 {
             return None;

@@ -1,9 +1,10 @@
-//! What stands before the network header: Ethernet II, VLAN tags (IEEE 802.1Q), the header of a PPPoE session (RFC 2516).
+//! What comes before the network header: Ethernet II, VLAN tags (IEEE 802.1Q), the header of a PPPoE session (RFC
+//! 2516).
 //!
-//! Linux takes priority tags (VLAN 0) off a frame, however many there are, and hands a tagged frame to the VLAN's device,
-//! where this begins anew (net/core/dev.c:__netif_receive_skb_core). It knows two tag protocols
-//! (include/linux/if_vlan.h:eth_type_vlan), in any order. Of a PPPoE session frame it looks at neither version nor code
-//! (drivers/net/ppp/pppoe.c:pppoe_rcv).
+//! Linux removes any number of priority tags (VLAN 0) from a frame. It hands a frame with another tag to the VLAN's
+//! device, where the process starts over (net/core/dev.c:__netif_receive_skb_core). It knows two tag protocols
+//! (include/linux/if_vlan.h:eth_type_vlan), and accepts them in any order. In a PPPoE session frame it checks neither
+//! version nor code (drivers/net/ppp/pppoe.c:pppoe_rcv).
 
 use super::Located;
 use crate::packet::Packet;
@@ -16,7 +17,7 @@ use network_types::{
     vlan::VlanHdr,
 };
 
-/// Tags followed, C or S (802.1Q, 802.1ad), in any order, priority tags (VLAN 0) included.
+/// The number of tags followed: C-tags or S-tags (802.1Q, 802.1ad) in any order, including priority tags (VLAN 0).
 pub const MAX_VLAN_TAGS: usize = 8;
 
 // EtherTypes in network byte order, as network-types has them.
@@ -31,21 +32,21 @@ const SESSION: u16 = 0x8864_u16.to_be();
 const PPP_IPV4: u16 = 0x0021;
 /// PPP's number for IPv6 (RFC 5072 §3).
 const PPP_IPV6: u16 = 0x0057;
-/// From this number on PPP's protocols are none of a network layer, but PPP's own (RFC 1661 §2).
+/// Protocol numbers from this one on belong to PPP itself, not to a network layer (RFC 1661 §2).
 const PPP_CONTROL: u16 = 0x4000;
 
-/// All that stands before the network header is shorter, in bytes; a power of two.
+/// An upper bound, in bytes, for everything before the network header; a power of two.
 const WRAPPERS: usize = 64;
 const _: () = assert!(EthHdr::LEN + MAX_VLAN_TAGS * VlanHdr::LEN + size_of::<Session>() < WRAPPERS);
 
-/// The PPPoE header (version, code, session, length), and the PPP protocol's number after it.
+/// The PPPoE header (version, code, session, length) and the PPP protocol number after it.
 type Session = [u8; 8];
 
-/// The network header's type and place.
+/// The network header's type and position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// EtherType in network byte order. That of a tag where more tags follow than are followed; that of a PPPoE session
-    /// where it carries a packet that isn't IP.
+    /// EtherType in network byte order. Where more tags follow than are followed, that of a tag; where a PPPoE session
+    /// carries another protocol than IP, that of the session.
     pub ether_type: u16,
     /// In bytes from the frame's start.
     pub offset: usize,
@@ -60,7 +61,7 @@ pub(super) fn network<P: Packet + ?Sized>(packet: &P) -> Option<Network> {
     wrapped(packet, ether_type)
 }
 
-/// The network header behind tags and a PPPoE session's header.
+/// Finds the network header after tags and a PPPoE session's header.
 #[inline(always)]
 fn wrapped<P: Packet + ?Sized>(packet: &P, mut ether_type: u16) -> Option<Network> {
     let first: [u8; 2] = *packet.load(EthHdr::LEN)?;
@@ -74,7 +75,7 @@ fn wrapped<P: Packet + ?Sized>(packet: &P, mut ether_type: u16) -> Option<Networ
     }
     if ether_type == SESSION {
         let [.., first, second]: Session = *packet.load(offset)?;
-        // An odd first byte is all of the number (RFC 1661 §6.5). Linux takes that whatever was agreed upon
+        // If the first byte is odd, it is the whole number (RFC 1661 §6.5). Linux accepts this whatever was negotiated
         // (drivers/net/ppp/ppp_generic.c:ppp_decompress_proto).
         let short = usize::from(first & 1);
         offset += size_of::<Session>() - short;
@@ -88,21 +89,22 @@ fn wrapped<P: Packet + ?Sized>(packet: &P, mut ether_type: u16) -> Option<Networ
     Some(Network { ether_type, offset: offset & (WRAPPERS - 1) })
 }
 
-/// A number that the verifier doesn't know, given anything that it doesn't know. It would walk all that follows once for each
-/// number of headers; so it comes from each of them to the same state, and walks on once.
+/// Returns `number`, in a form that makes it unknown to the verifier; `anything` must be unknown to it, too. The
+/// verifier would otherwise check all following code once for each number of headers. This way all of them lead to the
+/// same verifier state, and it checks the code once.
 #[inline(always)]
 fn unknown(number: usize, anything: [u8; 2]) -> usize {
     let anything = usize::from(u16::from_ne_bytes(anything));
     number ^ anything ^ black_box(anything)
 }
 
-/// What a frame is whose network header isn't IP's.
+/// The result for a frame whose network header isn't IP's.
 #[inline(always)]
 pub(super) const fn other(ether_type: u16) -> Located {
-    /// MPLS (RFC 3032 §5), for one receiver and for many.
+    /// MPLS (RFC 3032 §5), unicast and multicast.
     const MPLS: [u16; 2] = [0x8847, 0x8848];
-    /// MACsec (IEEE 802.1AE), HSR (IEC 62439-3), a provider's backbone (IEEE 802.1ah), NSH (RFC 8300 §7), batman-adv: all
-    /// have devices in Linux, or rules that take them off.
+    /// MACsec (IEEE 802.1AE), HSR (IEC 62439-3), provider backbone bridging (IEEE 802.1ah), NSH (RFC 8300 §7),
+    /// batman-adv: for each, Linux has a device or a rule that removes it.
     const OTHERS: [u16; 5] = [0x88e5, 0x892f, 0x88e7, 0x894f, 0x4305];
     let [unicast, multicast] = MPLS;
     let [macsec, hsr, backbone, nsh, batman] = OTHERS;

@@ -16,8 +16,8 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 #[inline(always)]
 pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Transport, Located> {
     let header = packet.load::<Ipv4Hdr>(offset).ok_or(Located::Truncated)?;
-    // The raw protocol number: network-types' `proto()` is a search through 140 variants.
-    // Version 4, and a header of 5 words at least.
+    // Compared as a raw protocol number: network-types' `proto()` searches 140 variants. The first byte says version 4
+    // and a header of at least 5 words.
     if !matches!(header.vihl, 0x45..=0x4f) {
         return Err(Located::NotNtp);
     }
@@ -27,7 +27,7 @@ pub(super) fn transport<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result
     behind(packet, offset, &header, header.ihl() as usize)
 }
 
-/// What comes after a header of this length.
+/// What follows a header of this length.
 #[inline(always)]
 pub(super) fn behind<P: Packet + ?Sized>(
     packet: &P,
@@ -45,7 +45,8 @@ pub(super) fn behind<P: Packet + ?Sized>(
     let fragment = u16::from_be_bytes(header.frags) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
     if fragment != 0 {
         cold_path();
-        // With an offset there is no UDP header in here. Its datagram dies with its first fragment.
+        // A fragment with a non-zero offset has no UDP header. If its first fragment is dropped, its datagram is never
+        // reassembled.
         let is_first = fragment & FRAGMENT_OFFSET == 0;
         return Err(if is_first { udp::first_fragment(packet, transport) } else { Located::NotNtp });
     }

@@ -1,4 +1,4 @@
-//! What a frame turns out to be, and where in it the datagram lies.
+//! The result of parsing a frame, and the datagram's position in it.
 
 use crate::{packet::Packet, source::Source};
 use core::{hint::cold_path, mem::offset_of};
@@ -10,24 +10,24 @@ use network_types::{
 /// A UDP datagram to port 123.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Over IPv6.
+    /// Whether it came over IPv6.
     pub is_v6: bool,
     /// Where the IP header begins, in bytes from the frame's start.
     pub network: usize,
     /// Where the UDP header begins, in bytes from the frame's start.
     pub transport: usize,
-    /// Where the payload begins, in bytes from the frame's start. It follows the UDP header, but for a later segment of several
-    /// datagrams in one ([`super::segments`]).
+    /// Where the payload begins, in bytes from the frame's start. That is right after the UDP header, except in a later
+    /// segment of a frame that holds several datagrams ([`super::segments`]).
     pub payload: usize,
-    /// The payload's length in bytes, as the headers say; the frame may be shorter.
+    /// The payload's length in bytes, according to the headers; the frame may be shorter.
     pub length: usize,
     /// Where the IP packet ends, in bytes from the frame's start.
     pub end: usize,
 }
 
 impl Datagram {
-    /// Who sent it, by its own word; `None` in another frame. Read when it is asked for: most of what floods are made of is
-    /// dropped whoever sent it.
+    /// The source address that the packet claims; `None` if this isn't the frame in which the datagram was located. It
+    /// is read only on demand: most packets of a flood are dropped whatever their source.
     #[inline(always)]
     pub fn source<P: Packet + ?Sized>(&self, packet: &P) -> Option<Source> {
         if self.is_v6 {
@@ -39,42 +39,42 @@ impl Datagram {
         }
     }
 
-    /// The UDP source port, in host byte order; `None` in another frame.
+    /// The UDP source port, in host byte order; `None` if this isn't the frame in which the datagram was located.
     #[inline(always)]
     pub fn source_port<P: Packet + ?Sized>(&self, packet: &P) -> Option<u16> {
         packet.load(self.transport + offset_of!(UdpHdr, src)).map(|port| u16::from_be_bytes(*port))
     }
 }
 
-/// What a frame turns out to be.
+/// The result of parsing a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Located {
     /// Not UDP to port 123.
     NotNtp,
-    /// A header lies past the bytes at hand: in another buffer, or nowhere.
+    /// A header lies past the bytes at hand: in another buffer, or missing.
     Truncated,
-    /// More VLAN tags than [`super::MAX_VLAN_TAGS`]: it may be anything.
+    /// More VLAN tags than [`super::MAX_VLAN_TAGS`]: the frame may hold anything.
     TooManyTags,
-    /// More IPv6 extension headers than [`super::MAX_EXTENSION_HEADERS`]: it may be anything.
+    /// More IPv6 extension headers than [`super::MAX_EXTENSION_HEADERS`]: the packet may hold anything.
     TooManyExtensions,
-    /// More datagrams in one frame than [`super::segments::MAX_SEGMENTS`]; without hardening, only if no query is among those
-    /// that are looked at.
+    /// More datagrams in one frame than [`super::segments::MAX_SEGMENTS`]. Without hardening, only if none of those
+    /// examined is a query.
     TooManySegments,
-    /// A packet within a packet, by one of the protocols that Linux can take off before UDP sees the inner one: a tunnel, IPsec,
-    /// MPLS. What is inside isn't read: it may be anything.
+    /// A packet within a packet (a tunnel, IPsec, MPLS), in a protocol that Linux may remove before UDP sees the inner
+    /// packet. The inner packet isn't read: it may be anything.
     Encapsulated,
-    /// The first fragment of a datagram to port 123; or an IPv6 first fragment that ends before its UDP header,
-    /// so that the port is in the next.
+    /// The first fragment of a datagram to port 123; or an IPv6 first fragment that ends before its UDP header, so that
+    /// the port is in the next fragment.
     Fragment,
-    /// To port 123, with a UDP length that the stack refuses.
+    /// A datagram to port 123 with a UDP length that the network stack refuses.
     Malformed,
     /// A whole datagram to port 123.
     Datagram(Datagram),
 }
 
-/// Where the UDP header is, and how far the IP packet reaches.
+/// The position of the UDP header, and the end of the IP packet.
 pub(super) struct Transport {
-    /// Over IPv6.
+    /// Whether it is over IPv6.
     pub(super) is_v6: bool,
     /// Offset of the IP header.
     pub(super) network: usize,
@@ -84,14 +84,14 @@ pub(super) struct Transport {
     pub(super) end: usize,
 }
 
-/// What a packet of another protocol than UDP is.
+/// The result for a packet whose protocol isn't UDP.
 #[inline(always)]
 pub(super) const fn other(protocol: u8) -> Located {
     const TCP: u8 = IpProto::Tcp as u8;
     /// IPv4 and IPv6 in IP (RFC 2003, RFC 4213), GRE (RFC 2784), IPsec (RFC 4302, RFC 4303), IPComp (RFC 3173), L2TP (RFC 3931),
     /// MPLS in IP (RFC 4023).
     const CARRIERS: [u8; 8] = [4, 41, 47, 50, 51, 108, 115, 137];
-    // What is most of what isn't UDP pays one compare.
+    // Most packets that aren't UDP are TCP: they cost one comparison.
     if protocol == TCP {
         return Located::NotNtp;
     }

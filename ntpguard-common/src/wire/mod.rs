@@ -1,9 +1,9 @@
-//! Frame to datagram: Ethernet, VLAN tags, PPPoE, IPv4 or IPv6, UDP, as Linux would read them.
+//! From a frame to its datagram: Ethernet, VLAN tags, PPPoE, IPv4 or IPv6, and UDP, read as Linux reads them.
 //!
-//! Contract: whatever the stack may hand to a socket bound to UDP port 123, [`locate`] finds: as
-//! [`Located::Datagram`], or as one of the others that say "port 123". What it calls [`Located::NotNtp`] or
-//! [`Located::Truncated`] doesn't get there. It may find more than the stack delivers: checksums are not
-//! verified, nor whether the frame is as long as its IP header says.
+//! Contract: [`locate`] finds whatever the network stack may deliver to a socket bound to UDP port 123, as
+//! [`Located::Datagram`] or as one of the other variants for port 123. What it reports as [`Located::NotNtp`] or
+//! [`Located::Truncated`] never reaches such a socket. It may also find packets that the stack doesn't deliver: it
+//! verifies neither checksums nor that the frame is as long as its IP header says.
 
 mod ethernet;
 mod ipv4;
@@ -22,13 +22,13 @@ pub use ipv6::MAX_EXTENSION_HEADERS;
 pub use located::{Datagram, Located};
 pub use plain::{PlainV4, PlainV6};
 
-/// Finds the datagram to port 123 in an Ethernet frame, if it is one.
+/// Locates the datagram to port 123 in an Ethernet frame, if there is one.
 #[inline(always)]
 pub fn locate<P: Packet + ?Sized>(packet: &P) -> Located {
     locate_from(packet, None)
 }
 
-/// The same in a frame whose network header's place is known already, as it is on a link without a header of its own.
+/// Like [`locate`], for a frame whose network header may already be known, as on a link without a link-layer header.
 #[inline(always)]
 pub fn locate_from<P: Packet + ?Sized>(packet: &P, network: Option<Network>) -> Located {
     let network = match network {

@@ -1,4 +1,4 @@
-//! The heads of NTP packets: modes and header lengths (RFC 5905 §7.3, RFC 9327 §2, ntpd's ntp_request.h).
+//! Headers of NTP packets: modes and lengths (RFC 5905 §7.3, RFC 9327 §2, ntpd's ntp_request.h).
 
 use crate::packet::Packet;
 
@@ -14,27 +14,27 @@ pub const CONTROL_HEADER_LEN: usize = 12;
 /// Length in bytes of a mode 7 (private) header.
 pub const PRIVATE_HEADER_LEN: usize = 8;
 
-/// The head of a mode 6 query (RFC 9327 §2).
+/// The header of a mode 6 query (RFC 9327 §2).
 #[derive(Clone, Copy)]
 pub struct Control([u8; CONTROL_HEADER_LEN]);
 
 impl Control {
-    /// Reads it; `None` when it lies past the bytes at hand.
+    /// Reads the header; `None` if it lies past the bytes at hand.
     #[inline(always)]
     pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
         packet.load(payload).map(|head| Self(*head))
     }
 
-    /// Whether every daemon discards it: a response, an error or one of several parts, an offset, version 0 or over 4
-    /// (ntp_control.c:process_control).
+    /// Whether every daemon discards it: a response, an error response, part of a message in several packets, a
+    /// non-zero offset, version 0 or above 4 (ntp_control.c:process_control).
     #[inline(always)]
     pub const fn is_discarded(&self) -> bool {
         let [first, second, _, _, _, _, _, _, high, low, _, _] = self.0;
         impossible_version(first) || second & 0xe0 != 0 || high | low != 0
     }
 
-    /// Whether the daemon answers that it is badly formed (CERR_BADFMT): more data announced than `length` has, or a
-    /// length that is no multiple of 4.
+    /// Whether the daemon answers that it is badly formed (CERR_BADFMT): its count is greater than the data in
+    /// `length`, or `length` isn't a multiple of 4.
     #[inline(always)]
     pub const fn is_bad(&self, length: usize) -> bool {
         let [.., high, low] = self.0;
@@ -43,26 +43,27 @@ impl Control {
     }
 }
 
-/// The head of a mode 7 query (ntp_request.h:struct req_pkt).
+/// The header of a mode 7 query (ntp_request.h:struct req_pkt).
 #[derive(Clone, Copy)]
 pub struct Private([u8; PRIVATE_HEADER_LEN]);
 
 impl Private {
-    /// Reads it; `None` when it lies past the bytes at hand.
+    /// Reads the header; `None` if it lies past the bytes at hand.
     #[inline(always)]
     pub fn load<P: Packet + ?Sized>(packet: &P, payload: usize) -> Option<Self> {
         packet.load(payload).map(|head| Self(*head))
     }
 
-    /// Whether ntp.org's ntpd discards it: a response, one of several parts, version 0 or over 4, or fields set that
-    /// are zero in a query (ntp_request.c:process_private).
+    /// Whether ntp.org's ntpd discards it: a response, part of a message in several packets, version 0 or above 4, or
+    /// non-zero fields that must be zero in a query (ntp_request.c:process_private).
     #[inline(always)]
     pub const fn is_discarded(&self) -> bool {
         let [first, sequence, _, _, error, _, zero, _] = self.0;
         first & 0xc0 != 0 || impossible_version(first) || sequence & 0x7f != 0 || (error | zero) & 0xf0 != 0
     }
 
-    /// Whether the daemon answers that it knows no such implementation, or that the items don't fit in `length`.
+    /// Whether the daemon answers that it doesn't know the implementation number, or that the items don't fit in
+    /// `length`.
     #[inline(always)]
     pub const fn is_bad(&self, length: usize) -> bool {
         let [_, _, implementation, _, items_high, items, size_high, size] = self.0;
@@ -72,13 +73,13 @@ impl Private {
     }
 }
 
-/// Version 0, or over 4.
+/// Whether the version is 0 or above 4.
 #[inline(always)]
 const fn impossible_version(first_byte: u8) -> bool {
     (first_byte >> 3 & 7).wrapping_sub(1) >= 4
 }
 
-/// The association mode, the low three bits of the first byte.
+/// The kind of packet by its association mode, the low three bits of the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Modes 0 to 5: time.
@@ -90,7 +91,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Reads it from an NTP packet's first byte, whatever the leap indicator and version.
+    /// The kind by an NTP packet's first byte, whatever the leap indicator and version.
     #[inline(always)]
     pub const fn of(first_byte: u8) -> Self {
         match first_byte & 7 {

@@ -1,4 +1,4 @@
-//! The first bytes of a frame whose headers lie where nearly everybody's do.
+//! Plain frames, as nearly all are: untagged Ethernet, IP without options or extension headers, UDP.
 
 use super::{
     ipv4, ipv6,
@@ -16,9 +16,9 @@ use network_types::{
     udp::UdpHdr,
 };
 
-/// The headers of a datagram over IPv4 without options, or IPv6 without extension headers, in an untagged Ethernet frame;
-/// and two bytes of its payload, enough to tell its mode. Read as a [`Packet`] of so many bytes, every offset in it is
-/// known when it is compiled, and none has to be compared with the frame's end.
+/// The headers of a datagram over IPv4 without options or IPv6 without extension headers in an untagged Ethernet frame,
+/// and two bytes of its payload, enough to tell its mode. As a [`Packet`] of fixed length, all its offsets are known at
+/// compile time and need no comparison with the frame's end.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Plain<const LEN: usize>([u8; LEN]);
@@ -33,11 +33,11 @@ pub type PlainV6 = Plain<{ EthHdr::LEN + Ipv6Hdr::LEN + UdpHdr::LEN + 2 }>;
 unsafe impl<const LEN: usize> Wire for Plain<LEN> {}
 
 impl PlainV4 {
-    /// What [`super::locate`] finds; `None` if the headers aren't these.
+    /// The same as [`super::locate`]; `None` if the frame isn't plain.
     #[inline(always)]
     pub fn locate(&self) -> Option<Located> {
         let header = self.network::<Ipv4Hdr>(EtherType::Ipv4)?;
-        // Version 4, and five words of header.
+        // Version 4, and a header of five words.
         if header.vihl != 0x45 {
             return None;
         }
@@ -49,7 +49,7 @@ impl PlainV4 {
 }
 
 impl PlainV6 {
-    /// What [`super::locate`] finds; `None` if the headers aren't these.
+    /// The same as [`super::locate`]; `None` if the frame isn't plain.
     #[inline(always)]
     pub fn locate(&self) -> Option<Located> {
         let header = self.network::<Ipv6Hdr>(EtherType::Ipv6)?;
@@ -66,7 +66,7 @@ impl PlainV6 {
 }
 
 impl<const LEN: usize> Plain<LEN> {
-    /// The IP header, if it is one by its EtherType.
+    /// The IP header, if the EtherType is this one.
     #[inline(always)]
     fn network<T: Wire>(&self, ether_type: EtherType) -> Option<impl Deref<Target = T>> {
         let found = u16::from_ne_bytes(*self.load(offset_of!(EthHdr, ether_type))?);
@@ -82,7 +82,8 @@ impl<const LEN: usize> Plain<LEN> {
     }
 }
 
-/// What a packet of another protocol than UDP is; `None` for what is seldom, and counted.
+/// The result for a packet whose protocol isn't UDP; `None` if it may be a tunnel, which is rare and needs the full
+/// parser.
 #[inline(always)]
 const fn other(protocol: u8) -> Option<Located> {
     match located::other(protocol) {
@@ -98,7 +99,7 @@ impl<const LEN: usize> Packet for Plain<LEN> {
         if size_of::<T>() > LEN || offset > LEN - size_of::<T>() {
             return None;
         }
-        // SAFETY: all of T lies within, and `Wire` takes any bytes.
+        // SAFETY: all of T lies within the array, and `Wire` says that any bytes make a T.
         Some(unsafe { &*self.0.as_ptr().add(offset).cast::<T>() })
     }
 }

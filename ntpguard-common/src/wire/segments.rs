@@ -1,19 +1,22 @@
-//! Several datagrams in one frame: what a neighbour on the same host sends with UDP segmentation offload (udp(7): UDP_SEGMENT), or
-//! what the stack has merged (GRO). One IP and one UDP header stand for all; the stack cuts the payload into segments of equal
-//! size, the last of which may be shorter, and hands each to the socket (net/ipv4/udp_offload.c:__udp_gso_segment).
+//! Several datagrams in one frame: what a neighbour on the same host sends with UDP segmentation offload (udp(7):
+//! UDP_SEGMENT), or what the network stack has merged (GRO). They share one IP and one UDP header. The stack cuts the
+//! payload into segments of equal size, of which the last may be shorter, and delivers each to the socket
+//! (net/ipv4/udp_offload.c:__udp_gso_segment).
 
 use super::{Datagram, Located, ntp::Mode};
 use crate::packet::Packet;
 
-/// Segments looked at. Linux sends 64 in one frame, and 128 since 6.9 (include/linux/udp.h:UDP_MAX_SEGMENTS); a guest may say what it
-/// likes.
+/// The number of segments examined. Linux sends 64 in one frame, and 128 since 6.9
+/// (include/linux/udp.h:UDP_MAX_SEGMENTS); a guest may claim any number.
 pub const MAX_SEGMENTS: usize = 64;
 
-/// The one segment by which all are judged: the first query, of mode 7 if there is one, since whoever may send that may send
-/// mode 6, too; or the first segment. `size` is a segment's length in bytes; 0 says that there is one.
+/// The segment by whose verdict the whole frame is judged: the first query of mode 7, since a source that may send that
+/// may also send mode 6; otherwise the first query of mode 6; otherwise the first segment. `size` is a segment's length
+/// in bytes; 0 means that the frame is one datagram.
 ///
-/// Nobody vouches for what lies beyond [`MAX_SEGMENTS`]. Where that is `hardened` against, none of such a frame is judged: a
-/// permitted query among the first would let the others pass. Else it goes by those that are looked at, as far as they refuse.
+/// Segments beyond [`MAX_SEGMENTS`] aren't examined. If `hardened`, a frame that has any isn't judged by the others,
+/// since a permitted query among those would let all of them pass. Otherwise the segments examined decide, if there is
+/// a query among them.
 #[inline(always)]
 pub fn representative<P: Packet + ?Sized>(
     packet: &P,
@@ -26,12 +29,13 @@ pub fn representative<P: Packet + ?Sized>(
         return Located::Datagram(datagram);
     }
     let beyond = MAX_SEGMENTS * size;
-    // A length that is left open may be longer than the frame.
+    // A length that the headers leave open may be longer than the frame.
     if hardened && length > beyond && packet.load::<[u8; 1]>(payload + beyond).is_some() {
         return Located::TooManySegments;
     }
     let end = payload + length;
-    // Where the first of mode 6 is; 0 if there is none. Kept without a branch: the verifier would walk on from each.
+    // The offset of the first segment of mode 6; 0 if there is none. Updated without a branch: the verifier would check
+    // the rest of the loop for each outcome.
     let (mut at, mut control) = (payload, 0);
     for _ in 0..MAX_SEGMENTS {
         if at >= end {
@@ -62,13 +66,13 @@ pub fn representative<P: Packet + ?Sized>(
 /// Mode 6.
 const CONTROL: u8 = 6;
 
-/// 1 for 0, else 0, for numbers below 2^63; without a branch.
+/// 1 for 0, else 0, for numbers below 2^63; computed without a branch.
 #[inline(always)]
 const fn is_zero(number: u64) -> u64 {
     number.wrapping_sub(1) >> 63
 }
 
-/// The segment that begins at an offset within the payload.
+/// The segment that begins at this offset from the frame's start.
 #[inline(always)]
 const fn segment(datagram: Datagram, at: usize, size: usize) -> Datagram {
     let rest = datagram.payload + datagram.length - at;
@@ -79,7 +83,7 @@ const fn segment(datagram: Datagram, at: usize, size: usize) -> Datagram {
 mod tests {
     use super::*;
 
-    /// Payloads of segments from offset 42 on, and a size; hardened.
+    /// Judges segments of this size, put together as a payload at offset 42, with hardening.
     fn judged(segments: &[&[u8]], size: usize) -> Located {
         of(segments, size, true)
     }
@@ -140,7 +144,7 @@ mod tests {
     fn more_than_are_looked_at_are_not_vouched_for() {
         let many = vec![TIME.as_slice(); MAX_SEGMENTS + 1];
         assert_eq!(judged(&many, 8), Located::TooManySegments);
-        // A query among those that are looked at vouches for none of the others.
+        // A query among the segments examined doesn't let the others pass.
         for query in [&CONTROL, &PRIVATE] {
             for at in [0, 1, MAX_SEGMENTS - 1] {
                 let mut many = many.clone();

@@ -1,4 +1,4 @@
-//! UDP (RFC 768), as net/ipv4/udp.c:__udp4_lib_rcv and net/ipv6/udp.c:__udp6_lib_rcv read its length.
+//! UDP (RFC 768): its length is read as in net/ipv4/udp.c:__udp4_lib_rcv and net/ipv6/udp.c:__udp6_lib_rcv.
 
 use super::{
     located::{Datagram, Located, Transport},
@@ -8,7 +8,7 @@ use crate::packet::Packet;
 use core::hint::cold_path;
 use network_types::udp::UdpHdr;
 
-/// The datagram, if it is one to port 123.
+/// The datagram, if it is to port 123.
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
     let Transport { is_v6, network, offset, end } = transport;
@@ -25,7 +25,7 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
     let mut length = header.len() as usize;
     if length < UdpHdr::LEN {
         cold_path();
-        // 0: "up to the end" (RFC 2675 §4).
+        // A length of 0 means "up to the end of the packet" (RFC 2675 §4).
         if length != 0 || !is_v6 {
             return Located::Malformed;
         }
@@ -46,7 +46,7 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
     })
 }
 
-/// What a first fragment is of.
+/// The result for a first fragment.
 #[inline(always)]
 pub(super) fn first_fragment<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
     let Transport { offset, end, .. } = transport;

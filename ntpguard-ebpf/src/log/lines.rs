@@ -1,19 +1,20 @@
-//! A line of log for each verdict, in the program that `run --trace` loads.
+//! Logs a line for each verdict, in the program that `run --trace` loads.
 
 use crate::{packed::PackedVerdict, xdp::Buffers};
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use aya_log_ebpf::info;
 use ntpguard_common::{Source, Verdict};
 
-/// Tells of a verdict.
+/// Logs a verdict.
 #[inline(always)]
 pub(crate) fn log(ctx: *mut xdp_md, verdict: Verdict) {
     let PackedVerdict { why, what } = PackedVerdict::new(verdict, 0);
     ntpguard_trace(ctx, why, what);
 }
 
-/// Tells of a verdict: reason, rule, source, source port. The loader puts words to the numbers. A function of its own, since
-/// a line of log is much to verify after each path to a verdict. Returns nothing that anybody asks for.
+/// Logs a verdict: reason, rule, source and source port as numbers, for which the loader has the words. A global
+/// function, since verifying the code of a log line after each path to a verdict would be expensive. The returned
+/// number has no meaning.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_trace(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {

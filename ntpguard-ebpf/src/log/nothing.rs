@@ -1,4 +1,4 @@
-//! No log: what is no part of the program that every release attaches costs nothing.
+//! No log: in the program that every release attaches, logging costs nothing.
 
 use aya_ebpf::bindings::xdp_md;
 use ntpguard_common::Verdict;

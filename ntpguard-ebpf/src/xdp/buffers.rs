@@ -1,4 +1,4 @@
-//! The frame's bytes, in whichever of its buffers they lie.
+//! A frame's bytes, in whichever of its buffers they lie.
 
 use crate::packet::copied;
 use aya_ebpf::{
@@ -21,13 +21,13 @@ impl Buffers {
         Self { ctx: ctx.ctx }
     }
 
-    /// Copies bytes from an offset on, or fails past the frame's end: 0 says that it has.
+    /// Copies `length` bytes from an offset on to `to`. Returns 0 on success; fails past the frame's end.
     ///
     /// # Safety
-    /// There is room for `length` bytes.
+    /// `to` must have room for `length` bytes.
     #[inline(always)]
     pub(crate) unsafe fn copy_bytes(&self, offset: u32, to: *mut c_void, length: u32) -> c_long {
-        // SAFETY: ctx is the context that the kernel handed to the program; the caller has room.
+        // SAFETY: ctx is the context that the kernel gave the program; the caller guarantees the room.
         unsafe { bpf_xdp_load_bytes(self.ctx, offset, to, length) }
     }
 }
@@ -35,7 +35,7 @@ impl Buffers {
 impl Packet for Buffers {
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<impl Deref<Target = T>> {
-        // SAFETY: the helper writes every byte to the stack, or fails past the frame's end.
+        // SAFETY: the helper writes all bytes to the stack, or fails past the frame's end.
         unsafe { copied(offset, |offset, to, length| self.copy_bytes(offset, to, length)) }
     }
 }

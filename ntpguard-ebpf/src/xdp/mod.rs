@@ -1,4 +1,4 @@
-//! A frame as XDP has it: in one buffer or several, and open to be turned into an answer.
+//! A frame as XDP provides it: in one buffer or several, and writable, so that it can become the answer.
 
 mod buffers;
 
@@ -33,7 +33,7 @@ impl Frame for Buffers {
 
     #[inline(always)]
     fn len(&self) -> u64 {
-        // SAFETY: ctx is the context that the kernel handed to the program.
+        // SAFETY: ctx is the context that the kernel gave the program.
         unsafe { bpf_xdp_get_buff_len(self.ctx) }
     }
 
@@ -56,7 +56,7 @@ impl Frame for Buffers {
 
     #[inline(always)]
     unsafe fn copy(&self, offset: u32, to: *mut c_void, length: u32) -> c_long {
-        // SAFETY: the caller has room.
+        // SAFETY: the caller guarantees the room.
         unsafe { self.copy_bytes(offset, to, length) }
     }
 
@@ -85,41 +85,42 @@ impl Frame for Buffers {
     }
 }
 
-/// [`Frame::judge_whole`].
+/// [`Frame::judge_whole`] as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_whole(ctx: *mut xdp_md) -> u32 {
     filter::whole(&Buffers { ctx })
 }
 
-/// Turns the frame into its kiss; 0, and nothing is changed, if that can't be done here. `offsets` has those of
-/// the UDP payload and the IP header (`limit.rs`). A function of its own for the verifier, as the limiter is (`limit.rs`).
+/// [`Frame::kiss`] as a global function, which the verifier checks only once (`limit.rs`). Turns the frame into its
+/// kiss; returns 0 and changes nothing if that isn't possible. `offsets` packs the offsets of the UDP payload and of
+/// the IP header.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_kiss(ctx: *mut xdp_md, request: u64, offsets: u64) -> u32 {
     let (word, is_v6) = (LimitRequest(request).word(), offsets & IS_V6 != 0);
     let Some(limits) = Maps.limits(word.slot()) else { return 0 };
-    // No headers are as long as these words allow.
+    // The masks lose nothing: no headers are that long.
     let offsets = [(offsets >> NETWORK_SHIFT) as u8 as usize, offsets as u16 as usize];
     let mut frame = Buffers { ctx }.linear();
     u32::from(kiss::turn(&mut frame, offsets, is_v6, word, limits, &Helper))
 }
 
-/// [`Frame::tell`], as a function of its own.
+/// [`Frame::emit`] as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_tell(ctx: *mut xdp_md, why: u64, what: u64) -> u32 {
     sample::record(&Buffers { ctx }, PackedVerdict { why, what })
 }
 
-/// The kernel's own sum.
+/// The checksum helper of the kernel.
 struct Helper;
 
 impl Sums for Helper {
     #[inline(always)]
     fn of<T>(&self, header: &T) -> u64 {
         const { assert!(size_of::<T>().is_multiple_of(4)) };
-        // SAFETY: it reads T, and nothing before: the other range is empty.
+        // SAFETY: it reads T, and nothing else: the other range is empty.
         let sum = unsafe {
             bpf_csum_diff(null_mut(), 0, from_ref(header).cast_mut().cast(), size_of::<T>() as u32, 0)
         };

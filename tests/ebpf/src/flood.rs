@@ -1,4 +1,4 @@
-//! A flood for measurements: each frame goes out of an interface with another source address. Run with live frames
+//! A flood for measurements: sends each frame out of an interface with another source address. Run with live frames
 //! (BPF_PROG_TEST_RUN), never attached.
 #![no_std]
 #![no_main]
@@ -15,30 +15,30 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 
-/// Which interface; the loader sets it.
+/// The index of the interface to send from; the loader sets it.
 #[unsafe(no_mangle)]
 static INTERFACE: u32 = 0;
 
-/// The bits of the IPv4 source address that are random.
+/// The bits of the IPv4 source address that are random; the loader sets it.
 #[unsafe(no_mangle)]
 static RANDOM: u32 = 0;
 
-/// Nanoseconds between two frames; 0 for as many as can be. The loader sets it.
+/// Nanoseconds between two frames; 0 for as many frames as possible. The loader sets it.
 #[unsafe(no_mangle)]
 static INTERVAL: u32 = 0;
 
-/// When the next frame is due, and how many have gone out.
+/// When the next frame is due, and how many have been sent.
 #[btf_map]
 static PACE: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 
-/// What wasn't sent in time, because the machine looked elsewhere, is made up for so far back, in nanoseconds.
+/// How far back, in nanoseconds, frames are made up for that weren't sent in time because the machine was busy.
 const BEHIND: u64 = 1_000_000;
 
-/// Where an untagged frame has the IPv4 identification, and the source address.
+/// The offsets of the IPv4 identification and source address in an untagged frame.
 const IDENTIFICATION: usize = 14 + 4;
 const SOURCE: usize = 14 + 12;
 
-/// Sends. The frame has no UDP checksum, 0xffff as identification and zeros for the random bits.
+/// Sends the frame. It must have no UDP checksum, 0xffff as identification, and zeros for the random bits.
 #[xdp]
 fn ntpguard(ctx: XdpContext) -> u32 {
     let (data, end) = (ctx.data(), ctx.data_end());
@@ -46,17 +46,17 @@ fn ntpguard(ctx: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     }
     if !is_due() {
-        // Back to where it came from.
+        // Returns the frame to the test run.
         return xdp_action::XDP_DROP;
     }
-    // SAFETY: statics that the loader has set.
+    // SAFETY: these are statics that the loader has set.
     let (interface, mask) = unsafe { (read_volatile(&INTERFACE), read_volatile(&RANDOM)) };
-    // SAFETY: no arguments.
+    // SAFETY: the helper has no arguments.
     let random = unsafe { bpf_get_prandom_u32() } & mask;
-    // What the address adds to the checksum, the identification takes away (RFC 1624).
+    // The identification compensates for what the address adds to the checksum (RFC 1624).
     let sum = (random >> 16) + (random & 0xffff);
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    // A frame goes out again and again: the fixed bits stay as they are.
+    // The fixed bits are kept, since the same frame is sent again and again.
     // SAFETY: both lie before the end.
     unsafe {
         let source = ((data + SOURCE) as *mut [u8; 4]).read();
@@ -67,7 +67,7 @@ fn ntpguard(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Whether a frame goes out now; if so it is counted.
+/// Whether a frame is due now; if so, it is counted.
 #[inline(always)]
 fn is_due() -> bool {
     let Some(pace) = PACE.get_ptr_mut(0) else { return false };

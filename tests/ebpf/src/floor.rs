@@ -1,4 +1,4 @@
-//! A bare XDP_DROP: every cost is measured against it.
+//! A bare XDP_DROP, against which every cost is measured.
 #![no_std]
 #![no_main]
 
@@ -7,7 +7,7 @@ mod runtime;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
-/// Drops.
+/// Drops every frame.
 #[xdp(frags)]
 fn ntpguard(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP

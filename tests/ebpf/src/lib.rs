@@ -1,5 +1,5 @@
-//! BPF programs that only measure, in no release: they are this package's binaries. The library has what those who load them
-//! must know, too.
+//! BPF programs that only measure, and are in no release. The programs are this package's binaries; the library has
+//! what their loaders must know, too.
 #![no_std]
 
 pub mod spread;

@@ -1,4 +1,4 @@
-//! A program that only passes: what a wire costs once there is any XDP program on it.
+//! A program that only passes: measures what a link costs when any XDP program is attached to it.
 #![no_std]
 #![no_main]
 
@@ -7,7 +7,7 @@ mod runtime;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
-/// Passes.
+/// Passes every frame.
 #[xdp(frags)]
 fn ntpguard(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS

@@ -1,5 +1,5 @@
-//! The kernel's longest-prefix trie behind the least that leads to it, and a counter: what look-ups cost that
-//! measurements hold ntpguard's against.
+//! The kernel's longest-prefix trie (LPM trie) with minimal code around it and a counter: the cost of a lookup to
+//! compare ntpguard's with.
 #![no_std]
 #![no_main]
 
@@ -13,15 +13,15 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-/// The loader sets the size.
+/// The rules; the loader sets the size.
 #[btf_map]
 static RULES: LpmTrie<[u8; 4], u32, 1> = LpmTrie::new();
 
-/// How many frames had a rule.
+/// The number of frames whose source had a rule.
 #[btf_map]
 static FOUND: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-/// Where an untagged frame has the IPv4 source address.
+/// The offset of the IPv4 source address in an untagged frame.
 const SOURCE: usize = 14 + 12;
 
 /// Drops frames whose source has a rule.
@@ -31,13 +31,13 @@ fn ntpguard(ctx: XdpContext) -> u32 {
     if data + SOURCE + 4 > end {
         return xdp_action::XDP_ABORTED;
     }
-    // SAFETY: it lies before the end.
+    // SAFETY: the source address lies before the end.
     let source = unsafe { ((data + SOURCE) as *const [u8; 4]).read() };
     if RULES.get(&Key::new(32, source)).is_none() {
         return xdp_action::XDP_PASS;
     }
     if let Some(found) = FOUND.get_ptr_mut(0) {
-        // SAFETY: this CPU's own value.
+        // SAFETY: it is this CPU's own value.
         unsafe { *found += 1 };
     }
     xdp_action::XDP_DROP
