@@ -20,7 +20,6 @@
 //!
 //! A bucket, a node's three fields, or a run never extends across two chunks. The first range of a run begins at or
 //! before the first address of the bucket that points to it.
-//! at or before whatever leads there.
 
 use crate::abi::Rule;
 use core::array;

@@ -1,4 +1,4 @@
-//! Attaching to XDP, and the words for what can go wrong.
+//! Attaching to XDP, and messages for what can go wrong.
 
 use super::{
     form::Form,
@@ -15,19 +15,20 @@ use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink, xdp::XdpLinkId};
 use nix::errno::Errno;
 use std::{os::fd::AsFd as _, path::Path};
 
-/// What the kernel says where a driver has no native XDP at all (net/core/dev.c:dev_xdp_attach).
+/// The kernel's message if a driver has no native XDP at all (net/core/dev.c:dev_xdp_attach).
 const NO_NATIVE: &str = "Underlying driver does not support XDP in native mode";
 
-/// What native XDP comes to on an interface.
+/// Predicts whether native XDP works on an interface.
 fn foretell(interface: &Interface) -> (Setup, Native) {
-    // Without the others, a bond is judged without its members.
+    // If the interfaces can't be listed, a bond is judged without its members.
     let all = interface::all().unwrap_or_default();
     let setup = Setup::read(Path::new("/"), &all, interface);
     let native = driver::predict(&setup);
     (setup, native)
 }
 
-/// The mode that another one comes to on an interface: generic where the driver would take the program and never run it.
+/// The mode to use for a requested mode: `Auto` becomes `Generic` if the driver would accept the program and never run
+/// it.
 pub(super) fn settled(interface: &Interface, mode: Mode) -> Mode {
     match mode {
         Mode::Auto if matches!(foretell(interface).1, Native::Ignored(_)) => Mode::Generic,
@@ -51,7 +52,7 @@ pub(super) fn attach(forms: &mut Forms<'_>, interface: &Interface, mode: Mode) -
     Ok(New { how: How::Generic, fallback, link: held(program, link, name)? })
 }
 
-/// Attaches in the driver, or says what stands in the way; an error is one that stands in generic XDP's way, too.
+/// Attaches in the driver, or returns the obstacle to that. An error is an obstacle to generic XDP, too.
 fn attach_natively(forms: &mut Forms<'_>, interface: &Interface) -> Result<Result<FdLink, Obstacle>> {
     let (setup, native) = foretell(interface);
     if let Native::Ignored(obstacle) = native {
@@ -68,7 +69,8 @@ fn attach_natively(forms: &mut Forms<'_>, interface: &Interface) -> Result<Resul
     Ok(Err(obstacle(&setup, &native, said.as_deref(), errno)))
 }
 
-/// Why the driver refused: what the kernel said, else what was foretold, else its number for it.
+/// Why the driver refused: the kernel's message, otherwise what was predicted, otherwise the error number's
+/// description.
 fn obstacle(setup: &Setup, native: &Native, said: Option<&str>, errno: &str) -> Obstacle {
     let name = &setup.name;
     let foretold = native.obstacle();
@@ -90,7 +92,7 @@ fn obstacle(setup: &Setup, native: &Native, said: Option<&str>, errno: &str) -> 
     Obstacle { why, fix }
 }
 
-/// A refusal where nothing but native XDP was wanted.
+/// The error message if only native XDP was requested.
 fn refused(Obstacle { why, fix }: &Obstacle) -> String {
     match fix {
         Some(fix) => {
@@ -105,7 +107,8 @@ fn held(program: &mut Xdp, link: XdpLinkId, interface: &str) -> Result<FdLink> {
     link.ok().with_context(|| format!("the kernel has no BPF link for {interface}"))
 }
 
-/// Whether the driver can't, or can't as the interface is set up: with jumbo frames or many queues.
+/// Whether the driver has no native XDP, or not in the interface's present configuration: with jumbo frames or many
+/// queues.
 fn unsupported(error: &ProgramError) -> bool {
     use Errno::{EINVAL, EMSGSIZE, ENODEV, ENOMEM, ENOSPC, ENOTCONN, EOPNOTSUPP, ERANGE};
     matches!(
@@ -114,7 +117,7 @@ fn unsupported(error: &ProgramError) -> bool {
     )
 }
 
-/// What is wrong whatever the mode, and what to do about it.
+/// Describes what is wrong in any mode, and what to do about it.
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     let words = match errno(&error) {
         Some(Errno::EBUSY | Errno::EEXIST) => {
@@ -123,7 +126,7 @@ fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
                     let program = owner::shown(xdp.program);
                     format!("another XDP program holds {interface} ({program}), and only one can")
                 }
-                // net/core/dev.c:dev_xdp_attach looks at those above, too.
+                // net/core/dev.c:dev_xdp_attach also checks the upper devices.
                 None => format!(
                     "an interface that lies on {interface} has an XDP program, and only one of them can"
                 ),

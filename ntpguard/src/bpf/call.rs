@@ -1,4 +1,4 @@
-//! bpf(2) itself, for commands that aya lacks.
+//! bpf(2) directly, for commands that aya lacks.
 
 use anyhow::{Context as _, Result};
 use aya::maps::MapData;
@@ -14,10 +14,10 @@ use std::{
     path::Path,
 };
 
-/// Takes a map out of an array of maps, and waits until nobody reads it.
+/// Removes a map from an array of maps, and waits until no program reads it.
 ///
 /// # Errors
-/// There is none at this index.
+/// There is no map at this index.
 pub(super) fn take_out(data: &MapData, index: u32) -> Result<()> {
     let mut attr = empty();
     attr.__bindgen_anon_2.map_fd = data.fd().as_fd().as_raw_fd() as u32;
@@ -26,23 +26,23 @@ pub(super) fn take_out(data: &MapData, index: u32) -> Result<()> {
     Ok(())
 }
 
-/// Opens whatever is pinned at a path, to read and write.
+/// Opens whatever is pinned at a path, for reading and writing.
 ///
 /// # Errors
-/// There is nothing, or this user may not.
+/// Nothing is pinned there, or this user may not open it.
 pub(super) fn open(path: &Path) -> nix::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     let mut attr = empty();
     attr.__bindgen_anon_4.pathname = name.as_ptr() as u64;
     let opened = call(bpf_cmd::BPF_OBJ_GET, &mut attr)?;
-    // SAFETY: a new descriptor, and nobody else's.
+    // SAFETY: it is a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
-/// Pins an object at a path where nothing is.
+/// Pins an object at a path that doesn't exist yet.
 ///
 /// # Errors
-/// Something is there, or this user may not.
+/// The path exists, or this user may not pin there.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = empty();
@@ -52,24 +52,24 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The id of the program behind a link.
+/// The id of a link's program.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report it.
 pub(super) fn link_program(link: BorrowedFd<'_>) -> Result<u32> {
     link_info(link).map(|info| info.prog_id)
 }
 
-/// The kernel's number for a link.
+/// The kernel's id of a link.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report it.
 pub(super) fn link_id(link: BorrowedFd<'_>) -> Result<u32> {
     link_info(link).map(|info| info.id)
 }
 
 fn link_info(link: BorrowedFd<'_>) -> Result<bpf_link_info> {
-    // SAFETY: integers alone.
+    // SAFETY: the struct consists of integers.
     let mut info: bpf_link_info = unsafe { mem::zeroed() };
     let mut attr = empty();
     attr.info.bpf_fd = link.as_raw_fd() as u32;
@@ -80,11 +80,11 @@ fn link_info(link: BorrowedFd<'_>) -> Result<bpf_link_info> {
     Ok(info)
 }
 
-/// Puts a program behind a link, in place of the one there. Takes CAP_BPF where the kernel keeps bpf(2) from others
-/// (kernel.unprivileged_bpf_disabled), and nothing else.
+/// Replaces a link's program. Requires CAP_BPF if the kernel restricts bpf(2) (kernel.unprivileged_bpf_disabled),
+/// otherwise no capability.
 ///
 /// # Errors
-/// The link holds no interface any more (ENOLINK), or the driver refuses.
+/// The link no longer holds an interface (ENOLINK), or the driver refuses.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> nix::Result<()> {
     let mut attr = empty();
     attr.link_update.link_fd = link.as_raw_fd() as u32;
@@ -92,21 +92,21 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> nix:
     call(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
-/// Whether a program of this id is loaded; `None` if this process may not know (that takes CAP_SYS_ADMIN).
+/// Whether a program with this id is loaded; `None` if this process may not ask, which requires CAP_SYS_ADMIN.
 pub(super) fn is_loaded(id: u32) -> Option<bool> {
     let mut attr = empty();
-    // The kernel tells the next one after that.
+    // The kernel returns the next id after this one.
     attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id.checked_sub(1)?;
     match call(bpf_cmd::BPF_PROG_GET_NEXT_ID, &mut attr) {
-        // SAFETY: integers, which the kernel has filled in.
+        // SAFETY: these are integers, which the kernel has filled in.
         Ok(_) => Some(unsafe { attr.__bindgen_anon_6.next_id } == id),
         Err(Errno::ENOENT) => Some(false),
         Err(_) => None,
     }
 }
 
-/// The index of the interface that a pinned hold is on, 0 if that is gone; `None` if the kernel doesn't tell
-/// (net/core/dev.c:bpf_xdp_link_show_fdinfo, and kernel/bpf/tcx.c for tcx).
+/// The index of the interface that a pinned link holds, 0 if the interface is gone; `None` if the kernel doesn't report
+/// it (net/core/dev.c:bpf_xdp_link_show_fdinfo, and kernel/bpf/tcx.c for tcx).
 pub(super) fn held_interface(pin: &Path) -> Option<u32> {
     let link = open(pin).ok()?;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd())).ok()?;
@@ -114,12 +114,12 @@ pub(super) fn held_interface(pin: &Path) -> Option<u32> {
 }
 
 pub(super) fn empty() -> bpf_attr {
-    // SAFETY: integers alone.
+    // SAFETY: the union consists of integers.
     unsafe { mem::zeroed() }
 }
 
 pub(super) fn call(command: bpf_cmd, attr: &mut bpf_attr) -> nix::Result<i32> {
-    // SAFETY: every command that is called writes to `attr` and to what it points to, which outlives the call.
+    // SAFETY: all commands called here write only to `attr` and to what it points to, which outlives the call.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attr, size_of::<bpf_attr>())
     };

@@ -1,6 +1,6 @@
-//! The policy that is in force in the kernel, read back: what the program decides by, without running it.
+//! The policy in force, read back from the kernel: what the program decides by, without running it.
 //!
-//! Contract: it only reads, so that nothing is counted. It takes the right to open a map by its id (CAP_SYS_ADMIN).
+//! Contract: it only reads, so nothing is counted. Requires CAP_SYS_ADMIN, to open maps by their ids.
 
 use super::{pins::MapFolder, readonly};
 use anyhow::{Context as _, Result};
@@ -13,21 +13,21 @@ use ntpguard_common::{
 };
 use std::{cell::OnceCell, ptr::NonNull};
 
-/// The policy: a [`Lookup`], as the maps are one to the program.
+/// The policy in force, as a [`Lookup`] like that of the program.
 pub struct Enforced {
     word: PolicyWord,
     near: Box<[u32; NEAR]>,
     far_chunks: MapData,
-    /// By their numbers; read when they are needed, since a policy may have hundreds of MiB of them.
+    /// The far chunks by their numbers. Read only when needed, since a policy may have hundreds of MiB of them.
     far: Vec<OnceCell<Option<Box<[u32; FAR]>>>>,
     masks: Vec<NonContiguousMask>,
 }
 
 impl Enforced {
-    /// Reads it from the maps that are pinned.
+    /// Reads the policy from the pinned maps.
     ///
     /// # Errors
-    /// No policy is there, or this user may not look.
+    /// No policy is in force, or this user may not read it.
     pub fn read(place: &MapFolder) -> Result<Self> {
         let word =
             PolicyWord::from_word(*values::<u64>(&open(place, "POLICY")?, 0, 1)?.first().context("no word")?);
@@ -39,7 +39,7 @@ impl Enforced {
         Ok(Self { word, near, far_chunks, far, masks })
     }
 
-    /// The first of the non-contiguous masks before a rule that holds the source.
+    /// The rule of the first non-contiguous mask that comes before a rule and matches the source.
     fn masked(&self, rule: Rule, slot: u32, source: &Source) -> Option<Rule> {
         let words = NonContiguousMask::words(source);
         let before = (0..NonContiguousMask::MAX).filter(|number| rule.masks() >> number & 1 != 0);
@@ -81,23 +81,23 @@ fn open(place: &MapFolder, name: &str) -> Result<MapData> {
     readonly::open(&place.path(name))
 }
 
-/// A chunk of words, which lies in a map of its own; `None` if there is none at this place.
+/// Reads a chunk of words, which is a map of its own; `None` if there is none at this index.
 fn inner<const WORDS: usize>(outer: &MapData, index: u32) -> Result<Option<Box<[u32; WORDS]>>> {
-    // Looked at from outside, an array of maps has their ids.
+    // To user space, the values of an array of maps are the maps' ids.
     let Ok(ids) = values::<u32>(outer, index, 1) else { return Ok(None) };
     let Some(id) = ids.first().filter(|id| **id != 0) else { return Ok(None) };
     let map = MapData::from_id(*id).context("can't open a chunk of rules")?;
-    // 2 MiB are no place for the stack.
+    // On the heap: 2 MiB are too much for the stack.
     let mut words = vec![0_u32; WORDS];
-    // SAFETY: room for one value of as many words, of which any bits are some.
+    // SAFETY: there is room for one value of this many words, and any bits are valid words.
     unsafe { readonly::copy(&map, 0, 1, NonNull::from(words.as_mut_slice()).cast::<[u32; WORDS]>())? };
     Ok(Some(words.into_boxed_slice().try_into().map_err(|_| anyhow::anyhow!("a chunk has another length"))?))
 }
 
-/// Values of an array map.
+/// Reads `count` values of an array map, from index `first` on.
 fn values<T: Default + Clone>(map: &MapData, first: u32, count: u32) -> Result<Vec<T>> {
     let mut values = vec![T::default(); count as usize];
-    // SAFETY: room for as many, integers, of which any bits are some.
+    // SAFETY: there is room for this many integers, and any bits are valid integers.
     unsafe { readonly::copy(map, first, count, NonNull::from(values.as_mut_slice()).cast::<T>())? };
     Ok(values)
 }

@@ -1,6 +1,6 @@
-//! The ring of drops that were drawn, and the words that say which are ([`ntpguard_common::sample`]).
+//! The ring buffer of sampled drops, and the words that say which drops are sampled ([`ntpguard_common::sample`]).
 //!
-//! Contract: a ring has one reader at a time; who that is, [`crate::observe::feed`] sees to.
+//! Contract: a ring buffer has one reader at a time; [`crate::observe::feed`] makes sure of that.
 
 use super::{MapFolder, Maps, table::Table};
 use crate::{bpf::snapshot::Snapshot, compile::Counters};
@@ -14,10 +14,11 @@ use ntpguard_common::{
     verdict::hit,
 };
 
-/// As many are taken at once: a full ring of the smallest, so that nobody who goes on filling it keeps its reader.
+/// The maximum number of records read in one call: a ring buffer full of the smallest records, so that a constant
+/// producer can't trap the reader.
 const MOST: usize = 1 << 15;
 
-/// The reader's end.
+/// The reader of the ring buffer.
 pub struct Events {
     ring: RingBuf<MapData>,
     sampling: Table<Shared>,
@@ -25,10 +26,10 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens what is pinned.
+    /// Opens the pinned maps.
     ///
     /// # Errors
-    /// It isn't there, or may not be opened.
+    /// A map doesn't exist, or may not be opened.
     pub fn open(place: MapFolder) -> Result<Self> {
         let open = |name: &str| {
             let path = place.path(name);
@@ -40,12 +41,12 @@ impl Events {
         Ok(Self { ring, sampling, maps: Maps::open(place)? })
     }
 
-    /// What is drawn.
+    /// The map that says which drops are sampled.
     pub fn sampling(&self) -> Sampling<'_> {
         Sampling(self.sampling.values())
     }
 
-    /// The exact counts that the samples are of.
+    /// The exact counts from which the samples are taken.
     ///
     /// # Errors
     /// As [`Maps::counters`].
@@ -53,7 +54,7 @@ impl Events {
         self.maps.counters(false)
     }
 
-    /// What has come since the last time, with bytes of the frame where they were asked for.
+    /// Reads what has come since the last call: each sample, with the bytes of its frame that were captured.
     pub fn take(&mut self, mut each: impl FnMut(Sample, &[u8])) {
         for _ in 0..MOST {
             let Some(record) = self.ring.next() else { return };
@@ -63,7 +64,8 @@ impl Events {
         }
     }
 
-    /// Which rule of its policy a drop is counted for, if it is for any; `counters` are that policy's.
+    /// The rule for which a drop is counted, by its position in its policy; `None` if it is counted for none.
+    /// `counters` are that policy's.
     pub fn rule(&self, sample: &Sample, reason: Reason, counters: &Counters) -> Option<usize> {
         let hit = hit(Verdict { rule: sample.rule, ..Verdict::of(reason) })?;
         let slot = sample.generation % SLOTS;

@@ -1,4 +1,4 @@
-//! The programs for the kernel's hooks behind one face.
+//! The programs for the kernel's hooks behind one interface.
 
 use super::{
     attach,
@@ -16,7 +16,7 @@ use aya::programs::{ProgramFd, SchedClassifier, links::FdLink, tc::SchedClassifi
 use nix::errno::Errno;
 use std::os::fd::AsFd as _;
 
-/// The program of an object.
+/// An object's program.
 pub(super) enum Filter<'a> {
     /// For XDP.
     Xdp(Forms<'a>),
@@ -25,7 +25,7 @@ pub(super) enum Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Where it can stand.
+    /// The hook that it is for.
     pub(super) const fn hook(&self) -> Hook {
         match self {
             Self::Xdp(_) => Hook::Xdp,
@@ -33,7 +33,7 @@ impl Filter<'_> {
         }
     }
 
-    /// Hands it to the kernel, if it isn't there: an XDP program in one of its forms.
+    /// Loads it into the kernel, if it isn't loaded; an XDP program in the given form.
     pub(super) fn load(&mut self, form: Form) -> Result<()> {
         match self {
             Self::Xdp(forms) => forms.take(form).map(drop),
@@ -50,7 +50,7 @@ impl Filter<'_> {
         }
     }
 
-    /// What the program is to the kernel, as it would be put before an interface.
+    /// The identity of the program that would be attached to this interface in this way.
     pub(super) fn identity(&mut self, interface: &Interface, how: How) -> Result<Identity> {
         let descriptor: &ProgramFd = match self {
             Self::Xdp(forms) => forms.take(Form::on(interface, how == How::Native))?.1.fd()?,
@@ -59,7 +59,7 @@ impl Filter<'_> {
         Identity::of(descriptor.as_fd())
     }
 
-    /// Attaches it, beside what is there.
+    /// Attaches it to an interface, beside any programs at the hook.
     pub(super) fn attach(&mut self, interface: &Interface, mode: Mode) -> Result<New> {
         match self {
             Self::Xdp(forms) => attach::attach(forms, interface, mode),
@@ -67,10 +67,10 @@ impl Filter<'_> {
         }
     }
 
-    /// Puts it behind a hold, in place of the program there (BPF_LINK_UPDATE); `false` if that holds no interface any
-    /// more, or is another hook's. `interface` is the one that it should hold, if there is one.
+    /// Replaces the program of a link with this one (BPF_LINK_UPDATE). `false` if the link no longer holds an
+    /// interface, or is another hook's. `interface` is the one that it should hold, if it still exists.
     pub(super) fn replace(&mut self, hold: FdLink, interface: Option<&Interface>) -> Result<bool> {
-        // Each link is dropped at once: what is pinned holds on, and a descriptor of ours would, too.
+        // Each link object is dropped at once: the pin keeps the link, and so would an open descriptor of this process.
         let replaced = match self {
             Self::Xdp(forms) => {
                 let Ok(link) = XdpLink::try_from(hold) else { return Ok(false) };

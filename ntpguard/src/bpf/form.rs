@@ -1,11 +1,11 @@
 //! The two forms of the XDP program: the same code, with or without the flag for frames in several buffers
 //! (BPF_F_XDP_HAS_FRAGS).
 //!
-//! The kernel attaches either form to any driver (net/core/dev.c:dev_xdp_attach doesn't look). A driver without support for
-//! several buffers lets longer frames past a program with the flag, or shows it their first buffer; generic XDP, from Linux
-//! 6.9 on, makes a new packet of each frame for such a program, and the hardware's receive timestamp isn't copied.
-//! Where a driver supports several buffers, the flag does no harm with short frames either, and the MTU can be raised without
-//! another program; so the choice depends on the driver and the mode alone.
+//! The kernel attaches either form to any driver (net/core/dev.c:dev_xdp_attach doesn't check). A driver without
+//! support for several buffers lets longer frames bypass a program with the flag, or shows it only their first buffer.
+//! Generic XDP, from Linux 6.9 on, makes a new packet of each frame for such a program, without the hardware receive
+//! timestamp. Where a driver supports several buffers, the flag doesn't harm short frames, and the MTU can be raised
+//! without another program. So the choice depends only on the driver and the mode.
 
 use crate::host::{
     driver,
@@ -21,21 +21,21 @@ pub(super) const PROGRAM: &str = "ntpguard";
 /// A form of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Takes frames in several buffers.
+    /// For frames in several buffers, too.
     Frags,
-    /// Takes frames in one buffer.
+    /// For frames in one buffer.
     Linear,
 }
 
 impl Form {
-    /// The one for an interface, where the program runs in its driver (`native`) or in the stack.
+    /// The form for an interface: `native` means that the program runs in its driver, otherwise in the stack.
     pub(super) fn on(interface: &Interface, native: bool) -> Self {
         if !native {
             return Self::Linear;
         }
         let all = interface::all().unwrap_or_default();
         let members: Vec<_> = interface::members(&all, interface).collect();
-        // A bond hands the program to all of its members.
+        // A bond passes the program on to all of its members.
         let cards = if members.is_empty() { vec![interface] } else { members };
         if cards.into_iter().all(takes_frags) { Self::Frags } else { Self::Linear }
     }
@@ -48,8 +48,8 @@ impl Form {
         }
     }
 
-    /// The program's name in the object and in `bpftool prog`, by which the two are told apart: the kernel doesn't report the
-    /// flag.
+    /// The program's name in the object and in `bpftool prog`. It distinguishes the two forms, since the kernel doesn't
+    /// report the flag.
     pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Frags => PROGRAM,
@@ -57,13 +57,13 @@ impl Form {
         }
     }
 
-    /// The one of a name.
+    /// The form with this program name.
     pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Frags, Self::Linear].into_iter().find(|form| form.program() == name)
     }
 }
 
-/// Whether the driver of an interface gives programs frames in several buffers, as it is set up.
+/// Whether the driver of an interface, as it is configured, passes frames in several buffers to programs.
 fn takes_frags(card: &Interface) -> bool {
     let root = Path::new("/");
     let row = driver::name(root, card).and_then(|name| driver::find(&name));
@@ -74,7 +74,8 @@ fn takes_frags(card: &Interface) -> bool {
     )
 }
 
-/// By what is `known` of the driver and what the kernel has `told` (not before Linux 6.3): each of them may be too optimistic.
+/// Combines what is `known` of the driver and what the kernel has `told` (from Linux 6.3 on): either may be too
+/// optimistic.
 fn takes(known: Option<bool>, told: Option<bool>) -> bool {
     match (known, told) {
         (Some(known), Some(told)) => known && told,

@@ -1,5 +1,5 @@
-//! The forms of the XDP program of one object, loaded when they are needed, and more than one instance of a form where a
-//! driver may lose it.
+//! The forms of an object's XDP program. Each is loaded when it is needed, and a second instance of it for a driver
+//! that may lose its program.
 
 use super::{
     call,
@@ -13,14 +13,14 @@ use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
 use std::os::fd::AsFd as _;
 
-/// The forms that an object has. Programs that measure have one.
+/// The forms that an object has. Programs that only measure have one.
 pub(super) struct Forms<'a> {
     frags: Option<&'a mut Xdp>,
     linear: Option<&'a mut Xdp>,
 }
 
 impl<'a> Forms<'a> {
-    /// Of an object's programs; `None` if none of them is one of these.
+    /// The forms among an object's programs; `None` if there is none.
     pub(super) fn of(programs: impl Iterator<Item = (&'a str, &'a mut Xdp)>) -> Option<Self> {
         let (mut frags, mut linear) = (None, None);
         for (name, program) in programs {
@@ -40,8 +40,9 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// The program in a form, loaded now if it wasn't. Where that form isn't to be had, because the object has none or this
-    /// process may no longer load, it is the other one: with it the interface is guarded.
+    /// The program in a form, loaded now if it wasn't before. If that form isn't available, because the object doesn't
+    /// have it or this process may no longer load programs, the other form, so that the interface is guarded all the
+    /// same.
     pub(super) fn take(&mut self, form: Form) -> Result<(Form, &mut Xdp)> {
         let mut refusal = None;
         for form in [form, form.other()] {
@@ -57,7 +58,7 @@ impl<'a> Forms<'a> {
         Err(refusal.map_or_else(|| anyhow::anyhow!(missing()), program_in_words))
     }
 
-    /// Those that are loaded.
+    /// The programs that are loaded.
     pub(super) fn loaded(&self) -> Result<Vec<LoadedProgram>> {
         let each = [(Form::Frags, &self.frags), (Form::Linear, &self.linear)];
         let loaded =
@@ -65,13 +66,13 @@ impl<'a> Forms<'a> {
         loaded.map(|(form, program)| LoadedProgram::new(Some(form), program)).collect()
     }
 
-    /// Loads a form once more, and returns the instance before, which stays loaded as long as that. If the kernel refuses, that
-    /// one is here as before. `place` is where it may be pinned meanwhile.
+    /// Loads a form a second time, and returns the previous instance, which stays loaded as long as the returned value.
+    /// If the kernel refuses, the previous instance stays in use. `place` is where it may be pinned temporarily.
     pub(super) fn double(&mut self, form: Form, place: Option<&MapFolder>) -> Result<LoadedProgram> {
         let (form, program) = self.take(form)?;
         let before = LoadedProgram::new(Some(form), program.fd()?)?;
         let kept = again(program, &before, form, place);
-        // Only aya's descriptor is closed: `before` has another one.
+        // This closes only aya's descriptor: `before` has another one.
         program.unload()?;
         if let Err(error) = program.load() {
             if let Some(kept) = kept {
@@ -83,8 +84,8 @@ impl<'a> Forms<'a> {
     }
 }
 
-/// Another aya object of a program that is loaded: by its number, which takes CAP_SYS_ADMIN, or by a pin, which is one of those
-/// that [`MapFolder::seal`] keeps or removes.
+/// Another aya object for a loaded program: opened by its id, which requires CAP_SYS_ADMIN, or through a pin, which
+/// [`MapFolder::seal`] later keeps or removes.
 fn again(program: &Xdp, loaded: &LoadedProgram, form: Form, place: Option<&MapFolder>) -> Option<Xdp> {
     let kind = XdpAttachType::Interface;
     let numbered = program.info().and_then(|info| Xdp::from_program_info(info, form.program().into(), kind));

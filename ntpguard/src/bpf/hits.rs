@@ -1,7 +1,8 @@
-//! The counters of all rules: a stripe of trials, one for each CPU, and one that none writes, each with a part for either slot.
+//! The counters of all rules, in stripes: one for trials, one for each CPU, and one that no CPU writes. Each stripe has
+//! a part for each slot.
 //!
-//! Contract: they are mapped a part at a time, and no longer than somebody looks. Of very many rules all of them are as
-//! large as the rest of the process, and what is mapped counts as its memory.
+//! Contract: the map is mapped a part at a time, and only while the part is read or written. With very many rules the
+//! whole map is as large as the rest of the process, and mapped memory counts as the process's.
 
 use super::table::Table;
 use crate::compile::Counters;
@@ -13,28 +14,28 @@ use ntpguard_common::{
 };
 use std::ops::RangeInclusive;
 
-/// How many CPUs there may be.
+/// The number of possible CPUs.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report it.
 pub(super) fn cpus() -> Result<u32> {
     let cpus = nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?;
     Ok(u32::try_from(cpus)?)
 }
 
-/// How many stripes there are with so many CPUs.
+/// The number of stripes for a number of CPUs.
 pub(super) const fn stripes(cpus: u32) -> u32 {
     cpus + 2
 }
 
-/// The map with all of them.
+/// The map of all counters of rules.
 pub(super) struct Hits {
     data: MapData,
-    /// As many counters it has.
+    /// The number of counters in the map.
     count: u32,
-    /// How many CPUs there may be.
+    /// The number of possible CPUs.
     cpus: u32,
-    /// They may be read, and no more.
+    /// The map is open for reading only.
     looks: bool,
 }
 
@@ -44,29 +45,29 @@ impl Hits {
         Ok(Self { data, count, cpus: cpus()?, looks })
     }
 
-    /// As many a policy may have.
+    /// The maximum number of counters that a policy may have.
     pub(super) fn room(&self) -> u32 {
         self.stride() / SLOTS
     }
 
-    /// As many a stripe has.
+    /// The number of counters in a stripe.
     fn stride(&self) -> u32 {
         self.count / stripes(self.cpus)
     }
 
-    /// Those of a bank ([`ntpguard_common::abi::stripe`]).
+    /// The stripes of a bank ([`ntpguard_common::abi::stripe`]).
     fn stripes_of(&self, bank: u32) -> RangeInclusive<u32> {
         if bank == 0 { 1..=self.cpus + 1 } else { 0..=0 }
     }
 
-    /// The first so many of a slot, in a stripe.
+    /// The first `count` counters of a slot in a stripe.
     fn part(&self, stripe: u32, slot: u32, count: u32) -> Result<Table<Count>> {
         let first = (stripe * self.stride() + slot * self.room()) as usize;
         let part = first..first + count as usize;
         if self.looks { Table::copy(&self.data, part) } else { Table::writable(&self.data, part) }
     }
 
-    /// What a slot's counters show in a bank, summed over its stripes.
+    /// The values of a slot's counters in a bank, summed over its stripes.
     pub(super) fn counted(&self, bank: u32, slot: u32, counters: &Counters) -> Result<Vec<Counter>> {
         let count = counters.total().min(self.room());
         let mut sums = vec![Counter::default(); count as usize];
@@ -78,7 +79,7 @@ impl Hits {
         Ok(sums)
     }
 
-    /// Sets those of a slot that isn't in force to zero.
+    /// Sets the counters of a slot that isn't in force to zero.
     pub(super) fn wipe(&self, slot: u32) -> Result<()> {
         for stripe in 0..stripes(self.cpus) {
             let part = self.part(stripe, slot, self.room())?;
@@ -87,8 +88,9 @@ impl Hits {
         Ok(())
     }
 
-    /// Goes on with the hits of rules that were in the policy before, in the last stripe of a bank, in which those of trials
-    /// are counted meanwhile: `earlier` says what a counter showed there, if it was there.
+    /// Carries over the hits of rules that were already in the previous policy: adds them in the bank's last stripe,
+    /// where, in a trial, packets are counted at the same time. `earlier` returns the previous value for a rule and
+    /// cause, if the rule existed.
     pub(super) fn carry(
         &self,
         bank: u32,

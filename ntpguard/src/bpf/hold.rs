@@ -1,4 +1,5 @@
-//! Holds on interfaces: one that goes with the process, or one that is pinned, and then taken over by the next.
+//! Holds: the links that keep a program attached to an interface. A hold ends with the process, or is pinned and taken
+//! over by the next process.
 
 use super::{
     attach::settled,
@@ -24,27 +25,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long both hooks judge when one takes over from the other. A packet between the two, past the first before there was
-/// a program, is at the second by then: it waits in no longer queue than a CPU's backlog, which is emptied in one go.
+/// How long both hooks judge when one replaces the other. A packet that passed the first hook before it had a program
+/// reaches the second within this time: between them it waits at most in a CPU's backlog queue, which is emptied in one
+/// go.
 const BOTH: Duration = Duration::from_millis(100);
 
 /// How long to wait for the kernel to let go of an interface.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How it came out.
+/// The result of attaching.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
-    /// Where, and how.
+    /// The hook and mode.
     pub how: How,
-    /// Why it is generic XDP, though native was preferred.
+    /// Why XDP is generic although native was preferred.
     pub fallback: Option<String>,
-    /// The interface was guarded before, and there was no gap.
+    /// The interface was already guarded, and stayed so without a gap.
     pub taken_over: bool,
-    /// The interface was guarded before.
+    /// The interface was already guarded.
     pub was_guarded: bool,
 }
 
-/// Attaches to an interface: with a hold that is pinned, or one that goes with the program.
+/// Attaches to an interface: with a pinned hold, or with one that ends with the process.
 pub(super) fn attach(
     filter: &mut Filter<'_>,
     interface: &str,
@@ -75,10 +77,10 @@ pub(super) fn attach(
     Ok((Attached { how, fallback, taken_over: false, was_guarded: false }, None))
 }
 
-/// The interface of a name, if it is one that can be guarded at a hook.
+/// The interface with this name, if it can be guarded at this hook.
 ///
 /// # Errors
-/// It isn't.
+/// It can't be.
 pub fn fit(name: &str, hook: Hook) -> Result<Interface> {
     let found = interface::find(name)?;
     if found.loopback {
@@ -96,7 +98,8 @@ pub fn fit(name: &str, hook: Hook) -> Result<Interface> {
     }
 }
 
-/// Replaces the program behind every hold on other interfaces than those named, and removes holds that hold nothing.
+/// Replaces the program of every pinned hold on an interface that isn't in `named`, and removes holds that hold no
+/// interface.
 pub(super) fn take_over_others(
     filter: &mut Filter<'_>,
     named: &[String],
@@ -126,13 +129,14 @@ pub(super) fn take_over_others(
     Ok(())
 }
 
-/// How an interface is guarded by what is pinned, and the program's id; `None` if it isn't, though it is held.
+/// How an interface is guarded by a pinned hold, and the program's id; `None` if it isn't guarded, even if there is a
+/// pin.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report it.
 pub fn look(pins: &Pins, interface: &Interface) -> Result<Option<(How, u32)>> {
     let path = pins.link(interface.index)?;
-    // One that has gone meanwhile holds nothing.
+    // A pin that was removed in the meantime holds nothing.
     let Ok(pinned) = PinnedLink::from_pin(&path) else { return Ok(None) };
     let info = FdLink::from(pinned).info()?;
     let program = info.program_id();
@@ -156,10 +160,10 @@ fn is_others(path: &Path, hook: Hook) -> bool {
     held.is_some_and(|held| held != hook)
 }
 
-/// Attaches at this hook, and then gives up the other.
+/// Attaches at this hook, then gives up the other.
 ///
-/// For an instant both judge: what passes the one comes before the other, is counted twice, and twice charged to its
-/// source where the policy limits. With one of the two no packet would be judged.
+/// For a moment both hooks judge. A packet that passes the first also meets the second, is counted twice, and is
+/// charged twice to its source if it is limited. The reverse order would leave a moment in which no hook judges.
 fn switch(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Attached> {
     let New { how, fallback, link } = filter.attach(interface, mode)?;
     sleep(BOTH);
@@ -167,8 +171,8 @@ fn switch(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pin
     Ok(Attached { how, fallback, taken_over: true, was_guarded: true })
 }
 
-/// The driver of an interface, where the program there is to be replaced and that one goes on running it whatever is put behind
-/// the hold.
+/// The driver of an interface, if the program there is to be replaced, but the driver would go on running the old
+/// program whatever the hold is updated to.
 fn keeps_its_program(
     filter: &mut Filter<'_>,
     interface: &Interface,
@@ -181,7 +185,7 @@ fn keeps_its_program(
     (is_native && !stays(filter, interface, pins, pinned)).then_some(driver)
 }
 
-/// Takes the filter off and attaches it anew, and says beforehand what that does to the card.
+/// Detaches the filter and attaches it again. Says beforehand how that disturbs the network card.
 fn attach_again(
     filter: &mut Filter<'_>,
     interface: &Interface,
@@ -199,8 +203,9 @@ fn attach_again(
     change_mode(filter, interface, mode, pins)
 }
 
-/// Lets go of an interface and attaches anew, in another mode of XDP or in the same. The kernel has no two programs of XDP on an
-/// interface at once, so there is no way without a gap; if the new one can't be had, the one before is put back.
+/// Releases an interface and attaches again, in another XDP mode or in the same one. The kernel allows only one XDP
+/// program on an interface at a time, so there is always a gap. If the new program can't be attached, the previous mode
+/// is restored.
 fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins: &Pins) -> Result<Attached> {
     let before = match interface.xdp {
         Some(xdp) if xdp.native => Mode::Native,
@@ -232,7 +237,7 @@ fn change_mode(filter: &mut Filter<'_>, interface: &Interface, mode: Mode, pins:
     Ok(Attached { how, fallback, taken_over: false, was_guarded: true })
 }
 
-/// Attaches as soon as the kernel has let go of the hold before, which it does a little after the pin is gone.
+/// Attaches as soon as the kernel has released the previous hold, which happens shortly after its pin is removed.
 pub(super) fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: Mode) -> Result<New> {
     let start = Instant::now();
     loop {
@@ -245,8 +250,7 @@ pub(super) fn attach_soon(filter: &mut Filter<'_>, interface: &Interface, mode: 
     }
 }
 
-/// Replaces the program behind a hold that is pinned, without a gap. `None` if there is no such hold any more, or one in
-/// another mode.
+/// Replaces the program of a pinned hold without a gap. `None` if the hold no longer exists, or is in another mode.
 fn take_over(
     filter: &mut Filter<'_>,
     interface: &Interface,
@@ -271,19 +275,19 @@ fn take_over(
     Ok(None)
 }
 
-/// Whether the program on an interface may stay: it is one of those that are `pinned` around this filter's maps, and the same
-/// code. Some drivers reset the link at every replacement (igc, qede), so none is made without need.
+/// Whether the program on an interface may stay: it is one of the programs in `pinned`, which use this filter's maps,
+/// and has the same code. Some drivers reset the link at every replacement (igc, qede), so none is made without need.
 fn stays(filter: &mut Filter<'_>, interface: &Interface, pins: &Pins, pinned: &[Identity]) -> bool {
     let Ok(Some((how, there))) = look(pins, interface) else { return false };
     if how == How::Native && standby::may_have_lost(interface) {
-        // Whether it runs there is known by nobody; a replacement costs such drivers nothing.
+        // It is unknown whether the program still runs there; in such drivers a replacement has no cost.
         return false;
     }
     let there = pinned.iter().find(|program| program.id == there);
     there.is_some_and(|there| filter.identity(interface, how).is_ok_and(|own| own.is_same_code(there)))
 }
 
-/// The ids of the programs behind the pinned holds.
+/// The ids of the programs of the pinned holds.
 pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
     let program = |index| {
         let pinned = PinnedLink::from_pin(pins.link(index).ok()?).ok()?;
@@ -292,14 +296,15 @@ pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
     Ok(pins.links()?.into_iter().filter_map(program).collect())
 }
 
-/// Gives up an interface. Programs that no pinned hold needs any more go with it if they ran in a driver.
+/// Gives up an interface. If its program ran in a driver, also removes the pins of programs that no hold needs any
+/// more.
 ///
 /// # Errors
 /// There is no hold, or it can't be removed.
 pub fn give_up(pins: &Pins, interface: &Interface) -> Result<()> {
     let there = look(pins, interface).ok().flatten();
     pins.release(interface.index)?;
-    // The kernel's core takes away the others itself.
+    // The kernel's core detaches programs in the stack itself.
     let Some((How::Native, there)) = there else { return Ok(()) };
     let needed = behind(pins)?;
     let current = pins.current()?.map(|place| place.programs()).unwrap_or_default();
@@ -307,7 +312,7 @@ pub fn give_up(pins: &Pins, interface: &Interface) -> Result<()> {
     programs.filter(|program| !needed.contains(program)).try_for_each(|program| pins.retire(program))
 }
 
-/// Puts the program behind a pinned hold; `false` if that holds no interface any more, or isn't one.
+/// Replaces the program of a pinned hold; `false` if it no longer holds an interface, or the pin isn't a hold.
 fn update(filter: &mut Filter<'_>, path: &Path, interface: Option<&Interface>) -> Result<bool> {
     let Ok(pinned) = PinnedLink::from_pin(path) else { return Ok(false) };
     filter.replace(pinned.into(), interface).with_context(|| format!("at {}", path.display()))

@@ -1,4 +1,4 @@
-//! Where a program stands, and how it got there.
+//! The hook at which a program is attached, and the mode.
 
 use aya::programs::{
     ProgramError,
@@ -8,20 +8,20 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::{error::Error, fmt, io};
 
-/// Where the program stands.
+/// The hook of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
-    /// On the interface itself: the least that a packet can cost. Takes one program an interface.
+    /// XDP, on the interface itself: the lowest possible cost for a packet. Takes one program per interface.
     #[default]
     Xdp,
-    /// At tc's ingress, behind XDP and before the stack, beside others (tcx, Linux 6.6): where XDP is taken or not to be
-    /// had.
+    /// tc's ingress, after XDP and before the network stack, beside other programs (tcx, Linux 6.6): for interfaces
+    /// where XDP is taken or not available.
     Tc,
 }
 
 impl Hook {
-    /// Its name on the command line and in outputs.
+    /// The hook's name on the command line and in outputs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Xdp => "xdp",
@@ -29,7 +29,7 @@ impl Hook {
         }
     }
 
-    /// The one that a link of the kernel's holds on to.
+    /// The hook that a link of the kernel attaches to.
     pub(super) const fn of(link: LinkType) -> Option<Self> {
         match link {
             LinkType::Xdp => Some(Self::Xdp),
@@ -39,26 +39,26 @@ impl Hook {
     }
 }
 
-/// How to attach.
+/// The mode of XDP to attach in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Native where the driver has it, else generic, and say so.
+    /// Native if the driver supports it; otherwise generic, with a message.
     #[default]
     Auto,
     /// In the driver, before the kernel has spent anything on the packet.
     Native,
-    /// In the stack: works everywhere, at a multiple of the cost.
+    /// In the network stack: works everywhere, at a multiple of the cost.
     Generic,
 }
 
 impl Mode {
-    /// Whether the program may come to run in the driver.
+    /// Whether the program may run in the driver.
     pub fn may_be_native(self) -> bool {
         self != Self::Generic
     }
 
-    /// Its name on the command line and in outputs.
+    /// The mode's name on the command line and in outputs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -68,19 +68,19 @@ impl Mode {
     }
 }
 
-/// How a program is attached.
+/// How a program is attached: hook and mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// XDP, in the driver.
     Native,
-    /// XDP, in the stack.
+    /// XDP, in the network stack.
     Generic,
-    /// tc's ingress, by a link.
+    /// tc's ingress, by a tcx link.
     Tcx,
 }
 
 impl How {
-    /// At which hook.
+    /// The hook.
     pub const fn hook(self) -> Hook {
         match self {
             Self::Native | Self::Generic => Hook::Xdp,
@@ -88,7 +88,7 @@ impl How {
         }
     }
 
-    /// In which mode of XDP.
+    /// The mode of XDP; `None` at tc.
     pub const fn mode(self) -> Option<&'static str> {
         match self {
             Self::Native => Some(Mode::Native.name()),
@@ -109,15 +109,15 @@ impl fmt::Display for How {
 
 /// A program that was just attached.
 pub(super) struct New {
-    /// How.
+    /// The hook and mode.
     pub(super) how: How,
-    /// Why it is generic, though native was preferred.
+    /// Why XDP is generic although native was preferred.
     pub(super) fallback: Option<String>,
-    /// What holds it there.
+    /// The link that holds it there.
     pub(super) link: FdLink,
 }
 
-/// Whether attaching failed because another program is there.
+/// Whether attaching failed because of another program there.
 pub(super) fn is_taken(error: &anyhow::Error) -> bool {
     let errno = error.downcast_ref::<ProgramError>().and_then(errno);
     matches!(errno, Some(Errno::EBUSY | Errno::EEXIST))

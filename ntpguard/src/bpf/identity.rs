@@ -1,4 +1,4 @@
-//! What a loaded program is to the kernel, as far as that tells two programs apart.
+//! What the kernel reports of a loaded program, as far as it distinguishes two programs.
 
 use super::call::{self, call, empty};
 use anyhow::{Context as _, Result};
@@ -10,51 +10,52 @@ use std::{
     path::Path,
 };
 
-/// A loaded program. Asked for by a descriptor, never by the id alone, which takes CAP_SYS_ADMIN
-/// (kernel/bpf/syscall.c:bpf_prog_get_fd_by_id); the unit doesn't have that.
+/// The identity of a loaded program. Requested through a descriptor, never by the id alone: that requires CAP_SYS_ADMIN
+/// (kernel/bpf/syscall.c:bpf_prog_get_fd_by_id), which the systemd unit doesn't have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// The kernel's number for it, which no other program gets before the next boot.
+    /// The kernel's id of the program, unique until the next boot.
     pub(super) id: u32,
     kind: u32,
-    /// A hash of its instructions, in which maps don't show (kernel/bpf/core.c:bpf_prog_calc_tag).
+    /// A hash of its instructions, which doesn't depend on its maps (kernel/bpf/core.c:bpf_prog_calc_tag).
     tag: [u8; 8],
-    /// At most 15 bytes, then zeros.
+    /// At most 15 bytes, padded with zeros.
     name: [u8; 16],
     maps: BTreeSet<u32>,
 }
 
 impl Identity {
-    /// Of the program behind a descriptor.
+    /// The identity of the program behind a descriptor.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't report it.
     pub(super) fn of(program: BorrowedFd<'_>) -> Result<Self> {
         let first = info(program, &mut [])?;
-        // A program's maps stay what they are, but for those of `bpf_prog_bind_map`, which nobody calls on ours.
+        // A program's maps don't change between the two calls: only `bpf_prog_bind_map` could add one, and nothing
+        // calls that for these programs.
         let mut maps = vec![0; first.nr_map_ids as usize];
         let bpf_prog_info { type_: kind, id, tag, name, .. } = info(program, &mut maps)?;
         Ok(Self { id, kind, tag, name: name.map(|byte| byte as u8), maps: maps.into_iter().collect() })
     }
 
-    /// Of the program that is pinned at a path; `None` if there is none, or something else.
+    /// The identity of the program pinned at a path; `None` if there is none, or something else is pinned.
     pub(super) fn pinned(path: &Path) -> Option<Self> {
         let program = call::open(path).ok()?;
         let found = Self::of(program.as_fd()).ok()?;
-        // A folder that no interface depends on has a map there (`MapFolder::retire`), whose description begins with its type,
-        // too: 2, an array, which as a type of program is one that never is pinned here.
+        // A map may be pinned there instead (`MapFolder::retire`). Its description also begins with its type: 2 for an
+        // array, which as a program type is one that is never pinned here.
         let kinds = [bpf_prog_type::BPF_PROG_TYPE_XDP, bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS];
         kinds.iter().any(|kind| *kind as u32 == found.kind).then_some(found)
     }
 
-    /// Its name.
+    /// The program's name.
     pub(super) fn name(&self) -> String {
         String::from_utf8_lossy(&self.name).trim_end_matches('\0').to_owned()
     }
 
-    /// Whether one does what the other does and counts where it counts: the same instructions around the same maps. Each load
-    /// of an object makes a map of its own for the read-only values, so in one map they may differ. Those values are sizes
-    /// of two of the other maps and nothing else, which a test in `load.rs` makes sure of, so they are equal, too.
+    /// Whether both programs do the same and count in the same maps: they have the same instructions and use the same
+    /// maps. One map may differ, since each load of an object creates its own map for the read-only values. These
+    /// values are only the sizes of two of the other maps, which a test in `load.rs` verifies, so they are equal, too.
     pub(super) fn is_same_code(&self, other: &Self) -> bool {
         (self.kind, self.tag, self.name) == (other.kind, other.tag, other.name)
             && self.maps.len() == other.maps.len()
@@ -62,9 +63,9 @@ impl Identity {
     }
 }
 
-/// What the kernel says of a program, and as many ids of its maps as there is room for.
+/// What the kernel reports of a program; `maps` receives as many ids of its maps as there is room for.
 fn info(program: BorrowedFd<'_>, maps: &mut [u32]) -> Result<bpf_prog_info> {
-    // SAFETY: integers alone.
+    // SAFETY: the struct consists of integers.
     let mut info: bpf_prog_info = unsafe { mem::zeroed() };
     info.nr_map_ids = maps.len() as u32;
     info.map_ids = maps.as_mut_ptr() as u64;

@@ -1,8 +1,8 @@
-//! Image → maps.
+//! From an image to the maps.
 //!
-//! Everything goes into the slot that isn't in force, and then one write of eight bytes names the new policy. Replacing an
-//! inner map waits for a grace period (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that nobody reads or counts in
-//! what was replaced.
+//! Everything is written to the slot that isn't in force; then one write of eight bytes puts the new policy in force.
+//! Replacing an inner map waits for a grace period (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that no
+//! program still reads what was replaced or counts by it.
 
 use super::{call, maps::Maps};
 use crate::{
@@ -25,12 +25,12 @@ const FAR_CHUNKS: &str = "RULES_FAR";
 type Chunk<const WORDS: usize> = Array<MapData, [u32; WORDS]>;
 
 impl Maps {
-    /// Puts an image in force, both families and all settings at once. `carried` has, for each of its rules, the place
-    /// of the same rule in the policy before, whose hits it goes on with. Returns the number of the policy. Rules for which
-    /// there is no [`Maps::room`] count for their reasons alone.
+    /// Puts an image in force, both families and the whole policy word at once. For each of its rules, `carried` has
+    /// the position of the same rule in the previous policy, whose hits are carried over. Returns the number of the
+    /// policy. Rules that exceed [`Maps::room`] are counted only by reason.
     ///
     /// # Errors
-    /// The kernel refuses a map; what was in force stays.
+    /// The kernel refuses to write a map; what was in force stays so.
     pub fn install(&mut self, image: &Image, carried: &[Option<usize>]) -> Result<u32> {
         let (needed, room) = (image.counters.total(), self.room());
         if needed > room {
@@ -43,7 +43,7 @@ impl Maps {
         let word = PolicyWord { flags: image.flags, generation: before.generation.wrapping_add(1) };
         self.hits.iter().try_for_each(|hits| hits.wipe(word.slot()))?;
         install(self, image, word, room)?;
-        // From here on the new policy is in force, and when the slot before is empty, nobody counts there any more.
+        // From here on the new policy is in force. Once the previous slot is emptied, no program counts there any more.
         let emptied = empty(self, before.slot());
         if let Err(error) = self.carry(before.slot(), word.slot(), &image.counters, carried) {
             warn(format_args!("all rules are counted anew, also those that were there before: {error:#}"));
@@ -57,11 +57,11 @@ impl Maps {
     }
 }
 
-/// Puts an image in force; there is room for so many counters.
+/// Puts an image in force; there is room for `room` counters.
 pub(super) fn install(maps: &mut Maps, image: &Image, word: PolicyWord, room: u32) -> Result<()> {
     let slot = word.slot();
     let counters = slot * room;
-    // An image has a rule's place where the maps have its counters'.
+    // A rule's index is its position in the image, and in the maps where its counters begin.
     let rule = |rule: Rule| match rule.index {
         Verdict::NO_RULE => rule,
         place if image.counters.fit(place as usize, room) => {
@@ -89,22 +89,22 @@ pub(super) fn install(maps: &mut Maps, image: &Image, word: PolicyWord, room: u3
     values.set(slot, limits, 0).context("LIMITS can't be written")?;
     let mut in_force: Array<_, u64> = maps.get_mut("POLICY")?.try_into()?;
     in_force.set(0, word.to_word(), 0).context("the new policy can't be put in force")?;
-    // Nobody waits for those that have read the word before. So the same chunk goes into its place once more, for the grace
-    // period alone: after it nobody counts for the policy before.
+    // Programs may still be using the previous policy word. Writing the same chunk to its place again waits for a grace
+    // period; after that no program counts for the previous policy.
     place(maps, NEAR_CHUNKS, slot, &near)
 }
 
-/// Takes the rules out of a slot that isn't in force any more, but for the near chunk, which is small.
+/// Removes the rules from a slot that is no longer in force, except for the near chunk, which is small.
 pub(super) fn empty(maps: &mut Maps, slot: u32) -> Result<()> {
     let slots: ArrayOfMaps<_, Chunk<FAR>> = maps.get(FAR_CHUNKS)?.try_into()?;
-    // They are taken one after the other.
+    // The far chunks' places are taken in order, without gaps.
     let taken = (slot * CHUNKS + 1..(slot + 1) * CHUNKS).take_while(|index| slots.get(index, 0).is_ok());
     let taken: Vec<_> = taken.collect();
     let Map::ArrayOfMaps(data) = maps.get(FAR_CHUNKS)? else { bail!("{FAR_CHUNKS} is no array of maps") };
     taken.into_iter().try_for_each(|index| call::take_out(data, index))
 }
 
-/// A map with such a chunk.
+/// Creates a map that holds this chunk.
 fn chunk<const WORDS: usize>(words: &[u32]) -> Result<Chunk<WORDS>> {
     let mut map: Chunk<WORDS> = Array::create(1, 0).context("no room for the rules")?;
     let words = words.first_chunk::<WORDS>().ok_or_else(|| anyhow!("a chunk of rules is too short"))?;
@@ -112,7 +112,7 @@ fn chunk<const WORDS: usize>(words: &[u32]) -> Result<Chunk<WORDS>> {
     Ok(map)
 }
 
-/// Puts a chunk into its place, and waits until nobody reads what was there.
+/// Puts a chunk into its place, and waits until no program reads the previous one.
 fn place<const WORDS: usize>(maps: &mut Maps, name: &str, index: u32, chunk: &Chunk<WORDS>) -> Result<()> {
     let mut slots: ArrayOfMaps<_, Chunk<WORDS>> = maps.get_mut(name)?.try_into()?;
     slots.set(index, chunk, 0).with_context(|| format!("{name} can't be replaced"))

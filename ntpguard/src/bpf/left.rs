@@ -1,7 +1,8 @@
-//! Programs that stay loaded when nothing of ntpguard's holds them any more.
+//! Programs that stay loaded although nothing of ntpguard's holds them any more.
 //!
-//! The kernel frees a program with the last reference to it. A driver that keeps one may go on running the program, with nothing in
-//! the kernel's core that shows it; or it has lost count, and nothing frees the program before the next boot.
+//! The kernel frees a program with the last reference to it. A driver that keeps a reference may go on running the
+//! program without anything in the kernel's core showing it. Or it has miscounted its references, and nothing frees the
+//! program before the next boot.
 
 use super::{
     call,
@@ -20,22 +21,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the kernel may take to free a program: it does so after a grace period, which takes long on a busy machine, and longer
-/// in an emulator.
+/// How long the kernel may take to free a program. It does so after a grace period, which takes long on a busy machine,
+/// and longer in an emulator.
 const GRACE: Duration = Duration::from_secs(10);
-/// The same for a program that nothing of ntpguard's has held for a while.
+/// How long it may take for a program that nothing of ntpguard's has held for a while.
 const REST: Duration = Duration::from_secs(1);
 
 /// A program that stays loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The kernel's number for it.
+    /// The kernel's id of the program.
     pub program: u32,
-    /// The interface in whose driver it was until now; `None` for one that was replaced before, or was in the stack.
+    /// The interface in whose driver it ran until now; `None` for a program that was replaced earlier or ran in the
+    /// stack.
     pub on: Option<Interface>,
 }
 
-/// What is loaded around the pinned maps before interfaces are given up.
+/// The programs that are loaded before interfaces are given up: those that use the pinned maps, and those that run in
+/// drivers.
 pub struct Before {
     loaded: BTreeSet<u32>,
     held: BTreeSet<u32>,
@@ -43,10 +46,10 @@ pub struct Before {
 }
 
 impl Before {
-    /// Looks.
+    /// Takes stock.
     ///
     /// # Errors
-    /// The pins can't be read, or the kernel doesn't tell the interfaces.
+    /// The pins can't be read, or the kernel doesn't report the interfaces.
     pub fn look(pins: &Pins) -> Result<Self> {
         let links = pins.links()?;
         let guarded = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
@@ -59,8 +62,8 @@ impl Before {
         Ok(Self { loaded, held: held(pins)?, native })
     }
 
-    /// Which of them are still loaded when the kernel has had time to let go of them, though no pin holds them any more; none where
-    /// this process may not know.
+    /// The programs that are still loaded after the kernel has had time to free them, although no pin holds them any
+    /// more; none if this process may not ask.
     ///
     /// # Errors
     /// The pins can't be read.
@@ -82,16 +85,16 @@ impl Before {
     }
 }
 
-/// The programs of a guard that goes with its process.
+/// The programs of a guard that ends with its process.
 #[derive(Deserialize, Serialize)]
 pub struct Going {
     loaded: BTreeSet<u32>,
-    /// Those that a driver runs, by their interfaces' indexes.
+    /// The programs that drivers run, by the indexes of their interfaces.
     native: BTreeMap<u32, u32>,
 }
 
 impl Going {
-    /// `loaded` are all that it will ever have.
+    /// `loaded` are all programs that the guard will ever have.
     pub(super) fn new(loaded: BTreeSet<u32>) -> Result<Self> {
         let native = interface::all()?.into_iter().filter_map(|one| Some((one.index, one.xdp?)));
         let native = native.filter(|(_, xdp)| xdp.native && loaded.contains(&xdp.program));
@@ -99,8 +102,8 @@ impl Going {
         Ok(Self { loaded, native })
     }
 
-    /// Which of them are still loaded after their process, when the kernel has had time to let go of them; none where this process
-    /// may not know.
+    /// The programs that are still loaded after their process has ended and the kernel has had time to free them; none
+    /// if this process may not ask.
     pub fn left(&self) -> Vec<Left> {
         let all = interface::all().unwrap_or_default();
         let on = |program| {
@@ -112,7 +115,7 @@ impl Going {
     }
 }
 
-/// The programs that count where these maps count.
+/// The loaded programs that count in these maps.
 fn around(place: &MapFolder) -> BTreeSet<u32> {
     let Some(counters) = place.info("REASONS").map(|info| info.id()) else { return BTreeSet::new() };
     let ours =
@@ -122,9 +125,9 @@ fn around(place: &MapFolder) -> BTreeSet<u32> {
     counts_there.map(|info| info.id()).collect()
 }
 
-/// The programs that pins hold: behind links, and in the folder of the maps.
+/// The programs that pins hold: through links, and in the folder of maps.
 fn held(pins: &Pins) -> Result<BTreeSet<u32>> {
-    // Whoever gives up everything removes the folder, too.
+    // If everything was given up, the root folder was removed, too.
     if !pins.root().exists() {
         return Ok(BTreeSet::new());
     }
@@ -134,7 +137,7 @@ fn held(pins: &Pins) -> Result<BTreeSet<u32>> {
     Ok(held)
 }
 
-/// Those of some programs that are still loaded after this time.
+/// Those of the programs that are still loaded after `grace`.
 fn still_loaded(mut programs: BTreeSet<u32>, grace: Duration) -> BTreeSet<u32> {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! The BPF objects, and loading them.
+//! The embedded BPF objects, and loading them.
 
 use super::{
     filter::Filter,
@@ -18,11 +18,11 @@ use ntpguard_common::{abi::SLOTS, limit::table::Set};
 /// Which of the embedded objects to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// The filter, for XDP: the form for frames in several buffers is loaded first, the other one where it is needed.
+    /// The filter for XDP. The form for frames in several buffers is loaded first, the other one when it is needed.
     Filter,
-    /// The same, but the form for frames in one buffer is loaded first.
+    /// Like [`Object::Filter`], but the form for frames in one buffer is loaded first.
     Linear,
-    /// The filter, for tc.
+    /// The filter for tc.
     Tc,
     /// The filter that logs every packet to port 123.
     Trace,
@@ -37,7 +37,8 @@ impl Object {
         }
     }
 
-    /// The filter for a hook of interfaces: in the form that the first of them will have if XDP is to be native.
+    /// The filter for a hook. At XDP it begins with the form that fits the first of the interfaces; `native` says
+    /// whether XDP is to be native.
     pub fn on(hook: Hook, first: Option<&Interface>, native: bool) -> Self {
         match first {
             Some(interface) if hook == Hook::Xdp && Form::on(interface, native) == Form::Linear => {
@@ -55,7 +56,7 @@ impl Object {
         }
     }
 
-    /// The ELF file, as the build script made it.
+    /// The ELF file made by the build script.
     pub fn bytes(self) -> &'static [u8] {
         match self {
             Self::Filter | Self::Linear => {
@@ -67,34 +68,34 @@ impl Object {
     }
 }
 
-/// How large the maps are.
+/// The sizes of the maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// How many counters of rules there is room for at least; there will be some to spare.
+    /// The minimum number of counters of rules; there will be some to spare.
     pub counters: u32,
-    /// How many sources can be remembered.
+    /// The number of sources that can be remembered.
     pub sources: u32,
 }
 
 impl Size {
-    /// For a policy of an ordinary length.
+    /// The sizes for a policy of ordinary length.
     pub const fn new(sources: u32) -> Self {
         Self { counters: 0, sources }
     }
 
-    /// For a policy.
+    /// The sizes for a policy.
     pub fn of(image: &Image, sources: u32) -> Self {
         Self { counters: image.counters.total(), sources }
     }
 
-    /// Counters of one policy: twice as many as asked for, so that a policy can grow, but some thousands at least; and of
-    /// very many not as many again, since each CPU has its own.
+    /// The number of counters for one policy. Usually twice as many as needed, so that the policy can grow, with at
+    /// least some thousands to spare; but less than twice if there are very many, since each CPU has its own.
     fn room(self) -> u32 {
         self.counters.saturating_add(self.counters.clamp(1 << 12, 1 << 17)).min(1 << 26)
     }
 }
 
-/// Loads an object's program, with maps that are pinned at a place, or with its own.
+/// Loads an object's program, with the maps pinned in a folder or with maps of its own.
 pub(super) fn load(object: Object, size: Size, place: Option<MapFolder>) -> Result<(Ebpf, Maps)> {
     let stripes = hits::stripes(hits::cpus()?);
     let (sets, mut stride) = (Set::count(size.sources), size.room() * SLOTS);
@@ -114,8 +115,8 @@ pub(super) fn load(object: Object, size: Size, place: Option<MapFolder>) -> Resu
     Ok((ebpf, maps))
 }
 
-/// The place of the maps that are pinned, if all of them are as an object wants them; or a new one, with those that are.
-/// Pins are reused by path, whatever they are, so they are looked at first.
+/// The folder of the pinned maps if every map is as the object requires; otherwise a new folder that shares the maps
+/// that are. This must be checked beforehand, since the loader reuses pins by path, whatever they are.
 pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<MapFolder> {
     let elf = aya_obj::Object::parse(object.bytes()).context("the BPF object can't be read")?;
     let stripes = hits::stripes(hits::cpus()?);
@@ -140,14 +141,14 @@ pub(super) fn place(object: Object, size: Size, pins: &Pins) -> Result<MapFolder
         return Ok(current);
     }
     let next = pins.next()?;
-    // Without the policy word the rest would be in force for nobody knows what.
+    // Without the policy word, the other maps' contents would have no meaning.
     if fit.contains(&"POLICY") {
         fit.into_iter().try_for_each(|name| next.share(name, &current))?;
     }
     Ok(next)
 }
 
-/// The object's program, in its forms if it is XDP's.
+/// The object's program; if it is for XDP, in its forms.
 pub(super) fn filter(ebpf: &mut Ebpf) -> Result<Filter<'_>> {
     if let Some(Program::SchedClassifier(_)) = ebpf.program(PROGRAM) {
         let Some(Program::SchedClassifier(program)) = ebpf.program_mut(PROGRAM) else { bail!(missing()) };
@@ -160,7 +161,7 @@ pub(super) fn filter(ebpf: &mut Ebpf) -> Result<Filter<'_>> {
     Forms::of(programs).map(Filter::Xdp).with_context(missing)
 }
 
-/// A program of the object that is loaded, whatever its kind and form.
+/// A loaded program of the object, of whatever kind and form.
 pub(super) fn program(ebpf: &Ebpf) -> Result<&Program> {
     let mut named = [Form::Frags, Form::Linear].into_iter().filter_map(|form| ebpf.program(form.program()));
     named.find(|program| program.fd().is_ok()).with_context(missing)
@@ -174,11 +175,12 @@ fn missing() -> String {
 mod tests {
     use super::*;
 
-    /// A take-over keeps a program with the same instructions around the same maps (`Identity::is_same_code`). Read-only values
-    /// don't show in either, so there may be none but `SETS` and `STRIDE`, which follow from the maps' sizes.
+    /// A takeover keeps a program that has the same instructions and uses the same maps (`Identity::is_same_code`).
+    /// Neither shows read-only values, so the only ones permitted are `SETS` and `STRIDE`, which follow from the maps'
+    /// sizes.
     #[test]
     fn read_only_values_are_sizes_of_maps() {
-        // What traces is never pinned, so nobody takes it over.
+        // The tracing program isn't listed: it is never pinned, so it is never taken over.
         for object in [Object::Filter, Object::Tc] {
             let elf = aya_obj::Object::parse(object.bytes()).unwrap();
             assert_eq!(elf.maps[".rodata"].data().len(), 2 * size_of::<u32>(), "{object:?}");

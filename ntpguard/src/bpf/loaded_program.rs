@@ -1,17 +1,17 @@
-//! A program that is loaded.
+//! A loaded program.
 
 use super::{form::Form, identity::Identity};
 use anyhow::{Context as _, Result};
 use aya::programs::ProgramFd;
 use std::os::fd::AsFd as _;
 
-/// A loaded program, beside its aya object.
+/// A descriptor of a loaded program, independent of its aya object.
 pub(super) struct LoadedProgram {
-    /// Its form; `None` for a program of tc's.
+    /// Its form; `None` for a tc program.
     pub(super) form: Option<Form>,
-    /// The kernel's number for it.
+    /// The kernel's id of the program.
     pub(super) id: u32,
-    /// Its descriptor.
+    /// A descriptor of the program.
     pub(super) program: ProgramFd,
 }
 

@@ -1,4 +1,4 @@
-//! The filter's maps: those of an object that was just loaded, or those that are pinned.
+//! The filter's maps: those of an object just loaded, or those that are pinned.
 
 use super::{
     hits::Hits,
@@ -24,7 +24,7 @@ use std::{
     mem,
 };
 
-/// What the program and its loaders share, in [`ntpguard_common::abi`]'s order.
+/// The maps that the program and its loaders share, by name.
 pub(super) const NAMES: [&str; 14] = [
     "POLICY",
     "RULES",
@@ -43,39 +43,40 @@ pub(super) const NAMES: [&str; 14] = [
 ];
 
 const POLICY: &str = NAMES[0];
-/// In POLICY, which rows are taken.
+/// The key in POLICY of the bitmap of rows taken.
 const TAKEN: u32 = 1;
-/// Frames of BPF_PROG_TEST_RUN come in by the loopback, whose index is 1 in every namespace.
+/// The row of BPF_PROG_TEST_RUN: its frames come in by the loopback interface, whose index is 1 in every network
+/// namespace.
 const TEST_RUNS: u64 = 1 << row(1);
 
-/// The maps.
+/// The filter's maps.
 pub struct Maps {
-    /// In the order of [`NAMES`]; one that the object doesn't have is none.
+    /// In the order of [`NAMES`]; `None` for a map that the object doesn't have.
     named: [Option<Map>; NAMES.len()],
     /// The counters of all rules.
     pub(super) hits: Option<Hits>,
-    /// Those in whose place they stand, until a policy is installed.
+    /// The counters of rules that these replace, until a policy is installed.
     before: Option<Hits>,
-    /// Which of them are whose, in the policy in force.
+    /// Which counter belongs to which rule in the policy in force.
     counters: Counters,
-    /// The secret of the table of sources.
+    /// The key of the hash over sources.
     seed: Seed,
-    /// Where they are pinned.
+    /// Where the maps are pinned.
     place: Option<MapFolder>,
-    /// They may be read, and no more.
+    /// The maps are open for reading only.
     looks: bool,
 }
 
 impl Maps {
-    /// Takes them from an object whose program is loaded.
+    /// Takes the maps from an object whose program is loaded.
     pub(super) fn take(ebpf: &mut Ebpf, place: Option<MapFolder>) -> Result<Self> {
         Self::of(NAMES.map(|name| ebpf.take_map(name)), place)
     }
 
-    /// Opens those that are pinned.
+    /// Opens the pinned maps.
     ///
     /// # Errors
-    /// One is missing, or may not be opened.
+    /// A map is missing, or may not be opened.
     pub fn open(place: MapFolder) -> Result<Self> {
         let open = |name: &str| -> Result<Map> {
             let path = place.path(name);
@@ -89,13 +90,13 @@ impl Maps {
         Self::of(named, Some(place))
     }
 
-    /// Opens those of them that are shown, to read them: it takes no more than the right to read their files.
+    /// Opens those of the pinned maps that are shown, for reading: this requires only the right to read their files.
     ///
     /// # Errors
-    /// One is missing, or may not be read.
+    /// A map is missing, or may not be read.
     pub fn look(place: MapFolder) -> Result<Self> {
         let mut named = [const { None }; NAMES.len()];
-        // The others of [`super::pins::SHOWN`] become tables.
+        // The other maps of [`super::pins::SHOWN`] are read as tables.
         for (map, name) in
             named.iter_mut().zip(NAMES).filter(|(_, name)| ["POLICY", "REASONS"].contains(name))
         {
@@ -107,7 +108,7 @@ impl Maps {
     }
 
     fn of(mut named: [Option<Map>; NAMES.len()], place: Option<MapFolder>) -> Result<Self> {
-        // The last of them, mapped a part at a time instead.
+        // HITS is the last map. It isn't kept like the others, since it is mapped a part at a time.
         let hits = match named[NAMES.len() - 1].take() {
             Some(Map::Array(data)) => Some(Hits::new(data, false)?),
             _ => None,
@@ -126,8 +127,9 @@ impl Maps {
         Ok(maps)
     }
 
-    /// Takes over from the maps of another place: where the counters of rules are others, the next policy goes on with the
-    /// old ones. What is dropped until the new program is everywhere isn't counted for a rule then, but for its reason.
+    /// Succeeds the maps of another folder. If its counters of rules are in another map, the next policy installed
+    /// carries over their values. Until the new program is attached everywhere, drops are then counted only by reason,
+    /// not by rule.
     pub(super) fn succeed(&mut self, other: Option<&MapFolder>) {
         let other = other.filter(|other| self.place.as_ref() != Some(*other));
         let data = other.and_then(|other| MapData::from_pin(other.path("HITS")).ok());
@@ -138,12 +140,12 @@ impl Maps {
         self.before = data.filter(|data| !same(data)).and_then(|data| Hits::new(data, false).ok());
     }
 
-    /// Says which counters are whose, of a policy that another process has put in force.
+    /// Tells which counter belongs to which rule in a policy that another process has put in force.
     pub fn know(&mut self, counters: Counters) {
         self.counters = counters;
     }
 
-    /// What is in force.
+    /// The policy word in force.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
@@ -152,7 +154,7 @@ impl Maps {
         Ok(PolicyWord::from_word(word.get(&0, 0)?))
     }
 
-    /// Whether there is a policy in force, with the counters of these maps.
+    /// Whether a policy is in force that counts in these maps.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
@@ -160,7 +162,7 @@ impl Maps {
         Ok(self.word()?.has(PolicyWord::INSTALLED) && self.before.is_none())
     }
 
-    /// Begins or ends a trial; the policy stays what it is.
+    /// Begins or ends a trial without changing the policy.
     ///
     /// # Errors
     /// The kernel refuses to write the map.
@@ -171,7 +173,7 @@ impl Maps {
         word.set(0, PolicyWord { flags, generation }.to_word(), 0).context("POLICY can't be written")
     }
 
-    /// Says that an interface is guarded from now on, by its index.
+    /// Marks the row of an interface, by its index, as taken: the interface is guarded from now on.
     pub(super) fn register(&mut self, interface: u32) -> Result<()> {
         let Ok(word) = self.get_mut(POLICY) else { return Ok(()) };
         let mut word: Array<_, u64> = word.try_into()?;
@@ -179,13 +181,13 @@ impl Maps {
         word.set(TAKEN, taken, 0).context("POLICY can't be written")
     }
 
-    /// Where something may have been counted.
+    /// A bitmap of the rows in which something may have been counted.
     fn taken(&self) -> Result<u64> {
         let word: Array<_, u64> = self.get(POLICY)?.try_into()?;
         Ok(word.get(&TAKEN, 0)? | TEST_RUNS)
     }
 
-    /// What was counted so far, summed over all CPUs, with or without the hits of the rules.
+    /// Everything counted so far, summed over all CPUs; with the hits of rules if `hits` is set.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
@@ -194,7 +196,7 @@ impl Maps {
         if hits {
             let word = self.word()?;
             counted.done.hits = self.hits_of(0, word.slot())?;
-            // They may be many, and mostly there never was a trial.
+            // There may be many of them, and mostly there never was a trial.
             if word.bank() == 1 || !counted.trial.rows.is_empty() {
                 counted.trial.hits = self.hits_of(1, word.slot())?;
             }
@@ -202,12 +204,13 @@ impl Maps {
         Ok(counted)
     }
 
-    /// As many counters of rules a policy may have.
+    /// The maximum number of counters of rules that a policy may have.
     pub fn room(&self) -> u32 {
         self.hits.as_ref().map_or(0, Hits::room)
     }
 
-    /// Hits of the policy in a slot, counted in a bank: for each rule those of [`CAUSES`], summed over all stripes.
+    /// Hits of the policy in a slot, from one bank, summed over all stripes: for each rule one counter for each of
+    /// [`CAUSES`].
     fn hits_of(&self, bank: u32, slot: u32) -> Result<Vec<Counter>> {
         let Some(hits) = &self.hits else { return Ok(Vec::new()) };
         let mut sums = vec![Counter::default(); self.counters.rules() * CAUSES.len()];
@@ -219,7 +222,7 @@ impl Maps {
         Ok(sums)
     }
 
-    /// Arranges what there is for each rule and cause by the counters of the policy in force.
+    /// Converts values by rule and cause into values by counter of the policy in force.
     pub(super) fn by_counter(&self, of_rules: &[Option<String>]) -> Result<Vec<Option<String>>> {
         let mut of_counters = vec![None; (self.word()?.slot() * self.room()) as usize];
         let owners = self.counters.owners();
@@ -228,8 +231,8 @@ impl Maps {
         Ok(of_counters)
     }
 
-    /// Goes on with the hits of rules that were in the policy before, which is in the slot `from`; and knows whose the
-    /// counters are from now on.
+    /// Carries over the hits of rules that were already in the previous policy, whose slot is `from`, and remembers
+    /// which counter belongs to which rule from now on.
     pub(super) fn carry(
         &mut self,
         from: u32,
@@ -250,12 +253,12 @@ impl Maps {
         })
     }
 
-    /// The secret of the table of sources.
+    /// The key of the hash over sources.
     pub fn seed(&self) -> Seed {
         self.seed
     }
 
-    /// Where they are pinned, if they are.
+    /// Where the maps are pinned, if they are.
     pub(super) fn place(&self) -> Option<&MapFolder> {
         self.place.as_ref()
     }
@@ -263,12 +266,12 @@ impl Maps {
     /// The table of sources.
     ///
     /// # Errors
-    /// The object has none, or the kernel refuses to map it.
+    /// The object has no such map, or the kernel refuses to map it.
     pub fn sources(&self) -> Result<Table<Set>> {
         self.table("SOURCES")
     }
 
-    /// The table of those that may be limited most.
+    /// The table of candidates for the sources that are limited most.
     ///
     /// # Errors
     /// As [`Maps::sources`].
@@ -276,7 +279,8 @@ impl Maps {
         self.table("HEAVY")
     }
 
-    /// A table as it is from now on; or as it was now, for those who may only read it.
+    /// A table that shows its current values at any time; or, if the maps are open for reading only, a copy of its
+    /// present values.
     pub(super) fn table<T: Value>(&self, name: &str) -> Result<Table<T>> {
         let Some(place) = self.place.as_ref().filter(|_| self.looks) else {
             return Table::of(self.get(name)?);
@@ -285,10 +289,10 @@ impl Maps {
         Table::copy(&data, 0..Table::<T>::len(&data)?)
     }
 
-    /// Which maps these are: others count from zero.
+    /// The kernel's id of the map of counters of reasons. Maps with another id have counters that began at zero.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't report it.
     pub fn identity(&self) -> Result<u32> {
         let Map::PerCpuArray(reasons) = self.get("REASONS")? else {
             bail!("the map is no array of counters")
@@ -296,7 +300,7 @@ impl Maps {
         Ok(reasons.info()?.id())
     }
 
-    /// Forgets all sources.
+    /// Forgets all sources that the limiter knows.
     ///
     /// # Errors
     /// The kernel refuses to write the table.
@@ -316,7 +320,8 @@ impl Maps {
     }
 }
 
-/// The counters of reasons, summed over all CPUs, of the rows (a bit each) that have counted something; without hits.
+/// The counters of reasons, summed over all CPUs, in the given rows (a bitmap) that have counted something; without
+/// hits.
 pub(super) fn snapshot<D: Borrow<MapData>>(
     taken: u64,
     reasons: &PerCpuArray<D, Counter>,
@@ -329,7 +334,7 @@ pub(super) fn snapshot<D: Borrow<MapData>>(
             (0..Reason::COUNT as u32).map(of).collect()
         };
         let (mut done, mut trial) = (bank(0)?, bank(1)?);
-        // What passes by the policy has passed, trial or not.
+        // What the policy lets pass really did pass, trial or not.
         let passed = Reason::ALL.iter().filter(|reason| reason.action() != Action::Drop);
         for place in passed.map(|reason| reason.index() as usize) {
             done[place] = [done[place], mem::take(&mut trial[place])].into_iter().sum();

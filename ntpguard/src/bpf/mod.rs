@@ -1,7 +1,7 @@
 //! The only user of aya: loads the program, installs an image, attaches, reads counters.
 //!
-//! Contract: [`Guard::load`] leaves nothing attached; [`Maps::install`] puts a whole image in force with one update;
-//! dropping a guard detaches it from every interface, unless it is pinned.
+//! Contract: [`Guard::load`] attaches nothing; [`Maps::install`] puts a whole image in force with one write; dropping a
+//! guard detaches it from every interface, unless it is pinned.
 
 mod attach;
 mod call;
@@ -68,33 +68,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A loaded filter.
 pub struct Guard {
     ebpf: Ebpf,
-    /// Its maps.
+    /// The filter's maps.
     pub maps: Maps,
-    /// Holds on interfaces that go with this process, with the interfaces' indexes.
+    /// Holds that end with this process, with the indexes of their interfaces.
     held: Vec<(u32, FdLink)>,
-    /// Further instances of the program.
+    /// Second instances of the program.
     spares: Vec<LoadedProgram>,
-    /// What the lines of a trace are told with.
+    /// The lines of ntp.conf that the lines of a trace name; `None` without a trace.
     traced: Option<trace::Causes>,
-    /// Where everything stays when this process ends.
+    /// Where everything is pinned that stays when this process ends.
     pins: Option<Pins>,
 }
 
 impl Guard {
-    /// Loads the program with maps of its own, which go with it.
+    /// Loads the program with maps of its own, which are freed with it.
     ///
     /// # Errors
-    /// No right to, or a kernel that refuses the program.
+    /// This process may not load programs, or the kernel refuses the program.
     pub fn load(object: Object, size: Size) -> Result<Self> {
         let (ebpf, maps) = load::load(object, size, None)?;
         Ok(Self { ebpf, maps, held: Vec::new(), spares: Vec::new(), traced: None, pins: None })
     }
 
-    /// Loads the program around the maps that are pinned, and new ones in place of those that are of another kind or too
-    /// small. Whoever calls is the only one to do so.
+    /// Loads the program with the pinned maps, and with new maps in place of those that have another type or are too
+    /// small. Only one process may do so at a time; the caller makes sure of that.
     ///
     /// # Errors
-    /// As [`Guard::load`]; or the place can't be written.
+    /// As [`Guard::load`]; or the pins can't be written.
     pub fn load_pinned(object: Object, size: Size, pins: Pins) -> Result<Self> {
         pins.sweep()?;
         let before = pins.current()?;
@@ -112,25 +112,26 @@ impl Guard {
         self.maps.install(image, &[]).map(drop)
     }
 
-    /// Attaches to an interface, or replaces the program there, and says how.
+    /// Attaches to an interface, or replaces the program there, and returns how.
     ///
     /// # Errors
-    /// No such interface, another XDP program, a driver without XDP, no tcx: in words that say what to do.
+    /// There is no such interface, it has another XDP program, its driver has no XDP, or the kernel no tcx: the message
+    /// says what to do.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attached> {
-        // Before anything is counted there.
+        // Registered before anything is counted there.
         let index = interface::find(interface)?.index;
         self.register(index)?;
         let pins = self.pins.as_ref().map(|pins| (pins, programs(&self.maps)));
         let (attached, held) = hold::attach(&mut filter(&mut self.ebpf)?, interface, mode, pins)?;
         if let Some(held) = held {
-            // A hold on an interface that is gone holds nothing, and its number may be another's.
+            // A hold whose interface is gone holds nothing, and the index may have been given to another interface.
             self.held.retain(|(other, _)| *other != index);
             self.held.push((index, held));
         }
         Ok(attached)
     }
 
-    /// Attaches to an interface in the stack instead of its driver, which doesn't run the program.
+    /// Attaches to an interface in the stack, since its driver doesn't run the program.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -142,7 +143,8 @@ impl Guard {
                 hold::attach(&mut filter, interface, Mode::Generic, Some((pins, Vec::new()))).map(drop)
             }
             None => {
-                // The kernel takes one mode at a time: without a pin the hold ends with its descriptor.
+                // The kernel allows only one mode at a time, so the old hold must end first; without a pin it ends with
+                // its descriptor.
                 self.held.retain(|(other, _)| *other != found.index);
                 let link = hold::attach_soon(&mut filter, &found, Mode::Generic)?.link;
                 self.held.push((found.index, link));
@@ -151,8 +153,8 @@ impl Guard {
         }
     }
 
-    /// Says that frames may come in by an interface, by its index: a member of a bond, too, whose frames XDP judges for the
-    /// bond.
+    /// Declares that frames may come in by an interface, by its index. This includes a bond's members, whose frames XDP
+    /// judges on behalf of the bond.
     ///
     /// # Errors
     /// The kernel refuses to write the map.
@@ -160,18 +162,18 @@ impl Guard {
         self.maps.register(interface)
     }
 
-    /// Whether an interface is guarded by what is pinned; `None` if nothing is.
+    /// Whether an interface is guarded by a pinned hold; `None` if nothing is pinned.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't report it.
     pub fn is_guarded(&self, interface: &Interface) -> Result<Option<bool>> {
         self.pins.as_ref().map(|pins| Ok(look(pins, interface)?.is_some())).transpose()
     }
 
-    /// Takes an XDP program of somebody else off an interface, and says whose.
+    /// Takes another owner's XDP program off an interface, and logs which one it was.
     ///
     /// # Errors
-    /// Only its owner can.
+    /// Only its owner can remove it.
     pub fn evict(&self, interface: &str) -> Result<()> {
         let interface = interface::find(interface)?;
         let ours = self.pins.as_ref().map(|pins| hold::look(pins, &interface)).transpose()?.flatten();
@@ -181,17 +183,18 @@ impl Guard {
         }
     }
 
-    /// Gives up interfaces again.
+    /// Gives up interfaces.
     pub fn release<'a>(&mut self, interfaces: impl Iterator<Item = &'a String>) {
         for interface in interfaces {
-            // One that is gone has nothing to give up.
+            // An interface that is gone needs no release.
             let Ok(Interface { index, .. }) = interface::find(interface) else { continue };
             self.held.retain(|(other, _)| *other != index);
             let _ = self.pins.as_ref().map(|pins| pins.release(index));
         }
     }
 
-    /// Replaces the program at the pinned holds on other interfaces than these, and removes holds that hold nothing.
+    /// Replaces the program of the pinned holds on other interfaces than these, and removes holds that hold no
+    /// interface.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -202,15 +205,15 @@ impl Guard {
         hold::take_over_others(&mut filter(&mut self.ebpf)?, named, mode, (pins, pinned))
     }
 
-    /// From here on the next start takes over from this program, and what came before it is gone. For a guard that is
-    /// attached wherever it is to be.
+    /// Pins this program for the next start to take over, and removes the pins of earlier ones. To be called when the
+    /// guard is attached to all of its interfaces.
     ///
     /// # Errors
-    /// The place can't be written.
+    /// The pins can't be written.
     pub fn settle(&mut self) -> Result<()> {
         let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
         let mut own = filter(&mut self.ebpf)?.loaded()?;
-        // A spare may come to stand behind a hold, and its other instance, too.
+        // A hold may be switched to a spare, and back to the spare's other instance.
         let is_doubled = |own: &LoadedProgram| self.spares.iter().any(|spare| spare.form == own.form);
         let spares = self.spares.iter().chain(own.iter().filter(|own| is_doubled(own))).map(|one| one.id);
         let needed = spares.chain(hold::behind(pins)?).collect();
@@ -221,8 +224,9 @@ impl Guard {
         pins.retain(Some(place))
     }
 
-    /// Loads what may have to be put before these interfaces later, when this process can't load any more: another instance
-    /// where `loses` says that the driver may lose the program, and the other form where a bond may get another member.
+    /// Loads what may have to be attached to these interfaces later, when this process may no longer load programs: a
+    /// second instance if the driver may lose the program, according to `loses`; and the other form if the interface is
+    /// a bond, which may get another member.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -240,10 +244,10 @@ impl Guard {
         Ok(())
     }
 
-    /// A hold on an interface, with all instances that may stand behind it: those in the form that fits its driver.
+    /// A hold on an interface, with all instances that it may switch between: those in the form that fits its driver.
     ///
     /// # Errors
-    /// There is no hold on it.
+    /// There is no hold on the interface.
     pub fn held(&mut self, interface: &Interface) -> Result<Held> {
         let index = interface.index;
         let link = match &self.pins {
@@ -262,11 +266,11 @@ impl Guard {
         Ok(Held { index, link, programs })
     }
 
-    /// Puts the other form of the program behind the hold on an interface, if that is the one that fits it now: a bond takes
-    /// frames in several buffers only if all of its members do. Returns whether it was another one.
+    /// Switches the hold on an interface to the other form of the program, if that one fits better now: a bond accepts
+    /// frames in several buffers only if all of its members do. Returns whether it was switched.
     ///
     /// # Errors
-    /// The kernel refuses, or that form isn't loaded.
+    /// The kernel refuses, or the other form isn't loaded.
     pub fn choose_again(&mut self, interface: &Interface) -> Result<bool> {
         let Some(native) = interface.xdp.map(|xdp| xdp.native) else { return Ok(false) };
         let held = self.held(interface)?;
@@ -281,35 +285,36 @@ impl Guard {
         held.swap().map(|()| true)
     }
 
-    /// The programs that go when this process ends.
+    /// The programs that are freed when this process ends.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't report it.
     pub fn going(&mut self) -> Result<Going> {
         let own = filter(&mut self.ebpf)?.loaded()?;
         Going::new(own.iter().chain(&self.spares).map(|program| program.id).collect())
     }
 
-    /// Puts another instance of the program behind the hold on an interface, whose driver doesn't run the one that is there.
+    /// Switches the hold on an interface to another instance of the program, since its driver doesn't run the present
+    /// one.
     ///
     /// # Errors
-    /// There is no other one, or the driver refuses it, or wouldn't run it either.
+    /// There is no other instance, or the driver refuses it, or wouldn't run it either.
     pub fn put_back(&mut self, interface: &Interface) -> Result<()> {
         standby::is_replaceable(interface)?;
         self.held(interface)?.swap()
     }
 
-    /// Lets a group read the maps that are shown, and no other.
+    /// Lets a group read the maps that are shown, and no others.
     ///
     /// # Errors
-    /// The pins aren't this user's.
+    /// This user doesn't own the pins.
     pub fn admit(&self, readers: &Readers) -> Result<()> {
         let (Some(pins), Some(place)) = (&self.pins, self.maps.place()) else { return Ok(()) };
         pins.admit(place, readers)
     }
 
-    /// Tells the lines that [`Object::Trace`] logs; `causes` are the lines of ntp.conf in force, for each rule those of
-    /// [`ntpguard_common::abi::CAUSES`]. To be called again with those of another policy.
+    /// Writes the lines that [`Object::Trace`] logs to standard error. `causes` are the lines of ntp.conf in force: for
+    /// each rule one for each of [`ntpguard_common::abi::CAUSES`]. To be called again with those of another policy.
     ///
     /// # Errors
     /// The object has no log, or the kernel refuses to read a map.
@@ -326,16 +331,16 @@ impl Guard {
         Ok(())
     }
 
-    /// Runs the program on a frame `repeat` times, attached or not, and counts as for a frame from a wire
-    /// (BPF_PROG_TEST_RUN). `linear` is the length of the first buffer where that is to be chosen (Linux 6.18).
+    /// Runs the program `repeat` times on a frame, attached or not, and counts it like a frame from the network
+    /// (BPF_PROG_TEST_RUN). `linear` is the length of the first buffer, if it is to be chosen (Linux 6.18).
     ///
     /// # Errors
-    /// The kernel refuses: a frame under 14 bytes, no right to.
+    /// The kernel refuses: the frame is shorter than 14 bytes, or this process may not run programs.
     pub fn test_run(&mut self, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
         test_run::test_run(program(&self.ebpf)?, frame, repeat, linear)
     }
 
-    /// The kernel's number for the program: of an XDP program's two forms the one that was loaded first.
+    /// The kernel's id of the program: of an XDP program's two forms, the one that was loaded first.
     ///
     /// # Errors
     /// The kernel doesn't report it.
@@ -344,7 +349,7 @@ impl Guard {
     }
 }
 
-/// The programs that are pinned around these maps.
+/// The pinned programs that use these maps.
 fn programs(maps: &Maps) -> Vec<Identity> {
     maps.place()
         .map(MapFolder::programs)

@@ -1,15 +1,15 @@
-//! Where the filter lives when no process holds it: files in a BPF file system.
+//! Where the filter lives when no process holds it: objects pinned in a BPF file system.
 //!
 //! ```text
-//! ROOT/links/IFINDEX      the filter's hold on an interface; a name may have dots, which are reserved there
-//! ROOT/links/IFINDEX-new  the one that is about to take its place, at another hook
-//! ROOT/v1-N/POLICY …    the maps of version 1 of the ABI
-//! ROOT/v1-N/program       a program around them; pinned last: without it the folder is the rest of an accident
-//! ROOT/v1-N/program-ID    another program around them that is on an interface, or is to be put there
-//! ROOT/turn, run, events  locks (`host::lock`): whose turn it is, whether `ntpguard run` runs, who reads the ring of events
+//! ROOT/links/IFINDEX      the link that holds the filter on an interface; not named after it, since dots are reserved here
+//! ROOT/links/IFINDEX-new  the link at another hook that is about to replace it
+//! ROOT/v1-N/POLICY …      the maps of version 1 of the ABI
+//! ROOT/v1-N/program       a program that uses them; pinned last: a folder without it was left by a process that failed
+//! ROOT/v1-N/program-ID    another program that uses them, and is or will be attached to an interface
+//! ROOT/turn, run, events  locks (`host::lock`): whose turn it is, whether `ntpguard run` runs, who reads the events
 //! ```
 //!
-//! All of it is root's alone; `--group` opens the folders, and of the maps those in which things are counted.
+//! Only root has access. `--group` opens the folders to a group, and the maps that hold counts.
 
 use super::{call, identity::Identity, loaded_program::LoadedProgram};
 use crate::host::access::Readers;
@@ -25,35 +25,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What [`super::Maps::look`] reads. `LIMITS` isn't among them: it has the key by which sources are hashed.
+/// The maps that [`super::Maps::look`] reads. `LIMITS` isn't among them: it has the key of the hash over sources.
 pub(super) const SHOWN: [&str; 6] = ["POLICY", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
 
-/// The folder of holds on interfaces.
+/// The folder of the links that hold interfaces.
 const LINKS: &str = "links";
-/// The lock of the process whose turn it is.
+/// The lock that a process holds while it is its turn to change what is pinned.
 pub const TURN: &str = "turn";
-/// The lock of `ntpguard run`, as long as it runs.
+/// The lock that `ntpguard run` holds as long as it runs.
 pub const RUN: &str = "run";
-/// The lock of the process that reads the ring of events.
+/// The lock of the process that reads the ring buffer of events.
 pub const EVENTS: &str = "events";
-/// In a folder of maps, the program.
+/// The name of the program in a folder of maps.
 const PROGRAM: &str = "program";
 
-/// What helps one who may not look.
+/// Advice for a user who may not read the pins.
 const ADMISSION: &str =
     "run as root, or as a member of the group that `ntpguard run --group` or `attach --group` has let in";
 
-/// All of it.
+/// The pins of one instance.
 #[derive(Clone, Debug)]
 pub struct Pins {
     root: PathBuf,
 }
 
 impl Pins {
-    /// Those below a folder, which is made if it isn't there.
+    /// The pins below a folder, which is created if it doesn't exist.
     ///
     /// # Errors
-    /// It isn't in a BPF file system, or can't be made.
+    /// The folder isn't in a BPF file system, or can't be created.
     pub fn open(root: &Path) -> Result<Self> {
         let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         match DirBuilder::new().mode(0o700).create(root) {
@@ -77,20 +77,20 @@ impl Pins {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// The folder.
+    /// The folder that all pins are below.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Those below a folder where interfaces are held, or were; nothing is made.
+    /// The pins below a folder, if it has a folder of links; nothing is created.
     pub fn find(root: &Path) -> Option<Self> {
         root.join(LINKS).is_dir().then(|| Self { root: root.to_owned() })
     }
 
-    /// The folder of the maps that are in force, for one who only looks: nothing is made.
+    /// The folder of the maps in force, for a process that only reads; nothing is created.
     ///
     /// # Errors
-    /// This user may not look.
+    /// This user may not read the folder.
     pub fn seen(root: &Path) -> Result<Option<MapFolder>> {
         match fs::read_dir(root) {
             Ok(_) => Self { root: root.to_owned() }.current(),
@@ -100,7 +100,7 @@ impl Pins {
         }
     }
 
-    /// The folder of the maps that are in force, if there is a whole one of this version.
+    /// The folder of the maps in force, if there is a complete one of this version.
     ///
     /// # Errors
     /// The root can't be read.
@@ -110,7 +110,7 @@ impl Pins {
         Ok(places.into_iter().max_by_key(|(number, _)| *number).map(|(_, place)| place))
     }
 
-    /// The indexes of the interfaces that a filter of another version holds, where none of this version is pinned.
+    /// The indexes of the interfaces that a filter of another version holds, if none of this version is pinned.
     ///
     /// # Errors
     /// The folders can't be read.
@@ -119,13 +119,13 @@ impl Pins {
         if others && self.current()?.is_none() { self.links() } else { Ok(Vec::new()) }
     }
 
-    /// Takes a program out that is on no interface any more, of whatever version; see [`MapFolder::retire`].
+    /// Removes a program, of whatever version, that is no longer attached to any interface; see [`MapFolder::retire`].
     pub(super) fn retire(&self, id: u32) -> Result<()> {
         let idle = self.links()?.is_empty();
         self.places()?.into_iter().try_for_each(|(number, place)| match number {
-            // What a folder of this version is taken for whole by.
+            // In a folder of this version, the program also marks the folder as complete.
             Some(_) => place.retire(id),
-            // Nobody goes on counting there.
+            // No program counts in these maps any more.
             None if idle => remove(&place.path),
             None => place
                 .programs()
@@ -135,7 +135,7 @@ impl Pins {
         })
     }
 
-    /// Makes a folder for new maps.
+    /// Creates a folder for new maps.
     ///
     /// # Errors
     /// The root can't be written.
@@ -146,23 +146,23 @@ impl Pins {
         Ok(MapFolder { path })
     }
 
-    /// Lets a group look.
+    /// Lets a group read what is shown.
     pub(super) fn admit(&self, place: &MapFolder, readers: &Readers) -> Result<()> {
         [&self.root, &place.path].into_iter().try_for_each(|folder| readers.admit(folder, 0o700))?;
         SHOWN.into_iter().try_for_each(|name| readers.admit(&place.path(name), 0o600))
     }
 
-    /// Removes all folders of maps but one.
+    /// Removes all folders of maps except one.
     ///
     /// # Errors
-    /// One can't be removed.
+    /// A folder can't be removed.
     pub(super) fn retain(&self, kept: Option<&MapFolder>) -> Result<()> {
         let others = self.places()?.into_iter().map(|(_, place)| place.path);
         others.filter(|path| kept.is_none_or(|kept| kept.path != *path)).try_for_each(|path| remove(&path))
     }
 
-    /// Folders of maps of any version; those of this one with their numbers. Whatever else lies beside them is somebody
-    /// else's.
+    /// The folders of maps of any version, those of this version with their numbers. Anything else in the root isn't
+    /// ntpguard's.
     fn places(&self) -> Result<Vec<(Option<u32>, MapFolder)>> {
         let numbers = |path: &Path| -> Option<(u32, u32)> {
             let (version, number) = path.file_name()?.to_str()?.strip_prefix('v')?.split_once('-')?;
@@ -175,10 +175,10 @@ impl Pins {
         Ok(list(&self.root)?.into_iter().filter_map(of).collect())
     }
 
-    /// Where the hold on an interface is pinned.
+    /// The path of the link that holds an interface.
     ///
     /// # Errors
-    /// The folder can't be made.
+    /// The folder can't be created.
     pub(super) fn link(&self, index: u32) -> Result<PathBuf> {
         let folder = self.root.join(LINKS);
         if !folder.exists() {
@@ -187,7 +187,7 @@ impl Pins {
         Ok(folder.join(index.to_string()))
     }
 
-    /// Pins a new hold on an interface. One that is there goes in the same moment.
+    /// Pins a new link for an interface. One that is already pinned is replaced atomically.
     pub(super) fn hold(&self, index: u32, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let path = self.link(index)?;
         if path.exists() {
@@ -197,8 +197,8 @@ impl Pins {
         }
     }
 
-    /// Removes what processes left that didn't live, or didn't manage, to see it through: holds that were about to take the
-    /// place of others, and folders of maps without a program.
+    /// Removes what processes left behind that ended or failed midway: links that were about to replace others, and
+    /// folders of maps without a program.
     pub(super) fn sweep(&self) -> Result<()> {
         self.links()?.into_iter().try_for_each(|index| remove_if_there(&self.link_to_be(index)?))?;
         let unsealed =
@@ -210,7 +210,7 @@ impl Pins {
         Ok(self.link(index)?.with_file_name(format!("{index}-new")))
     }
 
-    /// The indexes of the interfaces with a hold on them, some of which may be gone.
+    /// The indexes of the interfaces with a pinned link; some of these interfaces may be gone.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -220,11 +220,11 @@ impl Pins {
         Ok(files.iter().filter_map(|file| file.file_name()?.to_str()?.parse().ok()).collect())
     }
 
-    /// Removes the holds whose interfaces are gone for good. One that has only moved to another network namespace takes the
-    /// filter along, and stays held.
+    /// Removes the links whose interfaces no longer exist. An interface that was moved to another network namespace
+    /// takes the filter along, and its link is kept.
     ///
     /// # Errors
-    /// The folder can't be read, or a hold not be removed.
+    /// The folder can't be read, or a link can't be removed.
     pub fn forget_gone(&self) -> Result<()> {
         self.links()?.into_iter().try_for_each(|index| {
             let holds_nothing = call::held_interface(&self.link(index)?).is_some_and(|held| held == 0);
@@ -232,23 +232,23 @@ impl Pins {
         })
     }
 
-    /// Gives up an interface. The filter goes with the last hold on it.
+    /// Gives up an interface. When no other reference to its link is left, the kernel detaches the filter.
     ///
     /// # Errors
-    /// There is no hold, or it can't be removed.
+    /// There is no link, or it can't be removed.
     pub fn release(&self, index: u32) -> Result<()> {
         remove_if_there(&self.link_to_be(index)?)?;
         remove(&self.link(index)?)
     }
 
-    /// Removes everything: no interface is guarded any more, and nothing of ntpguard's is left.
+    /// Removes everything that ntpguard has pinned; no interface is guarded any more.
     ///
     /// # Errors
     /// Something can't be removed.
     pub fn clear(&self) -> Result<()> {
         self.links()?.into_iter().try_for_each(|index| self.release(index))?;
         self.retain(None)?;
-        // What isn't empty has something of somebody else's.
+        // A folder that isn't empty holds something that isn't ntpguard's, and is kept.
         for folder in [LINKS, EVENTS, RUN, TURN] {
             let _ = fs::remove_dir(self.root.join(folder));
         }
@@ -264,17 +264,17 @@ pub struct MapFolder {
 }
 
 impl MapFolder {
-    /// Where a map is pinned.
+    /// The path of a pinned map.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// What kind of map is pinned under a name.
+    /// The kernel's description of the map pinned under a name.
     pub(super) fn info(&self, name: &str) -> Option<MapInfo> {
         MapData::from_pin(self.path(name)).and_then(|data| data.info()).ok()
     }
 
-    /// Pins a map of another place here, too.
+    /// Pins a map from another folder here, too.
     pub(super) fn share(&self, name: &str, other: &Self) -> Result<()> {
         let path = self.path(name);
         let data =
@@ -282,7 +282,7 @@ impl MapFolder {
         data.pin(&path).with_context(|| format!("can't pin {}", path.display()))
     }
 
-    /// The programs that are pinned around the maps.
+    /// The pinned programs that use the maps, with their paths.
     pub(super) fn programs(&self) -> Vec<(PathBuf, Identity)> {
         let files = list(&self.path).unwrap_or_default().into_iter();
         let named = files.filter(|path| {
@@ -292,15 +292,16 @@ impl MapFolder {
         named.filter_map(|path| Identity::pinned(&path).map(|program| (path, program))).collect()
     }
 
-    /// Pins the programs that are on interfaces or may come to be there (`wanted`, by their ids), and no other: `own` ones, and
-    /// those that an earlier process has pinned here and this one has left in place. One of them is [`PROGRAM`].
+    /// Pins the programs that are attached to interfaces or may be (`wanted`, by their ids), and no others: those of
+    /// `own`, and those that an earlier process has pinned here and this one has left attached. One of them is pinned
+    /// as [`PROGRAM`].
     pub(super) fn seal(&self, own: &[LoadedProgram], wanted: &BTreeSet<u32>) -> Result<()> {
         let before = self.programs();
         let is_pinned = |id: u32| before.iter().any(|(_, program)| program.id == id);
         let mut needed: BTreeSet<u32> = wanted.iter().copied().filter(|id| is_pinned(*id)).collect();
         needed.extend(own.iter().map(|own| own.id).filter(|id| wanted.contains(id)));
         if needed.is_empty() {
-            // On no interface yet: one is needed all the same, or the maps would be taken for the rest of an accident.
+            // None is attached yet, but one must be pinned all the same, so that the folder is complete.
             needed.extend(own.first().map(|own| own.id));
         }
         for own in own.iter().filter(|own| needed.contains(&own.id) && !is_pinned(own.id)) {
@@ -317,8 +318,8 @@ impl MapFolder {
         others.map(|(path, _)| path).filter(|path| *path != main).try_for_each(|path| remove(&path))
     }
 
-    /// Takes a program out that is on no interface any more. What goes on marking the folder as whole is a map, so that nothing
-    /// of ntpguard's keeps the program loaded.
+    /// Removes a program that is no longer attached to any interface. If it marks the folder as complete, a map takes
+    /// its place, so that no pin keeps the program loaded.
     ///
     /// # Errors
     /// The folder can't be written.
@@ -336,13 +337,13 @@ impl MapFolder {
         Ok(())
     }
 
-    /// Where a program is pinned that isn't the first of its folder.
+    /// The path of a further program, besides [`PROGRAM`].
     pub(super) fn beside(&self, id: u32) -> PathBuf {
         self.path(&format!("{PROGRAM}-{id}"))
     }
 }
 
-/// Pins something in place of what is there; nobody sees neither of them.
+/// Pins something in place of what is there, atomically: at any time one of the two is pinned.
 fn replace(new: &Path, path: &Path, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     remove_if_there(new)?;
     pin(new).with_context(|| format!("can't pin {}", new.display()))?;

@@ -1,4 +1,4 @@
-//! Why the kernel refuses an object or a program, in words.
+//! Messages for an object or a program that the kernel refuses.
 
 use crate::host::sandbox;
 use anyhow::anyhow;
@@ -6,7 +6,7 @@ use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use nix::errno::Errno;
 use std::io;
 
-/// What to do about a failed load of the object.
+/// Describes a failed load of an object, and what to do about it.
 pub(super) fn in_words(error: EbpfError) -> anyhow::Error {
     match &error {
         EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_forbidden(io_error) => forbidden(),
@@ -14,7 +14,7 @@ pub(super) fn in_words(error: EbpfError) -> anyhow::Error {
     }
 }
 
-/// What to do about a program that the kernel refuses.
+/// Describes the kernel's refusal of a program, and what to do about it.
 pub(super) fn program_in_words(error: ProgramError) -> anyhow::Error {
     match &error {
         ProgramError::LoadError { io_error, .. } if is_forbidden(io_error) || !sandbox::may_measure() => {
@@ -26,7 +26,7 @@ pub(super) fn program_in_words(error: ProgramError) -> anyhow::Error {
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
-    // Not EACCES, which is also the verifier's word for a bad access.
+    // EACCES isn't included: the verifier also reports it, for an invalid access.
     error.raw_os_error() == Some(Errno::EPERM as i32)
 }
 

@@ -1,4 +1,4 @@
-//! A guard that runs in another process: finds its program in the kernel, and asks it.
+//! A guard that runs in another process: finds its program in the kernel, tests it and reads its counters.
 
 use super::{PROGRAM, Pins, TestRun, maps::snapshot, owner::is_ours, test_run::test_run};
 use crate::bpf::snapshot::Snapshot;
@@ -13,23 +13,23 @@ use ntpguard_common::{
     abi::{BANKS, Counter, ROWS},
 };
 
-/// A loaded program that somebody else attached.
+/// A loaded program that another process attached.
 pub struct Running {
     program: Program,
     reasons: PerCpuArray<MapData, Counter>,
 }
 
 impl Running {
-    /// Finds it; with `pins`, the one that is pinned there.
+    /// Finds the program; with `pins`, the one that counts in the maps pinned there.
     ///
     /// # Errors
-    /// There is none, there are several, or the kernel doesn't tell.
+    /// There is none, there are several, or the kernel doesn't report them.
     pub fn find(pins: Option<&Pins>) -> Result<Self> {
         let place = pins.map(Pins::current).transpose()?.flatten();
         let pinned = place.and_then(|place| place.info("REASONS")).map(|info| info.id());
         let mut found: Vec<ProgramInfo> = Vec::new();
         for program in loaded_programs() {
-            // One that ends while it is looked at is none.
+            // A program that is unloaded during the search is skipped.
             found.extend(program.ok().filter(|program| program.name_as_str().is_some_and(is_ours)));
         }
         let mut all = Vec::new();
@@ -40,7 +40,7 @@ impl Running {
             if pins.is_some() && pinned != Some(reasons.id()) {
                 continue;
             }
-            // Instances of one guard count in the same place; which of them is asked makes no difference.
+            // Instances of one guard count in the same maps, so any one of them will do.
             if !all.iter().any(|(_, other): &(_, MapInfo)| other.id() == reasons.id()) {
                 all.push((info, reasons));
             }
@@ -66,7 +66,7 @@ impl Running {
         Ok(Self { program, reasons: Map::PerCpuArray(reasons).try_into()? })
     }
 
-    /// What [`super::Guard::test_run`] does; the packet is counted among those from the wire.
+    /// Like [`super::Guard::test_run`]; the packet is counted like one from the network.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -74,7 +74,7 @@ impl Running {
         test_run(&self.program, frame, 1, None)
     }
 
-    /// What [`super::Maps::counters`] does, without hits.
+    /// Like [`super::Maps::counters`], without hits.
     ///
     /// # Errors
     /// The kernel refuses to read the map.
@@ -83,7 +83,7 @@ impl Running {
     }
 }
 
-/// Whether a map is that of the counters of reasons, of this version.
+/// Whether a map is the one for the counters of reasons, in this version.
 fn counts_reasons(info: &MapInfo) -> bool {
     info.name_as_str() == Some("REASONS")
         && info.value_size() as usize == size_of::<Counter>()

@@ -1,4 +1,4 @@
-//! What the filter has seen of an interface's frames, whatever became of them.
+//! Which frames the filter has seen on an interface, whatever became of them.
 
 use super::maps::Maps;
 use crate::bpf::snapshot::Snapshot;
@@ -6,19 +6,19 @@ use anyhow::Result;
 use ntpguard_common::abi::{self, QUEUES, gate, row};
 use std::collections::BTreeMap;
 
-/// One reading: frames without NTP by interface and receive queue, and how many others were judged.
+/// One reading: frames without NTP by interface and receive queue, and the number of frames judged.
 ///
-/// Interfaces whose indexes differ by a multiple of [`abi::ROWS`] are counted together.
+/// Interfaces whose indexes differ by a multiple of [`abi::ROWS`] share counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// By [`gate`].
+    /// Frames without NTP, by [`gate`].
     gates: Vec<u64>,
-    /// By [`row`].
+    /// Frames judged, by [`row`].
     judged: BTreeMap<u32, u64>,
 }
 
 impl Maps {
-    /// Reads it, for all interfaces.
+    /// Reads the counts of all interfaces.
     ///
     /// # Errors
     /// The kernel refuses to read a map.
@@ -35,24 +35,24 @@ impl Maps {
 
 impl Seen {
     /// How many frames of an interface, by its index, the filter has seen since an earlier reading of the same maps. In
-    /// generic mode and at tc this may be too low by a few, but it is 0 only if nothing was seen.
+    /// generic mode and at tc this may be slightly too low, but it is 0 only if none was seen.
     pub fn since(&self, earlier: &Self, interface: u32) -> u64 {
         let passed = (0..QUEUES).map(|queue| self.passed_since(earlier, interface, queue));
         passed.sum::<u64>() + self.judged_since(earlier, interface)
     }
 
-    /// How many of them came in by a receive queue, or by one that is counted together with it, and were without NTP.
+    /// How many of these came in by a receive queue (or one that shares its counter) and were without NTP.
     pub fn passed_since(&self, earlier: &Self, interface: u32, queue: u32) -> u64 {
         let at = gate(interface, queue);
         let of = |seen: &Self| seen.gates.get(at as usize).copied().unwrap_or_default();
         match (of(earlier), of(self)) {
             (then, now) if now >= then => now - then,
-            // Two CPUs have written to a counter at once.
+            // The counter went back because two CPUs wrote to it at once.
             _ => 1,
         }
     }
 
-    /// How many of them were packets to port 123, or may have been.
+    /// How many of these were packets to port 123, or may have been.
     pub fn judged_since(&self, earlier: &Self, interface: u32) -> u64 {
         let of = |seen: &Self| seen.judged.get(&row(interface)).copied().unwrap_or_default();
         of(self).saturating_sub(of(earlier))
@@ -61,7 +61,8 @@ impl Seen {
 
 #[cfg(test)]
 impl Seen {
-    /// A reading with so many frames without NTP in the first queues of an interface, and so many others.
+    /// A reading with these numbers of frames without NTP in the first queues of an interface, and this number of
+    /// frames judged.
     pub(crate) fn made_up(interface: u32, queues: &[u64], judged: u64) -> Self {
         let mut gates = vec![0; abi::GATES as usize];
         for (queue, frames) in (0..).zip(queues) {
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(then.since(&then, 7), 0);
         assert_eq!(Seen::made_up(7, &[6, 11, 2], 4).since(&then, 7), 1 + 2 + 2 + 1);
         assert_eq!(Seen::made_up(7, &[6, 11, 2], 4).since(&then, 8), 0, "another interface");
-        // A counter that went back has counted all the same.
+        // A counter that went back shows at least one frame.
         assert_eq!(Seen::made_up(7, &[4, 9], 3).since(&then, 7), 1);
     }
 }

@@ -14,26 +14,27 @@ use std::{
 pub struct Snapshot {
     /// What was done: passed by the policy, dropped, answered.
     pub done: Counts,
-    /// What passed because it was a trial, and would have been dropped.
+    /// What passed only because of a trial, and would otherwise have been dropped.
     pub trial: Counts,
 }
 
-/// What was counted in one of the banks of counters ([`ntpguard_common::abi::BANKS`]).
+/// The counts from one bank of counters ([`ntpguard_common::abi::BANKS`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By [`Reason::index`], for each interface that has counted something; by its [`row`].
+    /// For each interface that has counted something, by its [`row`]: a counter for each reason, by [`Reason::index`].
     pub rows: BTreeMap<u32, Vec<Counter>>,
-    /// Drops by rule and cause: for each rule those of [`ntpguard_common::abi::CAUSES`]; empty if they weren't read.
+    /// Drops by rule and cause: for each rule one counter for each of [`ntpguard_common::abi::CAUSES`]; empty if they
+    /// weren't read.
     pub hits: Vec<Counter>,
 }
 
 impl Counts {
-    /// What one reason has counted.
+    /// The count of one reason.
     pub fn of(&self, reason: Reason) -> Counter {
         self.rows.values().map(|reasons| reasons[reason.index() as usize]).sum()
     }
 
-    /// All reasons with this action.
+    /// The count of all reasons with this action.
     pub fn total(&self, action: Action) -> Counter {
         Reason::ALL.iter().filter(|reason| reason.action() == action).map(|reason| self.of(*reason)).sum()
     }
@@ -60,7 +61,7 @@ impl Counts {
 
     fn since(&self, earlier: &Self) -> Self {
         let Self { rows, hits } = self;
-        // What wasn't there then had counted nothing.
+        // A row that is missing in the earlier reading had counted nothing.
         let nothing = vec![Counter::default(); Reason::COUNT];
         let then = |row| earlier.rows.get(row).unwrap_or(&nothing);
         let rows = rows.iter().map(|(row, now)| (*row, differences(now, then(row)))).collect();
@@ -69,39 +70,39 @@ impl Counts {
 }
 
 impl Snapshot {
-    /// What one reason has counted, trials left out.
+    /// The count of one reason, without trials.
     pub fn of(&self, reason: Reason) -> Counter {
         self.done.of(reason)
     }
 
-    /// What one reason has counted, in trials, too.
+    /// The count of one reason, including trials.
     pub fn judged(&self, reason: Reason) -> Counter {
         [self.done.of(reason), self.trial.of(reason)].into_iter().sum()
     }
 
-    /// All reasons with this action, trials left out.
+    /// The count of all reasons with this action, without trials.
     pub fn total(&self, action: Action) -> Counter {
         self.done.total(action)
     }
 
-    /// What passed in trials and would have been dropped.
+    /// The count of what passed because of a trial and would otherwise have been dropped.
     pub fn would_drop(&self) -> Counter {
         self.trial.total(Action::Drop)
     }
 
-    /// Where something was counted.
+    /// The rows in which something was counted.
     pub fn rows(&self) -> BTreeSet<u32> {
         self.done.rows.keys().chain(self.trial.rows.keys()).copied().collect()
     }
 
-    /// What one interface alone has counted, by its index; without hits.
+    /// The counts of one interface, by its index; without hits.
     #[must_use]
     pub fn at(&self, interface: u32) -> Self {
         Self { done: self.done.at(interface), trial: self.trial.at(interface) }
     }
 
-    /// What the interfaces of these [`row`]s alone have counted, each there even if that is nothing; without hits, which aren't
-    /// counted by interface.
+    /// The counts of the interfaces with these [`row`]s, including those that have counted nothing; without hits, which
+    /// aren't counted by interface.
     #[must_use]
     pub fn only(&self, wanted: &[u32]) -> Self {
         let (mut done, trial) = (self.done.only(wanted), self.trial.only(wanted));
@@ -111,19 +112,20 @@ impl Snapshot {
         Self { done, trial }
     }
 
-    /// The same without hits.
+    /// The same snapshot without hits.
     #[must_use]
     pub fn without_hits(mut self) -> Self {
         (self.done.hits, self.trial.hits) = (Vec::new(), Vec::new());
         self
     }
 
-    /// Whether all that an earlier reading had counted is in this one: not if others have taken the counters' place.
+    /// Whether no count is lower than in an earlier reading. Some are if other counters have replaced these.
     pub fn reaches(&self, earlier: &Self) -> bool {
         self.done.reaches(&earlier.done) && self.trial.reaches(&earlier.trial)
     }
 
-    /// What was counted since an earlier reading; hits, if both were read under the same policy.
+    /// What was counted since an earlier reading; includes hits if both readings have them and were made under the same
+    /// policy.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self { done: self.done.since(&earlier.done), trial: self.trial.since(&earlier.trial) }
@@ -165,9 +167,9 @@ mod tests {
         assert_eq!(all.at(4).total(Action::Pass).packets, 0);
         assert!(all.reaches(&then) && !then.reaches(&all));
         assert_eq!(all.only(&[3]).of(Reason::Time).packets, 7);
-        // Shown, too, where it has counted nothing.
+        // A row is included even if it has counted nothing.
         assert_eq!(all.only(&[2, 4]).done.rows.keys().collect::<Vec<_>>(), [&2, &4]);
-        // One that had counted nothing before.
+        // Row 3 had counted nothing before.
         assert_eq!(all.since(&then).of(Reason::Time).packets, 7);
     }
 

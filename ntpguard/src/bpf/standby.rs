@@ -1,7 +1,8 @@
-//! Another instance of the program, to put behind a hold whose driver has lost the one that is there.
+//! A second instance of the program, for a driver that has lost the first.
 //!
-//! To the kernel an update to the program that a link has already is no update (net/core/dev.c:bpf_xdp_link_update), so
-//! bringing a driver to take the program again takes another one: the same code around the same maps, loaded twice.
+//! The kernel ignores an update of a link to the program that it already has (net/core/dev.c:bpf_xdp_link_update). So
+//! to make the driver take the program again, a different one is needed: the same code with the same maps, loaded
+//! twice.
 
 use super::{call, loaded_program::LoadedProgram};
 use crate::host::{
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The drivers that a native program on an interface comes to: its own, and those of a bond's members.
+/// The drivers that run a native program on an interface: its own driver, and those of a bond's members.
 pub fn drivers(interface: &Interface) -> Vec<&'static Driver> {
     let all = interface::all().unwrap_or_default();
     let members = interface::members(&all, interface);
@@ -25,23 +26,23 @@ pub fn drivers(interface: &Interface) -> Vec<&'static Driver> {
     named.filter_map(|name| driver::find(&name)).collect()
 }
 
-/// Which of them may lose the program while the core goes on showing it.
+/// The first of these drivers that may lose the program while the kernel's core still shows it.
 pub fn losing(interface: &Interface) -> Option<&'static Driver> {
     drivers(interface).into_iter().find(|driver| driver.loses())
 }
 
-/// Whether one of them may have lost it by now: one that loses it at nothing but a resume hasn't on a machine that was never
-/// suspended.
+/// Whether one of these drivers may have lost the program by now. On a machine that was never suspended, a driver that
+/// loses it only at a resume hasn't.
 pub(super) fn may_have_lost(interface: &Interface) -> bool {
     let losses = drivers(interface).into_iter().flat_map(|driver| driver.losses);
     let slept = suspended() > ASLEEP;
     losses.into_iter().any(|loss| *loss != Loss::Resume || slept)
 }
 
-/// Makes sure that another program behind the hold on an interface comes to run.
+/// Checks that replacing the program of the hold on an interface has an effect.
 ///
 /// # Errors
-/// The driver goes on running the one that is there.
+/// The driver would go on running the previous program.
 pub(super) fn is_replaceable(interface: &Interface) -> Result<()> {
     let all = interface::all().unwrap_or_default();
     if let Some(driver) = driver::irreplaceable(Path::new("/"), &all, interface) {
@@ -51,8 +52,8 @@ pub(super) fn is_replaceable(interface: &Interface) -> Result<()> {
     Ok(())
 }
 
-/// A hold on an interface, and the programs that may stand behind it. It needs nothing of the guard that it is of, and no
-/// right but CAP_BPF.
+/// A hold on an interface, and the programs that it may switch between. It doesn't depend on the guard that it came
+/// from, and requires no capability but CAP_BPF.
 pub struct Held {
     /// The interface's index.
     pub index: u32,
@@ -60,16 +61,17 @@ pub struct Held {
     pub(super) programs: Vec<LoadedProgram>,
 }
 
-/// What holds the interface.
+/// The link of a hold.
 pub(super) enum Link {
-    /// A pin, opened for as long as it takes: with a descriptor that stays open the filter would stay when the pin is removed.
+    /// A pin, which is opened only while it is used: an open descriptor would keep the filter attached after the pin is
+    /// removed.
     Pinned(PathBuf),
-    /// A descriptor, which is to be closed to end the hold.
+    /// A descriptor; closing it ends the hold.
     Own(OwnedFd),
 }
 
 impl Held {
-    /// Does something with the link, and returns what comes of it.
+    /// Calls `work` with the link, and returns its result.
     fn with<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
         match &self.link {
             Link::Pinned(path) => work(call::open(path).context("can't open the pinned link")?.as_fd()),
@@ -77,15 +79,15 @@ impl Held {
         }
     }
 
-    /// The id of the program behind the hold.
+    /// The id of the hold's present program.
     pub(super) fn program(&self) -> Result<u32> {
         self.with(call::link_program)
     }
 
-    /// Puts another instance behind the hold than the one that is there.
+    /// Replaces the hold's program with another instance.
     ///
     /// # Errors
-    /// There is no other one, or the driver refuses it.
+    /// There is no other instance, or the driver refuses it.
     pub fn swap(&self) -> Result<()> {
         self.with(|link| {
             let there = call::link_program(link)?;
@@ -97,7 +99,8 @@ impl Held {
     }
 }
 
-/// Another descriptor of a link, which aya doesn't give away: found among this process's by the link's id.
+/// A new descriptor of a link. aya doesn't expose its own, so that one is found by the link's id among the descriptors
+/// of this process.
 pub(super) fn duplicate(link: &FdLink) -> Result<OwnedFd> {
     let id = link.info()?.id();
     // kernel/bpf/syscall.c:bpf_link_show_fdinfo.
@@ -107,7 +110,8 @@ pub(super) fn duplicate(link: &FdLink) -> Result<OwnedFd> {
         let is_it = fs::read_to_string(&path).is_ok_and(|info| info.lines().any(|line| line == shown));
         let number = path.file_name().and_then(|name| name.to_str()?.parse::<i32>().ok());
         let Some(number) = number.filter(|_| is_it) else { continue };
-        // SAFETY: the descriptor is `link`'s, or another one of the same link, and `link` stays open during this call.
+        // SAFETY: the descriptor is that of `link` or another one of the same link, and `link` stays open during this
+        // call.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
         ensure!(call::link_id(descriptor.as_fd())? == id, "the link's descriptor was closed meanwhile");
         return Ok(descriptor);

@@ -1,5 +1,5 @@
-//! The tables that the program and the loader share: mapped memory, read while packets come; or a copy of it, for those
-//! who may not map it.
+//! Tables that the program and the loader share: mapped memory, which is read while the program runs; or a copy of it,
+//! for users who may not map it.
 
 use super::readonly;
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -16,48 +16,48 @@ use std::{
     ptr::{NonNull, slice_from_raw_parts},
 };
 
-/// Values of an array map that lie side by side.
+/// Consecutive values of an array map.
 pub struct Table<T> {
     values: NonNull<T>,
     count: usize,
-    /// Where the pages begin that they lie in, and how many bytes these are.
+    /// The start of the mapped pages in which the values lie.
     memory: NonNull<c_void>,
     length: usize,
 }
 
-/// A value that is made of shared words alone.
+/// A value that consists of shared words only.
 ///
 /// # Safety
-/// Any bits are a value, and every access of it is to a [`ntpguard_common::shared::Shared`].
+/// Any bits must be a valid value, and every access to it must be an access to a [`ntpguard_common::shared::Shared`].
 pub unsafe trait Value {}
 
-// SAFETY: words, and nothing else.
+// SAFETY: it consists of shared words only.
 unsafe impl Value for ntpguard_common::limit::table::Set {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::limit::top::Heavy {}
 // SAFETY: as above.
 unsafe impl Value for ntpguard_common::shared::Count {}
 
-// SAFETY: words.
+// SAFETY: it consists of shared words only.
 unsafe impl Value for ntpguard_common::abi::Seen {}
 
-// SAFETY: a word.
+// SAFETY: it is a shared word.
 unsafe impl Value for ntpguard_common::shared::Shared {}
 
-// SAFETY: words that any thread may access at any time (Value), in memory that belongs to the process.
+// SAFETY: it holds words that any thread may access at any time (Value), in memory that belongs to the process.
 unsafe impl<T: Value> Send for Table<T> {}
 
 impl<T: Value> Table<T> {
-    /// Maps an array that has BPF_F_MMAPABLE, to look at it.
+    /// Maps an array map that has BPF_F_MMAPABLE, for reading.
     ///
     /// # Errors
-    /// It isn't one, or there is no room in the address space.
+    /// It isn't such a map, or there is no room in the address space.
     pub(super) fn of(map: &Map) -> Result<Self> {
         let Map::Array(data) = map else { return Err(anyhow!("the map is no array")) };
         Self::map(data, 0..Self::len(data)?, ProtFlags::PROT_READ)
     }
 
-    /// Maps some values of an array ([`Table::len`]), to write into them, too.
+    /// Maps some values of an array map (see [`Table::len`]), for reading and writing.
     ///
     /// # Errors
     /// As [`Table::of`].
@@ -65,18 +65,19 @@ impl<T: Value> Table<T> {
         Self::map(data, values, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
     }
 
-    /// Copies some values of an array ([`Table::len`]) as they are now.
+    /// Copies some values of an array map (see [`Table::len`]) as they are now.
     ///
     /// # Errors
-    /// There is no room in the address space, or the kernel refuses to show them.
+    /// There is no room in the address space, or the kernel refuses to read them.
     pub(super) fn copy(data: &MapData, values: Range<usize>) -> Result<Self> {
         let (_, length) = Self::extent(&values)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a mapping of its own, anywhere.
+        // SAFETY: it is a new mapping at an address that the kernel chooses.
         let memory = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_PRIVATE) };
         let memory = memory.context("no room")?;
         let table = Self { values: memory.cast(), count: values.len(), memory, length: length.get() };
-        // SAFETY: mapped as long as the table lives, as many of them, and any bits are one (Value).
+        // SAFETY: the memory is mapped as long as the table lives, has room for this many values, and any bits are a
+        // valid value (Value).
         unsafe {
             readonly::copy(data, u32::try_from(values.start)?, u32::try_from(values.len())?, table.values)?
         };
@@ -85,46 +86,47 @@ impl<T: Value> Table<T> {
 
     fn map(data: &MapData, values: Range<usize>, access: ProtFlags) -> Result<Self> {
         let (first, length) = Self::extent(&values)?;
-        // A mapping begins with a page.
+        // A mapping must begin at the start of a page.
         let page = sysconf(SysconfVar::PAGE_SIZE)?.context("a page has no size")?;
         let within = first % page as usize;
         let length = length.saturating_add(within);
         let (descriptor, start) = (data.fd().as_fd(), (first - within) as i64);
-        // SAFETY: a mapping of its own, anywhere.
+        // SAFETY: it is a new mapping at an address that the kernel chooses.
         let memory = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, descriptor, start) };
         let memory = memory.context("the map can't be mapped")?;
-        // SAFETY: within the mapping, which ends with the last value.
+        // SAFETY: it is within the mapping, which ends with the last value.
         let first = unsafe { memory.byte_add(within) };
         Ok(Self { values: first.cast(), count: values.len(), memory, length: length.get() })
     }
 
-    /// How many values an array has.
+    /// The number of values in an array map.
     ///
     /// # Errors
-    /// The kernel doesn't tell, or they are others.
+    /// The kernel doesn't report it, or the values have another size than T.
     pub(super) fn len(data: &MapData) -> Result<usize> {
         let info = data.info()?;
         ensure!(info.value_size() as usize == size_of::<T>(), "the map has other values");
         Ok(info.max_entries() as usize)
     }
 
-    /// The first byte of some values of an array, and how many bytes these are. Past its end the kernel refuses.
+    /// The offset of some values in an array map, and their length, in bytes. The kernel refuses to map anything past
+    /// the end.
     fn extent(values: &Range<usize>) -> Result<(usize, NonZeroUsize)> {
         let length = values.len() * size_of::<T>();
         Ok((values.start * size_of::<T>(), NonZeroUsize::new(length).context("no value")?))
     }
 
-    /// The values, as they are at each look.
+    /// The values, which may change at any time.
     pub fn values(&self) -> &[T] {
-        // SAFETY: mapped as long as this lives, aligned (a page has whole words), and `count` of them; what others change
-        // meanwhile lies in cells.
+        // SAFETY: the memory is mapped as long as this lives, aligned (pages contain whole words), and holds `count`
+        // values; what others change meanwhile lies in cells.
         unsafe { &*slice_from_raw_parts(self.values.as_ptr(), self.count) }
     }
 }
 
 impl<T> Drop for Table<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped by this, and borrowed by nobody any more.
+        // SAFETY: this table mapped the memory, and nothing borrows it any more.
         let _ = unsafe { munmap(self.memory, self.length) };
     }
 }

@@ -1,8 +1,8 @@
-//! Attaching at tc's ingress, and the words for what can go wrong.
+//! Attaching at tc's ingress, and messages for what can go wrong.
 //!
-//! By tcx alone (Linux 6.6), whose hold is a link as XDP's: it goes with the process or stays pinned, and the program
-//! behind it is replaced in place. Before, a filter of a clsact qdisc would do, but nothing holds it: it stays when the
-//! process is killed, and nobody can tell whose it is.
+//! Only tcx (Linux 6.6) is used. A tcx program is held by a link, like an XDP program: the link ends with the process
+//! or is pinned, and the program is replaced in place. On older kernels a filter of a clsact qdisc would work, but
+//! nothing holds it: it stays if the process is killed, and its owner can't be determined.
 
 use super::how::{How, New, errno};
 use anyhow::{Context as _, Result};
@@ -11,7 +11,8 @@ use aya::programs::{
 };
 use nix::{errno::Errno, sys::utsname::uname};
 
-/// Attaches, before all that are there: what is dropped costs them nothing, and what passes they still see.
+/// Attaches before all programs that are there: packets dropped here cost them nothing, and they still see those that
+/// pass.
 pub(super) fn attach(program: &mut SchedClassifier, interface: &str) -> Result<New> {
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let link = program
@@ -21,23 +22,23 @@ pub(super) fn attach(program: &mut SchedClassifier, interface: &str) -> Result<N
     Ok(New { how: How::Tcx, fallback: None, link })
 }
 
-/// The programs at tc's ingress of an interface that links hold there, by their ids and in their order.
+/// The ids of the programs that links hold at an interface's tc ingress, in their order.
 ///
 /// # Errors
-/// The kernel doesn't tell, or there is no such interface.
+/// The kernel doesn't report it, or there is no such interface.
 pub fn at_tc(interface: &str) -> Result<Vec<u32>> {
     let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
         .with_context(|| format!("the kernel doesn't tell what is attached to {interface} (tcx)"))?;
     Ok(programs.iter().map(|program| program.id()).collect())
 }
 
-/// What is wrong, and what to do about it.
+/// What is wrong, and what to do about it, in words.
 fn in_words(error: ProgramError, interface: &str) -> anyhow::Error {
     let words = match errno(&error) {
         Some(Errno::EPERM | Errno::EACCES) => {
             format!("not allowed to attach to {interface}; run as root, or with CAP_NET_ADMIN")
         }
-        // A kernel that doesn't know the hook calls it an invalid argument.
+        // A kernel that doesn't know the hook reports an invalid argument.
         Some(Errno::EINVAL) => {
             let release = uname().map(|name| name.release().to_string_lossy().into_owned());
             format!(

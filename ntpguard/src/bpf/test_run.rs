@@ -1,22 +1,22 @@
-//! BPF_PROG_TEST_RUN: what the program does with a frame, without a wire.
+//! BPF_PROG_TEST_RUN: runs the program on a frame without a network.
 
 use anyhow::{Result, bail, ensure};
 use aya::{TestRunOptions, TestRunResult, programs::Program};
 use ntpguard_common::Action;
 use std::time::Duration;
 
-/// What a test run came to.
+/// The result of a test run.
 #[derive(Clone, Debug)]
 pub struct TestRun {
     /// What becomes of the frame.
     pub action: Action,
-    /// Mean time for one run, in whole nanoseconds.
+    /// The mean duration of a run, in whole nanoseconds.
     pub duration: Duration,
-    /// The frame after it.
+    /// The frame after the run.
     pub frame: Vec<u8>,
 }
 
-/// Runs a frame through a program `repeat` times.
+/// Runs a program `repeat` times on a frame. `linear` is the length of the first buffer, if it is to be chosen.
 pub(super) fn test_run(program: &Program, frame: &[u8], repeat: u32, linear: Option<u32>) -> Result<TestRun> {
     match program {
         Program::Xdp(program) => {
@@ -57,7 +57,7 @@ fn run<P>(
 where
     P: for<'a> aya::TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
 {
-    // A kiss is no longer than its request.
+    // Large enough: a kiss is as long as its request.
     let mut out = vec![0; frame.len()];
     let options = TestRunOptions {
         data_in: Some(frame),

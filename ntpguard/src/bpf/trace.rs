@@ -1,4 +1,4 @@
-//! `run --trace`: the lines that the tracing program logs, with words put to the numbers.
+//! `run --trace`: turns the numbers that the tracing program logs into words.
 
 use crate::host::{
     log::{trace, warn},
@@ -19,13 +19,13 @@ use std::{
     thread,
 };
 
-/// Starts a thread that writes the lines to standard error; some are lost if its reader is too far behind. Under a flood
-/// aya-log's `flush` may never return: on a thread of its own, it keeps nobody from stopping the guard.
+/// Starts a thread that writes the lines to standard error; some are lost if the reader there is too slow. Under a
+/// flood aya-log's `flush` may never return, but in a thread of its own it keeps nothing else from stopping the guard.
 pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
     let mut log =
         EbpfLogger::init_with_logger(ebpf, TraceLines { causes }).context("the program has no log")?;
     thread::spawn(move || {
-        // It reads memory that it has.
+        // The thread only reads memory that is already mapped.
         sandbox::renounce();
         loop {
             let mut readable = [PollFd::new(log.as_fd(), PollFlags::POLLIN)];
@@ -38,16 +38,17 @@ pub(super) fn start(ebpf: &mut Ebpf, causes: Causes) -> Result<()> {
     Ok(())
 }
 
-/// Turns "reason rule source port" into words.
+/// Turns "reason rule source port", in numbers, into words.
 struct TraceLines {
     causes: Causes,
 }
 
-/// The lines of ntp.conf to blame, by counter ([`hit`]): those of the policy in force, in a room for two.
+/// The lines of ntp.conf to blame, by counter ([`hit`]): those of the policy in force, with room for the counters of
+/// both slots.
 pub(super) type Causes = Arc<Mutex<Vec<Option<String>>>>;
 
 impl TraceLines {
-    /// `None` if the program said something else.
+    /// A line in words; `None` if the program logged something else.
     fn of(&self, line: &str) -> Option<String> {
         let mut words = line.split(' ');
         let mut number = || words.next()?.parse::<u32>().ok();
