@@ -37,7 +37,7 @@ pub const VERSION: u32 = 7;
 pub const SLOTS: u32 = 2;
 
 /// The policy word, which says what is in force. It is one word that is written and read in one access, so both
-/// families and all settings change at the same time.
+/// families and all flags change at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PolicyWord {
     /// Bits of `PolicyWord::*`; 0 means that no policy is installed.

@@ -167,7 +167,7 @@ fn unjudged(word: PolicyWord, located: Located) -> Reason {
             (PolicyWord::HARDEN_FRAGMENTS, Reason::Fragment)
         }
         Located::Malformed | Located::Fragment => return Reason::NoPolicy,
-        // Never the case: these don't hide a datagram.
+        // Never reached: these don't hide a datagram.
         Located::NotNtp | Located::Truncated | Located::Datagram(_) => return Reason::Unread,
     };
     if word.has(hardening) { reason } else { Reason::Unread }

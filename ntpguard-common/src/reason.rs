@@ -2,7 +2,7 @@
 //!
 //! The table generates the enum, each reason's name in outputs, its brief and its full description, and the
 //! documentation. A row's position is the index of the reason's counter in the kernel. The reasons in
-//! [`crate::abi::CAUSES`] must be adjacent rows.
+//! [`crate::abi::CAUSES`] must be adjacent rows, in the same order.
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

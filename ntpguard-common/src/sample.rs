@@ -15,7 +15,7 @@ pub const SNAPLEN: u32 = 40;
 /// Index of the word: how many drops may be reported until the loader sets [`SPENT`] to zero. Each reason gets at most
 /// half of what the others leave.
 pub const BUDGET: u32 = 41;
-/// Index of the word: how many were reported since then.
+/// Index of the word: how many drops were reported since the loader last set it to zero.
 pub const SPENT: u32 = 42;
 /// Index of the word: how many sampled drops weren't reported because the budget was spent.
 pub const HELD: u32 = 43;

@@ -4,8 +4,8 @@
 //!
 //! Other links have no header (a tun device, PPP, WireGuard), or the header that a tunnel has removed is still there
 //! (GRE). No field says which of these it is, and the frame's bytes could be forged to mislead. So the kernel is asked
-//! for the distance to the network header, but only for frames that may be bare IP: all others don't begin with an IP
-//! version, or with a header whose length exceeds the frame.
+//! for the distance to the network header, but only for frames that may be bare IP. A frame can't be if it doesn't begin
+//! with an IP version, or if the length in what would be its IP header exceeds the frame.
 
 use crate::{
     filter, maps,
@@ -64,7 +64,7 @@ impl Skb {
     /// it.
     #[inline(always)]
     fn segment(&self) -> usize {
-        // SAFETY: the context that the kernel handed to the program.
+        // SAFETY: the context is the one that the kernel gave the program.
         unsafe { (*self.skb).gso_size as usize }
     }
 

@@ -1,8 +1,8 @@
 //! How a daemon treats packets, as bits of [`PolicyWord`]: the code that judges packets tests these bits, and never
 //! asks which daemon it is.
 //!
-//! If no bit is set, the daemon behaves in the most common way: each bit is something that some daemon does and others
-//! don't. Which daemon has which bits is in one table on the host (ntpguard's daemon/profile.rs).
+//! Each bit stands for something that some daemon does and another doesn't; what all daemons do has no bit. Which daemon
+//! has which bits is in one table on the host (ntpguard's daemon/profile.rs).
 
 use super::PolicyWord;
 

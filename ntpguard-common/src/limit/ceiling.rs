@@ -14,7 +14,7 @@ use crate::{abi::Limits, shared::Shared};
 const CERTAIN: u64 = 1 << 16;
 /// While packets are chosen at random, one in this many is counted, on behalf of all.
 const SAMPLE: u32 = 16;
-/// The known sources leave the others at least one such part of the rate.
+/// One in this many requests of the rate is reserved for sources that aren't preferred.
 const RESERVE: u32 = 16;
 
 /// The ceiling's state, the value of `CEILING`.
@@ -35,7 +35,7 @@ pub struct Ceiling {
 struct Counts {
     /// Requests of preferred sources.
     preferred: Shared,
-    /// Requests of other sources that were chosen at random.
+    /// Requests of other sources that the random choice let pass; all of them if the chance is 1.
     drawn: Shared,
     /// Requests of other sources.
     offered: Shared,

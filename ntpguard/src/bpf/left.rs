@@ -46,7 +46,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// Takes stock.
+    /// Records what is loaded, held and attached now.
     ///
     /// # Errors
     /// The pins can't be read, or the kernel doesn't report the interfaces.

@@ -1,7 +1,7 @@
 //! Where the filter lives when no process holds it: objects pinned in a BPF file system.
 //!
 //! ```text
-//! ROOT/links/IFINDEX      the link that holds the filter on an interface; not named after it, since dots are reserved here
+//! ROOT/links/IFINDEX      the link that holds the filter on an interface; by index, as names may have dots, which are reserved
 //! ROOT/links/IFINDEX-new  the link at another hook that is about to replace it
 //! ROOT/v1-N/POLICY …      the maps of version 1 of the ABI
 //! ROOT/v1-N/program       a program that uses them; pinned last: a folder without it was left by a process that failed
