@@ -1,7 +1,7 @@
-//! What a daemon's configuration says of who may do what: made by the reader of its format, and all that `policy/` takes.
+//! What a daemon's configuration says about access: made by the reader of its format, and the only input of `policy/`.
 //!
-//! Contract: lines stand in the order of the files, without those and that of them which the daemon drops; nothing is
-//! resolved. How the daemon applies them stands in its [`Profile`].
+//! Contract: lines stand in the order of the files. Lines, and parts of lines, that the daemon drops are left out.
+//! Nothing is resolved. How the daemon applies the lines is in its [`Profile`].
 
 use super::{
     access_line::{AccessLine, Target},
@@ -20,69 +20,69 @@ use std::{
     path::PathBuf,
 };
 
-/// A file as read.
+/// A file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Its path.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
 /// A line that sets up associations: `server`, `pool`, `peer`, and those for broadcast and manycast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Association {
-    /// The word that the line begins with.
+    /// The keyword that the line begins with.
     pub keyword: String,
     /// The host, as written; `None` for lines that have none (`broadcastclient`).
     pub host: Option<String>,
-    /// Its packets carry a MAC or NTS: the line says `key`, `autokey` or `nts`.
+    /// Whether its packets carry a MAC or NTS: the line has `key`, `autokey` or `nts`.
     pub authenticated: bool,
-    /// Where it stands.
+    /// Where the host stands, or the keyword if there is none.
     pub place: Place,
 }
 
 /// A configuration: one file and those it includes, in reading order.
 #[derive(Clone, Debug)]
 pub struct AccessList {
-    /// How the daemon that it was read for behaves.
+    /// How the daemon behaves for which the file was read.
     pub profile: &'static Profile,
-    /// The files, the first one first. Empty when there is none: the daemon's built-in defaults.
+    /// The files in reading order. Empty when there is none: the daemon runs with its built-in defaults.
     pub files: Vec<File>,
-    /// Every file and folder that was looked for, whether it is there or not, as it was before it was read.
+    /// Every file and folder that was looked for, whether it exists or not, in the state before it was read.
     pub sought: Fingerprint,
-    /// The lines about access.
+    /// The access lines.
     pub lines: Vec<AccessLine>,
-    /// Masks that the daemon looks up as names of hosts, by the place of their lines in [`AccessList::lines`].
+    /// Masks that the daemon looks up as host names, by the index of their lines in [`AccessList::lines`].
     pub mask_names: BTreeMap<u32, Box<str>>,
-    /// The only family of which addresses of names are taken, whatever a line says.
+    /// The only address family that names are resolved to, whatever a line says; `None` for both.
     pub family: Option<Family>,
     /// The lines that set up associations.
     pub associations: Vec<Association>,
-    /// Whether associations may come to be: those of lines and of the command line, and those that others set up.
+    /// Whether the daemon may have associations: those of lines and of the command line, and those that peers mobilize.
     pub may_associate: bool,
-    /// Whether any key is trusted: without one, no MAC is ever right.
+    /// Whether any key is trusted. If not, no MAC is ever valid.
     pub trusts_any_key: bool,
-    /// Whether the daemon takes mode 7, as far as the files could be read.
+    /// Whether the daemon accepts mode 7, as far as the files could be read.
     pub takes_mode_7: bool,
-    /// The line that switches authentication off.
+    /// The line that disables authentication.
     pub auth_off: Option<Place>,
-    /// The line that switches the list of clients off, which the rate limiter needs.
+    /// The line that disables the monitor list, which the rate limiter needs.
     pub monitor_off: Option<Place>,
-    /// Whether the daemon limits those whose line says `limited`, for certain.
+    /// Whether it is certain that the daemon limits sources whose line says `limited`.
     pub limits: bool,
     /// The rate limiter's parameters.
     pub limiter: Limiter,
-    /// What an administrator should know.
+    /// The findings for the administrator.
     pub diagnostics: Vec<Diagnostic>,
-    /// Some lines that the daemon may read are not in here: nothing may be dropped on account of the others.
+    /// Whether lines that the daemon may read are missing here: nothing may be dropped on account of the others then.
     pub blind: bool,
-    /// What a word was probably meant to be that can't be resolved as a name, in this format.
+    /// For a word that can't be resolved as a name: what was probably meant, in this format.
     pub unresolved: fn(&str) -> (Code, &'static str),
 }
 
 impl AccessList {
-    /// The absence of a file, which leaves a daemon at its built-in defaults.
+    /// The list for a missing file, which leaves a daemon at its built-in defaults.
     pub fn new(profile: &'static Profile, limiter: Limiter) -> Self {
         Self {
             profile,
@@ -105,7 +105,7 @@ impl AccessList {
         }
     }
 
-    /// The names in its lines about access.
+    /// The names in its access lines.
     pub fn restricted(&self) -> impl Iterator<Item = &str> {
         let targets = self.lines.iter().filter_map(|line| match &line.target {
             Target::Name(name) => Some(&**name),
@@ -114,7 +114,7 @@ impl AccessList {
         targets.chain(self.mask_names.values().map(|name| &**name))
     }
 
-    /// The names in its lines that are to be looked up, each once.
+    /// The names in all its lines that are to be resolved, each once.
     pub fn names(&self) -> Vec<String> {
         let hosts = self.associations.iter().filter_map(|association| association.host.as_deref());
         let hosts = hosts.filter(|host| host.parse::<IpAddr>().is_err());
@@ -128,25 +128,26 @@ impl AccessList {
         format!("{}:{line}:{column}", self.files[place.file].path.display())
     }
 
-    /// Where a line about access stands, by its index: all of the line, for what is said about it as a whole.
+    /// The place of an access line, by its index: the whole line, for findings about all of it.
     pub fn place(&self, index: u32) -> Place {
         let (AccessLine { file, line, .. }, column, text) = self.written(index);
         let span = Span { line: *line as usize, column, length: text.trim_ascii().len() };
         Place { file: *file as usize, span }
     }
 
-    /// Its text. What a terminal would obey is shown, not sent.
+    /// The text of an access line, by its index. Control characters are replaced by spaces, since a terminal would obey
+    /// them.
     pub fn text(&self, index: u32) -> String {
         let (.., text) = self.written(index);
         String::from_utf8_lossy(text).trim().replace(char::is_control, " ")
     }
 
-    /// Both, as `path:line:column: text`.
+    /// Place and text of an access line, as `path:line:column: text`.
     pub fn quote(&self, index: u32) -> String {
         format!("{}: {}", self.show(self.place(index)), self.text(index))
     }
 
-    /// A line about access, the column in which it begins, and all of it as written.
+    /// An access line, the column in which it begins, and the whole line as written.
     fn written(&self, index: u32) -> (&AccessLine, usize, &[u8]) {
         let line = &self.lines[index as usize];
         let bytes = &self.files[line.file as usize].bytes;
@@ -161,7 +162,7 @@ impl AccessList {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Some lines are out of reach.
+    /// Notes that some lines are out of reach, and why.
     pub(in crate::conf) fn blind(&mut self, place: Option<Place>, why: String) {
         self.blind = true;
         let message = format!("{why}: no line of the configuration is enforced, only hardening");

@@ -1,22 +1,24 @@
-//! What an administrator should know about a configuration: one table of codes, and the findings that use them.
+//! Findings about a configuration that an administrator should know: one table of codes, and the findings that use
+//! them.
 //!
-//! The table makes the enum, the severity, the name in every output, and the documentation (docs/src/reference/diagnostics.md).
+//! The enum, the severities, the names in outputs and the documentation (docs/src/reference/diagnostics.md) are
+//! generated from the table.
 
 use super::place::Place;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Something to know.
+    /// Worth knowing.
     Note,
     /// Probably not what was meant.
     Warning,
-    /// Certainly not what was meant: the daemon does something else, and mostly it fails open.
+    /// Certainly not what was meant: the daemon does something else, and usually fails open.
     Error,
 }
 
 impl Severity {
-    /// The word for it.
+    /// Its name in outputs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -28,25 +30,25 @@ impl Severity {
 
 macro_rules! codes {
     ($($variant:ident $severity:ident $name:literal $summary:literal;)+) => {
-        /// What kind of finding it is.
+        /// The kind of a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $summary] $variant,)+ }
 
         impl Code {
-            /// All of them.
+            /// All codes, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The name in outputs.
+            /// Its name in outputs.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What the daemon does, for the documentation.
+            /// What the daemon does; for the documentation.
             pub const fn summary(self) -> &'static str {
                 match self { $(Self::$variant => $summary,)+ }
             }
 
-            /// How bad it is.
+            /// How serious findings with this code are.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)+ }
             }
@@ -105,7 +107,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether it says that a restrict line, or a part of it, was lost: what others find may follow from that.
+    /// Whether it means that a restrict line, or a part of one, was lost; findings of the audit may follow from that.
     pub const fn loses_restrict(self) -> bool {
         matches!(
             self,
@@ -124,7 +126,7 @@ impl Code {
     }
 }
 
-/// The table of codes, as docs/src/reference/diagnostics.md has it.
+/// The table of codes, as in docs/src/reference/diagnostics.md.
 pub fn table() -> String {
     let rows = Code::ALL
         .iter()
@@ -133,26 +135,26 @@ pub fn table() -> String {
     head.to_owned() + &rows.collect::<String>()
 }
 
-/// One finding.
+/// One finding about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Its kind.
+    /// What kind of finding it is.
     pub code: Code,
-    /// Where; `None` if it is about the whole.
+    /// Where; `None` if it is about the configuration as a whole.
     pub place: Option<Place>,
-    /// What the daemon does with it.
+    /// What the daemon does, in a sentence.
     pub message: String,
-    /// What was probably meant, or what to do.
+    /// What was probably meant, or what to do about it.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// About a place.
+    /// A finding about a place.
     pub fn at(code: Code, place: Place, message: impl Into<String>) -> Self {
         Self { code, place: Some(place), message: message.into(), help: None }
     }
 
-    /// With advice.
+    /// Adds advice.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }

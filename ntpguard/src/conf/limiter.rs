@@ -1,18 +1,18 @@
-//! What `limited` means to a daemon: the parameters of its rate limiter.
+//! What the flag `limited` means to a daemon: the parameters of its rate limiter.
 
 use std::fmt;
 
-/// A source that has been silent for so many seconds, the daemon may have forgotten (ntpd's `mru minage`).
+/// Seconds of silence after which the daemon may have forgotten a source (ntpd's `mru minage`).
 pub const MEMORY: u32 = 64;
 
-/// What `limited` means.
+/// The rate limiter that applies to sources with the flag `limited`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limiter {
     /// ntp.org: a headway between packets (`discard`; ntp_monitor.c:ntp_monitor).
     Headway {
-        /// `average`: the headway that a source has to keep on average, as the exponent of a power of two in seconds.
+        /// `average`: the mean headway that a source has to keep, as a power of two: 2^`average` seconds.
         average: u32,
-        /// `minimum`: what it always has to keep, in seconds; 4.2.6 has it as an exponent.
+        /// `minimum`: the headway that a source always has to keep, in seconds. 4.2.6's file has an exponent here.
         minimum: u32,
     },
     /// NTPsec: a score that decays (`limit`; ntp_monitor.c:ntp_monitor).
@@ -21,10 +21,10 @@ pub enum Limiter {
         average: f64,
         /// `burst`: the time in seconds in which the score decays to 1/e.
         burst: f64,
-        /// `kod`: up to so many packets a second above the average there are kisses.
+        /// `kod`: kisses are sent up to this many packets a second above the average.
         kod: f64,
     },
-    /// A value that the daemon takes, and what it then does depends on how it was built: nothing is limited here.
+    /// The daemon accepts the value, but what it does with it depends on how it was built: nothing is limited here.
     Unknown,
 }
 

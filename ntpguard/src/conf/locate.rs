@@ -1,4 +1,4 @@
-//! From the command line to a policy: which file, which daemon, whose addresses.
+//! From the command line to an access list: which file is read, for which daemon, with whose addresses.
 
 use crate::{
     conf::{
@@ -24,9 +24,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Where the packages of NTPsec and of ntp.org's ntpd put the file.
+/// Default paths of ntp.conf in the packages of NTPsec and of ntp.org's ntpd.
 pub(crate) const DEFAULT_CONFIGS: [&str; 2] = ["/etc/ntpsec/ntp.conf", "/etc/ntp.conf"];
-/// Where other daemons have theirs.
+/// Default paths of other daemons' configuration files, and those daemons' names.
 const FOREIGN_CONFIGS: [(&str, &str); 5] = [
     ("/etc/chrony/chrony.conf", "chrony"),
     ("/etc/chrony.conf", "chrony"),
@@ -35,31 +35,31 @@ const FOREIGN_CONFIGS: [(&str, &str); 5] = [
     ("/etc/ntpd.conf", "OpenNTPD"),
 ];
 
-/// A configuration, and how it came to be read so.
+/// A configuration that was read, and the reasons for reading it this way.
 pub struct Read {
     /// The file; `None` if there is none.
     pub path: Option<PathBuf>,
-    /// What it says.
+    /// The access list that the file gives.
     pub conf: AccessList,
-    /// For people: which daemon's reading it is, and why.
+    /// For people: which file was read, as which daemon reads it, and why.
     pub because: String,
 }
 
-/// Finds the file and the daemon, and reads.
+/// Finds the file and the daemon, and reads the file as that daemon does.
 ///
 /// # Errors
-/// The file can't be read, or is one at which the daemon stops; or there is neither a file nor an ntpd.
+/// The file can't be read, or the daemon itself would refuse it; or there is neither a file nor an ntpd.
 pub fn read(config: Option<&Path>, choice: &Choice) -> Result<Read, Fault> {
     read_noting(config, choice, &mut Fingerprint::default())
 }
 
-/// As [`read`], and notes what was looked for, also when that fails: a change there is what it is tried again for.
+/// Like [`read`], and records every path probed in `sought`, even on failure; a change to one of them triggers a retry.
 ///
 /// # Errors
-/// As there.
+/// As for [`read`].
 pub fn read_noting(config: Option<&Path>, choice: &Choice, sought: &mut Fingerprint) -> Result<Read, Fault> {
     if config.is_none() {
-        // One that comes is read instead.
+        // A default file that appears later is read instead.
         DEFAULT_CONFIGS.iter().for_each(|path| sought.look(Path::new(path)));
     }
     let found = detect::daemon(config);
@@ -107,7 +107,7 @@ pub fn read_noting(config: Option<&Path>, choice: &Choice, sought: &mut Fingerpr
     Ok(Read { path, conf, because })
 }
 
-/// Whether the one who holds the port reads an ntp.conf at all.
+/// Fails if the daemon that holds the port is one that reads no ntp.conf.
 fn readable(found: Option<&Detected>) -> anyhow::Result<()> {
     let Some(found) = found.filter(|found| found.program.daemon().is_none()) else { return Ok(()) };
     Err(anyhow!(
@@ -118,7 +118,7 @@ fn readable(found: Option<&Detected>) -> anyhow::Result<()> {
     ))
 }
 
-/// Neither an ntp.conf nor an ntpd.
+/// The error for a host that has neither an ntp.conf nor an ntpd.
 fn nothing_to_guard() -> anyhow::Error {
     let [sec, org] = DEFAULT_CONFIGS;
     let foreign = FOREIGN_CONFIGS.iter().find(|(path, _)| Path::new(path).exists());
@@ -131,7 +131,7 @@ fn nothing_to_guard() -> anyhow::Error {
     )
 }
 
-/// Whether a running daemon reads this very file.
+/// Whether the detected daemon reads this very file.
 fn is_its_own(found: &Detected, path: Option<&Path>) -> bool {
     let Some(path) = path else { return false };
     let same = |other: &Path| match (fs::canonicalize(path), fs::canonicalize(other)) {
@@ -144,7 +144,7 @@ fn is_its_own(found: &Detected, path: Option<&Path>) -> bool {
     }
 }
 
-/// What is to be said if a daemon was started before these files were changed.
+/// The diagnostic for a daemon that was started before one of these files was changed.
 fn older<'a>(found: &Detected, files: impl Iterator<Item = &'a Path>) -> Option<Diagnostic> {
     let since = found.since?;
     let (path, changed) = changed_since(since, files)?;
@@ -167,7 +167,8 @@ fn older<'a>(found: &Detected, files: impl Iterator<Item = &'a Path>) -> Option<
     })
 }
 
-/// The first file that was changed after a time in seconds since 1970, and when. A start is known to a second.
+/// The first file that was changed after `since`, and when; both in seconds since 1970. A second's tolerance, since a
+/// process's start is known only to the second.
 pub(crate) fn changed_since<'a>(
     since: u64,
     files: impl Iterator<Item = &'a Path>,
@@ -179,8 +180,8 @@ pub(crate) fn changed_since<'a>(
     files.filter_map(|path| Some((path, changed(path)?))).find(|(_, changed)| *changed > since + 1)
 }
 
-/// The same in a sentence for `status`: whether the daemon that runs here was started before the files of the policy in
-/// force were changed.
+/// A sentence for `status` if the daemon that runs here was started before the files of the policy in force were
+/// changed.
 pub(crate) fn older_than(files: &[String]) -> Option<String> {
     let found = detect::daemon(None)?;
     let first = files.first().map(Path::new);
@@ -191,12 +192,13 @@ pub(crate) fn older_than(files: &[String]) -> Option<String> {
 /// The addresses of the daemon's host: those given, or this host's.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report its addresses.
 pub fn local_addresses(given: &[IpAddr]) -> Result<Vec<IpAddr>, Fault> {
     if given.is_empty() { addresses::addresses().environment() } else { Ok(given.to_owned()) }
 }
 
-/// The default that is there. One that can't be looked at isn't absent: to guard without it would be to ignore it.
+/// The default file that exists. One whose existence can't be determined is an error: it must not be ignored as if
+/// absent.
 fn default_config() -> anyhow::Result<Option<PathBuf>> {
     for path in DEFAULT_CONFIGS.map(Path::new) {
         if path.try_exists().with_context(|| format!("can't tell whether {} is there", path.display()))? {

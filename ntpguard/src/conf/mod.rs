@@ -1,4 +1,4 @@
-//! Configuration files, each format in a room of its own, and what is to be said of them.
+//! Configuration files, each format in a room of its own, and the findings about them.
 
 mod access_line;
 mod access_list;

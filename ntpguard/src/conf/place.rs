@@ -1,6 +1,6 @@
-//! Where something stands in the files that were read.
+//! Positions in the files that were read.
 
-/// Where something stands in a file.
+/// A position within one file, and a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub struct Span {
     /// Line, from 1.
@@ -11,11 +11,11 @@ pub struct Span {
     pub length: usize,
 }
 
-/// A place in one of the files read.
+/// A position in one of the files that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Index into [`crate::conf::AccessList::files`].
     pub file: usize,
-    /// Where in that file.
+    /// The position in that file.
     pub span: Span,
 }

@@ -1,4 +1,4 @@
-//! A file cut into commands: one a line, or after `simulate` one up to each `;` (ntp_scanner.c:is_EOC).
+//! Cuts a file into commands: one a line, or after `simulate` one up to each `;` (ntp_scanner.c:is_EOC).
 
 use super::line::Line;
 
@@ -6,20 +6,20 @@ use super::line::Line;
 pub(super) struct Commands<'a> {
     file: usize,
     bytes: &'a [u8],
-    /// Where the next one begins, or blanks before it.
+    /// Offset of the next command, or of blanks before it.
     at: usize,
-    /// The number of that line, from 1, and where it begins.
+    /// Number of the line that `at` is in, from 1, and the offset at which that line begins.
     number: usize,
     line_start: usize,
 }
 
 impl<'a> Commands<'a> {
-    /// All of a file, by its index into [`super::ConfFile::files`].
+    /// Starts at the beginning of a file; `file` is its index into [`crate::conf::AccessList::files`].
     pub(super) fn new(file: usize, bytes: &'a [u8]) -> Self {
         Self { file, bytes, at: 0, number: 1, line_start: 0 }
     }
 
-    /// Up to the line's end.
+    /// The next command, up to the line's end.
     pub(super) fn line(&mut self) -> Option<Line<'a>> {
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
         let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
@@ -28,7 +28,7 @@ impl<'a> Commands<'a> {
         Some(line)
     }
 
-    /// Up to the next `;`, or to the file's end: neither one in quotes nor one in a comment counts.
+    /// The next command, up to `;` or the file's end. A `;` in quotes or in a comment doesn't count.
     pub(super) fn statement(&mut self) -> Option<Line<'a>> {
         let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
         loop {
@@ -54,7 +54,7 @@ impl<'a> Commands<'a> {
         Some(line)
     }
 
-    /// All that is left from a place in this command on.
+    /// Everything from offset `from` in this command to the file's end.
     pub(super) fn rest(&mut self, line: &Line<'a>, from: usize) -> Line<'a> {
         let start = line.start as usize;
         (self.at, self.number, self.line_start) = (start, line.number, start - line.column);
@@ -64,11 +64,11 @@ impl<'a> Commands<'a> {
 
     fn cut(&self, length: usize) -> Line<'a> {
         let Self { file, bytes, at, number, line_start } = *self;
-        // The reader of files has seen to it that a place is a u32.
+        // The reader of files has made sure that an offset fits into a u32.
         Line { file, number, start: at as u32, column: at - line_start, text: &bytes[at..at + length] }
     }
 
-    /// Goes forward, and counts lines.
+    /// Moves forward to an offset, and counts lines.
     pub(super) fn go(&mut self, to: usize) {
         for (place, _) in self.bytes[self.at..to].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
             self.number += 1;
@@ -78,7 +78,7 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// How many bytes stand before one of these, or the end.
+/// The number of bytes before the first of `ends`, or before the end.
 fn up_to(bytes: &[u8], ends: &[u8]) -> usize {
     bytes.iter().position(|byte| ends.contains(byte)).unwrap_or(bytes.len())
 }

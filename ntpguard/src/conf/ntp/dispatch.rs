@@ -1,4 +1,4 @@
-//! What a command says beyond `restrict`, and who reads it.
+//! Reads commands other than `restrict`, and hands each to its reader.
 
 use super::{
     ConfFile, Span,
@@ -17,24 +17,24 @@ use crate::{
     daemon::dialect::Daemon,
 };
 
-/// The options of an association by which its packets are authenticated.
+/// The options of an association that authenticate its packets.
 const AUTHENTICATED: [&str; 3] = ["autokey", "key", "nts"];
 
-/// What a line asks the reader of files to do.
+/// What a command asks the reader of files to do next.
 pub(super) enum Directive<'a> {
-    /// Nothing; go on.
+    /// Nothing more: go on to the next command.
     Done,
     /// Read this file now.
     Include(Word<'a>),
-    /// `simulate`: what follows this word isn't read by lines.
+    /// Skip a `simulate` block: what follows this word isn't read line by line.
     Simulate(Word<'a>),
-    /// `end`: read nothing more, here or in the including files.
+    /// `end`: stop reading, here and in the including files.
     End,
     /// A word so long that the daemon refuses to start.
     LongWord {
-        /// Where.
+        /// Where the word stands.
         at: Span,
-        /// How long.
+        /// Its length in bytes.
         bytes: usize,
     },
 }
@@ -55,7 +55,7 @@ pub(super) fn read<'a>(conf: &mut ConfFile, line: &Line<'a>) -> Directive<'a> {
     Directive::Done
 }
 
-/// Reads one command, and what it can't be is lost.
+/// Reads one command; what the daemon can't parse is lost.
 fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Directive<'a> {
     let Some(keyword) = words.first() else { return Directive::Done };
     if !keyword.is_keyword(conf.daemon.dialect) {
@@ -99,7 +99,7 @@ fn command<'a>(conf: &mut ConfFile, line: &Line<'a>, words: &[Word<'a>]) -> Dire
         },
         "simulate" => return Directive::Simulate(keyword.clone()),
         "end" => return Directive::End,
-        // The rest of the language has no say in what passes.
+        // The other commands don't affect which packets pass.
         _ => (),
     }
     Directive::Done
@@ -117,7 +117,7 @@ where
     Some(Directive::LongWord { at: long.span, bytes: long.bytes })
 }
 
-/// A line that doesn't begin with a keyword of this daemon.
+/// Reports a line that doesn't begin with a keyword of this daemon.
 fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word<'_>) {
     let Daemon { dialect, .. } = conf.daemon;
     let others = keywords::dialects(&keyword.text);
@@ -146,7 +146,7 @@ fn unknown(conf: &mut ConfFile, line: &Line<'_>, keyword: &Word<'_>) {
     conf.list.add(found);
 }
 
-/// `enable` and `disable`: the words before the first that can't follow take effect.
+/// `enable` and `disable`: the words before the first one that can't follow take effect.
 fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let on = words[0].is("enable");
     for word in &words[1..] {
@@ -166,7 +166,7 @@ fn switch(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     }
 }
 
-/// The host of an association line, past `-4` and `-6`.
+/// The host of an association line, after an optional `-4` or `-6`.
 fn host<'a>(words: &'a [Word<'a>]) -> Option<&'a Word<'a>> {
     words.iter().find(|word| !word.is("-4") && !word.is("-6"))
 }

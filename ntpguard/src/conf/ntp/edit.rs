@@ -1,6 +1,6 @@
-//! Misspellings.
+//! Detection of misspellings.
 
-/// Whether at most one letter inserted, dropped, changed or swapped with its neighbour makes `a` of `b`.
+/// Whether `a` is `b` with at most one letter inserted, dropped, changed or swapped with its neighbour.
 pub(crate) fn is_one_edit(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let prefix = a.iter().zip(b).take_while(|(x, y)| x == y).count();

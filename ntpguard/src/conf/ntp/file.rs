@@ -1,4 +1,4 @@
-//! Reading the file and those it includes.
+//! Reads ntp.conf and the files that it includes.
 
 use super::{
     ConfFile,
@@ -27,15 +27,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How deep `includefile` may nest (ntp_scanner.h:MAXINCLUDELEVEL); deeper ones are skipped with a word.
+/// How deep `includefile` may nest (ntp_scanner.h:MAXINCLUDELEVEL). Deeper files are skipped with a log message.
 const MAX_INCLUDE_LEVEL: usize = 5;
 
-/// How many bytes are read in all: a million lines with IPv6 addresses and masks, each as long as it gets, have 160 MB.
+/// Bytes read at most, over all files: a million lines with IPv6 addresses and masks of maximum length have 160 MB.
 pub(crate) const MOST: u64 = 256 << 20;
-/// What a file counts as at least, however short: files may include others many times, and these others.
+/// Minimum that each file counts as, however short, since files may include others many times over.
 const LEAST: u64 = 1 << 12;
 
-/// Whether reading goes on after a file.
+/// Whether reading continues after a file.
 #[derive(PartialEq, Eq)]
 enum Flow {
     On,
@@ -54,7 +54,7 @@ pub fn read(path: Option<&Path>, daemon: Daemon) -> Result<AccessList> {
 /// even if reading fails.
 ///
 /// # Errors
-/// As there.
+/// As for [`read`].
 pub fn read_noting(
     path: Option<&Path>,
     daemon: Daemon,
@@ -70,10 +70,10 @@ pub fn read_noting(
 }
 
 impl ConfFile {
-    /// Reads the file, and what the daemon reads beside it.
+    /// Reads the file, and the folder that NTPsec reads beside it.
     fn read(&mut self, path: Option<&Path>) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
-        // Even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
+        // Read even after `end`, and even if there is no ntp.conf (ntp_config.c:readconfig).
         let folder = folder_beside(path, self.daemon);
         [path, &sibling(path, Path::new("ntp.d"))].into_iter().for_each(|path| self.list.sought.look(path));
         match file::read(path, MOST) {
@@ -90,13 +90,13 @@ impl ConfFile {
     }
 }
 
-/// The folder that NTPsec reads beside its ntp.conf, if it is there.
+/// The folder that NTPsec reads beside its ntp.conf, if it exists.
 pub fn folder_beside(path: &Path, daemon: Daemon) -> Option<PathBuf> {
     let folder = sibling(path, Path::new("ntp.d"));
     (daemon.is_ntpsec() && folder.is_dir()).then_some(folder)
 }
 
-/// Reads a configuration that is at hand, under the path of the file that it might be.
+/// Reads a configuration from memory; `path` is the path that it is reported under.
 ///
 /// # Errors
 /// A word so long that the daemon refuses to start, or an included file that can't be read.
@@ -111,7 +111,7 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     if bytes.contains(&0) {
         bail!("{} is not a text file: it contains zero bytes", path.display());
     }
-    // Far less than 4 GiB: where a line begins is a u32, and so is the end.
+    // The total is far below 4 GiB, so that offsets of lines, and of the end, fit into a u32.
     conf.taken += (bytes.len() as u64).max(LEAST);
     ensure!(
         conf.taken <= MOST,
@@ -149,9 +149,9 @@ fn one(conf: &mut ConfFile, path: PathBuf, bytes: Vec<u8>, level: usize) -> Resu
     Ok(flow)
 }
 
-/// Reads what `includefile` names in the file at `from`. ntp.org's ntpd takes the path as it stands, relative to a
-/// working directory that only it knows; NTPsec relative to the including file, and it reads folders
-/// (ntp_scanner.c:lex_push_file).
+/// Reads what `includefile` names in the file `from`. ntp.org's ntpd uses the path as it stands, relative to its
+/// working directory, which isn't known here. NTPsec resolves it relative to the including file, and reads folders as
+/// well (ntp_scanner.c:lex_push_file).
 fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, level: usize) -> Result<Flow> {
     let named = Path::new(&*word.text);
     if level == MAX_INCLUDE_LEVEL {
@@ -179,12 +179,12 @@ fn include(conf: &mut ConfFile, from: &Path, place: Place, word: &Word<'_>, leve
     load(conf, path, Some(place), level + 1)
 }
 
-/// Reads a file if it is there. If it isn't, the daemon goes on without it, too.
+/// Reads a file if it exists. If it doesn't, the daemon goes on without it, too.
 fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) -> Result<Flow> {
     conf.list.sought.look(&path);
     match file::read(&path, MOST) {
         Ok(bytes) => return one(conf, path, bytes, level),
-        // What the daemon makes of it, and when it has done with it, nobody knows.
+        // What the daemon reads from such a file, and when it is done with it, is unknown.
         Err(error) if Odd::of(&error).is_some() => {
             let from = place.map(|place| format!("{}: ", conf.list.show(place))).unwrap_or_default();
             return Err(anyhow!(error).context(format!("{from}can't read {}", path.display())));
@@ -204,8 +204,8 @@ fn load(conf: &mut ConfFile, path: PathBuf, place: Option<Place>, level: usize) 
     Ok(Flow::On)
 }
 
-/// Reads `*.conf` in a folder, folders of such names too, the last first, as NTPsec does (it puts them on a stack in
-/// order, and takes the uppermost; ntp_scanner.c:lex_push_file).
+/// Reads `*.conf` in a folder, including folders of such names, last name first as NTPsec does (it pushes them onto a
+/// stack in order, and pops the top; ntp_scanner.c:lex_push_file).
 fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
     conf.list.sought.look(folder);
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
@@ -226,7 +226,7 @@ fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
         } else {
             load(conf, path, None, level)?
         };
-        // `end` is the end of all that waits.
+        // `end` also ends the files that are still waiting.
         if flow == Flow::End {
             return Ok(flow);
         }
@@ -234,7 +234,7 @@ fn all(conf: &mut ConfFile, folder: &Path, level: usize) -> Result<Flow> {
     Ok(Flow::On)
 }
 
-/// A path relative to the folder of another.
+/// `other`, relative to the folder that `path` is in.
 fn sibling(path: &Path, other: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join(other)
 }

@@ -39,7 +39,7 @@ impl Flags {
         known.map(|(_, flag, _)| *flag)
     }
 
-    /// The daemons that know a flag of this name; none if it isn't one.
+    /// The daemons that know a flag of this name; empty if there is no such flag.
     pub(super) fn dialects(name: &str) -> &'static [Dialect] {
         FLAGS.iter().find(|(known, ..)| *known == name).map_or(&[], |(.., dialects)| *dialects)
     }

@@ -1,12 +1,12 @@
-//! Files of other daemons, given for an ntp.conf.
+//! Recognises other daemons' configuration files that were given as an ntp.conf.
 //!
-//! Contract: a file is another's only if a line of it begins as none of ntpd's does, and none begins with a word that
-//! ntpd alone has. Both languages share `server`, `pool` and more.
+//! Contract: a file counts as another daemon's only if one of its lines begins as no line of ntpd's does, and none
+//! begins with a word that only ntpd has. The languages share `server`, `pool` and more.
 
 use super::{ConfFile, Place, Span, keywords};
 use crate::conf::diagnostic::{Code, Diagnostic};
 
-/// Words that begin a line of chrony.conf and none of ntp.conf (chrony.conf(5)).
+/// Words that begin a line in chrony.conf, and none in ntp.conf (chrony.conf(5)).
 const CHRONY: &str = "acquisitionport allow authselectmode bindacqaddress bindacqdevice bindaddress bindcmdaddress \
      bindcmddevice binddevice clientloglimit clockprecision cmdallow cmddeny cmdport cmdratelimit \
      combinelimit commandkey confdir corrtimeratio deny dumpdir dumponexit fallbackdrift generatecommandkey \
@@ -18,24 +18,24 @@ const CHRONY: &str = "acquisitionport allow authselectmode bindacqaddress bindac
      ntstrustedcerts ptpdomain ptpport ratelimit reselectdist rtcautotrim rtcdevice rtcfile rtconutc rtcsync \
      sched_priority smoothtime sourcedir stratumweight tempcomp";
 
-/// Words that begin a line of ntp.conf and none of those files.
+/// Words that begin a line in ntp.conf, and none in the other daemons' files.
 const NTPD: &str = "automax autokey broadcastclient broadcastdelay calldelay controlkey crypto delrestrict disable \
      discard enable filegen fudge includefile interface keys keysdir leapfile limit logconfig logfile manycastclient \
      manycastserver mru multicastclient nic nts ntpsigndsocket pidfile requestkey restrict revoke rlimit \
      saveconfigdir setvar statistics statsdir tinker tos trap trustedkey ttl unrestrict";
 
-/// The tables of ntpd-rs' ntp.toml.
+/// The tables of ntpd-rs's ntp.toml.
 const NTPD_RS: [&str; 7] =
     ["source", "server", "source-defaults", "synchronization", "observability", "keyset", "nts-ke-server"];
 
-/// Whose configuration a file is.
+/// The program whose configuration a file is.
 struct Owner {
     name: &'static str,
-    /// The line that shows it.
+    /// The line that proves it.
     span: Span,
 }
 
-/// Says whose file it is, instead of all that there is to say about it as an ntp.conf.
+/// Reports whose file it is, and drops all other findings about it as an ntp.conf.
 pub(super) fn check(conf: &mut ConfFile, file: usize, bytes: &[u8]) {
     let Some(Owner { name, span }) = owner(bytes) else { return };
     conf.list.diagnostics.retain(|found| found.place.is_none_or(|place| place.file != file));
@@ -67,7 +67,7 @@ fn owner(bytes: &[u8]) -> Option<Owner> {
     owner
 }
 
-/// Whose a line must be, by its first words.
+/// The program that a line must belong to, by its first words.
 fn owner_of(words: &[&str], line: &str) -> Option<&'static str> {
     let section = line.strip_prefix('[').and_then(|rest| rest.trim_start_matches('[').split(']').next());
     match (words, section) {
@@ -100,7 +100,7 @@ mod tests {
             ("constraints from \"https://www.example.net\"\n", Some("OpenNTPD")),
             ("[observability]\nlog-level = \"info\"\n\n[[source]]\nmode = \"pool\"\n", Some("ntpd-rs")),
             ("# a comment\n[Time]\nNTP=192.0.2.1\n", Some("systemd-timesyncd")),
-            // Theirs and ours: a line that went astray is told of as such.
+            // Lines of both: a line of another daemon's is reported as an ordinary misplaced line.
             ("server 192.0.2.1\nmakestep 1.0 3\nrestrict default ignore\n", None),
             ("server 192.0.2.1 iburst\ndriftfile /var/lib/ntp/drift\n", None),
             ("", None),

@@ -1,23 +1,23 @@
-//! The words that the daemons' scanners take for keywords (keyword-gen.c).
+//! The words that the daemons' scanners read as keywords (keyword-gen.c).
 //!
-//! A keyword where a name is wanted is a syntax error, and a line that doesn't begin with one is lost.
+//! A keyword in place of a name is a syntax error, and a line that doesn't begin with a keyword is lost.
 
 use super::edit::is_one_edit;
 use crate::daemon::dialect::Dialect::{self, Ntp426, Ntp428, NtpSec};
 use std::{collections::HashMap, sync::LazyLock};
 
-/// What a keyword makes of the words after it (keyword-gen.c: FOLLBY_*).
+/// What a keyword makes the scanner expect of the words after it (keyword-gen.c: FOLLBY_*).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Demand {
-    /// They are keywords, numbers and strings.
+    /// They are read as keywords, numbers and strings.
     Nothing,
-    /// The next one is a string.
+    /// The next word is read as a string.
     String,
-    /// All up to the line's end are strings.
+    /// All words up to the line's end are read as strings.
     Strings,
 }
 
-/// Which daemons know which words.
+/// The keywords, by the daemons that know them.
 #[rustfmt::skip]
 const KEYWORDS: &[(&[Dialect], &str)] = &[
     (
@@ -66,7 +66,7 @@ const KEYWORDS: &[(&[Dialect], &str)] = &[
     ),
 ]; // the words of each daemon, as of 4.2.6p5, 4.2.8p18 and NTPsec 1.2.5
 
-/// Those that demand a string, and those that demand strings up to the line's end.
+/// The keywords that demand one string, and those that demand strings up to the line's end.
 #[rustfmt::skip]
 const DEMANDS: [(Demand, &str); 2] = [
     (Demand::String,
@@ -76,7 +76,7 @@ const DEMANDS: [(Demand, &str); 2] = [
     (Demand::Strings, "logconfig manycastserver multicastclient phone"),
 ];
 
-/// What `enable` and `disable` switch (ntp_parser.y: system_option).
+/// The words that `enable` and `disable` take (ntp_parser.y: system_option).
 const SWITCHES: [(&[Dialect], &str); 4] = [
     (&[Ntp426, Ntp428, NtpSec], "calibrate kernel monitor ntp stats"),
     (&[Ntp426, Ntp428], "auth bclient"),
@@ -84,7 +84,7 @@ const SWITCHES: [(&[Dialect], &str); 4] = [
     (&[Ntp428], "unpeer_digest_early"),
 ];
 
-/// All words: who knows them, and what they demand.
+/// All keywords: the daemons that know each, and what it demands.
 static BY_WORD: LazyLock<HashMap<&str, (&[Dialect], Demand)>> = LazyLock::new(|| {
     let words = KEYWORDS.iter().flat_map(|(dialects, words)| words.split(' ').map(|word| (word, *dialects)));
     let demand = |word| {
@@ -94,23 +94,23 @@ static BY_WORD: LazyLock<HashMap<&str, (&[Dialect], Demand)>> = LazyLock::new(||
     words.map(|(word, dialects)| (word, (dialects, demand(word)))).collect()
 });
 
-/// The keywords that begin a line and that matter enough to be guessed.
+/// The keywords at the start of a line that are important enough to suggest for a misspelling.
 const GUESSED: [&str; 8] =
     ["restrict", "unrestrict", "server", "pool", "peer", "disable", "enable", "includefile"];
 
-/// The daemons that take this word for a keyword.
+/// The daemons that read this word as a keyword.
 pub(super) fn dialects(word: &str) -> &'static [Dialect] {
     known(word).map_or(&[], |(dialects, _)| *dialects)
 }
 
-/// What a word makes of those after it, if it is a keyword of this daemon.
+/// What this word demands of those after it, if it is a keyword of this daemon.
 pub(super) fn demands(word: &str, dialect: Dialect) -> Demand {
     let known = known(word).filter(|(dialects, _)| dialects.contains(&dialect));
     known.map_or(Demand::Nothing, |(_, demand)| *demand)
 }
 
 fn known(word: &str) -> Option<&'static (&'static [Dialect], Demand)> {
-    // No keyword begins with a digit, and of the words of a long file most do.
+    // No keyword begins with a digit, but most words of a long file do.
     if word.starts_with(|c: char| c.is_ascii_digit()) { None } else { BY_WORD.get(word) }
 }
 

@@ -1,8 +1,8 @@
-//! Words, as ntpd's scanner cuts them (ntp_scanner.c:yylex).
+//! The words of a command, as ntpd's scanner cuts them (ntp_scanner.c:yylex).
 //!
-//! Contract: any bytes are accepted, nothing panics. `#` outside quotes begins a comment, even in mid-word; only `"`
-//! quotes, and a missing closing quote is forgiven at the line's end. A command is mostly one line; where it has
-//! several (`commands.rs`), their ends are blanks.
+//! Contract: any bytes are accepted, nothing panics. `#` outside quotes begins a comment, even within a word; only `"`
+//! quotes, and a missing closing quote is forgiven at the line's end. A command is usually one line; where it has
+//! several (`commands.rs`), line ends are blanks.
 
 use super::{
     Span,
@@ -11,7 +11,7 @@ use super::{
 use crate::daemon::dialect::Dialect;
 use std::borrow::Cow;
 
-/// A word of a line, and mostly a part of it.
+/// A word of a command, usually borrowed from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word<'a> {
     pub(super) text: Cow<'a, str>,
@@ -28,12 +28,12 @@ impl Word<'_> {
         !self.quoted && self.text == keyword
     }
 
-    /// Whether it ends a command: quotes with nothing but blanks in them (ntp_scanner.c:create_string_token).
+    /// Whether it ends a command: quotes that contain nothing but blanks (ntp_scanner.c:create_string_token).
     pub(super) fn is_end(&self) -> bool {
         self.quoted && self.text.bytes().all(is_space)
     }
 
-    /// Whether it is one of the characters that are words of their own.
+    /// Whether it is one of the special characters, each of which is a word of its own.
     pub(super) fn is_special(&self) -> bool {
         !self.quoted && matches!(self.text.as_bytes(), [byte] if is_special(*byte))
     }
@@ -43,8 +43,8 @@ impl Word<'_> {
         !self.quoted && keywords::dialects(&self.text).contains(&dialect)
     }
 
-    /// Whether the scanners make a number of some kind of it (ntp_scanner.c:is_integer, is_double): sign, digits with
-    /// at most one point among them, exponent.
+    /// Whether the scanners read it as a number of any kind (ntp_scanner.c:is_integer, is_double): sign, digits with at
+    /// most one point among them, exponent.
     pub(super) fn is_number(&self) -> bool {
         let past_digits = |text: &'_ str| text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let unsigned = self.text.strip_prefix(['+', '-']).unwrap_or(&self.text);
@@ -60,44 +60,45 @@ impl Word<'_> {
         !self.quoted && whole + fraction.len() > 0 && ends
     }
 
-    /// The integer that a word is to the scanner, if it is one (ntp_scanner.c:is_integer, is_u_int). `Some(None)`
-    /// hangs on the C library.
+    /// The integer that the scanner reads the word as (ntp_scanner.c:is_integer, is_u_int); `None` if it reads it as
+    /// something else. `Some(None)` is an integer whose value depends on the C library.
     pub(super) fn integer(&self, dialect: Dialect) -> Option<Option<i32>> {
         let digits = self.text.strip_prefix('-').unwrap_or(&self.text);
-        // `-4` and `-6` are keywords first.
+        // The scanner looks for keywords first, and `-4` and `-6` are keywords.
         if self.quoted || self.is_keyword(dialect) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         let whole = self.text.parse().ok();
-        // From 2^31 on a number has no sign, and is of another kind; longer ones wrap around first. 4.2.6 cuts all.
+        // From 2^31 on a number is unsigned, which is another token; numbers of more than 32 bits wrap around first.
+        // 4.2.6 truncates all of them to integers.
         let unsigned = self.text.parse::<u32>().is_ok() && dialect != Dialect::Ntp426;
         if whole.is_none() && unsigned { None } else { Some(whole) }
     }
 
-    /// Whether 4.2.8 and NTPsec make an unsigned number of it, and 4.2.6 a string (ntp_scanner.c:is_u_int).
+    /// Whether 4.2.8 and NTPsec read it as an unsigned number, and 4.2.6 as a string (ntp_scanner.c:is_u_int).
     pub(super) fn is_hexadecimal(&self) -> bool {
         let digits = self.text.strip_prefix("0x").or(self.text.strip_prefix("0X"));
         !self.quoted && digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))
     }
 }
 
-/// What becomes of bytes over 0x7f.
+/// How the scanner treats bytes above 0x7f.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Foreign {
-    /// Characters like others: 4.2.6.
+    /// As ordinary characters: 4.2.6.
     Kept,
-    /// Gone before anything looks at them: 4.2.8 and NTPsec (ntp_scanner.c:lex_getch).
+    /// It deletes them before anything else looks at them: 4.2.8 and NTPsec (ntp_scanner.c:lex_getch).
     Deleted,
 }
 
-/// The words of a command, one after the other. The characters `{ } ( ) , ; | =` are words of their own, except where
-/// a keyword demands strings.
+/// The words of a command, in order. The characters `{ } ( ) , ; | =` are words of their own, except where a keyword
+/// demands strings.
 #[derive(Clone)]
 pub(super) struct Words<'a, 'd> {
     text: &'a [u8],
     at: usize,
-    /// The number of the line that `at` is in, and where in the text that line begins: before it, for a command that
-    /// doesn't begin with its line.
+    /// Number of the line that `at` is in, and the offset in the text at which that line begins; negative if the
+    /// command begins in the middle of its line.
     number: usize,
     line_start: isize,
     foreign: Foreign,
@@ -106,7 +107,7 @@ pub(super) struct Words<'a, 'd> {
 }
 
 impl<'a, 'd> Words<'a, 'd> {
-    /// Cuts a text that begins in this line (from 1), after as many bytes of it as `column` says.
+    /// Cuts a text that begins in line `number` (from 1), `column` bytes after that line's beginning.
     pub(super) fn new(
         text: &'a [u8],
         (number, column): (usize, usize),
@@ -117,7 +118,7 @@ impl<'a, 'd> Words<'a, 'd> {
         Self { text, at: 0, number, line_start, foreign, demand: Demand::Nothing, demands }
     }
 
-    /// How much of the text has been read.
+    /// Number of bytes of the text that have been read.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -157,7 +158,7 @@ impl<'a> Iterator for Words<'a, '_> {
                 let rest = &text[at + 1..];
                 let length = rest.iter().position(|b| b"\"\n".contains(b)).unwrap_or(rest.len());
                 bytes.to_mut().extend_from_slice(&rest[..length]);
-                // The closing quote ends the word; a line's end that does is still to come.
+                // The closing quote is part of the word; a line end that closes the quotes is still to be read.
                 at += length + 1 + usize::from(rest.get(length) == Some(&b'"'));
             }
             self.at = at;
@@ -177,7 +178,7 @@ impl<'a> Iterator for Words<'a, '_> {
             let word = Word { text, bytes: length, quoted, span };
             self.demand = match (demand, (self.demands)(&word)) {
                 (Demand::Strings, _) => Demand::Strings,
-                // `-4` and `-6` may stand between a keyword and its host.
+                // `-4` or `-6` may stand between a keyword and its host.
                 (Demand::String, _) if word.is("-4") || word.is("-6") => Demand::String,
                 (Demand::String, _) => Demand::Nothing,
                 (Demand::Nothing, demand) => demand,

@@ -1,11 +1,11 @@
-//! The parameters of the daemons' rate limiters, as lines set them.
+//! The parameters of the daemons' rate limiters, as configuration lines set them.
 
 use crate::{
     conf::Limiter,
     daemon::dialect::{Daemon, Dialect},
 };
 
-/// Without a line.
+/// The daemon's defaults.
 pub(super) const fn default_of(daemon: Daemon) -> Limiter {
     match daemon.dialect {
         // ntp_monitor.c: `ntp_minpoll` 3, `ntp_minpkt` 1 in 4.2.6 and 2 in 4.2.8.
@@ -15,7 +15,7 @@ pub(super) const fn default_of(daemon: Daemon) -> Limiter {
     }
 }
 
-/// Sets one parameter; `None` is a number, but nobody knows which.
+/// Sets one parameter; `None` is a number whose value is unknown.
 pub(super) fn set(limiter: &mut Limiter, parameter: &str, value: Option<f64>, daemon: Daemon) {
     let Some(value) = value else { return *limiter = Limiter::Unknown };
     match limiter {
@@ -30,12 +30,12 @@ pub(super) fn set(limiter: &mut Limiter, parameter: &str, value: Option<f64>, da
         Limiter::Headway { average, minimum } => {
             // ntp.org's values come from an i32.
             match (parameter, value as i32) {
-                // Out of range, 4.2.8 says so and keeps what it had (ntp_config.c:config_access).
+                // 4.2.8 reports a value out of range, and keeps the previous one (ntp_config.c:config_access).
                 ("average", value) if daemon.dialect == Dialect::Ntp428 => {
                     *average = u8::try_from(value).map_or(*average, u32::from);
                 }
                 ("average", value @ 0..) => *average = value as u32,
-                // In 4.2.6 a power of two, whose shift C leaves undefined from 31 on.
+                // In 4.2.6 the exponent of a power of two, whose shift C leaves undefined from 31 on.
                 ("minimum", value @ 0..=30) if daemon.dialect == Dialect::Ntp426 => {
                     *minimum = 1 << value;
                 }

@@ -9,13 +9,14 @@ use crate::{
     daemon::dialect::{Daemon, Dialect},
 };
 
-/// The number that a word is to the daemon's scanner, if it is one that may follow a parameter: an integer, or for
-/// NTPsec any (ntp_scanner.c:yylex; ntp_parser.y:discard_option, number). `Some(None)` hangs on the C library.
+/// The number that the daemon's scanner reads a word as, if it is of a kind that may follow a parameter: an integer, or
+/// for NTPsec any number (ntp_scanner.c:yylex; ntp_parser.y:discard_option, number). `Some(None)` is a number whose
+/// value depends on the C library.
 fn value(word: &Word<'_>, daemon: Daemon) -> Option<Option<f64>> {
     if let Some(whole) = word.integer(daemon.dialect) {
         return Some(whole.map(f64::from));
     }
-    // Signs of GPS eras, which add 1024 or 8192 weeks of seconds.
+    // The suffixes `g` and `G` are GPS eras, which add 1024 or 8192 weeks in seconds.
     let plain = Word { text: word.text.trim_end_matches(['g', 'G']).into(), ..word.clone() };
     let integer = plain.text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
     if !daemon.is_ntpsec() || !plain.is_number() || integer && plain.text == word.text {
@@ -28,14 +29,15 @@ fn value(word: &Word<'_>, daemon: Daemon) -> Option<Option<f64>> {
     }
 }
 
-/// Reads the words after `mru`, pairs of a parameter and an integer: how long and how many sources the daemon
-/// remembers. One that may forget before ntpguard does may not limit either (ntp_config.c:config_monitor).
+/// Reads the words after `mru`, pairs of a parameter and an integer: for how long, and how many sources, the daemon
+/// remembers. A daemon that may forget a source before ntpguard does may not limit it either
+/// (ntp_config.c:config_monitor).
 pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word<'_>]) {
     let dialect = conf.daemon.dialect;
     let ample = |pair: &[Word<'_>]| {
         let [parameter, value] = pair else { return false };
         let value = value.integer(dialect).flatten();
-        // The defaults of both daemons (ntp_monitor.c), whose entries are some 100 bytes long.
+        // The defaults of both daemons (ntp_monitor.c), whose entries take about 100 bytes each.
         let least = match &*parameter.text {
             "initalloc" | "initmem" | "incalloc" | "incmem" => 0,
             "minage" | "maxage" => MEMORY as i32,
@@ -51,8 +53,8 @@ pub(super) fn parse_mru(conf: &mut ConfFile, words: &[Word<'_>]) {
     }
 }
 
-/// Reads the words after `discard` or `limit`: pairs of a parameter and a number. The pairs before a word that is no
-/// parameter take effect; one without its number takes the whole line with it (ntp_parser.y:discard_option).
+/// Reads the words after `discard` or `limit`: pairs of a parameter and a number. The pairs before a word that isn't a
+/// parameter take effect; a parameter without its number loses the whole line (ntp_parser.y:discard_option).
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let daemon = conf.daemon;
     let mut parameters = conf.list.limiter;
@@ -108,7 +110,7 @@ mod tests {
             ("", Ntp426, headway(3, 2), 0),
             ("", Ntp428, headway(3, 2), 0),
             ("", NtpSec, score(1.0, 20.0, 0.5), 0),
-            // The same word, two units.
+            // The same word in two units.
             ("discard average 5 minimum 3 monitor 100", Ntp426, headway(5, 8), 0),
             ("discard average 5 minimum 3 monitor 100", Ntp428, headway(5, 3), 0),
             ("discard average 5\ndiscard minimum 0\ndiscard average 4", Ntp428, headway(4, 0), 0),
@@ -116,13 +118,13 @@ mod tests {
             ("discard average -1", Ntp426, Limiter::Unknown, 0),
             ("discard minimum 31", Ntp426, Limiter::Unknown, 0),
             ("limit average 2 burst 10.5 kod .25", NtpSec, score(2.0, 10.5, 0.25), 0),
-            // What stands before a word that can't follow counts; a parameter without its number takes the line along.
+            // The pairs before a word that can't follow count; a parameter without its number loses the line.
             ("discard average 5 burst 3", Ntp428, headway(5, 2), 1),
             ("discard average 5 minimum", Ntp428, headway(3, 2), 1),
             ("discard average 5.0", Ntp428, headway(3, 2), 1),
             ("limit average 2 kod often", NtpSec, score(1.0, 20.0, 0.5), 1),
             ("limit", NtpSec, score(1.0, 20.0, 0.5), 1),
-            // Numbers as the scanners see them.
+            // Numbers as the scanners read them.
             ("discard minimum +9", Ntp426, headway(3, 2), 1),
             ("discard minimum +9", Ntp428, headway(3, 2), 1),
             ("discard minimum 9 average -4", Ntp428, headway(3, 2), 1),
@@ -136,13 +138,13 @@ mod tests {
             ("limit average .1 burst 3000000000", NtpSec, score(1.0, 20.0, 0.5), 1),
             ("limit average 0x1", NtpSec, score(1.0, 20.0, 0.5), 1),
             ("limit average 20g", NtpSec, Limiter::Unknown, 0),
-            // What the daemon remembers.
+            // The sizes of the daemon's monitor list.
             ("mru maxage 3600 maxmem 4096 initmem 0 mindepth 600", Ntp428, headway(3, 2), 0),
             ("mru maxdepth 100", Ntp428, Limiter::Unknown, 0),
             ("mru maxage 30\nlimit average 5", NtpSec, Limiter::Unknown, 0),
             ("mru maxage", NtpSec, Limiter::Unknown, 0),
             ("mru minage 64", NtpSec, score(1.0, 20.0, 0.5), 0),
-            // The other daemon's word.
+            // The other daemon's keyword.
             ("limit average 2", Ntp428, headway(3, 2), 1),
             ("discard average 2", NtpSec, score(1.0, 20.0, 0.5), 1),
         ] {

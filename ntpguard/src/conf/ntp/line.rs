@@ -1,4 +1,4 @@
-//! One command, mostly a line: its words, and where they stand.
+//! One command, usually a line: its words, and their positions.
 
 use super::{
     Place, Span,
@@ -7,14 +7,14 @@ use super::{
 };
 use crate::daemon::dialect::{Daemon, Dialect};
 
-/// One command, mostly a line, and where it stands.
+/// One command, usually a line, and its position.
 pub(super) struct Line<'a> {
     pub(super) file: usize,
-    /// The number of the line that it begins in, from 1.
+    /// Number of the line in which it begins, from 1.
     pub(super) number: usize,
-    /// Its first byte in the file.
+    /// Offset of its first byte in the file.
     pub(super) start: u32,
-    /// How many bytes of that line stand before it.
+    /// Number of bytes in that line before it.
     pub(super) column: usize,
     pub(super) text: &'a [u8],
 }
@@ -26,13 +26,13 @@ impl<'a> Line<'a> {
             true => Demand::Nothing,
             false => keywords::demands(&word.text, dialect),
         };
-        // Few commands have more.
+        // Few commands have more words.
         let mut words = Vec::with_capacity(8);
         words.extend(self.scan(dialect, &demands));
         words
     }
 
-    /// Its words, where keywords demand what `demands` says.
+    /// Its words; `demands` says what each keyword demands of those after it.
     pub(super) fn scan<'d>(
         &self,
         dialect: Dialect,
@@ -42,7 +42,7 @@ impl<'a> Line<'a> {
         Words::new(self.text, (self.number, self.column), foreign, demands)
     }
 
-    /// The number of the line in which a word begins, and its first byte in the file.
+    /// The number of the line in which a word begins, and the offset of the word's first byte in the file.
     pub(super) fn place_of(&self, word: &Word<'_>) -> (usize, u32) {
         let Span { line, column, .. } = word.span;
         let begins = |number: usize| {

@@ -1,9 +1,10 @@
-//! ntp.conf, read as the daemon reads it: text to [`AccessList`]. Nothing is resolved here, and the only I/O is the
-//! reading of the file and of those it includes.
+//! Reads ntp.conf as the daemon does, from text to an [`AccessList`]. Nothing is resolved here, and the only I/O is
+//! reading the file and those it includes.
 //!
-//! Contract: a line that the daemon drops is dropped, the part that it keeps is kept (it applies what stands before
-//! the first word it doesn't know, and starts), and each such line leaves a [`Diagnostic`]. What the daemon reads and
-//! ntpguard can't is marked [`field@AccessList::blind`]: nothing may be dropped on account of the rest then.
+//! Contract: a line that the daemon drops is dropped; of a line that it applies in part, that part is kept (the daemon
+//! applies what stands before the first word it doesn't know, and starts); each such line leaves a [`Diagnostic`]. If
+//! the daemon may read something that ntpguard can't, the list is marked [`field@AccessList::blind`], and nothing may
+//! be dropped on account of the rest.
 
 mod commands;
 mod dispatch;
@@ -41,24 +42,24 @@ use crate::{
     },
 };
 
-/// An ntp.conf as far as it has been read.
+/// An ntp.conf, as far as it has been read.
 struct ConfFile {
-    /// The daemon that it is read for.
+    /// The daemon for which it is read.
     daemon: Daemon,
     /// That daemon's command line, which is configuration, too.
     command: CommandLine,
-    /// What it says of access.
+    /// The access list so far.
     list: AccessList,
-    /// `enable mode7`, of which only 4.2.8 knows.
+    /// Whether there was an `enable mode7`, which only 4.2.8 knows.
     mode7_on: bool,
-    /// `disable mode7`, which wins wherever it stands: all of `disable` is applied after all of `enable`
-    /// (ntp_config.c:config_system_opts).
+    /// Whether there was a `disable mode7`, which wins wherever it stands: ntpd applies all of `disable` after all of
+    /// `enable` (ntp_config.c:config_system_opts).
     mode7_off: bool,
-    /// A `trustedkey` line.
+    /// Whether there was a `trustedkey` line with a key.
     trusts_keys: bool,
-    /// Commands end at `;` from here on, and not with their lines: a `simulate` block has begun and not ended.
+    /// Whether commands end at `;` from here on instead of at line ends: a `simulate` block has begun and not ended.
     by_statement: bool,
-    /// How much of [`file::MOST`] has been read.
+    /// Bytes read so far, of [`file::MOST`].
     taken: u64,
 }
 
@@ -80,9 +81,9 @@ impl ConfFile {
         }
     }
 
-    /// What all of it comes to.
+    /// Finishes the list: derives what depends on the files as a whole.
     fn end(mut self) -> AccessList {
-        // `-4` and `-6` on 4.2.6's command line stand above a line's (ntp_config.c:get_multiple_netnums).
+        // `-4` and `-6` on 4.2.6's command line override those of a line (ntp_config.c:get_multiple_netnums).
         self.list.family = self.command.family.filter(|_| self.daemon.dialect == Dialect::Ntp426);
         self.list.trusts_any_key = self.trusts_keys || !self.command.trusted_keys.is_empty();
         self.list.may_associate = self.may_associate();
@@ -95,22 +96,23 @@ impl ConfFile {
         self.list
     }
 
-    /// Whether associations may come to be: those of lines and of the command line, and where keys are trusted or none
-    /// is needed those that others set up.
+    /// Whether associations may exist: those of lines and of the command line, and those that peers mobilize, which
+    /// takes a trusted key or disabled authentication.
     fn may_associate(&self) -> bool {
         let by_lines = !self.list.associations.is_empty() || self.list.auth_off.is_some() || self.trusts_keys;
         by_lines || self.command.may_associate()
     }
 
-    /// Whether the daemon limits those whose line says `limited`, for certain. `disable monitor` ends it unless an entry
-    /// with that flag holds the monitor list open (ntp_restrict.c:inc_res_limited), and the count of those goes wrong:
-    /// in 4.2.6 when an entry goes, in NTPsec 1.2.2 for the built-in ones, which a line for `default` merges with.
+    /// Whether it is certain that the daemon limits sources whose line says `limited`. `disable monitor` ends it unless
+    /// an entry with that flag keeps the monitor list enabled (ntp_restrict.c:inc_res_limited), and the daemons
+    /// miscount those entries: 4.2.6 when an entry is removed, NTPsec 1.2.2 for the built-in ones, which a line for
+    /// `default` merges with.
     fn limits(&self) -> bool {
         let holds = |line: &AccessLine| {
             let counted = match line.target {
                 Target::Address(_) => true,
                 Target::Default => !self.daemon.is_ntpsec(),
-                // Not before it is resolved; a template.
+                // A name has no entry before it is resolved, and `source` is a template.
                 Target::Name(_) | Target::Source => false,
             };
             counted && line.flags.has(Flags::LIMITED)

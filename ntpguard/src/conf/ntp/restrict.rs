@@ -1,12 +1,12 @@
-//! The `restrict` line and those that undo it (ntp_parser.y: access_control_command).
+//! The `restrict` line, and `unrestrict` and `delrestrict`, which undo it (ntp_parser.y: access_control_command).
 //!
 //! ```text
 //! restrict [-4|-6] default|source|ADDRESS|NAME [mask MASK] [ippeerlimit N] FLAG…
 //! ```
 //!
-//! Contract: the parsers of all daemons are LALR(1) with default reductions, so what stands before the first
-//! word that can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore
-//! gives 192.0.2.7 full access.
+//! Contract: the parsers of all daemons are LALR(1) with default reductions, so the part before the first word that
+//! can't follow is applied, and the rest of the line is lost. `restrict 192.0.2.7 IGNORE` therefore gives 192.0.2.7
+//! full access.
 
 use super::{
     ConfFile,
@@ -28,10 +28,10 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// What a prefix length of 0 was meant to be.
+/// Advice for a prefix length of 0 and an unspecified address.
 const EVERYONE: &str = "to mean everyone, write `default`";
 
-/// Reads the words of a restrict line (the keyword included) into `conf`.
+/// Reads the words of a restrict line (including the keyword) into `conf`.
 pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let Some((keyword, rest)) = words.split_first() else { return };
     let action = match &*keyword.text {
@@ -59,7 +59,7 @@ pub(super) fn parse(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     }
 }
 
-/// The words of a line that are still to be read.
+/// A restrict line, and its words that are still to be read.
 struct Parser<'a> {
     conf: &'a mut ConfFile,
     line: &'a Line<'a>,
@@ -71,7 +71,7 @@ struct Parser<'a> {
 type Head = (Option<Family>, Target, Option<Mask>, Flags);
 
 impl<'a> Parser<'a> {
-    /// What the daemon applies; `None` if it drops the line.
+    /// The part of the line that the daemon applies; `None` if it drops the line.
     fn head(mut self) -> Option<Head> {
         let family = match self.rest.first() {
             Some(word) if word.is("-4") => Some(Family::V4),
@@ -123,11 +123,11 @@ impl<'a> Parser<'a> {
             if let Some(written) = written {
                 self.hint_at_mask(written, &target, &given);
             }
-            // A prefix length stands above a mask.
+            // A prefix length takes precedence over a mask.
             mask = mask.or(Some(given));
         }
         self.hint_at_zero(who, &target, mask.as_ref());
-        // `delrestrict` has no flags: what follows is lost, and the entry goes all the same.
+        // `delrestrict` has no flags: what follows the address is lost, but the entry is removed all the same.
         let flags = if self.action == Action::Delete { Flags::NONE } else { self.flags(&target)? };
         Some((family, target, mask, flags))
     }
@@ -143,7 +143,7 @@ impl<'a> Parser<'a> {
         self.conf.list.add(Diagnostic { code, place, message, help });
     }
 
-    /// The daemon drops the line.
+    /// Reports that the daemon drops the line.
     fn lost<T>(&mut self, code: Code, word: &Word<'_>, message: String) -> Option<T> {
         self.lose(code, word, message, None);
         None
@@ -153,12 +153,12 @@ impl<'a> Parser<'a> {
         word.is_number() || (word.is_hexadecimal() && self.conf.daemon.is(&[Ntp428, NtpSec]))
     }
 
-    /// Whether the daemon takes a word for a keyword or a number, and not for a string.
+    /// Whether the daemon reads a word as a keyword or a number, and not as a string.
     fn is_token(&self, word: &Word<'_>) -> bool {
         word.is_keyword(self.conf.daemon.dialect) || self.is_number(word)
     }
 
-    /// Whom a word names, and the mask of a prefix length after it.
+    /// The target that a word names, and the mask if a prefix length follows the address.
     fn target(&mut self, word: &Word<'_>) -> Option<(Target, Option<IpAddr>)> {
         let daemon = self.conf.daemon;
         let keyword = word.is_keyword(daemon.dialect);
@@ -200,7 +200,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A mask that is read as written, and hardly meant so.
+    /// Reports a mask that the daemon reads as written, but that was probably meant otherwise.
     fn hint_at_mask(&mut self, word: &Word<'_>, target: &Target, mask: &Mask) {
         let &Mask::Is(mask) = mask else { return };
         match target {
@@ -223,12 +223,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An address that is none without a mask.
+    /// Reports an unspecified address without a mask, which doesn't mean everyone.
     fn hint_at_zero(&mut self, word: &Word<'_>, target: &Target, mask: Option<&Mask>) {
         if let Target::Address(address) = target
             && address.is_unspecified()
             && mask.is_none()
-            // A length of 0 has been told of.
+            // A length of 0 has already been reported.
             && !word.text.contains('/')
         {
             let message =
@@ -242,7 +242,7 @@ impl<'a> Parser<'a> {
         let target = named(address);
         let mask = match target {
             Target::Address(address) => prefix_mask(address, leading_number(length)),
-            // No colon, so the length is one of IPv4.
+            // Without a colon the length is an IPv4 prefix length.
             _ => prefix_mask(IpAddr::from([0; 4]), leading_number(length)),
         };
         if mask.is_none() {
@@ -253,7 +253,7 @@ impl<'a> Parser<'a> {
         Some((target, mask))
     }
 
-    /// The address after `mask`.
+    /// Reads the address after `mask`.
     fn mask(&mut self, word: &Word<'_>, target: &Target) -> Option<Mask> {
         self.next();
         let written = self.next();
@@ -269,7 +269,7 @@ impl<'a> Parser<'a> {
             && let Some(written) = written
             && !self.is_token(written)
         {
-            // Any string will do: it isn't even looked at (ntp_config.c:config_access, Bug 3872).
+            // Any string is accepted, and ignored (ntp_config.c:config_access, Bug 3872).
             return Some(Mask::Is(mask.unwrap_or(IpAddr::from([255; 4]))));
         }
         let Some(mask) = mask else {
@@ -290,8 +290,8 @@ impl<'a> Parser<'a> {
         Some(Mask::Is(mask))
     }
 
-    /// The mask as 4.2.6 finds it: any string is given to getaddrinfo(3), which takes the spellings of inet_aton(3) and
-    /// names of hosts (ntp_config.c:config_access, get_multiple_netnums).
+    /// The mask as 4.2.6 finds it: any string is passed to getaddrinfo(3), which takes the spellings of inet_aton(3)
+    /// and host names (ntp_config.c:config_access, get_multiple_netnums).
     fn looked_up_mask(&mut self, written: &Word<'_>, target: &Target) -> Mask {
         let spelled = inet_aton(&written.text).map(IpAddr::V4);
         let Some(mask) = literal(&written.text).or(spelled) else {
@@ -313,7 +313,7 @@ impl<'a> Parser<'a> {
         Mask::Is(mask)
     }
 
-    /// Says so if a mask is of the other family than the address.
+    /// Reports a mask whose family isn't that of the address.
     fn other_family(&mut self, word: &Word<'_>, target: &Target, mask: IpAddr) {
         if let Target::Address(address) = target
             && Family::of(*address) != Family::of(mask)
@@ -324,8 +324,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The flags that take effect: those before the first word that is none. `None` if the daemon drops the line,
-    /// since a word that must have another behind it can't be undone.
+    /// The flags that take effect: those before the first word that isn't one. `None` if the daemon drops the line,
+    /// because a word that requires another one lacks it.
     fn flags(&mut self, target: &Target) -> Option<Flags> {
         let dialect = self.conf.daemon.dialect;
         if let Some(word) = self.rest.first()
@@ -361,7 +361,7 @@ impl<'a> Parser<'a> {
         Some(flags)
     }
 
-    /// What a word that is no flag costs.
+    /// Reports a word that isn't a flag, and what the daemon loses by it.
     fn not_a_flag(&mut self, word: &Word<'_>, flags: Flags, target: &Target) {
         let daemon = self.conf.daemon;
         if word.is("none") && self.rest.is_empty() {

@@ -1,10 +1,10 @@
-//! `simulate { … }` of ntp.org's ntpd (ntp_parser.y: simulate_command): nothing in it matters, but what is in it is no
-//! other command, and behind it commands may end otherwise.
+//! Skips `simulate { … }` of ntp.org's ntpd (ntp_parser.y: simulate_command). Nothing in the block matters, but it must
+//! not be read as other commands, and commands after it may end differently.
 //!
-//! Contract: from the word `simulate` on the scanner takes ends of lines for blanks, and commands end at `;`. Only the
-//! block's last brace takes that back. A mistake in the block loses what follows it up to the next `;`, and the way to
-//! read on stays: for the rest of the file, and of those that include it. In 4.2.6 each block is a mistake, since
-//! its scanner makes a string of the number after `=`.
+//! Contract: from the word `simulate` on, the scanner treats line ends as blanks, and commands end at `;`. Only the
+//! block's last brace reverts that. A mistake in the block loses everything up to the next `;`, and commands keep
+//! ending at `;` for the rest of the file and of the files that include it. In 4.2.6 every block is a mistake, since
+//! its scanner reads the number after `=` as a string.
 
 use super::{
     ConfFile,
@@ -19,18 +19,18 @@ use crate::{
     daemon::dialect::Dialect,
 };
 
-/// Where a block ends, as an offset from its beginning.
+/// How a block ends, with the offset from its beginning.
 enum End {
-    /// Behind its last brace.
+    /// After its last brace.
     Closed(usize),
     /// Before a word that can't follow.
     Mistake(usize),
-    /// With its file.
+    /// With its file: it is never closed.
     File,
 }
 
-/// Reads what follows `keyword` in this command, up to where other commands begin; `included` says whether other files
-/// go on after this one.
+/// Reads what follows `keyword` in this command, up to where other commands begin. `included` is whether another file
+/// includes this one, and so goes on after it.
 pub(super) fn skip<'a>(
     conf: &mut ConfFile,
     commands: &mut Commands<'a>,
@@ -52,7 +52,7 @@ pub(super) fn skip<'a>(
         End::Closed(at) => {
             conf.by_statement = false;
             commands.go(begin + at);
-            // What stands behind the brace in its line is a syntax error.
+            // What follows the brace in its line is a syntax error.
             let lost = commands.line();
             if let Some(long) = lost.and_then(|line| too_long_in(conf, &line)) {
                 return long;
@@ -90,13 +90,13 @@ fn too_long_in<'a>(conf: &ConfFile, line: &Line<'a>) -> Option<Directive<'a>> {
     too_long(words.iter(), conf.daemon)
 }
 
-/// The words of a block, against its grammar.
+/// The words of a block, which are checked against its grammar.
 struct Block<'a, 'd> {
     words: Words<'a, 'd>,
     conf: &'d ConfFile,
 }
 
-/// Why the words don't go on as wanted.
+/// Why parsing a block stopped.
 enum Stop<'a> {
     Mistake(usize),
     File,
@@ -142,7 +142,7 @@ impl<'a> Block<'a, '_> {
         self.word(";")
     }
 
-    /// At least one of what begins with one of these words.
+    /// One or more items, each of which begins with one of these keywords; `rest` reads what follows the keyword.
     fn some(
         &mut self,
         keywords: &[&str],
@@ -156,7 +156,7 @@ impl<'a> Block<'a, '_> {
         Ok(())
     }
 
-    /// Takes the next word if it is one of these.
+    /// Takes the next word if it is one of these keywords.
     fn follows(&mut self, keywords: &[&str]) -> bool {
         let mut ahead = self.words.clone();
         let follows = ahead.next().is_some_and(|word| keywords.iter().any(|keyword| word.is(keyword)));
@@ -170,7 +170,7 @@ impl<'a> Block<'a, '_> {
         self.next(|_, word| word.is(wanted))
     }
 
-    /// An integer of 32 bits with a sign, or one with a point or an exponent.
+    /// A signed 32-bit integer, or a number with a point or an exponent.
     fn number(&mut self) -> Result<(), Stop<'a>> {
         self.next(|dialect, word| {
             let digits = word.text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
@@ -179,7 +179,7 @@ impl<'a> Block<'a, '_> {
         })
     }
 
-    /// A string, after `-4` or `-6` or not.
+    /// A string, optionally preceded by `-4` or `-6`.
     fn host(&mut self) -> Result<(), Stop<'a>> {
         self.follows(&["-4", "-6"]);
         self.next(|dialect, word| {
@@ -210,7 +210,7 @@ mod tests {
     };
     use std::{fs, path::Path};
 
-    /// A block as the manual of ntpdsim has it, but for its last brace.
+    /// A block as in ntpdsim's manual, without its last brace.
     const BLOCK: &str = "simulate {\n simulation_duration = 86400;\n beep_delay = -3;\n server = 192.0.2.1 {\n \
                          server_offset = 400.0;\n duration = 86400 {\n freq_offset = 400;\n wander = 1.0; jitter = 1e-2;\n \
                          prop_delay = .5; # ;}\n proc_delay = 1.;\n }\n }\n server = -4 \"ntp;1\" {\n server_offset = 0;\n \
@@ -220,7 +220,7 @@ mod tests {
         ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap()
     }
 
-    /// The last numbers of the addresses in the restrict lines that take effect.
+    /// The last bytes of the addresses in the restrict lines that take effect.
     fn applied(conf: &AccessList) -> Vec<u8> {
         let last = |target: &Target| match target {
             Target::Address(std::net::IpAddr::V4(address)) => address.octets()[3],
@@ -229,7 +229,7 @@ mod tests {
         conf.lines.iter().map(|line| last(&line.target)).collect()
     }
 
-    /// What 4.2.6 and 4.2.8 apply, from their grammar and their scanner.
+    /// What 4.2.6 and 4.2.8 apply, according to their grammar and their scanner.
     #[test]
     fn lines_in_a_block_and_behind_it() {
         let then = "restrict 192.0.2.9 ignore\n";
@@ -239,25 +239,25 @@ mod tests {
             (format!("{BLOCK}}} restrict 192.0.2.7\n{then}"), vec![], vec![9]),
             (format!("restrict 192.0.2.7\n{BLOCK}}}\n{then}"), vec![7], vec![7, 9]),
             (format!("{}}}\n{then}", BLOCK.replace("simulate {", "simulate # x\n\n{")), vec![], vec![9]),
-            // Not closed.
+            // A block that isn't closed.
             (format!("{BLOCK}{lines}"), vec![], vec![]),
             (format!("{BLOCK}{lines};\n{then}"), vec![9], vec![9]),
             (BLOCK.to_owned(), vec![], vec![]),
             ("simulate\n".to_owned(), vec![], vec![]),
-            // Other lines in it.
+            // Other lines within the block.
             (format!("simulate {{\n{lines}}}\n{then}"), vec![], vec![]),
             (format!("simulate\n{lines}"), vec![], vec![]),
             (format!("simulate {{\n{lines}}};\n{then}"), vec![9], vec![9]),
-            // From the mistake on `;` ends commands: the first line takes the flags that stand before the second one.
+            // After the mistake `;` ends commands: the first line takes the flags that stand before the second one.
             (format!("simulate x;{lines}\n;{then}"), vec![8, 9], vec![8, 9]),
             (
                 format!("simulate {{\nrestrict 192.0.2.7;\n{lines} ; restrict\n192.0.2.10"),
                 vec![8, 10],
                 vec![8, 10],
             ),
-            // A block that is right brings the ends of lines back, but for 4.2.6.
+            // A correct block makes commands end with their lines again, except in 4.2.6.
             (format!("simulate x;\n{BLOCK}}}\n{lines}"), vec![], vec![8, 9]),
-            // Its own grammar: no more, no less.
+            // The block's own grammar, with a word too few or too many.
             (format!("{}}}\n{then}", BLOCK.replace("= 400.0", "400.0")), vec![], vec![]),
             (format!("{}}}\n{then}", BLOCK.replace("400.0", "0x1")), vec![], vec![]),
             (format!("{}}}\n{then}", BLOCK.replace("400.0", "\"4\"")), vec![], vec![]),
@@ -265,10 +265,10 @@ mod tests {
             (format!("{}}}\n{then}", BLOCK.replace("192.0.2.1", "")), vec![], vec![]),
             (format!("{}}}\n{then}", BLOCK.replace("wander", "bogus")), vec![], vec![]),
             (format!("simulate {{ }}\n{then}"), vec![], vec![]),
-            // Neither quotes nor comments end a command.
+            // A `;` in quotes or in a comment doesn't end a command.
             (format!("simulate {{ # ;\n\"a;\nb\" ;\n{then}"), vec![], vec![]),
             (format!("simulate {{ \"a;\" # b;\n;{then}"), vec![9], vec![9]),
-            // No keyword there.
+            // A quoted word isn't a keyword.
             (format!("\"simulate\" {{\n{then}"), vec![9], vec![9]),
             (format!("restrict 192.0.2.7 simulate {{\n{then}"), vec![7, 9], vec![7, 9]),
             (format!("Simulate {{\n{then}"), vec![9], vec![9]),

@@ -1,13 +1,13 @@
-//! Whom a restrict line speaks of: addresses as the daemons read them, and their families.
+//! The target of a restrict line: addresses as the daemons read them, and masks.
 
 use crate::conf::Target;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What follows `mask`.
+/// The word after `mask`.
 pub(super) enum Mask {
     /// An address.
     Is(IpAddr),
-    /// A host, whose first address 4.2.6 takes.
+    /// A host name, whose first address 4.2.6 takes.
     Named(Box<str>),
 }
 
@@ -15,8 +15,8 @@ pub(super) fn named(text: &str) -> Target {
     literal(text).map_or_else(|| Target::Name(text.into()), Target::Address)
 }
 
-/// An address as the daemons take it (ntp_net.c:is_ip_address): IPv4 as it is, IPv6 up to a closing bracket if it
-/// begins with one, and without its scope.
+/// An address as the daemons read it (ntp_net.c:is_ip_address): IPv4 as it is; IPv6 without its scope, and up to the
+/// closing bracket if it begins with a bracket.
 pub(super) fn literal(text: &str) -> Option<IpAddr> {
     let inner = match text.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
@@ -26,8 +26,8 @@ pub(super) fn literal(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(IpAddr::V4).or(v6.map(IpAddr::V6))
 }
 
-/// An IPv4 address in any spelling of inet_aton(3), as getaddrinfo(3) takes it: one to four parts, each decimal, octal
-/// after `0` or hexadecimal after `0x`; the last one fills the bytes that are left. `255.255.255` is 255.255.0.255.
+/// An IPv4 address in any spelling of inet_aton(3), as getaddrinfo(3) accepts it: one to four parts, each decimal,
+/// octal after `0` or hexadecimal after `0x`; the last one fills the remaining bytes. `255.255.255` is 255.255.0.255.
 pub(super) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u32> = text.split('.').map(aton_part).collect::<Option<_>>()?;
     let (last, first) = parts.split_last()?;
@@ -42,7 +42,7 @@ pub(super) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     u32::try_from(address).ok().map(Ipv4Addr::from)
 }
 
-/// A part as strtoul(3) reads it with base 0, without a sign.
+/// One part, as strtoul(3) reads it with base 0, but without a sign.
 fn aton_part(text: &str) -> Option<u32> {
     let hexadecimal = text.strip_prefix("0x").or(text.strip_prefix("0X"));
     let (digits, radix) = match hexadecimal {
@@ -53,15 +53,15 @@ fn aton_part(text: &str) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// As strtol(3) reads it: a sign, digits, and what follows is ignored; no digits are 0. Out of range is 0 too, since
-/// NTPsec takes both for a host (ntp_config.c:fix_node_cidr).
+/// A number as strtol(3) reads it: a sign and digits; what follows is ignored, and no digits are 0. Out of range gives
+/// 0 as well, since NTPsec reads both as a host (ntp_config.c:fix_node_cidr).
 pub(super) fn leading_number(text: &str) -> u8 {
     let text = text.strip_prefix('+').unwrap_or(text);
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().unwrap_or(0)
 }
 
-/// The mask of a prefix length; none, which means a host, for 0 and lengths past the address's end.
+/// The mask of a prefix length; `None`, which means a single host, for 0 and for lengths beyond the address's.
 pub(super) fn prefix_mask(address: IpAddr, length: u8) -> Option<IpAddr> {
     match address {
         IpAddr::V4(_) if (1..=32).contains(&length) => Some(IpAddr::V4((u32::MAX << (32 - length)).into())),
@@ -76,7 +76,7 @@ pub(super) fn prefix_mask(address: IpAddr, length: u8) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    /// What glibc's inet_aton(3) and getaddrinfo(3) make of each, as measured.
+    /// What glibc's inet_aton(3) and getaddrinfo(3) read each as; measured.
     #[test]
     fn spellings_of_an_address() {
         for (text, address) in [

@@ -1,4 +1,4 @@
-//! Lines as the daemons read them: the table of semantics, a test each.
+//! Lines as the daemons read them: the table of their semantics, one test per topic.
 
 use super::*;
 use crate::conf::diagnostic::Code;
@@ -98,7 +98,7 @@ fn lines_that_have_no_effect() {
     }
 }
 
-/// What each daemon makes of a line: its mask and flags, or nothing.
+/// What each of the three daemons makes of a line: its mask and flags, or nothing.
 fn three(text: &str) -> [Option<String>; 3] {
     [Ntp426, Ntp428, NtpSec].map(|dialect| {
         let conf = parse_as(text, dialect);
@@ -149,9 +149,9 @@ fn lines_that_the_daemons_read_differently() {
         ("delrestrict 192.0.2.7 ignore", [None, Some(""), None]),
         ("delrestrict -4 192.0.2.7", [None; 3]),
         ("delrestrict default", [None; 3]),
-        // 4.2.6 looks the name up; the mask isn't here.
+        // 4.2.6 looks the name up, so the mask isn't in the list.
         ("restrict host.example mask foo ignore", [Some("ignore"), Some("255.255.255.255 ignore"), None]),
-        // Masks as inet_aton(3) takes them, unless the scanner makes a number of them.
+        // Masks as inet_aton(3) reads them, unless the scanner reads a number.
         ("restrict 192.0.2.0 mask 0xffffff00 ignore", [Some("255.255.255.0 ignore"), None, None]),
         ("restrict 192.0.2.0 mask 0XFFFFFF00 ignore", [Some("255.255.255.0 ignore"), None, None]),
         ("restrict 192.0.2.0 mask 255.255.255 ignore", [Some("255.255.0.255 ignore"), None, None]),
@@ -170,7 +170,7 @@ fn lines_that_the_daemons_read_differently() {
         ("restrict host.example mask 24 ignore", [None; 3]),
         ("restrict host.example mask", [None; 3]),
         ("restrict default ippeerlimit 1.5 ignore", [Some(""), None, Some("")]),
-        ("restrict -4 source ignore", [Some("ignore"), None, None]), // a name in 4.2.6
+        ("restrict -4 source ignore", [Some("ignore"), None, None]), // 4.2.6 reads `source` as a name
     ] {
         assert_eq!(three(text), wanted.map(|wanted| wanted.map(str::to_owned)), "{text}");
     }
@@ -297,7 +297,7 @@ fn no_bytes_make_it_panic() {
             }
         }
         for dialect in [Ntp426, Ntp428, NtpSec] {
-            // Zero bytes are refused, and that is fine.
+            // Zero bytes are refused, which is allowed.
             let _ = super::parse(Path::new("ntp.conf"), &text, Daemon::new(dialect));
         }
     }
@@ -372,7 +372,7 @@ fn what_only_ntpsec_reads() {
         (0..conf.lines.len() as u32).map(|line| conf.text(line)).collect::<Vec<_>>()
     };
     assert_eq!(texts(Ntp428), ["restrict default ignore"]);
-    // The last file first.
+    // The last file comes first.
     let all =
         ["restrict default ignore", "restrict 192.0.2.1", "restrict 192.0.2.4", "restrict 192.0.2.2 ignore"];
     assert_eq!(texts(NtpSec), all);

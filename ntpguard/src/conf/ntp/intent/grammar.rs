@@ -1,8 +1,8 @@
-//! The grammar of all lines but those about access (ntp_parser.y), as far as it decides what a daemon loses of a line.
+//! The grammar of all lines but the access lines (ntp_parser.y), as far as it decides what a daemon loses of a line.
 //!
-//! Contract: only errors that are sure are told of. The parsers are LALR(1) with default reductions: a word that can't
-//! follow ends a line, and what stands before it takes effect if it makes a command; an option without its value
-//! takes the whole line with it.
+//! Contract: only certain errors are reported. The parsers are LALR(1) with default reductions: a word that can't
+//! follow ends a line, and the part before it takes effect if it is a complete command; an option without its value
+//! loses the whole line.
 
 use crate::{
     conf::{
@@ -31,8 +31,8 @@ type Step = (Kind, Times);
 use Kind::{Alone, Boolean, Double, Host, Integer, Keys, Number, Option as Of, Text, Unsigned};
 use Times::{Any, Maybe, Once, Some as Many};
 
-/// Commands: who has them, their words, and what follows. Those about access, `enable` and `disable`, and those that
-/// are left out have no say here.
+/// Commands: the daemons that have them, their keywords, and what follows. Access lines, `enable` and `disable`, and
+/// the commands that are left out ([`OTHERS`]) aren't checked here.
 const COMMANDS: &[(&[Dialect], &str, &[Step])] = &[
     (ALL, "server pool peer", &[(Host, Once), (Of("association"), Any)]),
     (ORG, "broadcast manycastclient", &[(Host, Once), (Of("association"), Any)]),
@@ -72,8 +72,8 @@ const COMMANDS: &[(&[Dialect], &str, &[Step])] = &[
     (ALL, "end", &[]),
 ];
 
-/// Options: the table that they are of, who has them, their words, and the value that each must have. Behind `nic`
-/// any string may stand, too.
+/// Options: the table that they belong to, the daemons that have them, their words, and the value that each requires.
+/// After `nic` any string may stand as well.
 #[rustfmt::skip]
 const OPTIONS: &[(&str, &[Dialect], &str, Kind)] = &[
     ("association", ALL, "burst iburst noselect prefer true", Alone),
@@ -132,22 +132,22 @@ const OPTIONS: &[(&str, &[Dialect], &str, Kind)] = &[
     ("trap", ORG, "interface", Text),
 ];
 
-/// Commands whose lines are read elsewhere, or that are left out: `simulate` has a grammar of its own, `setvar` and
+/// Commands whose lines are read elsewhere, or that aren't checked: `simulate` has a grammar of its own, `setvar` and
 /// `pollskewlist` are of no interest.
 const OTHERS: &str = "restrict unrestrict delrestrict discard limit mru enable disable includefile simulate setvar \
      pollskewlist unpeer unconfig";
 
-/// Why a line isn't what it should be.
+/// A syntax error in a line.
 struct Fault<'a> {
-    /// The word that is to blame: one that can't stand there, or the one that lacks another behind it.
+    /// The word to blame: one that can't stand there, or one that lacks another after it.
     word: &'a Word<'a>,
     what: String,
     help: Option<String>,
-    /// What stands before the word takes effect.
+    /// Whether the part before the word takes effect.
     applied: bool,
 }
 
-/// Tells what the daemon loses of a line.
+/// Reports what the daemon loses of a line.
 pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &[Word<'_>]) {
     let dialect = conf.daemon.dialect;
     let [keyword, rest @ ..] = words else { return };
@@ -165,7 +165,7 @@ pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &
     let Err(Fault { word, what, help, applied }) = rest.command(steps) else { return };
     let loss =
         if applied { "the daemon drops it and what follows" } else { "the daemon drops the whole line" };
-    // Without its servers a daemon tells no time.
+    // Without its servers a daemon has no time to serve.
     let association = ["server", "pool", "peer"].iter().any(|name| keyword.is(name));
     let code = if association && !applied { Code::Misplaced } else { Code::Syntax };
     let found = Diagnostic::at(code, line.at(word), format!("{what}: {loss}"));
@@ -175,10 +175,10 @@ pub(in crate::conf::ntp) fn check(conf: &mut ConfFile, line: &Line<'_>, words: &
 /// The words that are still to be read.
 struct Rest<'a> {
     dialect: Dialect,
-    /// The one before them.
+    /// The word before them.
     last: &'a Word<'a>,
     rest: &'a [Word<'a>],
-    /// All of them are strings.
+    /// Whether all of them are read as strings.
     strings: bool,
 }
 
@@ -215,7 +215,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// A word that can't stand where something of a kind is wanted.
+    /// The error for a word that can't stand where something of `kind` is expected.
     fn misfit(&self, word: &'a Word<'a>, kind: Kind, applied: bool) -> Fault<'a> {
         let what = match kind {
             _ if applied => format!("`{}` can't follow here", word.text),
@@ -229,7 +229,7 @@ impl<'a> Rest<'a> {
         Fault { word, what, help, applied }
     }
 
-    /// What an option was meant to be: one of this daemon's with a letter wrong, or another daemon's.
+    /// What an option was probably meant to be: one of this daemon's with one letter wrong, or another daemon's.
     fn meant(&self, table: &str, word: &Word<'_>) -> Option<String> {
         let mut options = OPTIONS.iter().filter(|(of, ..)| *of == table);
         let lower = word.text.to_ascii_lowercase();
@@ -253,7 +253,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// Takes what is wanted, if the next word begins such.
+    /// Takes what is expected if the next word begins it; otherwise takes nothing.
     fn takes(&mut self, kind: Kind) -> Result<bool, Fault<'a>> {
         let Some(word) = self.rest.first() else { return Ok(false) };
         match kind {
@@ -266,7 +266,7 @@ impl<'a> Rest<'a> {
                         return Err(Fault { word, what, help: None, applied: false });
                     }
                 }
-                // What follows is a string, whatever it is.
+                // What follows is a string, whatever it looks like.
                 self.step();
                 return Ok(true);
             }
@@ -304,7 +304,7 @@ impl<'a> Rest<'a> {
             *of == table && dialects.contains(&self.dialect) && names.split(' ').any(|name| word.is(name))
         };
         let Some((.., value)) = OPTIONS.iter().find(known) else {
-            // The name or address of an interface.
+            // A name or an address of an interface.
             let text = table == "nic" && self.fits(word, Text);
             if text {
                 self.step();
@@ -322,11 +322,11 @@ impl<'a> Rest<'a> {
         if self.takes(*value)? { Ok(true) } else { Err(self.misfit(given, *value, false)) }
     }
 
-    /// Whether a word is of a kind of which one word is all.
+    /// Whether a word is of a kind that consists of a single word.
     fn fits(&self, word: &Word<'_>, kind: Kind) -> bool {
         let integer = word.integer(self.dialect).is_some();
         let past_i32 = !word.quoted && word.text.bytes().all(|byte| byte.is_ascii_digit()) && !integer;
-        // NTPsec's signs of GPS eras.
+        // NTPsec's suffixes for GPS eras.
         let era = self.dialect == NtpSec && word.text.ends_with(['g', 'G']);
         let number = word.is_number() && !past_i32 || era;
         match kind {

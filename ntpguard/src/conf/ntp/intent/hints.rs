@@ -1,4 +1,4 @@
-//! Restrict lines that were meant otherwise: what to write instead.
+//! Advice for restrict lines that were probably meant otherwise: what to write instead.
 
 use crate::{
     conf::{
@@ -9,14 +9,14 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What to write in place of a word that stands where an address belongs.
+/// What to write instead of a word that stands where an address belongs.
 pub(crate) fn instead_of(word: &str) -> Option<String> {
     let help = match word {
         "restrict" => "write `restrict` once".to_owned(),
         "all" => "did you mean `default`?".to_owned(),
         "-4" | "-6" => "write a line for each family, or neither `-4` nor `-6`: that is both".to_owned(),
         "mask" => "write the address before `mask`".to_owned(),
-        // A flag: the address is missing.
+        // A flag, so the address is missing.
         _ if !Flags::dialects(word).is_empty() => {
             format!("to mean everyone, write `restrict default {word}`")
         }
@@ -25,8 +25,9 @@ pub(crate) fn instead_of(word: &str) -> Option<String> {
     Some(help)
 }
 
-/// The mask that was meant by a router's wildcard, whose ones stand where a mask has zeros: `0.0.0.255` for
-/// `255.255.255.0`. Only where the address would make no sense with it as a mask: parts of it would be cut off.
+/// The mask that was meant by a router's wildcard mask, which has ones where a mask has zeros: `0.0.0.255` for
+/// `255.255.255.0`. Only if the wildcard makes no sense as a mask of this address, since it would cut off some of the
+/// address's bits.
 pub(crate) fn wildcard(address: IpAddr, mask: IpAddr) -> Option<IpAddr> {
     let (address, mask, all) = match (address, mask) {
         (IpAddr::V4(address), IpAddr::V4(mask)) => {
@@ -44,7 +45,7 @@ pub(crate) fn wildcard(address: IpAddr, mask: IpAddr) -> Option<IpAddr> {
     })
 }
 
-/// What a word was probably meant to be that is neither an address nor a name of anyone.
+/// What was probably meant by a word that is neither an address nor a name that resolves.
 pub(crate) fn unresolved(name: &str) -> (Code, &'static str) {
     let numeric = |c: char| c.is_ascii_hexdigit() || ".:*/".contains(c);
     match name {
@@ -64,9 +65,9 @@ pub(crate) fn unresolved(name: &str) -> (Code, &'static str) {
     }
 }
 
-/// What a daemon does with a mask after a name; nothing to tell where that is what was meant.
-/// (ntp_config.c:config_access: 4.2.6 resolves to one address; 4.2.8p18 ignores the mask, Bug 3872; before it and
-/// in NTPsec the others have a host mask.)
+/// What a daemon does with a mask after a name; `None` where it does what was meant. (ntp_config.c:config_access: 4.2.6
+/// resolves to one address; 4.2.8p18 ignores the mask, Bug 3872; 4.2.8 before it and NTPsec give the other addresses a
+/// host mask.)
 pub(crate) fn mask_of_name(name: &str, mask: IpAddr, daemon: Daemon) -> Option<String> {
     let host = mask == IpAddr::from([255; 4]) || mask == IpAddr::from([255; 16]);
     if daemon.is_p18() {
@@ -89,7 +90,7 @@ pub(crate) fn mask_of_name(name: &str, mask: IpAddr, daemon: Daemon) -> Option<S
     ))
 }
 
-/// What to do about a comma among flags, by the word behind it.
+/// Advice about a comma among flags, by the word after it.
 pub(crate) fn after_comma(next: Option<&str>) -> String {
     match next.filter(|next| literal(next).is_some()) {
         Some(address) => format!("a line speaks of one address: write another line `restrict {address}`"),
@@ -97,7 +98,7 @@ pub(crate) fn after_comma(next: Option<&str>) -> String {
     }
 }
 
-/// What was meant by a second address on a line: a mask without the word `mask`, or another address.
+/// What was probably meant by a second address on a line: a mask without the word `mask`, or another address.
 pub(crate) fn second_address(word: &str, target: &Target) -> Option<String> {
     let bare = word.split_once('/').map_or(word, |(address, _)| address);
     let address = literal(bare)?;
@@ -126,7 +127,7 @@ mod tests {
             ("198.51.100.128", "0.0.0.127", Some("255.255.255.128")),
             ("172.16.0.0", "0.15.255.255", Some("255.240.0.0")),
             ("2001:db8::", "::ffff:ffff:ffff", Some("ffff:ffff:ffff:ffff:ffff::")),
-            // Masks, and what may be meant as it is.
+            // Masks, and what may have been meant as written.
             ("192.0.2.0", "255.255.255.0", None),
             ("0.0.0.0", "0.0.0.0", None),
             ("192.0.2.7", "255.255.255.255", None),

@@ -1,11 +1,12 @@
-//! Lines of a template that was never filled in: `{{ name }}`, `<%= name %>`, `${NAME}`, `@NAME@`, `__NAME__`.
+//! Lines with placeholders of a template that was never rendered: `{{ name }}`, `<%= name %>`, `${NAME}`, `@NAME@`,
+//! `__NAME__`.
 
 use crate::conf::{
     diagnostic::{Code, Diagnostic},
     ntp::{ConfFile, Place, Span, line::Line},
 };
 
-/// How a placeholder begins and ends, and what fills it in.
+/// How a placeholder begins and ends, and which tools render it.
 const BRACKETS: [(&str, &str, &str); 5] = [
     ("{{", "}}", "Jinja, Ansible, Salt or a Go template"),
     ("{%", "%}", "Jinja, Ansible or Salt"),
@@ -14,17 +15,18 @@ const BRACKETS: [(&str, &str, &str); 5] = [
     ("$(", ")", "the shell"),
 ];
 
-/// The same for those whose name is in capitals, which tells them from addresses of mail and the like.
+/// Marks on both sides of a placeholder whose name is in capitals, which distinguishes it from email addresses and the
+/// like.
 const MARKS: [(&str, &str); 2] = [
     ("@", "what replaces such names, as configure and sed do"),
     ("__", "what replaces such names, as sed does"),
 ];
 
-/// Notes the first placeholder outside comments.
+/// Reports the first placeholder outside comments.
 pub(crate) fn check(conf: &mut ConfFile, line: &Line<'_>) {
-    // Few lines have any of these, and there may be a million.
+    // Few lines contain any of these bytes, and there may be a million lines.
     let has = |bytes: &[u8]| line.text.iter().any(|byte| bytes.contains(byte));
-    // A command of several lines is one after `simulate`, and lost anyway.
+    // A command of several lines is one after `simulate`, which is lost anyway.
     if !has(b"{<$@_") || has(b"\n") {
         return;
     }
@@ -41,7 +43,7 @@ pub(crate) fn check(conf: &mut ConfFile, line: &Line<'_>) {
         .push(Diagnostic::at(Code::Template, Place { file: line.file, span }, message).help(help));
 }
 
-/// A line without its comment. One that begins within quotes is none.
+/// A line without its comment. A `#` within quotes doesn't begin one.
 fn before_comment(text: &[u8]) -> &[u8] {
     let mut quoted = false;
     let comment = text.iter().position(|byte| {
@@ -51,7 +53,7 @@ fn before_comment(text: &[u8]) -> &[u8] {
     &text[..comment.unwrap_or(text.len())]
 }
 
-/// Where the first one stands, how long it is, and what fills it in.
+/// The first placeholder: its offset, its length, and the tools that render it.
 fn placeholder(text: &[u8]) -> Option<(usize, usize, &'static str)> {
     let brackets = BRACKETS.iter().filter_map(|(open, close, filler)| {
         let start = find(text, open.as_bytes())?;
@@ -65,12 +67,12 @@ fn placeholder(text: &[u8]) -> Option<(usize, usize, &'static str)> {
     brackets.chain(marks).min_by_key(|(start, ..)| *start)
 }
 
-/// A name in capitals between two marks, and nothing of a word around it that would make it part of another.
+/// Offset and length of the first name in capitals that stands between two marks.
 fn marked(text: &[u8], mark: &[u8]) -> Option<(usize, usize)> {
     (0..text.len()).find_map(|start| {
         let rest = text[start..].strip_prefix(mark)?;
         let name = rest.iter().take_while(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_')).count();
-        // The mark may be of the same characters as the name.
+        // The mark's characters may occur in the name as well.
         let name = (1..=name).find(|end| rest[*end..].starts_with(mark) && rest[0].is_ascii_uppercase())?;
         Some((start, name + 2 * mark.len()))
     })
@@ -95,7 +97,7 @@ mod tests {
             ("driftfile @LOCALSTATEDIR@/ntp.drift", Some("@LOCALSTATEDIR@")),
             ("server __NTP_SERVER__ iburst", Some("__NTP_SERVER__")),
             ("server $(hostname)", Some("$(hostname)")),
-            // Comments, and what only looks like one.
+            // Comments, and a `#` in quotes, which isn't one.
             ("# {{ ansible_managed }}", None),
             ("server 192.0.2.1 # @SERVER@", None),
             ("keys \"/etc/a#b@KEYS@\"", Some("@KEYS@")),

@@ -1,13 +1,13 @@
-//! What may stand at a place of a line, and how often.
+//! What may stand at a position of a line, and how often.
 
-/// What may stand at a place of a line.
+/// What may stand at a position of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nothing: the word before is all.
+    /// Nothing: the keyword before it takes no value.
     Alone,
     /// A whole number.
     Integer,
-    /// One without a sign, or in hexadecimal, too.
+    /// A whole number, also one of 32 bits without a sign, or in hexadecimal.
     Unsigned,
     /// Any number.
     Number,
@@ -17,21 +17,21 @@ pub(super) enum Kind {
     Boolean,
     /// A word that is neither a keyword nor a number, unless the word before demands a string.
     Text,
-    /// A key, or `(FIRST ... LAST)`.
+    /// A key number, or a range `(FIRST ... LAST)`.
     Keys,
-    /// A host, with `-4` or `-6` before it.
+    /// A host, optionally preceded by `-4` or `-6`.
     Host,
-    /// An option of the table of this name, with its value.
+    /// An option of the table with this name, with its value.
     Option(&'static str),
 }
 
-/// How often.
+/// How often something may stand there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Times {
     Once,
     /// Once or not at all.
     Maybe,
-    /// As often as one likes, or not at all.
+    /// Any number of times, or not at all.
     Any,
     /// At least once.
     Some,

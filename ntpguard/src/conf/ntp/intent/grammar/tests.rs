@@ -1,10 +1,10 @@
-//! Lines as the parsers of the three daemons take them.
+//! Lines as the three daemons' parsers read them.
 
 use super::*;
 use crate::{conf::ntp::parse, daemon::dialect::Daemon};
 use std::path::Path;
 
-/// Whether nothing is found, and if not what is lost: a part, or all.
+/// What of a line is reported as lost: nothing, a part, or all.
 fn lost(text: &str, dialect: Dialect) -> &'static str {
     let conf = parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
     match &conf.diagnostics[..] {
