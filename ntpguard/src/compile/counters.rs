@@ -1,4 +1,4 @@
-//! Which counter is which rule's.
+//! Which counter in the maps belongs to which rule.
 
 use ntpguard_common::{
     Reason,
@@ -6,27 +6,27 @@ use ntpguard_common::{
 };
 use std::sync::Arc;
 
-/// The places of a policy's counters. A rule has one for each cause from its first to its last possible one. Copies share
-/// their memory.
+/// The positions of a policy's counters. A rule has one counter for each cause from its first to its last possible one.
+/// Clones share their memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     spans: Arc<Vec<Span>>,
     total: u32,
 }
 
-/// The counters of a rule.
+/// The counters of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
-    /// The place of the first.
+    /// The position of the first one.
     start: u32,
-    /// Which cause that is for.
+    /// The cause that the first one counts, as an index into [`CAUSES`].
     first: u8,
-    /// How many there are.
+    /// The number of counters.
     count: u8,
 }
 
 impl Counters {
-    /// For rules with these flags, bits of [`Rule`].
+    /// The counters for rules with these flags, which are bits of [`Rule`].
     pub fn new(flags: impl IntoIterator<Item = u32>) -> Self {
         let mut total = 0;
         let span = |flags| {
@@ -39,45 +39,45 @@ impl Counters {
         Self { spans, total }
     }
 
-    /// How many rules there are.
+    /// The number of rules.
     pub fn rules(&self) -> usize {
         self.spans.len()
     }
 
-    /// How many there are.
+    /// The number of counters.
     pub fn total(&self) -> u32 {
         self.total
     }
 
-    /// What stands in the maps for a rule's index, with the counters from a place on.
+    /// The index that a rule has in the maps, if the counters begin at position `from`.
     pub fn index(&self, rule: usize, from: u32) -> u32 {
         let Span { start, first, .. } = self.spans[rule];
         from.wrapping_add(start).wrapping_sub(first.into())
     }
 
-    /// Whether all counters of a rule are among the first so many.
+    /// Whether all counters of a rule are among the first `room` ones.
     pub fn fit(&self, rule: usize, room: u32) -> bool {
         let Span { start, count, .. } = self.spans[rule];
         start + u32::from(count) <= room
     }
 
-    /// The counter of a rule for a cause (its place among [`CAUSES`]), if there is one.
+    /// The counter of a rule for a cause (an index into [`CAUSES`]), if there is one.
     pub fn place(&self, rule: usize, cause: usize) -> Option<u32> {
         let Span { start, first, count } = *self.spans.get(rule)?;
         let beyond = (cause as u32).checked_sub(first.into())?;
         (beyond < count.into()).then_some(start + beyond)
     }
 
-    /// Which rule's and which cause's a counter is; `None` if there are fewer.
+    /// The rule and the cause that a counter belongs to; `None` if there are fewer counters.
     pub fn owner(&self, counter: u32) -> Option<(usize, usize)> {
         let after = self.spans.partition_point(|span| span.start <= counter);
-        // Rules without counters begin where the next one does.
+        // A rule without counters has the same start as the next one.
         let rule = self.spans[..after].iter().rposition(|span| span.count > 0)?;
         let Span { start, first, count } = self.spans[rule];
         (counter - start < count.into()).then_some((rule, (u32::from(first) + counter - start) as usize))
     }
 
-    /// The same of all, in the order of the counters.
+    /// The rules and causes of all counters, in the order of the counters.
     pub fn owners(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let spans = self.spans.iter().enumerate();
         spans.flat_map(|(rule, &Span { first, count, .. })| {
@@ -86,8 +86,8 @@ impl Counters {
     }
 }
 
-/// From the first cause that a rule with these flags may have to the one after the last. In the maps it may have fewer
-/// flags (order.rs), `ignore` among those that are gone, but never more.
+/// The range from the first cause that a rule with these flags may have to one past the last. In the maps a rule may
+/// have fewer flags (order.rs), even without `ignore`, but never more.
 fn span(flags: u32) -> (u32, u32) {
     let rule = Rule { flags, index: 0 };
     let may = |reason| match reason {
@@ -97,7 +97,7 @@ fn span(flags: u32) -> (u32, u32) {
         Reason::Version => rule.has(Rule::VERSION),
         Reason::Notrust => rule.has(Rule::NOTRUST),
         Reason::Limited | Reason::Kod => rule.has(Rule::LIMITED),
-        // None of CAUSES: no flag of a rule gives them.
+        // These aren't in CAUSES: no flag of a rule gives them.
         Reason::Time
         | Reason::Query
         | Reason::Unread

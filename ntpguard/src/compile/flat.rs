@@ -1,7 +1,7 @@
-//! From ranges to the words that the kernel looks a rule up in ([`ntpguard_common::ranges`]).
+//! From ranges to the words in which the kernel looks up a rule ([`ntpguard_common::ranges`]).
 //!
-//! Two passes: the first cuts each list into nodes and runs, the second gives them addresses. The ranges themselves lie in
-//! their order, one after the other, so that runs side by side share the range in which one ends and the next begins.
+//! Two passes: the first cuts each list into nodes and runs, the second assigns addresses. The ranges are stored in
+//! order and contiguously, so that neighbouring runs share the range in which one ends and the next begins.
 
 use super::ranges::{Address, Ranges};
 use anyhow::{Result, ensure};
@@ -10,59 +10,60 @@ use ntpguard_common::{
     ranges::{BUCKET, CHUNKS, Chunks, FAR, FAR_WORDS, MIN_BITS, NEAR, NEAR_WORDS, ROOTS, RUN, WAY},
 };
 
-/// A node with more than [`SMALL_BITS`] has so few that at least one bucket in so many isn't empty.
+/// A node of more than [`SMALL_BITS`] bits must have at least one non-empty bucket in this many.
 const SPARSE: usize = 4;
 
-/// Bits of a node of 32 KiB, whose empty buckets don't count.
+/// Bits of a node of 32 KiB, up to which empty buckets don't matter.
 const SMALL_BITS: u32 = 12;
 
-/// With more ranges than so many a node has few bits, so that it stays in the caches, and the dense parts of a list get
-/// nodes of their own: an address then waits for memory where these are, and not on the way.
+/// With more ranges than this, a node has few bits, so that it stays in the caches, and the dense parts of a list get
+/// nodes of their own: a lookup then waits for memory there, and not on the way.
 const MANY: usize = 1 << 16;
 const BITS_OF_MANY: u32 = 8;
 
-/// The chunks of a policy.
+/// The chunks of a policy, as they are written into the maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flat {
     near: Vec<u32>,
     far: Vec<Vec<u32>>,
-    /// Words that are taken in the near chunk.
+    /// Words in use in the near chunk.
     in_near: usize,
-    /// And in all others.
+    /// Words in use in all chunks, the near one counted as a whole far chunk.
     in_far: usize,
 }
 
-/// A node, before there are addresses.
+/// A node before addresses are assigned.
 struct Node {
-    /// Which range is its first.
+    /// The index of its first range.
     first: u32,
     bits: u8,
     shift: u8,
-    /// Its buckets, from one on.
+    /// The index of its first bucket.
     buckets: u32,
 }
 
-/// What a bucket leads to, before there are addresses: a node or the first range of a run, by its number; and below, how
-/// many ranges, 0 for a node. In one word, since there are millions.
+/// What a bucket leads to before addresses are assigned: the index of a node, or of a run's first range; and in the low
+/// part the number of ranges in the run, 0 for a node. It is one word, since there are millions of them.
 #[derive(Clone, Copy)]
 struct Bucket(u32);
 
-/// What a number is multiplied by, so that there is room for the ranges.
+/// The factor by which the index is multiplied to make room for the number of ranges.
 const ROOM: u32 = (RUN as u32 + 1).next_power_of_two();
 
-/// How a list is cut.
+/// The nodes and buckets into which a list is cut.
 struct Shape<'a, A> {
     ranges: &'a [(A, Rule)],
     nodes: Vec<Node>,
     buckets: Vec<Bucket>,
 }
 
-/// Where the ranges of a list lie: some in the chunk where the first of them is, then whole chunks of them.
+/// Where the ranges of a list are stored: the first of them at the end of a chunk that is in use, the others in whole
+/// chunks.
 struct Layout {
     start: usize,
-    /// So many runs may begin in the first chunk.
+    /// How many runs may begin in the first chunk.
     in_first: usize,
-    /// And in each of the others, which begin here.
+    /// How many runs may begin in each of the other chunks, which start at `others`.
     in_each: usize,
     others: usize,
     /// Words of a range.
@@ -70,10 +71,11 @@ struct Layout {
 }
 
 impl Flat {
-    /// Of the lists of both families, for any source port and for 123; `rule` says what stands in the maps for a rule.
+    /// Writes the lists of both families, each for any source port and for port 123; `rule` gives what the maps hold
+    /// for a rule.
     ///
     /// # Errors
-    /// They take more room than there may be.
+    /// They need more words than the chunks have.
     pub fn new(
         v4: &[Ranges<u32>; 2],
         v6: &[Ranges<u128>; 2],
@@ -90,12 +92,12 @@ impl Flat {
         Ok(flat)
     }
 
-    /// The chunks beside the near one.
+    /// The far chunks.
     pub fn far_chunks(&self) -> &[Vec<u32>] {
         &self.far
     }
 
-    /// The near one.
+    /// The near chunk.
     pub fn near_chunk(&self) -> &[u32] {
         &self.near
     }
@@ -107,12 +109,12 @@ impl Flat {
         rule: impl Fn(Rule) -> Rule + Copy,
     ) -> Result<()> {
         let of_any = self.list(any_port.all(), rule)?;
-        // Without `ntpport` lines there is no difference.
+        // Without `ntpport` lines both lists are the same.
         let of_ntp = if any_port == ntp_port { of_any } else { self.list(ntp_port.all(), rule)? };
         self.write(root * BUCKET as usize, of_any.into_iter().chain(of_ntp))
     }
 
-    /// Puts a list into the words; returns what its root is.
+    /// Writes a list into the chunks; returns its root bucket.
     fn list<A: Address>(&mut self, ranges: &[(A, Rule)], rule: impl Fn(Rule) -> Rule) -> Result<[u32; 2]> {
         let layout = self.layout(ranges.len(), A::ZERO.words().count() + 2)?;
         for (place, &(first, of_range)) in ranges.iter().enumerate() {
@@ -149,9 +151,9 @@ impl Flat {
         Ok(bucket(root))
     }
 
-    /// Finds room for so many ranges.
+    /// Reserves space for this many ranges, of `width` words each.
     fn layout(&mut self, ranges: usize, width: usize) -> Result<Layout> {
-        // A run begins nowhere where it might not fit.
+        // A run must not begin where it might not fit.
         let fitting = |words: usize| (words / width).saturating_sub(RUN - 1);
         if self.in_near + ranges * width <= NEAR_WORDS / 2 {
             let start = self.take(ranges * width, true)?;
@@ -173,15 +175,15 @@ impl Flat {
         Ok(Layout { start, in_first, in_each, others, width })
     }
 
-    /// Takes so many buckets.
+    /// Reserves space for this many buckets.
     fn take_buckets(&mut self, count: usize) -> Result<usize> {
-        // None lies in two chunks.
+        // A bucket must not span two chunks.
         self.in_near = self.in_near.next_multiple_of(BUCKET as usize);
         self.in_far = self.in_far.next_multiple_of(BUCKET as usize);
         self.take(count * BUCKET as usize, false)
     }
 
-    /// Takes so many words, in one chunk if they have to be together.
+    /// Reserves this many words, in a single chunk if `together`.
     fn take(&mut self, words: usize, together: bool) -> Result<usize> {
         if self.in_near + words <= NEAR_WORDS {
             self.in_near += words;
@@ -221,8 +223,8 @@ impl Flat {
 }
 
 impl<A: Address> Shape<'_, A> {
-    /// Cuts the stretch in which these ranges begin, and which the range before the first leads into; returns what the
-    /// bucket is that leads there.
+    /// Cuts the stretch in which the ranges `from..to` begin, and into which the range before them extends; returns the
+    /// bucket that leads to it.
     fn cut(&mut self, from: usize, to: usize) -> Bucket {
         if to - from < RUN {
             return run(from - 1, to - from + 1);
@@ -235,7 +237,7 @@ impl<A: Address> Shape<'_, A> {
         let start = self.ranges[from].0.floor(shift).into();
         let distance = |(address, _): &(A, Rule)| (*address).into() - start;
         let bucket_of = |range: &(A, Rule)| (distance(range) >> shift) as usize;
-        // For now, what was before the first one.
+        // The default for buckets before the first range: the range before it.
         self.buckets.resize(buckets + (1 << bits), run(from - 1, 1));
         let mut at = from;
         let mut done = 0;
@@ -243,7 +245,7 @@ impl<A: Address> Shape<'_, A> {
             let bucket = bucket_of(&self.ranges[at]);
             let end = at + self.ranges[at..to].iter().take_while(|range| bucket_of(range) == bucket).count();
             self.buckets[buckets + done..buckets + bucket].fill(run(at - 1, 1));
-            // The first bucket is also that of what lies before the node.
+            // The first bucket also stands for addresses before the node, so it isn't filled by a single range.
             let is_filled =
                 bucket > 0 && end - at == 1 && distance(&self.ranges[at]) == (bucket as u128) << shift;
             self.buckets[buckets + bucket] = if is_filled { run(at, 1) } else { self.cut(at, end) };
@@ -254,16 +256,17 @@ impl<A: Address> Shape<'_, A> {
     }
 }
 
-/// A bucket that is so many ranges, from one on. More ranges than have a number find no room in the chunks.
+/// A bucket for a run of ranges. An index too large for it can't occur: the ranges wouldn't fit into the chunks.
 fn run(first: usize, ranges: usize) -> Bucket {
     Bucket(first as u32 * ROOM + ranges as u32)
 }
 
-/// How many bits a node has and how wide its buckets are, by the first addresses of its ranges, ascending. The node begins
-/// at a multiple of that width, so that networks fill buckets.
+/// A node's bits and the shift that gives the width of its buckets, from the first addresses of its ranges, ascending.
+/// The node begins at a multiple of that width, so that networks fill whole buckets.
 fn stretch(mut addresses: impl Iterator<Item = u128>) -> (u32, u32) {
     let first = addresses.next().unwrap_or_default();
-    // How often two side by side part at a bit: in buckets as wide, or narrower, they are apart.
+    // By bit: how many pairs of neighbours differ in it first. With buckets of that width or narrower, the two are
+    // apart.
     let mut parting = [0_usize; u128::BITS as usize];
     let (mut last, mut count) = (first, 1_usize);
     for address in addresses {
@@ -275,7 +278,7 @@ fn stretch(mut addresses: impl Iterator<Item = u128>) -> (u32, u32) {
     let width = u128::BITS - (last - first).leading_zeros();
     let shift = |bits: u32| {
         let shift = width.saturating_sub(bits);
-        // By beginning earlier it may need a bucket more than it has.
+        // Since the node may begin before the first range, it may need one bucket more than it has.
         let end = (last - (first >> shift << shift)) >> shift;
         if end >> bits == 0 { shift } else { shift + 1 }
     };
@@ -290,7 +293,7 @@ fn stretch(mut addresses: impl Iterator<Item = u128>) -> (u32, u32) {
 }
 
 impl Layout {
-    /// Where a run that begins with a range lies.
+    /// The address at which a run that begins with this range is stored.
     fn address(&self, range: usize) -> usize {
         match range.checked_sub(self.in_first) {
             None => self.start + range * self.width,
@@ -300,7 +303,7 @@ impl Layout {
         }
     }
 
-    /// Where a range lies: also at the end of the chunk before, for the runs that begin there.
+    /// The addresses at which a range is stored: also at the end of the chunk before, for the runs that begin there.
     fn addresses(&self, range: usize) -> impl Iterator<Item = usize> + use<> {
         let beyond =
             range.checked_sub(self.in_first).map(|beyond| (beyond / self.in_each, beyond % self.in_each));

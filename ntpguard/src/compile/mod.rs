@@ -1,12 +1,12 @@
 //! Policy → [`Image`]: what goes into the maps, as plain data.
 //!
-//! Contract: an image is complete; nothing but its flags, ranges and non-contiguous masks decides (its rules are for people). The
-//! loader copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the
+//! Contract: an image is complete: its flags, ranges and non-contiguous masks alone decide (its rules are for people).
+//! The loader copies it into the kernel, and on the host it is itself a [`ntpguard_common::Lookup`], so both give the
 //! same verdicts.
 //!
-//! With masks that are prefixes, ntpd's order of entries and the longest prefix come to the same: of two that hold
-//! a source, the longer one has the higher address, or an equal one and the higher mask. A non-contiguous mask may stand
-//! anywhere; which rules it stands before is written into them.
+//! For masks that are prefixes, ntpd's order of entries and the longest prefix match are equivalent: of two entries
+//! that contain a source, the longer one has the higher address, or the same address and the higher mask. An entry with
+//! a non-contiguous mask may stand anywhere in the order; each rule holds the set of those that precede it.
 
 use crate::{
     conf::{AccessList, Limiter},
@@ -39,29 +39,29 @@ pub use rules::{ImageRule, ImageRules};
 
 use order::{Order, Prefix};
 
-/// A compiled policy.
+/// A compiled policy: what the maps hold, as plain data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// Bits of [`PolicyWord`].
+    /// The flags of the policy word: bits of [`PolicyWord`].
     pub flags: u32,
-    /// The daemon's entries, in its order, without those for its own addresses.
+    /// The daemon's entries in its order, without those for its own addresses.
     pub rules: ImageRules,
-    /// Where these are counted.
+    /// The positions of the rules' counters.
     pub counters: Counters,
-    /// The rules of IPv4's addresses, for packets from any UDP port, and for those from port 123.
+    /// The rules by IPv4 address: for packets from any UDP port, and for those from port 123.
     pub v4: [Ranges<u32>; 2],
-    /// Those of IPv6's.
+    /// The rules by IPv6 address, as for IPv4.
     pub v6: [Ranges<u128>; 2],
-    /// The entries whose masks are no prefixes, in the daemon's order, IPv4 and IPv6.
+    /// The entries whose masks aren't prefixes, in the daemon's order: IPv4 and IPv6.
     pub masks: [Vec<NonContiguousMask>; 2],
-    /// What `limited` means.
+    /// The daemon's rate limiter, for sources with `limited`.
     pub limiter: Limiter,
-    /// What is limited beside, and how.
+    /// What ntpguard limits in addition to the daemon's limiter.
     pub bounds: Bounds,
 }
 
 impl Image {
-    /// Compiles the policy of a file.
+    /// Compiles a policy; `conf` is the access list that it was resolved from.
     pub fn compile(policy: &Policy, conf: &AccessList, hardening: Hardening) -> Self {
         let rules =
             ImageRules::new(&policy.entries, |entry| rule_flags(entry, policy.source, conf, hardening));
@@ -80,7 +80,7 @@ impl Image {
             image.flags |= PolicyWord::NOBODY_CONTROL | PolicyWord::NOBODY_PRIVATE;
         }
         image.rules = rules;
-        // A file that can't be read may say `enable mode7`.
+        // If a file can't be read, it may say `enable mode7`.
         if !conf.takes_mode_7 && (!conf.blind || conf.profile.mode_7 == Mode7::Never) {
             image.flags |= PolicyWord::NOBODY_PRIVATE;
         }
@@ -93,7 +93,7 @@ impl Image {
         image.bounded(Bounds::default())
     }
 
-    /// The same with other bounds.
+    /// The same image with other bounds.
     #[must_use]
     pub fn bounded(mut self, bounds: Bounds) -> Self {
         self.flags = self.flags & !(PolicyWord::CEILING | PolicyWord::KISSES) | bounds.flags();
@@ -101,14 +101,14 @@ impl Image {
         self
     }
 
-    /// Makes it a trial, in which everything passes, or none.
+    /// Makes it a trial, in which every packet passes, or a filter that enforces.
     pub fn set_trial(&mut self, trial: bool) {
         self.flags = self.flags & !PolicyWord::TRIAL | if trial { PolicyWord::TRIAL } else { 0 };
     }
 
-    /// Whether any source that a wire may bring may query.
+    /// Whether any source from which a packet may arrive is allowed to query.
     fn anyone_queries(&self, mut prefixes: impl Iterator<Item = Prefix>) -> bool {
-        // Sources that can't be are nobody only where they are dropped.
+        // Impossible sources are excluded only if hardening drops them.
         let hardened = self.flags & PolicyWord::HARDEN_SOURCES != 0;
         let own = if hardened { Rule::OWN } else { 0 };
         let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
@@ -126,7 +126,7 @@ impl Image {
     }
 }
 
-/// On the host: the range, then the non-contiguous masks before its rule, as ntpguard-ebpf's rule.rs.
+/// Lookup on the host: the range, then the non-contiguous masks that precede its rule, as in ntpguard-ebpf's rule.rs.
 impl ntpguard_common::Lookup for Image {
     fn word(&self) -> PolicyWord {
         PolicyWord { flags: self.flags, generation: 0 }
@@ -151,23 +151,23 @@ impl ntpguard_common::Lookup for Image {
 /// The rules of a family's prefixes by address: for any UDP port, and for port 123.
 fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [Ranges<A>; 2] {
     let any_port = Ranges::new(prefixes().map(|(net, rules)| (net, rules.any_port)));
-    // Without `ntpport` lines there is no difference, and the two share their memory.
+    // Without `ntpport` lines both lists are the same, and share their memory.
     let same = prefixes().all(|(_, rules)| rules.any_port == rules.ntp_port);
     let by_port = || Ranges::new(prefixes().map(|(net, rules)| (net, rules.ntp_port)));
     let ntp_port = if same { any_port.clone() } else { by_port() };
     [any_port, ntp_port]
 }
 
-/// The flags of an entry that are enforced here. The rest is left to the daemon: what a `restrict source` may lift, whose
-/// flags are `source`, and all of it where lines are out of reach.
+/// The flags of an entry that are enforced here. The daemon is left to handle the rest: what a `restrict source` entry
+/// (with the flags `source`) may lift, and everything where some lines are out of reach.
 pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList) -> Flags {
     let flags = entry.flags;
     let only_cut_off = conf.profile.source_entries == SourceEntries::CutOff;
     let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
     match source {
         _ if conf.blind => Flags::NONE,
-        // An association's address may have the flags of `restrict source` instead; an entry for just that host
-        // stands before it.
+        // An association's address may have the flags of `restrict source` instead. An entry for that single host
+        // precedes those.
         Some(source) if !entry.net.is_host() && !entry.own && (breaks || !only_cut_off) => {
             flags.expanded().shared(source.expanded())
         }
@@ -178,11 +178,11 @@ pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList) -> 
 fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList, hardening: Hardening) -> u32 {
     let flags = entry.flags;
     let drops = enforced(entry, source, conf);
-    // A MAC is refused for want of a key; `mssntp`, of a template too, is a way around.
+    // The daemon refuses a MAC if it has no key; `mssntp`, also in `restrict source`, lets it in another way.
     let template = source.unwrap_or_default();
     let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !conf.blind;
     let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
-    // `limited` comes before the crypto-NAK is looked at (ntp_proto.c:receive of 4.2.8).
+    // The daemon checks `limited` before the crypto-NAK (ntp_proto.c:receive of 4.2.8).
     let kissed = |flags: Flags| flags.has(Flags::LIMITED) && flags.has(Flags::KOD);
     let no_kiss = !kissed(flags) && !kissed(template) && !conf.blind;
     let unlisted = hardening.queries == Queries::Listed && !entry.permits_queries();

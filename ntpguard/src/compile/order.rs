@@ -1,7 +1,7 @@
 //! From the daemon's order of entries to prefixes and non-contiguous masks, for one family.
 //!
-//! Contract: what [`Order::prefixes`] and [`Order::masks`] say together is what the first matching entry says; where an
-//! entry finds no place, or may not be there at all, they drop less.
+//! Contract: [`Order::prefixes`] and [`Order::masks`] together give the verdict of the first matching entry. Where an
+//! entry finds no room in the maps, or may not exist in the daemon, they drop less.
 
 use super::rules::{ImageRules, Ranked};
 use crate::{daemon::family::Family, policy::network};
@@ -9,17 +9,17 @@ use ipnet::IpNet;
 use ntpguard_common::abi::{NonContiguousMask, Rule, Rules};
 use std::ops::Range;
 
-/// A prefix, and what its sources may do.
+/// A prefix, and the rules for its sources.
 pub(super) type Prefix = (IpNet, Rules);
 
 /// The entries of a family.
 pub(super) struct Order<'a> {
     rules: &'a ImageRules,
-    /// The places of all.
+    /// The positions of all of them in the daemon's order.
     all: Range<usize>,
-    /// Those whose masks are no prefixes, as far as there is room.
+    /// Those with a non-contiguous mask, as many as fit.
     held: Vec<Ranked<'a>>,
-    /// The rest of these.
+    /// Those with a non-contiguous mask that don't fit.
     lost: Vec<Ranked<'a>>,
 }
 
@@ -32,12 +32,12 @@ impl<'a> Order<'a> {
         Self { rules, all, held, lost }
     }
 
-    /// What goes into the array of non-contiguous masks.
+    /// The contents of the array of non-contiguous masks.
     pub(super) fn masks(&self) -> Vec<NonContiguousMask> {
         let masked = |ranked: &Ranked<'_>| {
             let Ranked { entry, rule, .. } = ranked;
             let words = |address| NonContiguousMask::words(&network::source(address));
-            // One that may not be there opens what it holds, and drops nothing.
+            // A doubtful entry opens its addresses, and drops nothing.
             let flags = if entry.doubtful { 0 } else { self.softened(ranked) };
             NonContiguousMask {
                 address: words(entry.net.address()),
@@ -48,11 +48,11 @@ impl<'a> Order<'a> {
         self.held.iter().map(masked).collect()
     }
 
-    /// The prefixes by address, the shorter one first: where one has no entry of its own for a port, the one around it
-    /// counts.
+    /// The prefixes by address, the shorter one first. Where a prefix has no entry of its own for a port, the rule of
+    /// the enclosing prefix holds.
     pub(super) fn prefixes(&self) -> impl Iterator<Item = Prefix> {
         let with_prefix = |ranked: Ranked<'a>| Some((ranked.entry.net.prefix()?, ranked));
-        // The daemon's order the other way round, so that a prefix comes right after those that hold it.
+        // The daemon's order reversed, so that a prefix comes right after those that contain it.
         let ascending = self.all.clone().rev().filter_map(|place| self.rules.ranked(place));
         let mut ascending = ascending.filter_map(with_prefix).peekable();
         let mut around: Vec<Prefix> = Vec::new();
@@ -74,10 +74,10 @@ impl<'a> Order<'a> {
         })
     }
 
-    /// The rules of a prefix by its entries, the last of them first; `outer` are those of the prefix around it.
+    /// The rules of a prefix, from its entries in reverse order; `outer` are the rules of the enclosing prefix.
     fn rules(&self, entries: &[Ranked<'a>], outer: Rules) -> Rules {
         let mut rules = outer;
-        // The first in the daemon's order is the one that counts.
+        // The first entry in the daemon's order is applied last, and so wins.
         for ranked in entries {
             rules.ntp_port = self.rule(ranked, true, rules.ntp_port);
             if !ranked.entry.ntpport {
@@ -91,7 +91,7 @@ impl<'a> Order<'a> {
         rules
     }
 
-    /// An entry's rule; `next` counts if the entry isn't there.
+    /// An entry's rule; `next` is the one that applies if the entry doesn't exist.
     fn rule(&self, ranked: &Ranked<'a>, for_ntp_port: bool, next: Rule) -> Rule {
         let Ranked { entry, rule, .. } = ranked;
         let flags = match entry.doubtful {
@@ -102,14 +102,14 @@ impl<'a> Order<'a> {
         Rule { flags: flags | self.before(ranked, for_ntp_port), ..*rule }
     }
 
-    /// What an entry that found no place may open, a later one must not drop.
+    /// An entry's flags without those that an earlier entry may lift which found no room.
     fn softened(&self, Ranked { place, entry, rule }: &Ranked<'a>) -> u32 {
         let lost =
             self.lost.iter().filter(|masked| masked.place < *place && masked.entry.net.overlaps(entry.net));
         lost.fold(rule.flags, |flags, masked| flags & masked.rule.flags)
     }
 
-    /// The non-contiguous masks that stand before an entry and may hold the same source, as [`Rule::masks`] has them.
+    /// The set of non-contiguous masks that precede an entry and overlap it, as [`Rule::masks`] returns it.
     fn before(&self, Ranked { place, entry, .. }: &Ranked<'a>, for_ntp_port: bool) -> u32 {
         let counts = |masked: &Ranked<'_>| {
             masked.place < *place
@@ -121,7 +121,7 @@ impl<'a> Order<'a> {
     }
 }
 
-/// With what `ignore` implies.
+/// The flags, with those that `ignore` implies.
 pub(super) const fn expanded(flags: u32) -> u32 {
     let implied = Rule::NOSERVE
         | Rule::NOQUERY

@@ -1,24 +1,24 @@
-//! From prefixes to ranges: the rules of a family in the order of its addresses, none of which holds another.
+//! From prefixes to ranges: the rules of a family in the order of its addresses, without overlaps.
 
 use ipnet::IpNet;
 use ntpguard_common::{Verdict, abi::Rule};
 use std::sync::Arc;
 
-/// Addresses of a family as numbers.
+/// An address of one family, as a number.
 pub trait Address: Copy + Ord + Into<u128> {
-    /// The first and the last address of a prefix, unless it is of the other family.
+    /// The first and the last address of a prefix; `None` if it is of the other family.
     fn ends(net: IpNet) -> Option<(Self, Self)>;
 
-    /// The one after this.
+    /// The next address; `None` after the last one.
     fn next(self) -> Option<Self>;
 
-    /// The last multiple of 2^shift before this, or this; the shift is less than an address has bits.
+    /// The address rounded down to a multiple of 2^shift; `shift` is less than the number of bits of an address.
     fn floor(self, shift: u32) -> Self;
 
-    /// As words, the highest first.
+    /// Its 32-bit words, the highest first.
     fn words(self) -> impl Iterator<Item = u32>;
 
-    /// The lowest.
+    /// The lowest address.
     const ZERO: Self;
 }
 
@@ -64,14 +64,14 @@ impl Address for u128 {
     }
 }
 
-/// Each range's first address, ascending from 0, and its rule. It ends where the next one begins. Copies share their
-/// memory.
+/// Each range's first address, ascending from 0, and its rule. A range ends where the next one begins. Clones share
+/// their memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranges<A>(Arc<Vec<(A, Rule)>>);
 
 impl<A: Address> Ranges<A> {
-    /// Of prefixes in the order of their addresses, the shorter one first, and the rule of each. What is in none of them
-    /// may do everything.
+    /// The ranges for prefixes ordered by address, the shorter one first, with the rule of each. Addresses in no prefix
+    /// have full access.
     pub(super) fn new(prefixes: impl Iterator<Item = (IpNet, Rule)>) -> Self {
         let everything = Rule { flags: 0, index: Verdict::NO_RULE };
         let mut sweep = Sweep { ranges: vec![(A::ZERO, everything)], around: vec![(None, everything)] };
@@ -86,30 +86,31 @@ impl<A: Address> Ranges<A> {
         Self(Arc::new(sweep.ranges))
     }
 
-    /// The rule of an address.
+    /// The rule for an address.
     pub fn rule(&self, address: A) -> Option<Rule> {
         let after = self.0.partition_point(|(first, _)| *first <= address);
         self.0.get(after.checked_sub(1)?).map(|(_, rule)| *rule)
     }
 
-    /// All of them.
+    /// All ranges.
     pub fn all(&self) -> &[(A, Rule)] {
         &self.0
     }
 }
 
-/// The way through a family's addresses.
+/// A sweep through a family's addresses.
 struct Sweep<A> {
-    /// So far.
+    /// The ranges so far.
     ranges: Vec<(A, Rule)>,
-    /// The prefixes around the next one, with the first address after each, if there is one.
+    /// The prefixes that enclose the next one, each with the first address after it, if there is one.
     around: Vec<(Option<A>, Rule)>,
 }
 
 impl<A: Address> Sweep<A> {
-    /// Goes on with what is around the prefixes that end before an address; without one, around all of them.
+    /// Ends the prefixes that end before an address, and goes on with the enclosing one; without an address, ends all
+    /// of them.
     fn leave(&mut self, before: Option<A>) {
-        // One without an address after it reaches to the last one, and so do those around it.
+        // A prefix without an address after it extends to the last address, and so do those that enclose it.
         while let [.., (_, outer), (Some(after), _)] = self.around[..]
             && before.is_none_or(|before| after <= before)
         {

@@ -1,4 +1,4 @@
-//! The rules of an image: the daemon's entries, shared with the policy that they come from, and what the maps say of each.
+//! The rules of an image: the daemon's entries, shared with the policy, and the flags that the maps hold for each.
 
 use crate::{
     daemon::flags::Flags,
@@ -7,21 +7,21 @@ use crate::{
 use ntpguard_common::{Reason, Verdict, abi::Rule};
 use std::sync::Arc;
 
-/// An entry of the daemon's list, and what its sources may do.
+/// An entry of the daemon's list, and its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageRule<'a> {
-    /// Whom it speaks of.
+    /// The addresses that it is for.
     pub net: Net,
-    /// Only packets from UDP port 123.
+    /// Whether it is only for packets from UDP port 123.
     pub ntpport: bool,
-    /// Its index is its place in [`super::Image::rules`].
+    /// The rule; its index is the position in [`super::Image::rules`].
     pub rule: Rule,
-    /// The lines it comes from; none for a built-in default.
+    /// The lines that made it; none for a built-in default.
     pub lines: &'a [Line],
 }
 
 impl<'a> ImageRule<'a> {
-    /// The line that is to blame for a drop; `None` if none is (built in, hardening, form).
+    /// The line to blame for a drop; `None` if no line is (a built-in entry, hardening, a packet's form).
     pub fn cause(&self, reason: Reason) -> Option<&'a Line> {
         let flags = match reason {
             Reason::Ignore => Flags::IGNORE,
@@ -30,9 +30,9 @@ impl<'a> ImageRule<'a> {
             Reason::Version => Flags::VERSION,
             Reason::Notrust => Flags::NOTRUST,
             Reason::Limited | Reason::Kod => Flags::LIMITED,
-            // Nobody may query, so nobody's rule was asked.
+            // These drops happen when no source may query, without looking up a rule.
             Reason::Mode6 | Reason::Mode7 => Flags::NOQUERY.with(Flags::IGNORE),
-            // They pass, or are dropped by their form, by hardening or above --max-rate.
+            // These pass, or are dropped for their form, by hardening or by --max-rate.
             Reason::Time
             | Reason::Query
             | Reason::Unread
@@ -56,23 +56,23 @@ impl<'a> ImageRule<'a> {
     }
 }
 
-/// The daemon's entries, in its order. Those for its own addresses are no rules.
+/// The daemon's entries in its order. Entries for the daemon's own addresses aren't rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageRules {
     entries: Arc<Entries>,
-    /// Of each entry, bits of [`Rule`].
+    /// For each entry, the bits of [`Rule`].
     flags: Vec<u32>,
-    /// The places of the own entries.
+    /// The positions of the entries for the daemon's own addresses.
     own: Vec<u32>,
 }
 
-/// An entry, and what the maps say of it.
+/// An entry, its position, and its rule in the maps.
 #[derive(Clone, Copy)]
 pub(super) struct Ranked<'a> {
-    /// Its place in the daemon's order.
+    /// Its position in the daemon's order.
     pub(super) place: usize,
     pub(super) entry: Entry<'a>,
-    /// Without an index if it is no rule.
+    /// Its rule; the index is [`Verdict::NO_RULE`] if it isn't a rule.
     pub(super) rule: Rule,
 }
 
@@ -83,7 +83,7 @@ impl<'a> From<Ranked<'a>> for ImageRule<'a> {
 }
 
 impl ImageRules {
-    /// Of all entries, `flags` says what the maps say of one.
+    /// The rules for all entries; `flags` gives the bits of [`Rule`] for an entry.
     pub(super) fn new(entries: &Arc<Entries>, flags: impl Fn(&Entry<'_>) -> u32) -> Self {
         let own = entries.iter().enumerate().filter(|(_, entry)| entry.own);
         Self {
@@ -93,34 +93,34 @@ impl ImageRules {
         }
     }
 
-    /// How many there are.
+    /// The number of rules.
     pub fn len(&self) -> usize {
         self.flags.len() - self.own.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The one at a place.
+    /// The rule with this index.
     pub fn get(&self, rule: usize) -> Option<ImageRule<'_>> {
         let past = |place, own: &u32| if *own as usize <= place { place + 1 } else { place };
         self.ranked(self.own.iter().fold(rule, past)).map(ImageRule::from)
     }
 
-    /// All, in the order of their places.
+    /// All rules, in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = ImageRule<'_>> {
         let all = (0..self.entries.len()).filter_map(|place| self.ranked(place));
         all.filter(|ranked| !ranked.entry.own).map(ImageRule::from)
     }
 
-    /// All entries.
+    /// All entries, including those for own addresses.
     pub(super) fn entries(&self) -> &Entries {
         &self.entries
     }
 
-    /// The entry at a place of the daemon's order.
+    /// The entry at a position of the daemon's order.
     pub(super) fn ranked(&self, place: usize) -> Option<Ranked<'_>> {
         let entry = self.entries.get(place)?;
         let before = || self.own.partition_point(|own| (*own as usize) < place);

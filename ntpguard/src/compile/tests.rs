@@ -1,4 +1,4 @@
-//! The compiled policy against the daemon's own way: the first entry of its list that matches.
+//! The compiled policy compared with the daemon's own procedure: the first matching entry of its list.
 
 use super::*;
 use crate::{
@@ -22,7 +22,7 @@ impl Random {
         all[self.below(all.len() as u32) as usize]
     }
 
-    /// Addresses of few bits, so that networks meet.
+    /// Addresses with few significant bits, so that networks overlap.
     fn address(&mut self, v6: bool) -> IpAddr {
         let bits = [0, 1, 2, 5].map(|byte| byte + self.below(2) as u8);
         if v6 {
@@ -62,7 +62,7 @@ fn the_image_decides_as_the_list_does() {
         let own = [random.address(false), random.address(true)];
         let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &own);
         let image = Image::compile(&policy, &conf, Hardening::NONE);
-        // More non-contiguous masks than there is room for are looser than the list.
+        // With more non-contiguous masks than fit, the image is more permissive than the list.
         if image.masks.iter().any(|masks| masks.len() == NonContiguousMask::MAX as usize) {
             continue;
         }
@@ -107,6 +107,6 @@ fn a_hundred_thousand_lines_compile_in_no_time() {
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
     let image = Image::compile(&policy, &conf, Hardening::ALL);
     println!("100,000 rules: resolved and compiled in {:.0?}", start.elapsed());
-    // The lines side by side, and what is around them.
+    // The ranges for the neighbouring lines, and those around them.
     assert_eq!(image.v4[0].all().len(), 100_002);
 }

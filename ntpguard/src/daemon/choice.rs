@@ -1,4 +1,4 @@
-//! The daemon whose reading of a configuration counts: the one that the user names, or the one that was found.
+//! The daemon as which a configuration is read: the one that the user names, or the one that was found.
 
 use crate::daemon::{
     CommandLine,
@@ -8,21 +8,20 @@ use crate::daemon::{
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// How ntp.conf is read, as far as somebody says so.
+/// How to read ntp.conf, as far as the user says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Choice {
-    /// The daemon that reads the file; otherwise the one that runs or is installed here.
+    /// The daemon that reads the file; otherwise the one that runs or is installed here is assumed.
     pub dialect: Option<Dialect>,
-    /// Where ntp.org's ntpd 4.2.8 puts `ntpport` entries; otherwise as the release does that is found, or the latest.
+    /// Where ntp.org's ntpd 4.2.8 sorts `ntpport` entries; otherwise as in the release that was found, or the latest.
     pub ordering: Option<Ordering>,
-    /// The daemon's own command line, after its name; otherwise that of the daemon found.
-    // State that an earlier version wrote has none.
+    /// The daemon's own command line, without the program's name; otherwise that of the daemon found.
     #[serde(default)]
     pub daemon_args: Option<String>,
 }
 
 impl Choice {
-    /// The daemon, and what speaks for it. `config` is the file that is to be read, if that is known.
+    /// The daemon, and the evidence for it. `config` is the file to be read, if known.
     pub fn daemon(&self, found: Option<&Detected>, config: Option<&Path>) -> (Daemon, String) {
         let guess = |why: String| {
             let ntpsec =
@@ -40,20 +39,20 @@ impl Choice {
         (daemon, why)
     }
 
-    /// The file that the daemon's command line names. It is read also where it isn't there, and then that is the error: the
-    /// daemon doesn't read another one instead.
+    /// The file that the daemon's command line names. It is read even if it doesn't exist, and the error is reported,
+    /// since the daemon doesn't read another one instead either.
     pub fn named_file(&self, found: Option<&Detected>) -> Option<PathBuf> {
         let of_found = || found?.program.daemon();
         let (command, _) = self.command(found, self.dialect.map(Daemon::new).or_else(of_found)?);
         let path = command.config?;
-        // A relative one is looked for where the daemon was started, and one in its mount namespace there: it has found
-        // that place out.
+        // A relative path is resolved where the daemon was started, and in its mount namespace: detection has found
+        // that place.
         let is_given = self.daemon_args.is_some() && path.is_absolute();
         let found = found.and_then(|found| found.config.clone()).filter(|_| !is_given);
         found.or_else(|| path.is_absolute().then_some(path))
     }
 
-    /// The command line that counts, and who says it. One of another daemon than the file is read for isn't its own.
+    /// The command line that applies, and its source. That of a daemon with another dialect doesn't apply.
     pub fn command(&self, found: Option<&Detected>, daemon: Daemon) -> (CommandLine, String) {
         let Daemon { dialect, .. } = daemon;
         if let Some(given) = &self.daemon_args {

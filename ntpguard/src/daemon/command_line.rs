@@ -1,22 +1,23 @@
-//! The daemon's command line, as far as it is configuration: servers, keys, authentication, families, the file.
+//! The parts of the daemon's command line that are configuration: servers, keys, authentication, families, the file.
 //!
-//! Contract: any words are accepted. Both daemons stop at the first word that is no option, and take it and all that
-//! follow for servers (ntp.org's cmd_args.c:getCmdOpts by AutoOpts; NTPsec's ntpd.c:parse_cmdline_opts by its own
-//! getopt). An unknown option stops the daemon, so what follows from one doesn't matter.
+//! Contract: any words are accepted. Both daemons stop parsing at the first word that isn't an option, and take it and
+//! all that follow as servers (ntp.org's cmd_args.c:getCmdOpts by AutoOpts; NTPsec's ntpd.c:parse_cmdline_opts by its
+//! own getopt). An unknown option stops the daemon, so what follows one doesn't matter.
 
 use crate::daemon::{dialect::Dialect, family::Family};
 use std::{fmt, path::PathBuf};
 
-/// What stands at the end of a word whose rest can't be seen. No name, number or path of a daemon's ends with it.
+/// The mark at the end of a word whose rest can't be seen. No name, number or path on a daemon's command line ends with
+/// it.
 pub const CUT: &str = "\u{2026}";
 
-/// Short options that take a value, whichever daemon knows them: the rest of their word, or the next one.
+/// Short options that take a value, in any daemon: the rest of their word, or the next word.
 const WITH_VALUE: &str = "cDfiIklpPrstuUw";
 
-/// Long options: their name, the short option that is the same (`\0` for none), and whether a value follows.
+/// A long option: its name, the equivalent short option (`\0` for none), and whether a value follows.
 type Long = (&'static str, char, bool);
 
-/// Those that all daemons have.
+/// The long options of all daemons.
 const LONG: &[Long] = &[
     ("ipv4", '4', false),
     ("ipv6", '6', false),
@@ -45,7 +46,7 @@ const LONG: &[Long] = &[
     ("version", '\0', false),
 ];
 
-/// Those of ntp.org's ntpd alone (ntpdbase-opts.def).
+/// The long options of ntp.org's ntpd alone (ntpdbase-opts.def).
 const LONG_ORG: &[Long] = &[
     ("authreq", 'a', false),
     ("authnoreq", 'A', false),
@@ -63,33 +64,33 @@ const LONG_ORG: &[Long] = &[
     ("wait-sync", 'w', true),
 ];
 
-/// Those of NTPsec's alone, one misspelled (ntpd.c:longoptions).
+/// The long options of NTPsec's ntpd alone, one of them misspelled (ntpd.c:longoptions).
 const LONG_SEC: &[Long] =
     &[("assert", 'a', false), ("debug", 'd', false), ("driftile", 'f', true), ("dumpopts", 'R', false)];
 
-/// What a command line says.
+/// The configuration in a command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// The servers that it names, as written.
     pub servers: Vec<String>,
     /// The keys that it trusts (`-t`).
     pub trusted_keys: Vec<u32>,
-    /// The file of keys (`-k`).
+    /// The key file (`-k`).
     pub keys: Option<PathBuf>,
-    /// Whether authentication is needed: ntp.org's `-a` and `-A`. ntp.conf has the last word.
+    /// Whether authentication is required: ntp.org's `-a` and `-A`. ntp.conf overrides it.
     pub auth: Option<bool>,
-    /// The one family that is used (`-4`, `-6`).
+    /// The only address family in use (`-4`, `-6`).
     pub family: Option<Family>,
-    /// The interfaces or addresses that it listens on (`-I`). No reason to drop: what comes to others it doesn't answer, and the
-    /// policy goes by the source alone.
+    /// The interfaces or addresses that it listens on (`-I`). They are no reason to drop: the daemon doesn't answer
+    /// what arrives on others, and the policy depends on the source alone.
     pub interfaces: Vec<String>,
-    /// It doesn't listen on virtual interfaces (`-L`).
+    /// Whether it ignores virtual interfaces (`-L`).
     pub no_virtual: bool,
-    /// It takes broadcasts (ntp.org's `-b`).
+    /// Whether it accepts broadcasts (ntp.org's `-b`).
     pub broadcasts: bool,
     /// The configuration file (`-c`), as written.
     pub config: Option<PathBuf>,
-    /// Its end can't be seen: it stops within a word, or before the value of an option.
+    /// Whether the end is missing: it stops within a word, or before the value of an option.
     pub is_cut: bool,
 }
 
@@ -129,7 +130,7 @@ impl CommandLine {
         found
     }
 
-    /// Reads a command line as a shell cuts it: blanks, quotes of both kinds, and a backslash before a character.
+    /// Splits a command line as a shell does: at blanks, with quotes of both kinds, and backslashes before characters.
     pub fn split(text: &str) -> Vec<String> {
         let mut words = Vec::new();
         let mut word: Option<String> = None;
@@ -154,7 +155,7 @@ impl CommandLine {
     fn option(&mut self, letter: char, value: Option<&str>, dialect: Dialect) {
         let org = dialect != Dialect::NtpSec;
         match (letter, value.filter(|value| !value.is_empty())) {
-            // With both, ntp.org's takes `-4`, and NTPsec both families.
+            // With both, ntp.org's ntpd uses IPv4, and NTPsec's both families.
             ('4', _) => self.family = Some(Family::V4),
             ('6', _) => self.family = self.family.or(Some(Family::V6)),
             ('a', _) if org => self.auth = Some(true),
@@ -164,7 +165,7 @@ impl CommandLine {
             ('I', Some(name)) => self.interfaces.push(name.to_owned()),
             ('k', Some(file)) => self.keys = Some(file.into()),
             ('L', _) => self.no_virtual = true,
-            // atol(3): leading digits.
+            // As atol(3): the leading digits.
             ('t', Some(key)) => {
                 let digits = key.trim_start().trim_start_matches('+');
                 let digits = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
@@ -174,20 +175,21 @@ impl CommandLine {
         }
     }
 
-    /// Whether authentication is off before ntp.conf is read.
+    /// Whether authentication is off until ntp.conf is read.
     pub fn is_auth_off(&self) -> bool {
         self.auth == Some(false)
     }
 
-    /// Whether associations may come of it: servers, broadcasts, or keys by which others may set some up.
+    /// Whether the daemon may have associations because of it: servers, broadcasts, or keys by which peers may mobilize
+    /// some.
     pub fn may_associate(&self) -> bool {
         let named = !self.servers.is_empty() || self.broadcasts || !self.trusted_keys.is_empty();
-        // What can't be seen may name some.
+        // The part that is missing may name servers.
         named || self.is_auth_off() || self.is_cut
     }
 }
 
-/// What of it is configuration, in words; nothing if none is.
+/// The configuration in it, in words; empty if there is none.
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |words: &[String]| words.join(" ");
@@ -207,14 +209,14 @@ impl fmt::Display for CommandLine {
             self.broadcasts.then(|| "takes broadcasts".to_owned()),
             self.is_cut.then(|| "its end is cut off, and there may be more servers".to_owned()),
         ];
-        // What a terminal would obey is shown, not sent.
+        // Control characters are replaced, since a terminal would obey them.
         let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         f.write_str(&words.replace(char::is_control, "\u{fffd}"))
     }
 }
 
-/// The long option that a name means: itself, or the only one that begins with it. AutoOpts takes upper case for lower
-/// case, and `_` for `-`.
+/// The long option that a name means: the one of that name, or the only one that begins with it. AutoOpts ignores case,
+/// and treats `_` as `-`.
 fn known(name: &str, dialect: Dialect) -> Option<Long> {
     let own = if dialect == Dialect::NtpSec { LONG_SEC } else { LONG_ORG };
     let plain = |name: &str| match dialect {

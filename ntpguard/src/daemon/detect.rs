@@ -1,5 +1,5 @@
-//! Which daemon this host has, without running it: the one that holds UDP port 123 in this network namespace, the one that
-//! is installed, or the one whose file lies in such a place.
+//! Detects this host's daemon without running it: the one that holds UDP port 123 in this network namespace, the one
+//! that is installed, or the one that the path of the configuration file suggests.
 
 use crate::{
     daemon::{
@@ -16,45 +16,46 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Where packages and installations from source put it.
+/// Where packages and installations from source put ntpd.
 const PLACES: [&str; 5] =
     ["/usr/sbin/ntpd", "/usr/local/sbin/ntpd", "/usr/bin/ntpd", "/usr/local/bin/ntpd", "/sbin/ntpd"];
 
-/// What was found, and how.
+/// The daemon that was found, and how.
 #[derive(Clone, Debug)]
 pub struct Detected {
     /// The program.
     pub program: Program,
-    /// What speaks for it.
+    /// The evidence for it.
     pub because: String,
-    /// The words of its command line, and where they stand: of the running process, or where none runs of what starts it.
+    /// Its command line without the program's name, and where that was found: the running process, or else the service
+    /// that would start it.
     pub arguments: Option<(Vec<String>, String)>,
-    /// The configuration on a running daemon's command line, or the one that is built in.
+    /// The configuration file on a running daemon's command line, or the one built into it.
     pub config: Option<PathBuf>,
-    /// When a running daemon was started, in seconds since 1970.
+    /// When the running daemon was started, in seconds since 1970.
     pub since: Option<u64>,
-    /// Processes that hold the port, too, and are another daemon.
+    /// Other daemons' processes that hold the port as well.
     pub others: Vec<String>,
 }
 
 impl Detected {
-    /// Its command line, if it is known.
+    /// Its command line; empty if unknown.
     pub fn command(&self, dialect: Dialect) -> CommandLine {
         let (words, _) = self.arguments.as_ref().map_or((&[][..], ""), |(words, from)| (words, from));
         CommandLine::parse(words, dialect)
     }
 }
 
-/// Finds the daemon. In its sandbox a process sees less than at its start, and goes on with what it found then: a reload
-/// mustn't be another daemon's reading of the file.
+/// Finds the daemon. In its sandbox a process sees less than at its start, and keeps what it found then: a reload must
+/// not switch to another daemon's reading of the file.
 pub fn daemon(config: Option<&Path>) -> Option<Detected> {
     static BEFORE: Mutex<Option<Detected>> = Mutex::new(None);
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if before.is_none() || !sandbox::is_entered() {
         *before = find(Path::new("/"), config);
     } else if let (Some(before), Some(now)) = (&mut *before, running(Path::new("/"), config)) {
-        // When it was started is seen by all, and it may have been restarted since; or started at all, and then its own
-        // command line counts, not that of its unit.
+        // The start time stays visible, and the daemon may have been restarted since. Or it may have been started at
+        // all only now: then its own command line applies, not that of its unit.
         if before.since.is_none() && before.program.daemon() == now.program.daemon() {
             (before.arguments, before.config, before.because) = (now.arguments, now.config, now.because);
         }
@@ -68,21 +69,21 @@ fn find(root: &Path, config: Option<&Path>) -> Option<Detected> {
         let mut found = installed(root).or_else(|| by_place(config?))?;
         let started = unit::started(root);
         found.arguments = started.map(|started| (started.arguments, started.from.display().to_string()));
-        // As it will read it when it is started.
+        // The file that it will read when it is started.
         let named = found.program.daemon().and_then(|daemon| found.command(daemon.dialect).config);
         found.config = named.filter(|path| path.is_absolute()).or(found.config);
         Some(found)
     })
 }
 
-/// The daemon that holds the port. An ntpd comes before others that hold it, too; of several the first one.
+/// The daemon that holds the port. An ntpd takes precedence over other programs; of several, the first one does.
 fn running(root: &Path, config: Option<&Path>) -> Option<Detected> {
     let sockets = socket::sockets(root).ok()?;
     let mut holders = holder::holders(root, &sockets).ok()?.all;
     for holder in
         holders.iter_mut().filter(|holder| holder.program.is_none() && holder::may_be_ntpd(&holder.name))
     {
-        // Its own program says nothing, and what is installed here, or where the file lies, may.
+        // The process's own binary tells nothing, but the installed one or the path of the file may.
         let likely = installed(root).or_else(|| by_place(config?));
         holder.program = Some(likely.map_or(Program::Unseen, |found| found.program));
     }
@@ -113,13 +114,13 @@ fn installed(root: &Path) -> Option<Detected> {
     PLACES.iter().find_map(|place| {
         let path = root.join(place.trim_start_matches('/'));
         let program = Program::in_binary(&holder::trusted(&path)?)?;
-        // Another daemon of this name that doesn't run says nothing.
+        // A program of this name that is another daemon, and doesn't run, is no evidence.
         program.daemon()?;
         Some(plain(program, path.display().to_string()))
     })
 }
 
-/// Packages of NTPsec put the file into a folder of that name.
+/// NTPsec's packages put the file into a folder with that name.
 fn by_place(config: &Path) -> Option<Detected> {
     let ntpsec = config.components().any(|part| part.as_os_str() == "ntpsec");
     ntpsec.then(|| plain(Program::NtpSec, config.display().to_string()))
@@ -129,7 +130,7 @@ fn plain(program: Program, because: String) -> Detected {
     Detected { program, because, arguments: None, config: None, since: None, others: Vec::new() }
 }
 
-/// How a program that was found reads ntp.conf, and what speaks for it, with a word where that is a guess.
+/// The daemon as which a detected program reads ntp.conf, and the evidence, marked if it is a guess.
 pub fn reading(found: &Detected) -> Option<(Daemon, String)> {
     let daemon = found.program.daemon()?;
     let because = &found.because;
@@ -165,7 +166,7 @@ mod tests {
         process(root.path(), 70, "chronyd", "/usr/sbin/chronyd", b"chronyd");
         let found = find(root.path(), None).unwrap();
         assert_eq!((found.program.clone(), reading(&found)), (Program::Foreign("chronyd"), None));
-        // An ntpd beside it is what is guarded, and the other is named.
+        // An ntpd beside it is the one that is guarded, and the other is named.
         process(root.path(), 77, "ntpd", "/usr/sbin/ntpd -t 5 -c ntp.conf 192.0.2.2", b"ntpd 4.2.7p9@1\0");
         let found = find(root.path(), None).unwrap();
         assert_eq!(found.others, ["process 70 (chronyd)"]);

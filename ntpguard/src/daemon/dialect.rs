@@ -1,4 +1,4 @@
-//! Which daemon reads the ntp.conf: ntp.org's ntpd 4.2.6 or 4.2.8, or NTPsec's. They read the same line differently.
+//! The dialects of ntp.conf: ntp.org's ntpd 4.2.6 and 4.2.8, and NTPsec's. They read the same line differently.
 
 use crate::daemon::profile::{self, Profile};
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,12 @@ pub enum Dialect {
     NtpSec,
 }
 
-/// Where 4.2.8 puts an `ntpport` entry among others for the same network.
+/// Where 4.2.8 sorts an `ntpport` entry relative to others for the same network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ordering {
-    /// Up to 4.2.8p17: before the one without, whatever the order of lines (as in 4.2.6 and NTPsec, whose order no
-    /// option changes).
+    /// Up to 4.2.8p17: before the entry without `ntpport`, whatever the order of lines (as in 4.2.6 and NTPsec, whose
+    /// order no option changes).
     P17,
     /// From 4.2.8p18 on: in the order of lines, and after the built-in default
     /// (ntp_restrict.c:mflags_sorts_before, since 9404716a4).
@@ -29,12 +29,12 @@ pub enum Ordering {
     P18,
 }
 
-/// A daemon, as far as its reading of ntp.conf goes.
+/// A daemon, as far as it determines the reading of ntp.conf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Daemon {
-    /// Its way to read.
+    /// Its dialect.
     pub dialect: Dialect,
-    /// Of 4.2.8: before or since p18.
+    /// Before or since p18; only of 4.2.8.
     pub ordering: Ordering,
 }
 
@@ -44,7 +44,7 @@ impl Daemon {
         Self { dialect, ordering: Ordering::P18 }
     }
 
-    /// Whether it is one of these.
+    /// Whether its dialect is one of these.
     pub fn is(self, dialects: &[Dialect]) -> bool {
         dialects.contains(&self.dialect)
     }
@@ -59,7 +59,7 @@ impl Daemon {
         self.dialect == Dialect::Ntp428 && self.ordering == Ordering::P18
     }
 
-    /// The longest word that it takes; it refuses to start on a longer one (ntp_scanner.h:MAX_LEXEME).
+    /// The length of the longest word that it accepts; it refuses to start on a longer one (ntp_scanner.h:MAX_LEXEME).
     pub const fn max_word(self) -> usize {
         match self.dialect {
             Dialect::Ntp428 => 127,

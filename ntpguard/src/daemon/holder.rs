@@ -1,8 +1,8 @@
-//! Which processes hold UDP port 123 in this network namespace.
+//! Finds the processes that hold UDP port 123 in this network namespace.
 //!
-//! Contract: exact where /proc/PID/fd may be read. A service has not root's right to that (CAP_SYS_PTRACE); then it is the
-//! processes in the sockets' control groups that are daemons by their names and whose network namespace has the very
-//! socket. Nobody is named whom neither way leads to.
+//! Contract: exact where /proc/PID/fd may be read. A service lacks root's right to that (CAP_SYS_PTRACE); it finds the
+//! processes in the sockets' control groups whose names are those of daemons and whose network namespace contains the
+//! same socket. No process is named that neither way leads to.
 
 use super::{
     command_line::CUT,
@@ -21,28 +21,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// No ntpd is nearly as large; a process may call itself one and be anything.
+/// No ntpd is nearly this large, but any process may call itself one.
 const LARGEST_BINARY: u64 = 16 << 20;
-/// How deep the folders of control groups are looked through.
+/// How deep the control group folders are searched.
 const DEEPEST_GROUP: usize = 8;
-/// Hertz of the times in /proc/PID/stat, on every architecture (include/asm-generic/param.h: USER_HZ).
+/// Ticks a second of the times in /proc/PID/stat, on every architecture (include/asm-generic/param.h: USER_HZ).
 const USER_HZ: u64 = 100;
 
-/// A process with such a socket.
+/// A process that holds one of the sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) pid: u32,
-    /// What it is called.
+    /// Its name (/proc/PID/comm).
     pub(crate) name: String,
-    /// Its program's file: what runs, or where that can't be seen what it was started by.
+    /// The file of its program: the running binary, or if that isn't visible the path that it was started with.
     pub(crate) file: Option<PathBuf>,
-    /// Which program it is, if it is one that ntpguard knows, and only root can have put it there.
+    /// The program, if ntpguard knows it, and only root can have put it there.
     pub(crate) program: Option<Program>,
-    /// The words after its name on its command line; the last ends with [`CUT`] if it goes on.
+    /// Its command line without the program's name; the last word ends with [`CUT`] if it goes on.
     pub(crate) arguments: Vec<String>,
-    /// Its working folder, for relative paths.
+    /// Its working directory, for relative paths.
     folder: PathBuf,
-    /// The ntp.conf that its program has built in.
+    /// The path of ntp.conf that is built into its program.
     pub(crate) built_in: Option<PathBuf>,
     /// The systemd service that it belongs to.
     pub(crate) service: Option<String>,
@@ -51,20 +51,20 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// A path on its command line, as it sees it.
+    /// A path on its command line, resolved against its working directory.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
 }
 
-/// The processes, and whether some couldn't be looked at.
+/// The processes found, and whether some couldn't be examined.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     pub(crate) all: Vec<Holder>,
     pub(crate) hidden: bool,
 }
 
-/// The processes that have these sockets.
+/// The processes that hold these sockets.
 ///
 /// # Errors
 /// There is no /proc.
@@ -79,19 +79,19 @@ pub(crate) fn holders(root: &Path, sockets: &[Socket]) -> io::Result<Holders> {
             return Ok(holders);
         }
     }
-    // Its group isn't seen from here (another hierarchy or namespace), or the process has left it.
+    // The group isn't visible from here (another hierarchy or namespace), or the process has left it.
     let processes = fs::read_dir(root.join("proc"))?.flatten();
     Ok(among(root, sockets, processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())))
 }
 
-/// Those of some processes that have these sockets.
+/// The ones among some processes that hold these sockets.
 fn among(root: &Path, sockets: &[Socket], processes: impl IntoIterator<Item = u32>) -> Holders {
     let (mut all, mut hidden) = (Vec::new(), Vec::new());
     for pid in processes {
         match holds(&root.join("proc").join(pid.to_string()), sockets) {
             Ok(true) => all.extend(holder(root, pid)),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden.push(pid),
-            // A process may be gone before it is looked at.
+            // A process may exit before it is examined.
             Ok(false) | Err(_) => (),
         }
     }
@@ -102,8 +102,9 @@ fn among(root: &Path, sockets: &[Socket], processes: impl IntoIterator<Item = u3
     Holders { all, hidden: !hidden.is_empty() }
 }
 
-/// Whether a process has one of the sockets. Root without CAP_SYS_PTRACE may list the descriptors of a process of root's, and
-/// isn't told what they are (fs/proc/fd.c:proc_fd_permission, fs/proc/base.c:proc_pid_readlink): then that is the error.
+/// Whether a process holds one of the sockets. Root without CAP_SYS_PTRACE may list the descriptors of root's
+/// processes, but not read what they refer to (fs/proc/fd.c:proc_fd_permission, fs/proc/base.c:proc_pid_readlink): that
+/// is the error then.
 fn holds(process: &Path, sockets: &[Socket]) -> io::Result<bool> {
     let mut refused = None;
     for link in fs::read_dir(process.join("fd"))?.flatten() {
@@ -112,24 +113,24 @@ fn holds(process: &Path, sockets: &[Socket]) -> io::Result<bool> {
                 return Ok(true);
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => refused = Some(error),
-            // A descriptor may be closed before it is looked at.
+            // A descriptor may be closed before it is examined.
             Ok(_) | Err(_) => (),
         }
     }
     refused.map_or(Ok(false), Err)
 }
 
-/// The inode of a socket, by the text of a descriptor's link.
+/// The inode of a socket, from the target of a descriptor's link.
 fn inode(target: &Path) -> Option<u64> {
     target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Whether a process of this name may be an ntpd. `ntpdate` holds the port for some seconds at boot, and is none.
+/// Whether a process of this name may be an ntpd. `ntpdate` holds the port for some seconds at boot, and isn't one.
 pub(crate) fn may_be_ntpd(name: &str) -> bool {
     name.starts_with("ntpd") && name != "ntpdate"
 }
 
-/// Of the processes whose sockets can't be seen those that are the daemon by all that can.
+/// Of the processes whose descriptors can't be read, those that are the daemon by all that is visible.
 fn likely(root: &Path, sockets: &[Socket], hidden: &[u32]) -> Vec<Holder> {
     let of_network = |pid: &&u32| {
         let seen = socket::tables(root, &format!("proc/{pid}/net")).unwrap_or_default();
@@ -142,8 +143,8 @@ fn likely(root: &Path, sockets: &[Socket], hidden: &[u32]) -> Vec<Holder> {
     hidden.iter().filter(named).filter(of_network).filter_map(|pid| holder(root, *pid)).collect()
 }
 
-/// The processes in the control groups of these numbers; `None` if none of the groups is found.
-/// Of several hierarchies more than one may have a folder of that number, with the same processes.
+/// The processes in the control groups with these inode numbers; `None` if none of the groups is found. With several
+/// hierarchies, more than one may have a folder with that number, with the same processes.
 fn members(root: &Path, groups: &[u64], depth: usize) -> Option<BTreeSet<u32>> {
     let mut found = None;
     let is_wanted = fs::metadata(root).is_ok_and(|folder| groups.contains(&folder.ino()));
@@ -167,17 +168,17 @@ fn holder(root: &Path, pid: u32) -> Option<Holder> {
     let mut words = line.split(|&b| b == 0);
     let first = words.next().unwrap_or_default();
     let mut arguments: Vec<_> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    // The last word ends with a zero, too; what has none is cut off.
+    // The last word ends with a zero byte, too; if it doesn't, it is cut off.
     match arguments.pop() {
         Some(rest) if !rest.is_empty() => arguments.push(rest + CUT),
         _ => (),
     }
     let name = text("comm").trim_end().to_owned();
     let file = binary(&process, OsStr::from_bytes(first));
-    // What tests make up belongs to whoever runs them.
+    // The files of a test belong to the user who runs it.
     let read = if root == Path::new("/") { trusted } else { contents };
     let bytes = file.as_deref().and_then(read);
-    // Other programs may speak of ntpd's releases, as this one does.
+    // Other programs may contain the names of ntpd's releases, as this one does.
     let ntpd = bytes.filter(|_| may_be_ntpd(&name));
     Some(Holder {
         pid,
@@ -192,8 +193,9 @@ fn holder(root: &Path, pid: u32) -> Option<Holder> {
     })
 }
 
-/// A process's binary: by its link, or where only root with all rights may follow that (CAP_SYS_PTRACE, which a service has
-/// not), by the path that it was started with. Whoever chooses that could as well start what is there.
+/// A process's binary: by its exe link, or if only root with all capabilities may follow that (CAP_SYS_PTRACE, which a
+/// service lacks), by the path that it was started with. Whoever chooses that path could as well start the program
+/// there.
 fn binary(process: &Path, named: &OsStr) -> Option<PathBuf> {
     let link = process.join("exe");
     let is_denied = fs::metadata(&link).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
@@ -203,8 +205,8 @@ fn binary(process: &Path, named: &OsStr) -> Option<PathBuf> {
     Some(PathBuf::from(named)).filter(|path| path.is_absolute())
 }
 
-/// The bytes of a binary that only root can have put there: whoever may call a process ntpd must not choose how the file is
-/// read.
+/// The bytes of a binary that only root can have put there: a user who can name a process ntpd must not choose how the
+/// file is read.
 pub(crate) fn trusted(binary: &Path) -> Option<Vec<u8>> {
     let metadata = fs::metadata(binary).ok()?;
     let root_alone = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
@@ -217,35 +219,36 @@ fn contents(binary: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether its file, as the process itself sees it, is there; an error if this user may not look.
+/// Whether a file exists as a process sees it; an error if this user may not look.
 pub(crate) fn sees(root: &Path, pid: u32, path: &Path) -> io::Result<bool> {
-    // Its own root: it may be in a chroot, or in a mount namespace.
+    // Below the process's own root, since it may be in a chroot or in a mount namespace.
     let within = root.join("proc").join(pid.to_string()).join("root");
     within.join(path.strip_prefix("/").unwrap_or(path)).try_exists()
 }
 
-/// Where this process finds a file as another one sees it, if that isn't the file that this one sees under its path: the other
-/// is in a mount namespace of its own, a container's. `None` also where only root with all rights may look (CAP_SYS_PTRACE).
+/// The path by which this process reaches a file as another process sees it, if that is a different file from the one
+/// under the same path here: the other process is in a mount namespace of its own, as in a container. `None` also where
+/// only root with all capabilities may look (CAP_SYS_PTRACE).
 pub(crate) fn of_its_own(root: &Path, pid: u32, path: &Path) -> Option<PathBuf> {
     let relative = path.strip_prefix("/").unwrap_or(path);
     let within = root.join("proc").join(pid.to_string()).join("root").join(relative);
     let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    // One that isn't there was read before the daemon went into its jail.
+    // A file that doesn't exist there was read before the daemon entered its chroot.
     let theirs = identity(&within)?;
     (identity(&root.join(relative)) != Some(theirs)).then_some(within)
 }
 
-/// When a process was started, in seconds since 1970: field 22 of its own line, in ticks since the machine's start
-/// (proc_pid_stat(5)), and that start.
+/// When a process was started, in seconds since 1970: field 22 of /proc/PID/stat, in ticks since boot
+/// (proc_pid_stat(5)), plus the time of boot.
 fn since(own: &str, machine: &str) -> Option<u64> {
-    // Its name may have blanks and brackets in it.
+    // The process's name may contain blanks and parentheses.
     let (_, fields) = own.rsplit_once(") ")?;
     let ticks: u64 = fields.split(' ').nth(22 - 3)?.parse().ok()?;
     let boot: u64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(boot + ticks / USER_HZ)
 }
 
-/// The last part of its control group that is a service (cgroups(7)).
+/// The innermost part of its control group that is a service (cgroups(7)).
 fn service(cgroup: &str) -> Option<String> {
     let path = cgroup.lines().find_map(|line| {
         line.strip_prefix("0::").or(line.split_once("name=systemd:").map(|(_, path)| path))
@@ -258,7 +261,7 @@ pub(crate) mod tests {
     use super::*;
     use std::{net::Ipv4Addr, os::unix::fs::symlink};
 
-    /// Puts a process with a socket on port 123 into a made-up /proc.
+    /// Adds a process with a socket on port 123 to a made-up /proc.
     pub(crate) fn process(root: &Path, pid: u32, name: &str, line: &str, binary: &[u8]) {
         let process = root.join("proc").join(pid.to_string());
         fs::create_dir_all(process.join("fd")).unwrap();
@@ -278,7 +281,7 @@ pub(crate) mod tests {
         symlink(root, process.join("root")).unwrap();
     }
 
-    /// Puts a process into a mount namespace of its own, with a file.
+    /// Puts a process into a mount namespace of its own, which contains a file.
     pub(crate) fn contain(root: &Path, pid: u32, path: &str, text: &str) -> PathBuf {
         let own = root.join("proc").join(pid.to_string()).join("root");
         fs::remove_file(&own).unwrap();

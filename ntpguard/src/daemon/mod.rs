@@ -1,4 +1,4 @@
-//! Which daemon this host runs: who holds UDP port 123, its release, its command line, and since when it runs.
+//! The daemon that this host runs: its process, release, command line, behaviour and start time.
 
 pub mod choice;
 pub mod command_line;

@@ -1,29 +1,29 @@
-//! How a daemon behaves: a row of one table for each that ntpguard knows, and nothing but rows.
+//! How daemons behave: a table with a row for each daemon that ntpguard knows.
 //!
-//! Contract: no code above this room and the readers in `conf/` asks which daemon it is; it asks the row. A field has no
-//! default, so whoever adds a behaviour says for each daemon what it does, and a new daemon is a row that says it all.
+//! Contract: no code above this room and the readers in `conf/` asks which daemon it is; it asks the row. Fields have
+//! no defaults, so whoever adds a behaviour states it for each daemon, and a new daemon is a complete row.
 
 use crate::daemon::flags::Flags;
 use ntpguard_common::abi::PolicyWord;
 
-/// One daemon's behaviour, as far as ntpguard goes by it.
+/// One daemon's behaviour, as far as ntpguard depends on it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Its name in output, and for a dialect its value of `--dialect`.
     pub name: &'static str,
-    /// What it does with everyone whom no line names (ntp_restrict.c:init_restrict).
+    /// The flags of the default entries that it starts with (ntp_restrict.c:init_restrict).
     pub built_in_default: Flags,
-    /// Flags that it takes and forgets (NTPsec's ntp_config.c:config_access).
+    /// Flags that it accepts and ignores (NTPsec's ntp_config.c:config_access).
     pub inert: Flags,
-    /// Where an entry for port 123 alone stands among others for the same network.
+    /// Where it sorts an entry for port 123 only, relative to others for the same network.
     pub port_order: PortOrder,
-    /// Which of a name's addresses an entry is for.
+    /// Which of a name's addresses get an entry.
     pub name_use: NameUse,
-    /// Whether a mask may follow a name. Without, it is ignored there (4.2.8p18, Bug 3872).
+    /// Whether a mask after a name has an effect. Otherwise it is ignored there (4.2.8p18, Bug 3872).
     pub masks_names: bool,
-    /// Whether it takes mode 7.
+    /// Whether it accepts mode 7.
     pub mode_7: Mode7,
-    /// Whether it has a list of clients to hand out to mode 7 (monlist).
+    /// Whether it has a list of clients that mode 7 can return (monlist).
     pub monlist: bool,
     /// What `restrict source` does.
     pub source_entries: SourceEntries,
@@ -31,59 +31,59 @@ pub struct Profile {
     pub nopeer_stops_pools: bool,
     /// Whether packets with a MAC are discarded when no key is trusted.
     pub discards_unknown_macs: bool,
-    /// Its releases that hand every request from a source with `mssntp` to Samba.
+    /// The releases that hand every request from a source with `mssntp` to Samba, if there are any.
     pub diverts_mssntp: Option<Diversion>,
-    /// How it treats packets: bits of [`PolicyWord`] from 16 on.
+    /// How it treats packets: bits of [`PolicyWord`], from bit 16 on.
     pub behaviours: u32,
 }
 
-/// Where an entry for port 123 alone stands among others for the same network.
+/// Where an entry for port 123 only is sorted relative to others for the same network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortOrder {
-    /// Before the one for all ports.
+    /// Before the entry for all ports.
     First,
     /// In the order of the lines, and after the built-in default (ntp_restrict.c:mflags_sorts_before, since 9404716a4).
     ByLine,
 }
 
-/// Which of a name's addresses an entry is for.
+/// Which of a name's addresses get an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameUse {
-    /// The first one that the resolver answers.
+    /// The first one that the resolver returns.
     First,
-    /// All.
+    /// All of them.
     All,
 }
 
-/// Whether a daemon takes mode 7.
+/// Whether a daemon accepts mode 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode7 {
     /// Always.
     Always,
-    /// If its configuration says so.
+    /// Only if its configuration enables it.
     OnDemand,
     /// Never.
     Never,
 }
 
-/// For which associations `restrict source` makes an entry of its own.
+/// Which associations get an entry of their own by `restrict source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceEntries {
-    /// There is no such line.
+    /// None: the daemon doesn't know such a line.
     Unknown,
-    /// For all whose address no line for that host names.
+    /// All whose address has no line for that host.
     All,
-    /// Only for those that `ignore` or `notrust` would cut off otherwise (NTPsec's ntp_restrict.c:restrict_source).
+    /// Only those that `ignore` or `notrust` would otherwise cut off (NTPsec's ntp_restrict.c:restrict_source).
     CutOff,
 }
 
-/// Releases that hand requests from sources with `mssntp` to Samba, whether they are Microsoft's or not
+/// Releases that hand requests from sources with `mssntp` to Samba, whether they have Microsoft's extension or not
 /// (ntp_proto.c:handle_fastxmit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Diversion {
-    /// These.
+    /// The releases that do, in words.
     pub releases: &'static str,
-    /// The first one that doesn't.
+    /// The first release that doesn't.
     pub mended: &'static str,
 }
 

@@ -1,4 +1,5 @@
-//! Which release a program is, from its bytes and its name: it isn't run, since any user may call a program ntpd.
+//! Recognises a program and its release by its bytes and its name. It isn't run, since any user may call a program
+//! ntpd.
 
 use crate::daemon::dialect::{
     Daemon,
@@ -10,35 +11,35 @@ use std::{fmt, path::Path};
 /// A program that may hold UDP port 123.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// NTPsec's ntpd, whose number doesn't stand beside its name.
+    /// NTPsec's ntpd, whose binary doesn't have the release beside its name.
     NtpSec,
     /// ntp.org's ntpd, with its release: `4.2.8p15`, `4.2.6p5-RC1`.
     NtpOrg(String),
-    /// A program called ntpd that can't be read, or that others than root may have written.
+    /// A program called ntpd that can't be read, or that users other than root may have written.
     Unseen,
-    /// A daemon whose configuration ntpguard doesn't read yet, by its name.
+    /// A daemon whose configuration ntpguard doesn't read yet, with its name.
     Foreign(&'static str),
 }
 
-/// Names of processes that are other daemons.
+/// Process names of other daemons.
 const FOREIGN: [(&str, &str); 4] = [
     ("chronyd", "chronyd"),
     ("ntp-daemon", "ntpd-rs"),
     ("systemd-timesyn", "systemd-timesyncd"),
     ("ptp4l", "ptp4l"),
 ];
-/// What stands in binaries of daemons that are called ntpd, too.
+/// Strings in the binaries of other daemons that are called ntpd as well.
 const FOREIGN_NTPD: [(&[u8], &str); 3] =
     [(b"/ntpd.conf", "OpenNTPD"), (b"BusyBox v", "BusyBox's ntpd"), (b"ntpd-rs", "ntpd-rs")];
 
 impl Program {
-    /// By what a process is called (proc_pid_comm(5): 15 characters at most), where its name alone tells.
+    /// The program, by the name of its process (proc_pid_comm(5): 15 characters at most), if that suffices.
     pub fn named(name: &str) -> Option<Self> {
         let known = FOREIGN.iter().find(|(known, _)| *known == name)?;
         Some(Self::Foreign(known.1))
     }
 
-    /// By the bytes of its binary.
+    /// The program, by the bytes of its binary.
     pub fn in_binary(bytes: &[u8]) -> Option<Self> {
         if find(bytes, b"ntpsec-").is_some() {
             return Some(Self::NtpSec);
@@ -50,8 +51,8 @@ impl Program {
         foreign.map(|(_, name)| Self::Foreign(name))
     }
 
-    /// How it reads ntp.conf; of a release that ntpguard doesn't know, as the nearest one does. `None` for one that has no
-    /// ntp.conf.
+    /// The daemon that it reads ntp.conf as; for a release that ntpguard doesn't know, the nearest one. `None` for a
+    /// program without an ntp.conf.
     pub fn daemon(&self) -> Option<Daemon> {
         match self {
             Self::NtpSec => Some(Daemon::new(NtpSec)),
@@ -65,7 +66,7 @@ impl Program {
         }
     }
 
-    /// Whether it is a release whose reading ntpguard knows: 4.2.6, 4.2.8 and NTPsec.
+    /// Whether it is a release whose reading of ntp.conf ntpguard knows: 4.2.6, 4.2.8 and NTPsec.
     pub fn is_known(&self) -> bool {
         match self {
             Self::NtpSec => true,
@@ -88,16 +89,16 @@ impl fmt::Display for Program {
     }
 }
 
-/// The release that ntp.org's binary names, as its daemon would: `ntpd 4.2.6p5-RC1@1.2349-o …`.
+/// The release in the binary of ntp.org's ntpd, as the daemon itself reports it: `ntpd 4.2.6p5-RC1@1.2349-o …`.
 fn release(bytes: &[u8]) -> Option<String> {
     let prefix = b"ntpd 4.";
     let rest = &bytes[find(bytes, prefix)? + b"ntpd ".len()..];
     let release = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b".-".contains(b));
-    // So long is no release.
+    // No release name is longer.
     Some(release.take(32).map(|&b| char::from(b)).collect())
 }
 
-/// The four numbers of a release of ntp.org's: `4.2.7p26` is 4, 2, 7 and 26; what follows them doesn't count.
+/// The four numbers of a release of ntp.org's: for `4.2.7p26`, 4, 2, 7 and 26; what follows is ignored.
 pub fn numbers(release: &str) -> Option<[u32; 4]> {
     let (numbers, patch) = release.split_once('p').unwrap_or((release, "0"));
     let digits =
@@ -107,11 +108,11 @@ pub fn numbers(release: &str) -> Option<[u32; 4]> {
     Some([next()?, next()?, next()?, digits(patch)?])
 }
 
-/// The absolute path of an ntp.conf that is built into a program: the first string that is one.
+/// The absolute path of the ntp.conf that is built into a program: the first string that looks like one.
 pub fn built_in_config(program: &[u8]) -> Option<&Path> {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
     let strings = program.split(|&b| b == 0).filter(|string| string.ends_with(b"/ntp.conf"));
-    // What isn't a string ends up before one.
+    // Bytes that aren't text may precede a string.
     let mut paths =
         strings.filter(|string| string.starts_with(b"/") && string.iter().all(u8::is_ascii_graphic));
     paths.next().map(|path| Path::new(OsStr::from_bytes(path)))

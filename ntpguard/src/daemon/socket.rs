@@ -1,5 +1,6 @@
-//! The UDP sockets on port 123 in this network namespace, from the kernel's socket diagnostics (sock_diag(7)), which anyone
-//! may ask. It names the control group of each, which leads to its process where /proc/PID/fd can't be read.
+//! Finds the UDP sockets on port 123 in this network namespace by the kernel's socket diagnostics (sock_diag(7)), which
+//! any user may query. They report each socket's control group, which leads to the process where /proc/PID/fd can't be
+//! read.
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NlasIterator};
 use netlink_sys::{Socket as Netlink, SocketAddr, protocols::NETLINK_SOCK_DIAG};
@@ -16,22 +17,22 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_CGROUP_ID: u16 = 21;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
-/// struct inet_diag_req_v2, struct inet_diag_msg.
+/// Sizes of struct inet_diag_req_v2 and struct inet_diag_msg.
 const REQUEST: usize = 56;
 const ANSWER: usize = 72;
 
-/// A socket on the port.
+/// A socket on port 123.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
     /// The address that it is bound to.
     pub(crate) address: IpAddr,
-    /// Its number among all sockets, as the links in /proc/PID/fd have it.
+    /// Its inode number, as in the links in /proc/PID/fd.
     pub(crate) inode: u64,
-    /// The number of its control group: that of the group's folder (version 2 of control groups, Linux 5.7).
+    /// The id of its control group, which is the inode number of the group's folder (cgroup v2, Linux 5.7).
     pub(crate) cgroup: Option<u64>,
 }
 
-/// All of them. What the tests make up below another root has no kernel to ask, only its tables.
+/// All sockets on the port. Below another root, as in tests, only the tables in /proc are read.
 pub(crate) fn sockets(root: &Path) -> io::Result<Vec<Socket>> {
     if root == Path::new("/")
         && let Ok(all) = ask()
@@ -41,7 +42,8 @@ pub(crate) fn sockets(root: &Path) -> io::Result<Vec<Socket>> {
     tables(root, "proc/net")
 }
 
-/// What the tables in a folder like /proc/net say (proc_net(5)). One of a process shows its own network namespace.
+/// The sockets in the tables of a folder like /proc/net (proc_net(5)). The folder of a process shows that process's
+/// network namespace.
 pub(crate) fn tables(root: &Path, folder: &str) -> io::Result<Vec<Socket>> {
     let folder = root.join(folder);
     let mut all = table(&fs::read_to_string(folder.join("udp"))?);
@@ -58,14 +60,14 @@ fn table(text: &str) -> Vec<Socket> {
     text.lines().skip(1).filter_map(socket).collect()
 }
 
-/// A line as `12: 0100007F:007B 00000000:0000 07 … uid timeout inode …`.
+/// Parses a line such as `12: 0100007F:007B 00000000:0000 07 … uid timeout inode …`.
 fn socket(line: &str) -> Option<Socket> {
     let words: Vec<_> = line.split_whitespace().collect();
     let (address, port) = words.get(1)?.split_once(':')?;
     if u16::from_str_radix(port, 16).ok()? != ntp::PORT {
         return None;
     }
-    // Words of 32 bits, each as this host would print the number in its memory.
+    // 32-bit words in network order, each printed as a number in host order.
     let word = |at: usize| Some(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     let address: IpAddr = match address.len() {
         8 => Ipv4Addr::from(word(0)?).into(),
@@ -89,7 +91,7 @@ fn ask() -> io::Result<Vec<Socket>> {
     Ok(all)
 }
 
-/// All UDP sockets of a family on the port, in any state.
+/// A request for all UDP sockets of a family on the port, in any state.
 fn request(family: u8) -> Vec<u8> {
     let length = 16 + REQUEST;
     let mut bytes = Vec::with_capacity(length);
@@ -104,7 +106,7 @@ fn request(family: u8) -> Vec<u8> {
     bytes
 }
 
-/// Takes answers until the last one.
+/// Receives answers up to the last one.
 fn collect(netlink: &Netlink, all: &mut Vec<Socket>) -> io::Result<()> {
     let broken = || io::Error::from(ErrorKind::InvalidData);
     loop {
@@ -123,8 +125,8 @@ fn collect(netlink: &Netlink, all: &mut Vec<Socket>) -> io::Result<()> {
     }
 }
 
-/// One struct inet_diag_msg: family, state, timer and retransmissions, then ports and addresses in network order, and the
-/// inode at the end; and the attributes behind it.
+/// Parses one struct inet_diag_msg: family, state, timer and retransmissions, then ports and addresses in network
+/// order, and the inode at the end; attributes follow.
 fn answer(bytes: &[u8]) -> Option<Socket> {
     let (head, attributes) = bytes.split_at_checked(ANSWER)?;
     if u16::from_be_bytes([head[4], head[5]]) != ntp::PORT {
@@ -151,7 +153,7 @@ mod tests {
             socket(&format!(" 1: {address}:007B 0:0000 07 0:0 0:0 0 0 0 99 2 0 0"))
                 .map(|socket| socket.address)
         };
-        // As a host with the least byte first prints them.
+        // As a little-endian host prints them.
         if cfg!(target_endian = "little") {
             assert_eq!(line("010200C0"), Some("192.0.2.1".parse().unwrap()));
             assert_eq!(line("B80D0120000000000000000001000000"), Some("2001:db8::1".parse().unwrap()));
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    /// The kernel answers, and no other port's sockets are among the answers: whatever holds 123 here, the tables and the
+    /// The kernel answers, and only with sockets on this port: whatever holds port 123 here, the tables and the
     /// diagnostics agree.
     #[test]
     fn diagnostics_and_tables_agree() {

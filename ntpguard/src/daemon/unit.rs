@@ -1,5 +1,5 @@
-//! The command line that the service of a daemon would start it with: the unit of systemd with its drop-ins, and the file of
-//! options of the distribution.
+//! The command line that a daemon's service would start it with: the systemd unit with its drop-ins, and the
+//! distribution's options file.
 
 use super::CommandLine;
 use std::{
@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What packages call the services of ntp.org's ntpd and NTPsec's.
+/// The names that packages give to the services of ntp.org's ntpd and of NTPsec's.
 pub(crate) const SERVICES: [&str; 3] = ["ntpsec", "ntp", "ntpd"];
-/// Where units lie, the first that has one wins (systemd.unit(5)).
+/// Folders of units; the first that has one wins (systemd.unit(5)).
 const UNITS: [&str; 5] = [
     "etc/systemd/system",
     "run/systemd/system",
@@ -17,7 +17,7 @@ const UNITS: [&str; 5] = [
     "usr/lib/systemd/system",
     "lib/systemd/system",
 ];
-/// Files of options and the variables in them: Debian, RHEL and SUSE.
+/// Options files and the variables in them: Debian, RHEL and SUSE.
 const OPTIONS: [(&str, &str); 4] = [
     ("etc/default/ntpsec", "NTPD_OPTS"),
     ("etc/default/ntp", "NTPD_OPTS"),
@@ -25,21 +25,21 @@ const OPTIONS: [(&str, &str); 4] = [
     ("etc/sysconfig/ntp", "NTPD_OPTIONS"),
 ];
 
-/// A command line, and the file that says it.
+/// A command line, and the file that it was found in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Started {
-    /// The words after the program's name.
+    /// The command line without the program's name.
     pub(crate) arguments: Vec<String>,
-    /// Where they stand.
+    /// The file.
     pub(crate) from: PathBuf,
 }
 
-/// What is found below a root, of the first service that has anything.
+/// The command line below a root, of the first service that has one.
 pub(crate) fn started(root: &Path) -> Option<Started> {
     SERVICES.iter().find_map(|service| of_unit(root, service)).or_else(|| of_options(root))
 }
 
-/// `ExecStart=` of a unit, with its variables; a script in it leads to the file of options.
+/// `ExecStart=` of a unit, with its variables expanded; if it starts a script, the options file.
 fn of_unit(root: &Path, service: &str) -> Option<Started> {
     let folders = || UNITS.iter().map(|folder| root.join(folder));
     let unit =
@@ -51,7 +51,7 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
         .collect();
-    // By their names, wherever they lie; of one name the first folder's.
+    // Ordered by name, whatever the folder; of the same name, the first folder's.
     drop_ins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     drop_ins.dedup_by(|a, b| a.file_name() == b.file_name());
     let (mut command, mut from, mut files) = (None, unit.clone(), Vec::new());
@@ -84,7 +84,7 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
             continue;
         };
         let name = name.trim_start_matches('{').trim_end_matches('}');
-        // A file stands above `Environment=` (systemd.exec(5)).
+        // A file overrides `Environment=` (systemd.exec(5)).
         let assigned =
             |assignment: &String| Some(assignment.strip_prefix(name)?.strip_prefix('=')?.to_owned());
         let value = files.iter().rev().find_map(|file| variable(file, name));
@@ -102,13 +102,13 @@ fn of_options(root: &Path) -> Option<Started> {
     })
 }
 
-/// The value of a variable in a file that a shell reads, without its quotes.
+/// The value of a variable in a shell file, without quotes.
 fn variable(file: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let mut values = text.lines().filter_map(|line| {
         let line = line.trim();
         let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(name)?.strip_prefix('=')?;
-        // The shell's word ends where a comment begins.
+        // A comment ends the value, as in the shell.
         Some(
             CommandLine::split(value)
                 .into_iter()
@@ -120,7 +120,7 @@ fn variable(file: &Path, name: &str) -> Option<String> {
     values.next_back()
 }
 
-/// A backslash at a line's end goes on in the next.
+/// Joins lines that end with a backslash with the next line.
 fn joined(text: &str) -> String {
     text.replace("\\\n", " ")
 }

@@ -1,7 +1,7 @@
-//! What each line does to which entry, and what the entries are in the end.
+//! The changes that lines make to entries, and the entries that result.
 //!
-//! Contract: lines that speak of different entries don't meddle with each other. So they are sorted by entry, in the
-//! daemon's order, and those of one are applied in the order of the file.
+//! Contract: lines for different entries don't affect each other. So changes are sorted by entry, in the daemon's
+//! order, and those of one entry are applied in the order of the file.
 
 use super::entries::{Entries, Entry, Line};
 use crate::{
@@ -11,23 +11,23 @@ use crate::{
 };
 use std::cmp::Ordering;
 
-/// Why there is an entry, or another than before; in the order in which that happens.
+/// Why an entry exists, or has changed; in the order in which that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// The daemon starts with it.
+    /// The daemon starts with the entry.
     BuiltIn,
-    /// It is for an address of its own.
+    /// The entry is for one of the daemon's own addresses.
     Own,
     /// A line, as an index into [`AccessList::lines`].
     Line(u32),
 }
 
-/// A change to an entry. What tells an entry from others is whom it speaks of, `ntpport`, and whether it is for an own
-/// address (ntp_restrict.c:hack_restrict).
+/// A change to an entry. An entry is identified by its network, by `ntpport`, and by whether it is for an own address
+/// (ntp_restrict.c:hack_restrict).
 pub(super) struct Change {
     pub(super) net: Net,
     pub(super) ntpport: bool,
-    /// It may be one of another entry.
+    /// Whether it is uncertain that the change applies to this entry.
     pub(super) doubtful: bool,
     pub(super) cause: Cause,
 }
@@ -42,8 +42,8 @@ impl Change {
     }
 
     /// The daemon's order: by address, then by mask, then by match flags, all descending (ntp_restrict.c:
-    /// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h, that of an own address the higher one).
-    /// Where `ntpport` is in the order of lines, [`entries`] sees to it.
+    /// res_sorts_before4, mflags_sorts_before; the bits are those of ntp.h, that of an own address being the higher
+    /// one). Where `ntpport` entries are in the order of lines, [`entries`] sorts them.
     fn order(&self, other: &Self) -> Ordering {
         let descending = |it: &Self| (it.net.address(), it.net.mask(), it.own(), it.ntpport);
         let by_family = self.net.family().cmp(&other.net.family());
@@ -52,21 +52,21 @@ impl Change {
     }
 }
 
-/// An entry that comes to be, and the first change that made it so.
+/// An entry under construction, and the first change that created it.
 struct Making {
     flags: Flags,
     doubtful: bool,
     since: Cause,
 }
 
-/// The entries that all changes come to.
+/// The entries that result from all changes.
 pub(super) fn entries(mut changes: Vec<Change>, conf: &AccessList) -> Entries {
-    // Of one entry and one line, all are the same.
+    // Changes with the same entry and the same line are equal, so an unstable sort suffices.
     changes.sort_unstable_by(Change::order);
     let v4 = changes.partition_point(|change| change.net.family() == Family::V4);
     let mut entries = Entries::with_capacity(v4, changes.len() - v4);
     let mut lines = Vec::new();
-    // The entry before, and since when it is there.
+    // The previous entry, and the change that created it.
     let mut before: Option<(&Change, Cause)> = None;
     for same in changes.chunk_by(Change::is_of_entry) {
         lines.clear();
@@ -84,7 +84,7 @@ pub(super) fn entries(mut changes: Vec<Change>, conf: &AccessList) -> Entries {
     entries
 }
 
-/// The entry that these changes come to, if it is there in the end, and its lines.
+/// The entry that results from these changes, if it exists in the end; its lines are put into `lines`.
 fn made(changes: &[Change], conf: &AccessList, lines: &mut Vec<Line>) -> Option<Making> {
     let mut made: Option<Making> = None;
     for &Change { net, ntpport, doubtful, cause } in changes {
@@ -105,7 +105,7 @@ fn made(changes: &[Change], conf: &AccessList, lines: &mut Vec<Line>) -> Option<
         match line.action {
             Action::Add => {
                 let entry = made.get_or_insert(Making { flags, doubtful, since: cause });
-                // Flags that may be there drop nothing, except in an entry that is in doubt as a whole.
+                // Uncertain flags drop nothing, except in an entry that is doubtful as a whole.
                 if entry.doubtful && !doubtful {
                     entry.flags = flags;
                 } else if entry.doubtful == doubtful {
@@ -120,7 +120,7 @@ fn made(changes: &[Change], conf: &AccessList, lines: &mut Vec<Line>) -> Option<
                     lines.iter_mut().for_each(|line| line.flags = line.flags.without(flags));
                 }
             }
-            // The built-in defaults stay.
+            // The built-in default entries can't be removed.
             Action::Unrestrict | Action::Delete if net.is_everything() => (),
             Action::Unrestrict | Action::Delete => match &mut made {
                 Some(entry) if doubtful => entry.doubtful = true,
@@ -160,7 +160,7 @@ mod tests {
         for (text, wanted) in [
             (&format!("{plain}{port}"), [false, true]),
             (&format!("{port}{plain}"), [true, false]),
-            // One that comes back is the last.
+            // An entry that is created again comes last.
             (anew, [true, false]),
         ] {
             assert_eq!(ports(text, p18), wanted, "{text}");

@@ -1,7 +1,7 @@
-//! The daemon's access list, of which there may be millions of entries: each family's in a vector of its own, the lines
-//! of all in one.
+//! The daemon's access list, which may have millions of entries: a vector for each family, and one for the lines of all
+//! entries.
 //!
-//! Contract: [`Entries`] are given in the daemon's order, and an [`Entry`] is a view of one of them.
+//! Contract: [`Entries`] are added in the daemon's order; an [`Entry`] is a view of one of them.
 
 use crate::{
     daemon::{family::Family, flags::Flags},
@@ -17,29 +17,29 @@ use std::{
 pub struct Line {
     /// Its index into [`crate::conf::AccessList::lines`].
     pub index: u32,
-    /// The flags that this line has set, and no later one cleared.
+    /// The flags that this line set, and that no later line cleared.
     pub flags: Flags,
 }
 
 /// One entry of the daemon's access list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Whom it speaks of.
+    /// The addresses that it is for.
     pub net: Net,
-    /// Only packets from UDP port 123.
+    /// Whether it is only for packets from UDP port 123.
     pub ntpport: bool,
-    /// The daemon's own address, which it ignores as a source (ntp_io.c:create_interface).
+    /// Whether it is for the daemon's own address, which it ignores as a source (ntp_io.c:create_interface).
     pub own: bool,
     /// All flags that its lines set for certain.
     pub flags: Flags,
-    /// Its lines, in file order. None for a built-in entry.
+    /// Its lines in file order; none for a built-in entry.
     pub lines: &'a [Line],
-    /// Which of several addresses of a name the daemon took can't be known: this entry may not be there.
+    /// Whether the entry may not exist: which of a name's addresses the daemon took is unknown.
     pub doubtful: bool,
 }
 
 impl Entry<'_> {
-    /// Whether a line, and not a default one, lets its sources query.
+    /// Whether it comes from a line other than a default one, and permits queries.
     pub fn permits_queries(&self) -> bool {
         !self.lines.is_empty()
             && !self.net.is_everything()
@@ -47,7 +47,7 @@ impl Entry<'_> {
     }
 }
 
-/// All of them.
+/// All entries of the access list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     v4: Vec<Kept<u32>>,
@@ -55,7 +55,7 @@ pub struct Entries {
     lines: Vec<Line>,
 }
 
-/// An entry as it is kept: its lines are those from one on.
+/// An entry as it is stored: its lines are `lines` ones from index `line` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept<A> {
     address: A,
@@ -68,7 +68,7 @@ struct Kept<A> {
     doubtful: bool,
 }
 
-// Of a million entries, each byte is a megabyte.
+// For a million entries, each byte here is a megabyte.
 const _: () = assert!(size_of::<Kept<u32>>() == 24);
 
 impl Kept<u128> {
@@ -79,13 +79,13 @@ impl Kept<u128> {
 }
 
 impl Entries {
-    /// With room for so many.
+    /// An empty list with capacity for this many entries of each family.
     pub(super) fn with_capacity(v4: usize, v6: usize) -> Self {
         let lines = Vec::with_capacity(v4 + v6);
         Self { v4: Vec::with_capacity(v4), v6: Vec::with_capacity(v6), lines }
     }
 
-    /// Puts one behind the others of its family, and IPv6's behind IPv4's.
+    /// Appends an entry to its family's; IPv6 entries follow IPv4 ones.
     pub(super) fn push(&mut self, entry: Entry<'_>) {
         let Entry { net, ntpport, own, flags, lines, doubtful } = entry;
         let [address, mask] = [net.address(), net.mask()].map(number);
@@ -98,7 +98,7 @@ impl Entries {
         }
     }
 
-    /// The last two of a family change places.
+    /// Swaps the last two entries of a family.
     pub(super) fn swap_last(&mut self, family: Family) {
         fn swap<A>(kept: &mut [Kept<A>]) {
             if let [.., a, b] = kept {
@@ -111,7 +111,7 @@ impl Entries {
         }
     }
 
-    /// Gives back what there was room for and isn't there.
+    /// Releases unused capacity.
     pub(super) fn shrink(&mut self) {
         let Self { v4, v6, lines } = self;
         v4.shrink_to_fit();
@@ -119,17 +119,17 @@ impl Entries {
         lines.shrink_to_fit();
     }
 
-    /// How many there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The places of a family's.
+    /// The positions of a family's entries.
     pub fn of_family(&self, family: Family) -> Range<usize> {
         match family {
             Family::V4 => 0..self.v4.len(),
@@ -137,7 +137,7 @@ impl Entries {
         }
     }
 
-    /// The one at a place.
+    /// The entry at a position.
     pub fn get(&self, place: usize) -> Option<Entry<'_>> {
         match place.checked_sub(self.v4.len()) {
             None => self.v4.get(place).map(|kept| self.entry(kept, |bits| Ipv4Addr::from_bits(bits).into())),
@@ -147,7 +147,7 @@ impl Entries {
         }
     }
 
-    /// All, in the daemon's order, IPv4 first.
+    /// All entries in the daemon's order, IPv4 first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Entry<'_>> {
         (0..self.len()).filter_map(|place| self.get(place))
     }

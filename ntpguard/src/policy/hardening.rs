@@ -1,37 +1,37 @@
-//! What is dropped beyond the daemon's own reading.
+//! Hardening: what is dropped in addition to what the daemon's own rules drop.
 
 use ipnet::IpNet;
 use ntpguard_common::{Source, abi::PolicyWord};
 use serde::{Deserialize, Serialize};
 
-/// Who may query (modes 6 and 7).
+/// Which hosts may query (modes 6 and 7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Queries {
-    /// Sources that a restrict line other than `default` names and lets query: hardening.
+    /// Sources that a restrict line other than `default` names and allows to query: hardening.
     #[default]
     Listed,
-    /// Whoever the daemon would answer, by its own reading.
+    /// Every source that the daemon would answer.
     Restrict,
 }
 
-/// A kind of packet that is dropped whoever the daemon is.
+/// A kind of packet that is dropped whichever daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Harden {
-    /// Sources that can't be.
+    /// Packets from impossible source addresses.
     Sources,
-    /// Fragments of UDP to port 123.
+    /// Fragments of UDP packets to port 123.
     Fragments,
-    /// Responses of mode 6 and 7 that arrive as requests.
+    /// Responses of modes 6 and 7 that arrive as if they were requests.
     Responses,
-    /// Queries that the daemon would answer with an error about their form.
+    /// Queries that the daemon would answer with an error about their format.
     Malformed,
-    /// More IPv6 extension headers than are followed.
+    /// Packets with more IPv6 extension headers than are followed.
     Extensions,
-    /// More VLAN tags than are followed.
+    /// Packets with more VLAN tags than are followed.
     Tags,
-    /// More datagrams in one frame than are looked at (`--hook tc`).
+    /// Frames with more datagrams than are examined (`--hook tc`).
     Segments,
 }
 
@@ -49,17 +49,17 @@ impl Harden {
     }
 }
 
-/// What is dropped beyond the daemon's own reading.
+/// What is dropped in addition to what the daemon's own rules drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardening {
-    /// Who may query.
+    /// Which hosts may query.
     pub queries: Queries,
-    /// Bits of [`PolicyWord`].
+    /// The kinds of packets that are dropped: bits of [`PolicyWord`].
     pub packets: u32,
 }
 
 impl Hardening {
-    /// All of it: the default.
+    /// Everything: the default.
     pub const ALL: Self = Self {
         queries: Queries::Listed,
         packets: PolicyWord::HARDEN_SOURCES
@@ -70,17 +70,17 @@ impl Hardening {
             | PolicyWord::HARDEN_TAGS
             | PolicyWord::HARDEN_SEGMENTS,
     };
-    /// None: the daemon's bare reading.
+    /// Nothing: the daemon's own rules alone.
     pub const NONE: Self = Self { queries: Queries::Restrict, packets: 0 };
 
-    /// These kinds of packets.
+    /// Hardening that drops these kinds of packets.
     pub fn new(queries: Queries, kinds: &[Harden]) -> Self {
         Self { queries, packets: kinds.iter().fold(0, |bits, kind| bits | kind.setting()) }
     }
 }
 
-/// Whether no address in the network can be the source of a packet from a wire. IPv4's ranges are aligned to at
-/// least eight bits, so within eight bits the two ends tell; of IPv6 only single hosts are asked.
+/// Whether no address in the network can be the source of a packet on the wire. IPv4's ranges are aligned to at least
+/// eight bits, so for prefixes of eight bits and more the two ends decide; for IPv6 only single hosts are checked.
 pub(crate) fn is_impossible(net: &IpNet) -> bool {
     match net {
         IpNet::V4(net) => {

@@ -1,19 +1,19 @@
-//! What somebody wants dropped beyond the daemon's own reading.
+//! The options for hardening.
 
 use super::hardening::{Harden, Hardening, Queries};
 use serde::{Deserialize, Serialize};
 
-/// What is dropped beyond the daemon's own reading.
+/// What the user wants dropped in addition to what the daemon's own rules drop.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Hardened {
-    /// Who may send queries (mode 6 and 7).
+    /// Which hosts may send queries (modes 6 and 7).
     pub queries: Queries,
-    /// What else is dropped that the daemon might take.
+    /// The kinds of packets that are dropped even if the daemon might accept them.
     pub harden: Vec<Harden>,
 }
 
 impl Hardened {
-    /// What the options come to.
+    /// The hardening that the options result in.
     pub fn hardening(&self) -> Hardening {
         Hardening::new(self.queries, &self.harden)
     }

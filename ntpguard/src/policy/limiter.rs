@@ -1,4 +1,4 @@
-//! The daemon's limits and ntpguard's own, on a clock: what goes into `LIMITS`.
+//! The daemon's limits and ntpguard's own, in clock ticks: the value of the map `LIMITS`.
 
 use crate::conf::{Limiter, MEMORY};
 use anyhow::{Context as _, Result, ensure};
@@ -9,7 +9,7 @@ use ntpguard_common::{
     limit::daemon::{Account, ONE},
 };
 
-/// ntp.org: with a headway of 2^11 seconds and more, nothing is limited here.
+/// For ntp.org: from an average headway of 2^11 seconds on, nothing is limited here.
 const MAX_AVERAGE: u32 = 10;
 
 /// A clock that counts ticks.
@@ -17,18 +17,18 @@ const MAX_AVERAGE: u32 = 10;
 pub struct Clock {
     /// Ticks a second: even, 100 to 1024.
     pub hz: u32,
-    /// By so many ticks the time between two packets may be off.
+    /// The error in ticks that the time between two packets may have.
     pub margin: u32,
 }
 
 impl Clock {
-    /// Time as a model has it.
+    /// The clock of a simulation.
     pub const IDEAL: Self = Self { hz: 1000, margin: 0 };
 
-    /// The kernel's jiffies, which the coarse clocks count. Two packets' times are each off by less than a tick.
+    /// The kernel's jiffies, which the coarse clocks count. The times of two packets are each off by less than a tick.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't report its tick.
     pub fn of_kernel() -> Result<Self> {
         let tick =
             clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel doesn't tell its tick")?;
@@ -37,12 +37,12 @@ impl Clock {
         Ok(Self { hz: hz as u32, margin: 2 })
     }
 
-    /// What the kernel's jiffies show, within a few seconds: they began [five minutes before they wrap
-    /// around](https://github.com/torvalds/linux/blob/v6.12/include/linux/jiffies.h#L294) and keep to the monotonic
+    /// The current value of the kernel's jiffies, within a few seconds: they start [five minutes before they wrap
+    /// around](https://github.com/torvalds/linux/blob/v6.12/include/linux/jiffies.h#L294) and follow the monotonic
     /// clock.
     ///
     /// # Errors
-    /// There is no such clock.
+    /// The kernel has no such clock.
     pub fn now(self) -> Result<u32> {
         let up = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel tells no time")?;
         let ticks = (up.tv_sec() - 300) * i64::from(self.hz);
@@ -50,21 +50,21 @@ impl Clock {
     }
 }
 
-/// What ntpguard limits beside the daemon's limiter, and how.
+/// What ntpguard limits in addition to the daemon's limiter, and how it distinguishes sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Time requests a second, of all sources together.
+    /// Time requests a second, for all sources together; `None` for no limit.
     pub max_rate: Option<u32>,
-    /// Kisses a second that ntpguard sends; `None` leaves them to the daemon.
+    /// Kisses that ntpguard sends a second at most; `None` leaves kisses to the daemon.
     pub kisses: Option<u32>,
-    /// Sources are told apart by so many bits of an IPv4 address.
+    /// Number of leading bits of an IPv4 address that distinguish sources.
     pub prefix_v4: u8,
-    /// And of an IPv6 address.
+    /// Number of leading bits of an IPv6 address that distinguish sources.
     pub prefix_v6: u8,
 }
 
 impl Default for Bounds {
-    /// As the daemon does it alone, and all kisses one would like.
+    /// As in the daemon alone, and kisses without a limit.
     fn default() -> Self {
         Self { max_rate: None, kisses: Some(u32::MAX), prefix_v4: 32, prefix_v6: 128 }
     }
@@ -79,7 +79,7 @@ impl Bounds {
     }
 }
 
-/// Whether ntpguard can do what a limiter does.
+/// Whether ntpguard can enforce a limiter.
 pub fn enforced(limiter: &Limiter) -> bool {
     match *limiter {
         Limiter::Unknown => false,
@@ -91,16 +91,16 @@ pub fn enforced(limiter: &Limiter) -> bool {
     }
 }
 
-/// A limiter on a clock. `seed` is the secret of the table of sources.
+/// A limiter in ticks of a clock. `seed` is the secret of the table of sources.
 pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: Seed) -> abi::Limits {
     let Clock { hz, margin } = clock;
-    // The power of two next to so many ticks.
+    // The power of two closest to this many ticks, as an exponent.
     let shift = |ticks: f64| ticks.log2().round().max(0.0) as u32;
     let second_shift = shift(f64::from(hz));
     let in_period = |rate: u32, shift: u32| {
         u32::try_from((u64::from(rate) << shift).div_ceil(u64::from(hz))).unwrap_or(u32::MAX)
     };
-    // Some tens of milliseconds, but long enough for some packets.
+    // About 1/32 s, but long enough for at least 32 packets; a second at most.
     let max_rate = bounds.max_rate.unwrap_or(0);
     let period_shift = (shift(f64::from(hz) / 32.0)..second_shift)
         .find(|shift| in_period(max_rate, *shift) >= 32)
@@ -134,13 +134,14 @@ pub fn limits(limiter: &Limiter, bounds: &Bounds, clock: Clock, seed: Seed) -> a
             abi::Limits { minimum, head, limit: 8 * head, poll: average, ..common }
         }
         Limiter::Score { average, burst, kod } => {
-            // The daemon's single precision rounds each packet, and the clock dates each a little off.
+            // The daemon's single precision adds a rounding error to each packet, and the clock's tick an error to each
+            // time.
             let rounding = 1.0 + (1.0 + average) * burst / f64::from(1 << 24) + 1.0 / f64::from(1 << 16);
             let dating = (f64::from(margin) / (f64::from(hz) * burst)).exp();
             let level = |packets: f64| (packets * f64::from(ONE)).min(f64::from(Account::MAX_LEVEL));
             let refused = level(average * burst * rounding * dating).ceil() as u32 + 1;
             let kissed = level((average + kod) * burst) as u32;
-            // Its shortest poll is 0 (ntp.h:NTP_MINPOLL), so a request's poll stays as it is.
+            // Its shortest poll is 0 (ntp.h:NTP_MINPOLL), so a kiss keeps the request's poll.
             abi::Limits { refused, kissed, poll: 0, decay: decay(burst, hz), ..common }
         }
     }

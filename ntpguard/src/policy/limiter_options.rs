@@ -1,27 +1,28 @@
-//! The options of the limiter, the kisses and the ceiling.
+//! The options for the limiter, kisses and the ceiling.
 
 use crate::policy::limiter::Bounds;
 use serde::{Deserialize, Serialize};
 
-/// How much is too much.
+/// The limits on sources, kisses and requests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Limiting {
-    /// How many sources are remembered at once.
+    /// The number of sources that are remembered at once.
     pub sources: u32,
-    /// Sources are told apart by so many bits of an IPv4 address: 32, as the daemon does, or less.
+    /// Number of leading bits of an IPv4 address that distinguish sources: 32, as in the daemon, or less.
     pub prefix_v4: u8,
-    /// And of an IPv6 address: 128, or less.
+    /// Number of leading bits of an IPv6 address that distinguish sources: 128, as in the daemon, or less.
     pub prefix_v6: u8,
     /// Who sends the kisses-o'-death of `limited kod`.
     pub kod: Kod,
-    /// Kisses a second, at most, that ntpguard sends itself.
+    /// Kisses that ntpguard sends a second at most.
     pub kod_rate: u32,
-    /// Time requests a second for the daemon, at most.
+    /// Time requests that reach the daemon a second at most; `None` for no limit.
     pub max_rate: Option<u32>,
 }
 
 impl Limiting {
-    /// What the options come to; `transmits`: what ntpguard is attached to can send.
+    /// The bounds that the options result in; `transmits` is whether the interface that ntpguard is attached to can
+    /// send.
     pub fn bounds(&self, transmits: bool) -> Bounds {
         let kisses = match self.kod {
             Kod::Auto => transmits,
@@ -37,11 +38,11 @@ impl Limiting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kod {
-    /// ntpguard, where what it is attached to can send; else the daemon.
+    /// ntpguard, if the interface that it is attached to can send; otherwise the daemon.
     #[default]
     Auto,
     /// ntpguard.
     Xdp,
-    /// The daemon: whatever earns a kiss passes.
+    /// The daemon: packets that earn a kiss pass.
     Daemon,
 }

@@ -1,8 +1,8 @@
-//! [`AccessList`] → [`Policy`]: what the daemon holds after reading its configuration.
+//! [`AccessList`] → [`Policy`]: the access list that the daemon has after it has read its configuration.
 //!
-//! Contract: the entries stand in the order in which the daemon looks at them, and the first that matches decides
-//! (ntp_restrict.c:match_restrict4_addr). Names are resolved, duplicates merged, what a line takes away is gone, and
-//! the built-in entries are there.
+//! Contract: the entries are in the order in which the daemon searches them, and the first match decides
+//! (ntp_restrict.c:match_restrict4_addr). Names are resolved, duplicates merged, entries that lines remove are gone,
+//! and the built-in entries are present.
 
 use crate::{
     conf::{
@@ -28,18 +28,18 @@ pub use entries::{Entries, Entry, Line};
 
 use changes::{Cause, Change};
 
-/// Looks up a name; [`crate::policy::resolve::addresses`] is the real one.
+/// Looks up a name. In production this is [`crate::policy::resolve::addresses`]; tests have others.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
 /// The access control of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// In the daemon's order, IPv4 first.
+    /// The entries in the daemon's order, IPv4 first.
     pub entries: Arc<Entries>,
-    /// The flags of `restrict source`, if such a line exists and associations may: any address may turn out to be an
-    /// association's, and then has these instead of its own.
+    /// The flags of `restrict source`, if such a line exists and the daemon may have associations: any address may turn
+    /// out to be an association's, and then has these flags instead of its own.
     pub source: Option<Flags>,
-    /// What an administrator should know beyond [`AccessList::diagnostics`].
+    /// Findings in addition to [`AccessList::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -60,7 +60,7 @@ impl Policy {
         Self { entries, source: source.filter(|_| conf.may_associate), diagnostics }
     }
 
-    /// The entry that decides on a source, in the daemon's way: the first that matches.
+    /// The entry that decides on a source, as the daemon finds it: the first match.
     pub fn matching(&self, source: IpAddr, port: u16) -> Option<Entry<'_>> {
         self.entries.iter().find(|entry| entry.net.contains(source) && (!entry.ntpport || port == 123))
     }
@@ -69,7 +69,7 @@ impl Policy {
 struct Builder<'a> {
     conf: &'a AccessList,
     resolver: Resolver<'a>,
-    /// In the order of the lines.
+    /// The changes, in the order of the lines.
     changes: Vec<Change>,
     source: Option<Flags>,
     diagnostics: Vec<Diagnostic>,
@@ -98,14 +98,15 @@ impl Builder<'_> {
     }
 
     fn template(&mut self, line: &AccessLine) {
-        // The last line wins, and `unrestrict source` is one of them (ntp_config.c:config_access). 4.2.8's
-        // `delrestrict source ADDRESS` takes an association's entry away, not the template.
+        // The last line wins, and `unrestrict source` counts as one (ntp_config.c:config_access). 4.2.8's `delrestrict
+        // source ADDRESS` removes an association's entry, not the template.
         if line.action != Action::Delete {
             self.source = Some(line.flags);
         }
     }
 
-    /// The masks that a line may have; `None` if it has one that can't be resolved, and so no effect.
+    /// The masks that a line may have; `None` if its mask is a name that can't be resolved, so that the line has no
+    /// effect.
     fn masks(&mut self, index: u32, line: &AccessLine) -> Option<Vec<Option<IpAddr>>> {
         let Some(name) = self.conf.mask_names.get(&index) else { return Some(vec![line.mask]) };
         let place = self.conf.place(index);
@@ -130,7 +131,7 @@ impl Builder<'_> {
         Some(masks.into_iter().map(Some).collect())
     }
 
-    /// A mask after a name is for its first address, if the daemon takes one there.
+    /// Applies a line for a name. A mask after the name applies to its first address, if the daemon takes a mask there.
     fn name(&mut self, name: &str, index: u32, line: &AccessLine) {
         let addresses = match (self.resolver)(name) {
             Ok(addresses) => addresses,
@@ -171,7 +172,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Notes which entry a line speaks of.
+    /// Records that a line changes this entry.
     fn change(&mut self, net: Net, index: u32, line: &AccessLine, doubtful: bool) {
         let ntpport = line.flags.has(Flags::NTPPORT);
         self.changes.push(Change { net, ntpport, doubtful, cause: Cause::Line(index) });

@@ -1,4 +1,4 @@
-//! A network as ntpd has it: an address and a mask, which need not be a prefix.
+//! A network in ntpd's sense: an address and a mask, which need not be a prefix.
 
 use crate::daemon::family::Family;
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// An address and a mask of one family; address bits outside the mask are zero (ntp_restrict.c:hack_restrict).
+/// An address and a mask of one family. Address bits outside the mask are zero (ntp_restrict.c:hack_restrict).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Net {
     address: IpAddr,
@@ -16,8 +16,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// The network of an address. A mask of the other family is read as 0, since it lies where the daemons look for one
-    /// of this family's (ntp_config.c:config_access).
+    /// The network of an address. A mask of the other family is read as 0, since in the daemons' memory it isn't where
+    /// they look for one of this family (ntp_config.c:config_access).
     pub fn new(address: IpAddr, mask: IpAddr) -> Self {
         match (address, mask) {
             (IpAddr::V4(a), IpAddr::V4(m)) => Self { address: (a & m).into(), mask },
@@ -26,7 +26,7 @@ impl Net {
         }
     }
 
-    /// One host.
+    /// The network of a single host.
     pub const fn host(address: IpAddr) -> Self {
         let mask = match address {
             IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::BROADCAST),
@@ -35,7 +35,7 @@ impl Net {
         Self { address, mask }
     }
 
-    /// All hosts of a family.
+    /// The network of all hosts of a family.
     pub const fn everything(family: Family) -> Self {
         let zero = match family {
             Family::V4 => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
@@ -59,7 +59,7 @@ impl Net {
         Family::of(self.address)
     }
 
-    /// Whether it is one host.
+    /// Whether it is a single host.
     pub fn is_host(self) -> bool {
         self == Self::host(self.address)
     }
@@ -69,19 +69,19 @@ impl Net {
         self == Self::everything(self.family())
     }
 
-    /// As a prefix, unless its mask has gaps.
+    /// The network as a prefix; `None` if its mask is non-contiguous.
     pub fn prefix(self) -> Option<IpNet> {
         let length = ipnet::ip_mask_to_prefix(self.mask).ok()?;
-        // No length that a mask gives is over its family's width.
+        // A mask's length is never greater than its family's width.
         Some(IpNet::new_assert(self.address, length))
     }
 
-    /// Whether it holds an address.
+    /// Whether it contains an address.
     pub fn contains(self, address: IpAddr) -> bool {
         Family::of(address) == self.family() && Self::new(address, self.mask) == self
     }
 
-    /// Whether some address is in both.
+    /// Whether the two share an address.
     pub fn overlaps(self, other: Self) -> bool {
         self.family() == other.family()
             && Self::new(self.address, other.mask).address == Self::new(other.address, self.mask).address
@@ -97,7 +97,7 @@ impl fmt::Display for Net {
     }
 }
 
-/// An address as the packet path has it.
+/// An address in the packet path's form.
 pub fn source(address: IpAddr) -> Source {
     match address {
         IpAddr::V4(address) => Source::V4(address.to_bits()),

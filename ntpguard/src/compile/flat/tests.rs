@@ -1,4 +1,4 @@
-//! The words that the kernel looks up in, against the longest prefix, found by looking at all of them.
+//! The words in which the kernel looks up rules, compared with a naive search of all prefixes for the longest match.
 
 use super::*;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -32,7 +32,7 @@ impl Random {
 /// Prefixes by their first address and length; an IPv4 address is 32 bits.
 type Prefixes = BTreeMap<(u128, u8), Rules>;
 
-/// A family, as far as the tests go.
+/// What the tests need to know of an address family.
 struct Family {
     bits: u8,
 }
@@ -74,7 +74,7 @@ impl Family {
             .unwrap_or(Rules { any_port: nothing, ntp_port: nothing })
     }
 
-    /// The words for prefixes in this family and none in the other.
+    /// The words for these prefixes in this family and none in the other, and the ranges that they were made from.
     fn flat(&self, prefixes: &Prefixes) -> (Flat, [Ranges<u32>; 2], [Ranges<u128>; 2]) {
         let nets: Vec<_> =
             prefixes.iter().map(|(&(address, length), rules)| (self.net(address, length), *rules)).collect();
@@ -90,11 +90,12 @@ impl Family {
         }
     }
 
-    /// Compares at both ends of each prefix, one before and one after them, at the ends of all, and at random.
+    /// Compares at both ends of each prefix, next to them on either side, at both ends of the address space, and at
+    /// random.
     fn agrees(&self, prefixes: &Prefixes, random: &mut Random) -> usize {
         let (flat, v4, v6) = self.flat(prefixes);
         let mut addresses = vec![0, 1, self.last(), self.last() - 1];
-        // Of very many, some: the naive way is a slow one.
+        // Only a sample of a large set, since the naive search is slow.
         for &(address, length) in prefixes.keys().step_by(1 + prefixes.len() / 4000) {
             let last = address | self.last() & !self.trunc(u128::MAX, length);
             addresses.extend([address, address.wrapping_sub(1) & self.last()]);
@@ -142,7 +143,7 @@ fn no_prefix_and_one() {
     }
 }
 
-/// Prefixes within prefixes, at both ends of the address space and in its middle: the deepest trees.
+/// Nested prefixes at both ends of the address space and in its middle, which make the deepest trees.
 #[test]
 fn prefixes_within_prefixes() {
     let mut random = Random(2);
@@ -153,7 +154,7 @@ fn prefixes_within_prefixes() {
                 family.add(&mut prefixes, towards, length, length % 7 == 3);
             }
             family.agrees(&prefixes, &mut random);
-            // And a crowd at the deepest place.
+            // Many prefixes at the deepest place.
             for near in 0..200 {
                 family.add(&mut prefixes, towards ^ near, family.bits, near % 5 == 0);
                 family.add(&mut prefixes, towards ^ near << 9, family.bits - 4, false);
@@ -170,7 +171,7 @@ fn random_policies() {
     for round in 0..300 {
         for family in [V4, V6] {
             let mut prefixes = Prefixes::new();
-            // Where they gather: everywhere, in a few networks, in one.
+            // The centres around which prefixes gather.
             let centres: Vec<_> = (0..1 + random.below(4)).map(|_| random.wide()).collect();
             let spread = random.below(u64::from(family.bits) + 1) as u8;
             for _ in 0..random.below(if round % 10 == 0 { 3000 } else { 60 }) {
@@ -189,7 +190,7 @@ fn random_policies() {
     assert!(compared > 500_000, "{compared}");
 }
 
-/// So many that they fill several chunks: all over the address space, and side by side in one network.
+/// Enough prefixes to fill several chunks: all over the address space, and side by side in one network.
 #[test]
 fn many_rules_take_many_chunks() {
     let mut random = Random(4);

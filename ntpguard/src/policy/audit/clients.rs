@@ -1,4 +1,4 @@
-//! Flags that keep clients from being served, and mostly weren't meant to.
+//! Flags that keep clients from being served, usually by mistake.
 
 use super::Audit;
 use crate::{
@@ -12,10 +12,10 @@ impl Audit<'_> {
         self.diverted();
     }
 
-    /// `notrust` doesn't say that a host is no source of time, as it did before ntp 4.2: it asks for a MAC
+    /// `notrust` doesn't mean that a host isn't a time source, as it did before ntp 4.2: it requires a MAC
     /// (ntp_proto.c:receive).
     fn untrusted(&mut self) {
-        // Keys may be in a file that can't be read.
+        // The keys may be in a file that can't be read.
         if self.conf.blind {
             return;
         }
@@ -40,7 +40,7 @@ impl Audit<'_> {
         }
     }
 
-    /// Whom `mssntp` keeps from being served.
+    /// Clients that `mssntp` keeps from being served.
     fn diverted(&mut self) {
         let Some(Diversion { releases, mended }) = self.conf.profile.diverts_mssntp else { return };
         for entry in self.policy.entries.iter() {

@@ -1,4 +1,4 @@
-//! What is wrong with a policy as a whole: lines that are read as written, and don't do what was meant.
+//! What is wrong with a policy as a whole: lines that are read as written, but don't do what was meant.
 
 mod clients;
 mod entries;
@@ -17,9 +17,8 @@ use crate::{
     daemon::flags::Flags,
 };
 
-/// Everything there is to say about a configuration. Causes come before effects: first what was found when the lines
-/// were read and resolved, then what is wrong with the whole; each in the order of the lines, and last what no line
-/// is to blame for.
+/// All findings about a configuration. Causes come before effects: first those from reading and resolving the lines,
+/// then those about the whole; each in the order of the lines, and last those that no line is to blame for.
 pub fn audit(
     conf: &AccessList,
     policy: &Policy,
@@ -38,10 +37,10 @@ pub fn audit(
     audit.clients();
     audit.queries(hardening);
     audit.left_to_the_daemon();
-    // Of a line that is a template, or of another program's file, the rest follows from that.
+    // On a line with a template's placeholder, or in another program's file, all other findings follow from that.
     let hidden = |found: &Diagnostic| {
         let in_file = |cause: &&Diagnostic| match (cause.code, cause.place, found.place) {
-            // Where the first file is another program's, nothing else makes sense.
+            // If the first file is another program's, no other finding makes sense.
             (Code::WrongFile, Some(cause), place) => {
                 cause.file == 0 || place.is_some_and(|place| place.file == cause.file)
             }
@@ -59,16 +58,16 @@ pub fn audit(
     found
 }
 
-/// By line; of one line in the order given, and each kind of finding once.
+/// The findings ordered by line, those of one line in the given order; on each line, one finding of a kind.
 fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let line = |place: Option<Place>| place.map(|place| (place.file, place.span.line));
     found.sort_by_key(|diagnostic| (diagnostic.place.is_none(), line(diagnostic.place)));
-    // A line for both families is found twice.
+    // A line for both families gives the same finding twice.
     found.dedup_by(|a, b| a.place.is_some() && (a.place, a.code) == (b.place, b.code));
     found
 }
 
-/// The file's own servers whose answers the daemon drops, or may drop.
+/// Findings about the file's own servers whose answers the daemon drops, or may drop.
 pub fn cut_off(conf: &AccessList, policy: &Policy, resolver: Resolver<'_>) -> Vec<Diagnostic> {
     let mut audit = Audit { conf, policy, found: Vec::new() };
     audit.servers(resolver);
@@ -105,13 +104,13 @@ impl Audit<'_> {
         entry.lines.iter().find(|line| line.flags.has(flags)).map(|line| self.place(line))
     }
 
-    /// `path:line:column` of what sets one of these flags in an entry.
+    /// `path:line:column` of the line that sets one of these flags in an entry.
     fn origin(&self, entry: &Entry<'_>, flags: Flags) -> String {
         let place = self.line_of(entry, flags).or_else(|| self.first_line(entry));
         place.map_or_else(|| "built in".to_owned(), |place| self.conf.show(place).to_string())
     }
 
-    /// The first line that sets a flag which is still set, among all entries.
+    /// The first line that sets a flag which is still set in its entry, among all entries.
     fn line_with(&self, flag: Flags) -> Option<Place> {
         let lines =
             self.policy.entries.iter().filter(|entry| entry.flags.has(flag)).flat_map(|entry| entry.lines);

@@ -1,4 +1,4 @@
-//! Who may query, and what that lets out.
+//! Which hosts may query, and what the answers give away.
 
 use super::{Audit, answers_queries};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Audit<'_> {
-    /// Whether anyone but this host may query.
+    /// Whether any other host than this one may query.
     fn queried(&self) -> bool {
         let afar = |entry: &Entry<'_>| !entry.net.address().is_loopback();
         self.policy.entries.iter().filter(afar).any(|entry| answers_queries(&entry))
@@ -19,8 +19,8 @@ impl Audit<'_> {
         self.policy.entries.iter().any(|entry| entry.flags.has(Flags::LIMITED))
     }
 
-    /// Whether the daemon has a list of clients to hand out to mode 7, unless `disable monitor` keeps it empty, which one
-    /// `limited` undoes (ntp_restrict.c:hack_restrict, ntp_request.c:mon_getlist_1).
+    /// Whether the daemon has a list of clients that mode 7 can return. `disable monitor` keeps it empty, unless a
+    /// `limited` flag undoes that (ntp_restrict.c:hack_restrict, ntp_request.c:mon_getlist_1).
     fn hands_out_clients(&self) -> bool {
         let kept = self.conf.monitor_off.is_none() || self.limits_anyone();
         self.conf.profile.monlist && kept
@@ -49,7 +49,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn queries(&mut self, hardening: Hardening) {
-        // In the order of lines, the built-in default stands before any for port 123 alone.
+        // If entries are in the order of lines, the built-in default precedes any for port 123 only.
         let by_line = self.conf.profile.port_order == PortOrder::ByLine;
         let reached = |entry: &Entry<'_>| !(entry.ntpport && by_line);
         let open: Vec<Entry<'_>> = self
@@ -83,7 +83,7 @@ impl Audit<'_> {
         }
     }
 
-    /// What to write so that a default answers no queries any more.
+    /// Advice on what to write so that a default entry no longer permits queries.
     fn help_to_close(&self, entry: &Entry<'_>) -> String {
         if entry.lines.is_empty() && self.conf.profile.built_in_default.has(Flags::NOQUERY) {
             return "`noquery` is built in: leave the line away that lifts it by `unrestrict`".to_owned();

@@ -8,32 +8,32 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// Which flags decide on the packets of an association.
+/// The source of the flags that decide on an association's packets.
 enum Decisive<'a> {
-    /// Those of an entry.
+    /// An entry of the access list.
     Entry(Entry<'a>),
-    /// Those of `restrict source`.
+    /// `restrict source`, with these flags.
     Template(Flags),
 }
 
-/// A server as it was found.
+/// A server of the configuration, with its addresses.
 struct Server<'a> {
     association: &'a Association,
     host: &'a str,
-    /// It is written as a name.
+    /// Whether it is written as a name.
     named: bool,
-    /// What the name resolves to now.
+    /// The addresses that the name resolves to now.
     addresses: Vec<IpAddr>,
 }
 
 impl Server<'_> {
-    /// The flags that drop its answers, whichever entry has them.
+    /// The flags that drop its answers, in whichever entry they are.
     fn fatal(&self) -> Flags {
         let always = Flags::IGNORE.with(Flags::NOSERVE);
         if self.association.authenticated { always } else { always.with(Flags::NOTRUST) }
     }
 
-    /// Whether tomorrow's addresses may be others: those of pools, and of names that have several.
+    /// Whether its addresses may change: those of pools, and of names that have several.
     fn rotates(&self) -> bool {
         let of = |family| self.addresses.iter().filter(|address| Family::of(**address) == family).count();
         let pool = self.association.keyword == "pool" || self.host.split('.').any(|label| label == "pool");
@@ -71,14 +71,14 @@ impl<'a> Audit<'a> {
         self.pools(&servers);
     }
 
-    /// Whether `restrict source` is for those alone that would be cut off otherwise.
+    /// Whether `restrict source` applies only to servers that would otherwise be cut off.
     fn only_cut_off(&self) -> bool {
         self.conf.profile.source_entries == SourceEntries::CutOff
     }
 
-    /// What decides on packets from an address.
+    /// What decides on packets from the address that `entry` matches.
     fn decisive(&self, server: &Server<'_>, entry: Entry<'a>) -> Decisive<'a> {
-        // Where only those that would be cut off have an entry of the template, `noserve` is no reason for one.
+        // Where `restrict source` applies only to servers that would be cut off, `noserve` doesn't make it apply.
         let needed = server.fatal().without(Flags::NOSERVE);
         let used = !self.only_cut_off() || entry.flags.has(needed);
         match self.policy.source {
@@ -87,8 +87,8 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// What drops a server's answers: those of an address that it has now, or if its name doesn't resolve, of whoever
-    /// no line names.
+    /// What drops a server's answers: the entry for one of its current addresses, or if its name doesn't resolve, a
+    /// default entry.
     fn cut(&self, server: &Server<'_>) -> Option<Decisive<'a>> {
         let matching = |address: &IpAddr| self.policy.matching(*address, 123);
         let entries: Vec<_> = match server.addresses.is_empty() {
@@ -105,7 +105,7 @@ impl<'a> Audit<'a> {
         })
     }
 
-    /// What decides on packets from port 123 of sources that no line names.
+    /// The entries that decide on packets from port 123 of sources that no line names.
     fn defaults(&self) -> impl Iterator<Item = Entry<'a>> {
         let policy = self.policy;
         let first = |family| {
@@ -114,7 +114,7 @@ impl<'a> Audit<'a> {
         [Family::V4, Family::V6].into_iter().filter_map(first)
     }
 
-    /// A server whose addresses pass by a line for its name, and tomorrow has others.
+    /// Reports a server whose current addresses pass by a line for its name, and that may have other addresses later.
     fn by_name(&mut self, server: &Server<'_>) {
         let is_name = |index: u32| matches!(self.conf.lines[index as usize].target, Target::Name(_));
         let by_name = server.addresses.iter().any(|address| {
@@ -148,7 +148,7 @@ impl<'a> Audit<'a> {
         self.add(Code::NameBehindIgnore, Some(server.association.place), message, Some(&help));
     }
 
-    /// `restrict source` that shuts out those whom it is there for.
+    /// Reports a `restrict source` that shuts out the servers that it is for.
     fn template(&mut self, cut: Flags) {
         let Some(place) = self.template_line() else { return };
         let never = self.policy.source.unwrap_or_default().shared(Flags::IGNORE.with(Flags::NOSERVE));
@@ -165,13 +165,14 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// The last line for `source`, which is the one in force.
+    /// The last `restrict source` line, which is the one in force.
     fn template_line(&self) -> Option<Place> {
         let line = self.conf.lines.iter().rposition(|line| line.target == Target::Source);
         line.map(|line| self.conf.place(line as u32))
     }
 
-    /// The daemon sets up an association for each server of a pool that answers, where `nopeer` doesn't forbid it to.
+    /// Reports pools that `nopeer` disables: the daemon mobilizes an association for each server of a pool that
+    /// answers, unless `nopeer` forbids it.
     fn pools(&mut self, servers: &[Server<'_>]) {
         if !self.conf.profile.nopeer_stops_pools {
             return;
@@ -203,13 +204,13 @@ impl<'a> Audit<'a> {
             if let Some((nopeer, help)) = refused {
                 let message =
                     format!("the daemon never takes a server from this pool: {nopeer} forbids it to");
-                // What is true of one is true of all.
+                // The reason is the same for all pools.
                 return self.add(Code::PoolNopeer, Some(pool.association.place), message, Some(help));
             }
         }
     }
 
-    /// The lines that let this file's servers in, and nobody else.
+    /// Advice on the lines that let this file's servers in, and no others.
     fn help_to_open(&self, server: &Server<'_>, entry: &Entry<'_>) -> String {
         let flags = entry.flags.shared(server.fatal());
         let noserve = flags.shared(Flags::NOSERVE);
@@ -232,7 +233,7 @@ impl<'a> Audit<'a> {
                      their addresses are, and for nobody else"
                 )
             }
-            // Answers come from port 123.
+            // Answers come from port 123, which `ntpport` lets in.
             SourceEntries::Unknown if server.named => {
                 let whom = match entry.net.is_everything() {
                     true => "default".to_owned(),
@@ -254,7 +255,7 @@ impl<'a> Audit<'a> {
 
 fn server<'a>(association: &'a Association, resolver: Resolver<'_>) -> Option<Server<'a>> {
     let host = association.host.as_deref()?;
-    // Those whom the other keywords reach answer from addresses of their own.
+    // The associations of the other keywords are answered from addresses that aren't known here.
     if !["server", "peer", "pool"].contains(&&*association.keyword) {
         return None;
     }

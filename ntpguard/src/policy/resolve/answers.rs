@@ -1,4 +1,4 @@
-//! The system's resolver.
+//! Look-ups by the system's resolver.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,12 +9,12 @@ use std::{
 /// All addresses of a name, of both families, each once, in the order of the system's resolver.
 ///
 /// # Errors
-/// What getaddrinfo(3) says.
+/// The error of getaddrinfo(3).
 pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut seen = HashSet::new();
     let addresses = (name, 0).to_socket_addrs()?.map(|address| address.ip());
     Ok(addresses.filter(|address| seen.insert(*address)).collect())
 }
 
-/// Names and their last good answers.
+/// Names with their last successful answers.
 pub type Answers = BTreeMap<String, Vec<IpAddr>>;

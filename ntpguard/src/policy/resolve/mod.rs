@@ -1,4 +1,4 @@
-//! Names to addresses: the only user of DNS.
+//! Resolves names to addresses; the only user of DNS.
 
 mod answers;
 mod workers;
@@ -16,34 +16,34 @@ use std::{
     time::Duration,
 };
 
-/// How many addresses a name has at most: more than one answer of DNS mostly has, and few enough that a name which
-/// never answers twice alike doesn't fill the maps.
+/// The number of addresses that a name has at most: more than one answer of DNS usually has, and few enough that a name
+/// whose answers always differ doesn't fill the maps.
 const MOST: usize = 64;
 
-/// Looks names up, and goes on with the last good answer where there is none.
+/// Looks names up, and keeps the last successful answer where there is no new one.
 ///
-/// Contract: the daemon looks a name up when it starts, and never again. So an address that was ever answered stays with
-/// its name until the file is read anew ([`Names::prepare`]), whatever is answered later: it may be the one that the
-/// daemon knows. Only of a name with more than 64 the oldest go first, and never those of the newest answer, however
-/// many these are.
+/// Contract: the daemon looks a name up when it starts, and never again. So an address that was ever answered stays
+/// with its name until the file is read again ([`Names::prepare`]), whatever is answered later: it may be the one that
+/// the daemon uses. Only if a name has more than 64 addresses are the oldest removed, and never those of the newest
+/// answer, however many they are.
 #[derive(Default)]
 pub struct Names {
-    /// Of each name the newest answer, and then those of earlier ones, the latest first.
+    /// For each name the addresses of the newest answer, then earlier ones, the latest first.
     good: RefCell<Answers>,
-    /// Those without any answer yet, and what the look-up met; an [`io::Error`] can't be cloned.
+    /// Names without any answer yet, and the error of the look-up; an [`io::Error`] can't be cloned.
     failed: RefCell<HashMap<String, (io::ErrorKind, String)>>,
 }
 
-/// A name that has got more addresses.
+/// A name that has new addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The name.
     pub name: String,
-    /// How many it has got.
+    /// The number of new addresses.
     pub added: usize,
-    /// How many it has that aren't in the newest answer.
+    /// The number of addresses that aren't in the newest answer.
     pub earlier: usize,
-    /// How many were too many.
+    /// The number of addresses that were removed because there were too many.
     pub forgotten: usize,
 }
 
@@ -64,15 +64,15 @@ impl fmt::Display for Moved {
 }
 
 impl Names {
-    /// Goes on with earlier answers: of a process before, or from before the network was there.
+    /// Starts with earlier answers: those of a previous process, or from before the network was up.
     pub fn with(answers: Answers) -> Self {
         Self { good: RefCell::new(answers), ..Self::default() }
     }
 
-    /// The addresses of a name: those of the last good answer, or else [`addresses`], which is asked once.
+    /// The addresses of a name: the last successful answer, or else that of [`addresses`], which is asked once.
     ///
     /// # Errors
-    /// There was no good answer ever.
+    /// There has never been a successful answer.
     pub fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         if let Some(addresses) = self.good.borrow().get(name) {
             return Ok(addresses.clone());
@@ -91,8 +91,8 @@ impl Names {
         found
     }
 
-    /// Looks all of these up, as the daemon does when it starts, and knows no others from then on. What was answered earlier
-    /// is only for those without an answer in time, which are returned.
+    /// Looks all of these up, as the daemon does when it starts, and forgets all other names. Earlier answers are used
+    /// only for names without an answer in time, which are returned.
     pub fn prepare(&mut self, names: Vec<String>, patience: Duration) -> BTreeSet<String> {
         let answers = look_up(names.clone(), patience);
         self.renew(names, answers)
@@ -111,25 +111,25 @@ impl Names {
             if let Some(addresses) = answer.or_else(|| before.remove(&name)) {
                 good.insert(name, addresses);
             } else {
-                // Whether anybody looks again is up to others.
+                // A retry is up to the caller.
                 failed.insert(name, (io::ErrorKind::NotFound, "no answer".to_owned()));
             }
         }
         silent
     }
 
-    /// Those that are known, with an answer or without.
+    /// All names that are known, with an answer or without.
     pub fn asked(&self) -> Vec<String> {
         self.good.borrow().keys().chain(self.failed.borrow().keys()).cloned().collect()
     }
 
-    /// The last good answers.
+    /// The last successful answers.
     pub fn good(&self) -> Answers {
         self.good.borrow().clone()
     }
 
-    /// Takes new answers beside those that there are, and says which names have got addresses. A name without an answer
-    /// keeps what it has, and one that nobody knows any more stays unknown.
+    /// Adds new answers to the known addresses, and returns the names whose addresses have changed. A name without an
+    /// answer keeps its addresses, and an unknown name stays unknown.
     pub fn learn(&mut self, answers: Answers) -> Vec<Moved> {
         let (good, failed) = (self.good.get_mut(), self.failed.get_mut());
         let mut moved = Vec::new();
@@ -184,14 +184,14 @@ mod tests {
         let mut names = Names::with(answer([1, 2]));
         assert_eq!(known(&names), addresses([1, 2]));
         assert_eq!(names.learn(answer([2, 1])), []);
-        // No answer: a resolver that is down, or a network that isn't there yet.
+        // No answer: the resolver is down, or the network isn't up yet.
         assert_eq!(names.learn(Answers::new()), []);
         assert_eq!(known(&names), addresses([2, 1]));
         assert_eq!(names.learn(answer([2, 3, 4])), moved(2, 1, 0));
         assert_eq!(known(&names), addresses([2, 3, 4, 1]));
         assert_eq!(names.learn(answer([1])), []);
         assert_eq!(known(&names), addresses([1, 2, 3, 4]));
-        // One that never had an answer gets one later.
+        // A name that never had an answer gets one later.
         assert_eq!(names.renew(vec!["none.invalid".to_owned()], Answers::new()).len(), 1);
         assert_eq!(names.addresses("none.invalid").unwrap_err().to_string(), "no answer");
         let late = Answers::from([("none.invalid".to_owned(), addresses([9]))]);
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(silent(&mut names, Answers::new()), ["silent.example", NAME]);
         assert_eq!(known(&names), addresses([5, 4]), "what there is must do");
         assert_eq!(names.asked(), [NAME, "silent.example"]);
-        // Not in the file any more: also an answer that is still on its way doesn't bring it back.
+        // The name is no longer in the file: an answer that is still on its way doesn't bring it back.
         names.renew(vec!["silent.example".to_owned()], Answers::new());
         assert_eq!(names.learn(answer([6])), []);
         assert_eq!((names.asked(), names.good()), (vec!["silent.example".to_owned()], Answers::new()));
@@ -224,10 +224,10 @@ mod tests {
         for last in 2..=64 {
             assert_eq!(names.learn(answer([last])), moved(1, usize::from(last) - 1, 0));
         }
-        // The oldest of all is in the newest answer.
+        // The oldest address of all is in the newest answer.
         assert_eq!(names.learn(answer([65, 1])), moved(1, 62, 1));
         assert_eq!(known(&names), addresses([65, 1].into_iter().chain((3..=64).rev())));
-        // One answer that is more: none of it goes.
+        // A single answer with more than the limit: none of it is removed.
         assert_eq!(names.learn(answer(101..=200)), moved(100, 0, 64));
         assert_eq!(known(&names), addresses(101..=200));
         assert_eq!(names.learn(answer([101])), moved(0, 63, 36));

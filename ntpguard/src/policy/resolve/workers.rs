@@ -1,4 +1,4 @@
-//! Many names at once, by a few threads.
+//! Looks up many names at once in a few threads.
 
 use super::answers::{Answers, addresses};
 use crate::host::sandbox;
@@ -14,11 +14,12 @@ use std::{
     vec::IntoIter,
 };
 
-/// How many threads look names up: a file may have thousands of names, and a process may have a few hundred threads.
+/// The number of threads that look names up: a file may have thousands of names, and a process may have a few hundred
+/// threads.
 const MOST: usize = 16;
 
-/// Looks names up, some at a time, and takes what there is after a time: a resolver whose servers are down makes each
-/// wait for half a minute. Those that come first are asked for first.
+/// Looks names up, several at a time, and returns the answers that have arrived after `patience`: a resolver whose
+/// servers are down delays each by half a minute. Names are asked in the given order.
 pub fn look_up(names: Vec<String>, patience: Duration) -> Answers {
     divide(names, patience, addresses, |task| match STARTER.get() {
         Some(starter) => starter.start(task),
@@ -26,8 +27,8 @@ pub fn look_up(names: Vec<String>, patience: Duration) -> Answers {
     })
 }
 
-/// Leaves a thread that starts those who look names up from now on: this one is about to give up what that takes, and what it
-/// starts itself will have given it up, too.
+/// Starts a thread that from now on starts the threads which look names up: the calling thread is about to give up the
+/// rights which that takes, and threads that it starts itself would lack them, too.
 ///
 /// # Errors
 /// There are no threads left.
@@ -45,17 +46,17 @@ pub(crate) fn stay() -> io::Result<()> {
             let _ = tell.send(start(task));
         }
     })?;
-    // Hung up on when the thread has confined itself.
+    // The sender is dropped when the thread has confined itself.
     let _: Result<(), _> = confined.recv();
-    // Nobody else has been here meanwhile: it is the main thread that confines itself.
+    // There is no race: only the main thread, which confines itself, gets here.
     let _ = STARTER.set(Starter(starter));
     Ok(())
 }
 
-/// What [`stay`] has left.
+/// The thread that [`stay`] has started.
 static STARTER: OnceLock<Starter> = OnceLock::new();
 
-/// The way to that thread.
+/// The channel to that thread.
 struct Starter(Sender<(Task, Sender<io::Result<()>>)>);
 
 impl Starter {
@@ -71,7 +72,7 @@ fn start(task: Task) -> io::Result<()> {
     thread::Builder::new().name("names".to_owned()).spawn(task).map(drop)
 }
 
-/// What a worker does, and needs for it.
+/// A worker thread's state.
 #[derive(Clone)]
 struct Worker<Ask> {
     queue: Arc<Mutex<IntoIter<String>>>,
@@ -81,7 +82,7 @@ struct Worker<Ask> {
 }
 
 impl<Ask: Fn(&str) -> io::Result<Vec<IpAddr>>> Worker<Ask> {
-    /// Ends by itself, if late, whether anybody still listens or not.
+    /// Ends by itself, if late, even if nobody receives the answers any more.
     fn work(&self) {
         let next = || self.queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         while Instant::now() < self.end
@@ -111,15 +112,16 @@ where
     let hire = || {
         let worker = worker.clone();
         spawn(Box::new(move || {
-            // It goes on while the rest of the process gives up rights, and needs none. A name is looked up all the same.
+            // It keeps running while the rest of the process gives up rights, and needs none. If confining it fails,
+            // names are looked up all the same.
             sandbox::look_up_alone();
             worker.work();
         }))
     };
-    // Where threads have run out, those that there are do.
+    // If no more threads can be started, those that were started do the work.
     let hired = (0..number).take_while(|_| hire().is_ok()).count();
     if hired == 0 {
-        // Here, with the rights that this thread has: the last name may take longer than there is patience.
+        // In this thread, with its rights: the last look-up may take longer than `patience`.
         worker.work();
     }
     drop(worker);
@@ -188,7 +190,7 @@ mod tests {
                 found(name)
             }
         };
-        // Each thread holds one of these as long as it works.
+        // Each thread holds a clone of this as long as it works.
         let working = Arc::new(());
         let spawn = |task: Task| {
             let working = Arc::clone(&working);
