@@ -1,4 +1,5 @@
-//! Who may look beside root: a group, which reads counters and the state, asks for events, and changes nothing.
+//! Read access for users other than root: a group that may read counters and the state and ask for events, but change
+//! nothing.
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Gid, Group};
@@ -8,13 +9,13 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-/// What a group gets of what its owner has: everything but writing.
+/// The part of the owner's rights that the group gets: everything but writing.
 const SHARE: u32 = 0o5;
 
-/// Those who may look.
+/// The users who have read access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
-    /// Their group; `None`: nobody else may.
+    /// Their group; `None` if no other user has access.
     pub group: Option<u32>,
 }
 
@@ -22,7 +23,7 @@ impl Readers {
     /// Finds a group by its name or number.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no group of this name.
     pub fn find(name: Option<&str>) -> Result<Self> {
         let Some(name) = name else { return Ok(Self::default()) };
         if let Ok(number) = name.parse() {
@@ -34,10 +35,11 @@ impl Readers {
         Ok(Self { group: Some(group.gid.as_raw()) })
     }
 
-    /// Opens a file or a folder to them, whose owner has the rights `mode`; or takes it back from those before.
+    /// Opens a file or a folder to them, whose owner has the rights `mode`; or revokes the access of the previous
+    /// group.
     ///
     /// # Errors
-    /// It isn't this user's.
+    /// The file isn't this user's.
     pub fn admit(&self, path: &Path, mode: u32) -> Result<()> {
         let open = || {
             let shared = mode | mode >> 3 & SHARE << 3;
@@ -45,9 +47,9 @@ impl Readers {
             match self.group {
                 Some(group) if (now.gid(), now.mode() & 0o7777) == (group, shared) => Ok(()),
                 Some(group) => {
-                    // To give it away takes a right that a process that has settled no longer has.
+                    // Changing the group takes a right that a process in its sandbox no longer has.
                     if now.gid() != group {
-                        // Closed until it is theirs: whose it was before may not look meanwhile.
+                        // Closed until it has the new group, so that the previous one can't read it meanwhile.
                         fs::set_permissions(path, Permissions::from_mode(mode & 0o700))?;
                         chown(path, None, Some(group))?;
                     }
@@ -63,10 +65,10 @@ impl Readers {
         open().with_context(|| format!("can't say who may read {}", path.display()))
     }
 
-    /// Opens a socket to them, which nobody can talk to who may not write it.
+    /// Opens a socket to them; to talk to it, they need the right to write it.
     ///
     /// # Errors
-    /// It isn't this user's.
+    /// The socket isn't this user's.
     pub fn invite(&self, socket: &Path) -> Result<()> {
         self.admit(socket, 0o600)?;
         let write = || fs::set_permissions(socket, Permissions::from_mode(0o660));
@@ -74,7 +76,7 @@ impl Readers {
         written.map(drop).with_context(|| format!("can't say who may talk to {}", socket.display()))
     }
 
-    /// A folder on the way to a path that they can't pass.
+    /// The innermost folder on the way to a path that they can't pass.
     pub fn barrier(&self, path: &Path) -> Option<PathBuf> {
         let group = self.group?;
         let path = absolute(path).ok()?;
@@ -97,7 +99,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        // Of the groups that any user may give files to, the own one.
+        // Of the groups that any user may give files to, this user's own.
         let readers = Readers::find(Some(&Gid::effective().to_string())).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         readers.admit(folder.path(), 0o700).unwrap();

@@ -1,4 +1,4 @@
-//! This host's own addresses, from the kernel (rtnetlink(7)), and word of their changes and of interfaces'.
+//! This host's own addresses, from the kernel (rtnetlink(7)), and notice of changes to them and to interfaces.
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -19,13 +19,13 @@ use tokio::{
     time::sleep,
 };
 
-/// Addresses come and go in bunches: how long to wait for the rest of one.
+/// Addresses come and go in bursts; this is how long to wait for the rest of one.
 const BUNCH: Duration = Duration::from_millis(100);
 
 /// All addresses of all interfaces, each once.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report them.
 pub fn addresses() -> Result<Vec<IpAddr>> {
     let interfaces = getifaddrs().context("the kernel doesn't tell this host's addresses (getifaddrs)")?;
     let addresses: BTreeSet<IpAddr> = interfaces
@@ -38,11 +38,11 @@ pub fn addresses() -> Result<Vec<IpAddr>> {
     Ok(addresses.into_iter().collect())
 }
 
-/// A socket that becomes readable when an address or an interface comes or goes.
+/// A netlink socket that becomes readable when an address or an interface comes or goes.
 pub struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
-    /// Listens from now on.
+    /// Listens for changes from now on.
     ///
     /// # Errors
     /// The kernel refuses the socket.
@@ -57,12 +57,13 @@ impl Changes {
         Ok(Self(registered.context("netlink (epoll)")?))
     }
 
-    /// Waits for a change, and for those that come with it. What it was doesn't matter: the addresses are read anew.
+    /// Waits for a change, and for others that come with it. Which one it was doesn't matter, since the addresses are
+    /// read anew.
     ///
     /// # Errors
-    /// The socket is broken.
+    /// The socket fails.
     pub async fn changed(&self) -> io::Result<()> {
-        // Nothing is taken off the socket before the wait, so nothing is lost if this is dropped meanwhile.
+        // Nothing is read from the socket before the sleep, so nothing is lost if this future is dropped meanwhile.
         self.0.readable().await?.retain_ready();
         sleep(BUNCH).await;
         loop {
@@ -72,7 +73,7 @@ impl Changes {
                 Ok(recv(socket.as_raw_fd(), &mut message, MsgFlags::empty())?)
             });
             match received {
-                // Messages that didn't fit into the socket's buffer: something changed, too.
+                // Messages that didn't fit into the socket's buffer also mean that something has changed.
                 Ok(Err(error)) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => (),
                 Ok(received) => drop(received?),
                 Err(_would_block) => return Ok(()),

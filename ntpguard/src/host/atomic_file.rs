@@ -1,4 +1,4 @@
-//! Files that are written whole: whoever reads meanwhile sees the one before.
+//! Files that are replaced as a whole: a concurrent reader sees the previous version.
 
 use crate::host::access::Readers;
 use anyhow::{Context as _, Result};
@@ -9,24 +9,24 @@ use std::{
     path::Path,
 };
 
-/// Whether a folder can be written, or made.
+/// Checks that a folder exists or can be created, and that files can be written there.
 ///
 /// # Errors
-/// It can't.
+/// It can't be created or written.
 pub fn probe(folder: &Path) -> Result<()> {
     let probe = || -> Result<()> {
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        // Where there is no room, a file can be made all the same.
+        // On a full disk a file can still be created, so something is written.
         Ok(file.write_all(&[0; 4096])?)
     };
     probe().with_context(|| format!("can't write into {}", folder.display()))
 }
 
-/// Writes a value in place of what is there, for its owner and these readers.
+/// Replaces a file with a value as JSON, readable to its owner and `readers`.
 ///
 /// # Errors
-/// The folder can't be made or written.
+/// The folder can't be created or written.
 pub fn write(path: &Path, value: &impl Serialize, readers: &Readers) -> Result<()> {
     let write = || -> Result<()> {
         let folder = path.parent().context("it has no folder")?;

@@ -3,7 +3,7 @@
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// How far the clock that goes on in a suspended machine must be ahead to say that it was suspended.
+/// How far CLOCK_BOOTTIME must have moved ahead of CLOCK_MONOTONIC to count as a suspension.
 pub const ASLEEP: Duration = Duration::from_millis(100);
 
 /// How long the machine has been suspended since it booted.

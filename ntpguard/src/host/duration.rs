@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// The longest time that can be given: what a number of 32 bits says in days.
+/// The longest duration that is accepted: a 32-bit number of days.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 * 86_400);
 
-/// Reads a duration: any number of one unit (`500ms`, `.5h`; seconds without a unit), or whole numbers of several (`1h 30m`). The
-/// units are humantime's.
+/// Parses a duration: any number with one unit (`500ms`, `.5h`; seconds without a unit), or whole numbers with several
+/// units (`1h 30m`). The units are humantime's.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |error: humantime::DurationError| format!("{error}; as in 500ms, 1.5s, 5m or 1h30m");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let read = match number.parse::<f64>() {
-        // humantime itself takes a fraction only with a digit before it, and none that isn't a whole number of nanoseconds
-        // or, of hours, seconds.
+        // humantime itself accepts a fraction only with a digit before the point, and only if it is a whole number of
+        // nanoseconds, or for hours of seconds.
         Ok(number) if unit.chars().all(char::is_alphabetic) => {
             let unit = if unit.is_empty() { "s" } else { unit };
             let unit = humantime::parse_duration(&format!("1{unit}")).map_err(wrong)?;

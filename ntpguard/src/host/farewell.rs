@@ -1,7 +1,8 @@
-//! A process that is told to end ends soon, whatever it is doing.
+//! Makes a process that is told to end do so soon, whatever it is doing.
 //!
-//! `run` hears of signals between two pieces of its work, and reading a million lines is one piece. Wherever it is ended by force it
-//! leaves a whole filter, as after a crash, so a thread that waits for the signal ends it when it hasn't ended by itself.
+//! `run` checks for signals between pieces of its work, and reading a million lines is one piece. Killed at any point,
+//! it leaves a complete filter, as after a crash. So a thread waits for the signal, and ends the process if it doesn't
+//! end by itself in time.
 
 use crate::host::{
     log::{told, warn},
@@ -19,10 +20,10 @@ use std::{
     time::Duration,
 };
 
-/// How long an end in order may take: writing the state, and the totals to one who reads slowly.
+/// How long an orderly end may take: writing the state, and the totals for a slow reader.
 const END_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Waits for SIGTERM and SIGINT from now on.
+/// Starts to wait for SIGTERM and SIGINT.
 ///
 /// # Errors
 /// There are no descriptors or threads left.

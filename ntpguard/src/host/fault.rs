@@ -1,16 +1,17 @@
-//! Errors that know whose fault they are; the exit code says it to scripts.
+//! Errors that know whose fault they are, which the exit code reports to scripts.
 
 use nix::{errno::Errno, unistd::geteuid};
 use std::fmt;
 
-/// An error and who can mend it.
+/// An error, by who can fix it.
 #[derive(Debug)]
 pub enum Fault {
-    /// The ntp.conf, or what the command line says of it. Exit code 1.
+    /// The ntp.conf is at fault, or what the command line says about it. Exit code 1.
     Configuration(anyhow::Error),
-    /// The system: rights, interfaces, drivers, the kernel. Exit code 2.
+    /// The system is at fault: rights, interfaces, drivers, the kernel. Exit code 2.
     Environment(anyhow::Error),
-    /// What was typed isn't enough, as only this host's interfaces show. Exit code 64, as of all that is refused before.
+    /// The command line is incomplete, as only this host's interfaces show. Exit code 64, as for usage errors that are
+    /// found earlier.
     Usage(anyhow::Error),
 }
 
@@ -24,7 +25,7 @@ impl Fault {
         }
     }
 
-    /// What helps where a right is missing that root has, unless the error says so itself.
+    /// Advice if a right is missing that root has, unless the error mentions it.
     pub fn help(&self) -> Option<&'static str> {
         let words = self.to_string();
         let denied = [Errno::EACCES, Errno::EPERM].iter().any(|errno| words.contains(errno.desc()));
@@ -33,7 +34,7 @@ impl Fault {
 
     const CONFIGURATION: u8 = 1;
     const ENVIRONMENT: u8 = 2;
-    /// The exit code for a command line that makes no sense (sysexits.h:EX_USAGE).
+    /// The exit code for a usage error (sysexits.h:EX_USAGE).
     pub const USAGE: u8 = 64;
 
     /// All exit codes, as docs/src/reference/exit-codes.md has them.
@@ -68,11 +69,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Says whose fault an error is.
+/// Attributes an error to the configuration or the environment.
 pub trait Blame<T> {
-    /// It is the configuration's.
+    /// The configuration is at fault.
     fn configuration(self) -> Result<T, Fault>;
-    /// It is the environment's.
+    /// The environment is at fault.
     fn environment(self) -> Result<T, Fault>;
 }
 

@@ -1,33 +1,33 @@
-//! The features of a network card (`ethtool --show-features`), and which of them attaching a program has changed.
+//! The features of a network card (`ethtool --show-features`), and which of them were changed by attaching a program.
 //!
-//! Generic XDP turns off LRO and hardware GRO and leaves them off (net/core/dev.c:generic_xdp_install); some drivers turn off
-//! LRO themselves and don't turn it on again. What is kept here is enough to put that back, and nothing that somebody else
-//! has changed since.
+//! Generic XDP turns off LRO and hardware GRO and leaves them off (net/core/dev.c:generic_xdp_install); some drivers
+//! turn off LRO themselves and don't turn it on again. What is recorded here suffices to revert that, but nothing that
+//! was changed by others since.
 
 use super::netlink;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, io};
 
-/// The features of a card, by the names that ethtool has for them.
+/// The features of a card, by ethtool's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Features {
-    /// Those that somebody, or the driver's default, wants on.
+    /// Those that are wanted on, by the administrator or by the driver's default.
     pub wanted: BTreeSet<String>,
     /// Those that are on.
     pub active: BTreeSet<String>,
-    /// Those that can be turned on and off.
+    /// Those that can be changed.
     #[serde(skip)]
     pub changeable: BTreeSet<String>,
 }
 
-/// How a feature is: wanted, and on.
+/// The state of a feature: wanted, and on.
 type Setting = (bool, bool);
 
 impl Features {
-    /// Those of an interface.
+    /// The features of an interface.
     ///
     /// # Errors
-    /// There is none of this index, or the kernel doesn't tell.
+    /// There is no such interface, or the kernel doesn't report them.
     pub fn of(index: u32) -> io::Result<Self> {
         let [wanted, active, changeable] = netlink::feature_sets(index)?;
         Ok(Self { wanted, active, changeable })
@@ -52,31 +52,32 @@ impl Features {
     }
 }
 
-/// A card's features before a program was attached, and after it.
+/// A card's features before and after a program was attached.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Altered {
     before: Features,
     after: Features,
 }
 
-/// A feature to be put back.
+/// A feature to be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     name: String,
-    /// How it was.
+    /// Whether it was wanted.
     on: bool,
-    /// It is wanted so already, and isn't so: the kernel looks at it only when what is wanted changes
-    /// (net/ethtool/features.c:ethnl_set_features), so it has to be turned the other way first.
+    /// Whether it is wanted already but not in that state: the kernel acts only when what is wanted changes
+    /// (net/ethtool/features.c:ethnl_set_features), so it has to be switched the other way first.
     around: bool,
 }
 
 impl Altered {
-    /// Of a card that had no program before.
+    /// For a card that had no program before.
     pub const fn new(before: Features, after: Features) -> Self {
         Self { before, after }
     }
 
-    /// The program was attached in another way: what was changed between the two attachments, somebody else has changed.
+    /// Records that the program was attached again, in another way. Changes between the two attachments were made by
+    /// others.
     pub fn again(&mut self, before: &Features, after: Features) {
         let names: BTreeSet<_> = before.names().chain(self.after.names()).cloned().collect();
         for name in names {
@@ -87,8 +88,8 @@ impl Altered {
         self.after = after;
     }
 
-    /// What is left of it if nothing is put back but receive offloads that are to be on: those that the kernel turns off for any
-    /// program in the stack, and drivers for theirs.
+    /// Reduced to the receive offloads that were wanted on: those that the kernel turns off for any generic program,
+    /// and drivers for native ones.
     pub fn offloads(&self) -> Self {
         const OFFLOADS: [&str; 2] = ["rx-lro", "rx-gro-hw"];
         let were_on =
@@ -101,12 +102,12 @@ impl Altered {
         Self { before: narrowed(&self.before), after: narrowed(&self.after) }
     }
 
-    /// Whether there is nothing to put back.
+    /// Whether there is nothing to restore.
     pub fn is_nothing(&self) -> bool {
         self.before.wanted == self.after.wanted && self.before.active == self.after.active
     }
 
-    /// What to put back of what attaching has changed and nobody has since.
+    /// The features to restore: those that attaching has changed and that weren't changed since.
     fn steps(&self, now: &Features) -> Vec<Step> {
         let names: BTreeSet<_> = self.before.names().chain(self.after.names()).collect();
         let altered = names.into_iter().filter_map(|name| {
@@ -119,11 +120,11 @@ impl Altered {
         altered.collect()
     }
 
-    /// Puts back what attaching has changed, and returns the features that the kernel didn't take back, with its reason where
+    /// Restores what attaching has changed, and returns the features that the kernel didn't restore, with its reason if
     /// it gave one. Takes CAP_NET_ADMIN.
     ///
     /// # Errors
-    /// The interface is gone, or the kernel doesn't tell its features.
+    /// The interface is gone, or the kernel doesn't report its features.
     pub fn restore(&self, index: u32) -> io::Result<Vec<String>> {
         let mut refused = Vec::new();
         let steps = self.steps(&Features::of(index)?);
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_attaching_turned_off_is_turned_on_again() {
-        // Generic XDP: no longer wanted. vmxnet3: wanted as before, and off.
+        // Generic XDP: the feature is no longer wanted. vmxnet3: it is still wanted, but off.
         let generic = Altered::new(
             features(&["rx-gro", "rx-gro-hw"], &["rx-gro", "rx-gro-hw"]),
             features(&["rx-gro"], &["rx-gro"]),
@@ -190,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_second_attachment_goes_on_from_the_first() {
-        // Native turned off LRO; then somebody turned off checksums; then generic turned off hardware GRO, too.
+        // A native program turned off LRO; then an administrator turned off checksums; then a generic one turned off
+        // hardware GRO as well.
         let all = ["rx-lro", "rx-gro-hw", "rx-checksum"];
         let mut altered = Altered::new(features(&all, &all), features(&all, &all[1..]));
         let between = features(&all[..2], &["rx-gro-hw"]);
@@ -220,7 +222,7 @@ mod tests {
     }
 
     impl Altered {
-        /// As it was left, with what can be changed.
+        /// The features as they were left, with those that can be changed.
         fn after_now(&self) -> Features {
             Features { changeable: features(&[], &[]).changeable, ..self.after.clone() }
         }

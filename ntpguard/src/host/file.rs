@@ -1,7 +1,7 @@
-//! Reading files whose names somebody else may choose: only regular ones, and only up to a size.
+//! Reads files whose names others may choose: only regular files, and only up to a size.
 //!
-//! A named pipe would hold the reader up until somebody writes, a device may never end, and opening some devices changes
-//! something. So the kind is looked at before the file is opened, and once more when it is open.
+//! A named pipe would block the reader until it is written to, a device may never end, and opening some devices has
+//! effects. So the kind is checked before the file is opened, and again when it is open.
 
 use nix::{errno::Errno, fcntl::OFlag};
 use std::{
@@ -13,15 +13,15 @@ use std::{
     path::Path,
 };
 
-/// How large a file may be that ntpguard itself keeps, the state apart, in bytes: much more than it writes.
+/// The largest size in bytes of a file that ntpguard itself writes, except the state: much more than it ever writes.
 pub const KEPT: u64 = 256 << 20;
 
-/// Why a file isn't read, although this user might.
+/// Why a file isn't read although this user has the right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Odd {
-    /// It is a named pipe, a socket or a device; a directory is the kernel's own error.
+    /// It is a named pipe, a socket or a device, by name. A directory is the kernel's own error.
     Kind(&'static str),
-    /// It has more bytes than this.
+    /// It is larger than this many bytes.
     Large(u64),
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Odd {
 impl Error for Odd {}
 
 impl Odd {
-    /// The reason in an error of this module, if that is one.
+    /// The reason in an error of this module; `None` if it is another error.
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
@@ -49,16 +49,16 @@ impl From<Odd> for io::Error {
     }
 }
 
-/// Opens a regular file to read it, and never waits for anybody.
+/// Opens a regular file for reading, without ever blocking.
 ///
 /// # Errors
-/// It can't be opened, or is none.
+/// It can't be opened, or isn't a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     regular(fs::metadata(path)?.file_type())?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = File::options().read(true).custom_flags(flags.bits()).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
-        // Its owner would have to agree first (fcntl(2), F_SETLEASE).
+        // The lease's holder would have to release it first (fcntl(2), F_SETLEASE).
         Some(errno) if errno == Errno::EWOULDBLOCK as i32 => {
             io::Error::new(io::ErrorKind::WouldBlock, "another process holds a lease on it: try again later")
         }
@@ -68,10 +68,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a whole regular file of at most so many bytes.
+/// Reads a whole regular file of at most `most` bytes.
 ///
 /// # Errors
-/// It can't be read, or is none, or larger.
+/// It can't be read, isn't a regular file, or is larger.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
@@ -79,7 +79,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(Odd::Large(most).into());
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    // It may grow meanwhile.
+    // It may grow while it is read.
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(Odd::Large(most).into());
@@ -133,7 +133,7 @@ mod tests {
         fs::write(&path, "text").unwrap();
         assert_eq!(read(&path, 4).unwrap(), b"text");
         assert!(read(&path, 3).is_err());
-        // A file of /proc says that it has no bytes.
+        // Files in /proc report a size of 0.
         assert!(read(Path::new("/proc/self/status"), 1 << 20).unwrap().len() > 100);
     }
 }

@@ -1,5 +1,5 @@
-//! Whether files have changed: by looking, since a watch on a file is lost when an editor renames another over it, and one
-//! on a folder doesn't see what a symbolic link points to.
+//! Detects changes of files by polling, since a watch on a file is lost when an editor renames another file over it,
+//! and a watch on a folder doesn't see the targets of symbolic links.
 
 use std::{
     collections::BTreeSet,
@@ -8,31 +8,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the file system says of one file or folder; `None` if there is none.
+/// The identity, size and times of a file or folder; `None` if it doesn't exist.
 type Mark = Option<[i64; 7]>;
 
-/// What it says of some.
+/// The marks of a set of files and folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<(PathBuf, Mark)>);
 
 impl Fingerprint {
-    /// Looks at one more. Whoever is about to read it looks first, so that no change in between is missed.
+    /// Adds a path. Whoever is about to read the file adds it first, so that no change in between is missed.
     pub fn look(&mut self, path: &Path) {
         self.0.push((path.to_owned(), mark(path)));
     }
 
-    /// Takes what was seen elsewhere, too.
+    /// Adds the marks of another fingerprint.
     pub fn join(&mut self, Self(others): Self) {
         self.0.extend(others);
     }
 
-    /// Looks at the same ones again.
+    /// The current marks of the same paths.
     #[must_use]
     pub fn again(&self) -> Self {
         Self(self.paths().map(|path| (path.to_owned(), mark(path))).collect())
     }
 
-    /// How many bytes they have in all, where they are files.
+    /// The size of all of them together, in bytes, as far as they are files.
     pub fn size(&self) -> u64 {
         let mut seen = BTreeSet::new();
         let files = self.paths().filter(|path| seen.insert(path.to_path_buf()));
@@ -43,7 +43,7 @@ impl Fingerprint {
             .sum()
     }
 
-    /// Which ones.
+    /// The paths.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|(path, _)| path.as_path())
     }

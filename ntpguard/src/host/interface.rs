@@ -1,4 +1,4 @@
-//! The network interfaces, as the kernel shows them (rtnetlink(7)).
+//! The network interfaces, as the kernel reports them (rtnetlink(7)).
 
 use crate::host::netlink;
 use anyhow::{Context as _, Result, anyhow};
@@ -22,18 +22,18 @@ const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// include/uapi/linux/netlink.h: the message that an error answers is left out, and attributes follow.
+/// include/uapi/linux/netlink.h: an error omits the payload of the message that it answers, and attributes follow.
 const NLM_F_ACK_TLVS: u16 = 0x200;
-/// The kernel's words in them.
+/// The attribute with the kernel's message.
 const NLMSGERR_ATTR_MSG: u16 = 1;
-/// The head of the message that an error answers.
+/// The length of the header of the message that an error answers.
 const HEADER_LEN: usize = 16;
 
-/// What the kernel answers where it refuses.
+/// The kernel's answer when it refuses.
 #[derive(Debug)]
 struct Refused {
     error: io::Error,
-    /// Why, in the kernel's words.
+    /// The reason, in the kernel's words.
     words: Option<String>,
 }
 
@@ -52,37 +52,37 @@ impl Error for Refused {
     }
 }
 
-/// One interface.
+/// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// The kernel's number for it: another one when it comes back.
+    /// The kernel's index of it, which is a new one when it is created again.
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// Frames on it begin with an Ethernet header.
+    /// Whether its frames begin with an Ethernet header.
     pub ethernet: bool,
-    /// It has no header of its own, so that what comes in is bare IP: a tunnel, PPP, a tun device, WireGuard.
+    /// Whether it has no link header, so that bare IP packets arrive: a tunnel, PPP, a tun device, WireGuard.
     pub bare: bool,
-    /// It is this host's loopback.
+    /// Whether it is this host's loopback.
     pub loopback: bool,
-    /// The longest packet, in bytes, without the Ethernet header.
+    /// The MTU: the longest packet in bytes, without the Ethernet header.
     pub mtu: u32,
-    /// The longest MTU that it can be given; `None` if the kernel doesn't tell.
+    /// The longest MTU that can be set; `None` if the kernel doesn't report it.
     pub max_mtu: Option<u32>,
-    /// What kind of virtual interface it is: `veth`, `vlan`, `bond`; `None` for hardware.
+    /// The kind of virtual interface: `veth`, `vlan`, `bond`; `None` for hardware.
     pub kind: Option<String>,
-    /// The index of the one below it (of a VLAN, its parent).
+    /// The index of its lower device (for a VLAN, its parent).
     pub lower: Option<u32>,
-    /// That one is in another network namespace, where other interfaces have these numbers.
+    /// Whether the lower device is in another network namespace, where the index means another interface.
     pub lower_is_elsewhere: bool,
-    /// The index of the one that it belongs to (of a bond's member, the bond).
+    /// The index of its master (for a bond's member, the bond).
     pub master: Option<u32>,
-    /// The XDP program on it.
+    /// The XDP program attached to it.
     pub xdp: Option<Xdp>,
-    /// Frames that it has received (IFLA_STATS64). Drivers differ on whether those are among them that XDP dropped, and some
-    /// read their card's counters only once a second or two.
+    /// Frames received (IFLA_STATS64). Drivers differ on whether those that XDP dropped are included, and some read
+    /// their card's counters only every second or two.
     pub received: u64,
-    /// It is set up, whether it has a carrier or not (IFF_UP).
+    /// Whether it is up, with a carrier or without (IFF_UP).
     pub up: bool,
     /// How often it has lost or gained its carrier (IFLA_CARRIER_CHANGES).
     pub carrier_changes: u32,
@@ -93,12 +93,12 @@ pub struct Interface {
 pub struct Xdp {
     /// The program's id.
     pub program: u32,
-    /// It runs in the driver or the hardware, not in the stack.
+    /// Whether it runs in the driver or the hardware, and not in the stack.
     pub native: bool,
 }
 
 impl Interface {
-    /// Takes off an XDP program that was attached by netlink (`ip link set … xdp off`).
+    /// Detaches an XDP program that was attached by netlink (`ip link set … xdp off`).
     ///
     /// # Errors
     /// The kernel refuses: EBUSY if the program was attached by a BPF link.
@@ -110,9 +110,10 @@ impl Interface {
         exchange(NLM_F_ACK, RouteNetlinkMessage::SetLink(link)).map(drop)
     }
 
-    /// The kernel's own words for why a driver refuses a native program (NETLINK_EXT_ACK): a link's refusal has none before
-    /// Linux 6.6, and later only for tracers. The program is offered once more, by netlink, where no other is; should it be
-    /// taken this time, it is taken off at once. `None` if the kernel says nothing.
+    /// The kernel's message for why a driver refuses a native program (NETLINK_EXT_ACK). When a BPF link is refused,
+    /// there is none before Linux 6.6, and later only for tracers. So the program is attached once more, by netlink, if
+    /// no other is there; should it be accepted this time, it is detached at once. `None` if the kernel gives no
+    /// message.
     pub(crate) fn refusal(&self, program: BorrowedFd<'_>) -> Option<String> {
         let mut link = LinkMessage::default();
         link.header.index = self.index;
@@ -121,7 +122,7 @@ impl Interface {
         link.attributes.push(LinkAttribute::Xdp(vec![program, LinkXdp::Flags(flags)]));
         match exchange(NLM_F_ACK, RouteNetlinkMessage::SetLink(link)) {
             Ok(_) => {
-                // Its failure is that of whoever attaches next, and told by then.
+                // If this fails, the next attachment fails as well, and reports it.
                 let _ = self.take_xdp_off(true);
                 None
             }
@@ -129,49 +130,49 @@ impl Interface {
         }
     }
 
-    /// It lies on another one, whose number is [`Interface::lower`]. Others have such a number too: of a veth it is the
-    /// other end.
+    /// Whether it is on top of a lower device, whose index is [`Interface::lower`]. Others have such an index, too: for
+    /// a veth it is the peer.
     fn is_upper(&self) -> bool {
         matches!(self.kind.as_deref(), Some("vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "ppp"))
     }
 
-    /// It gets what its members take in.
+    /// Whether it receives what its members receive.
     fn has_members(&self) -> bool {
         matches!(self.kind.as_deref(), Some("bond" | "bridge" | "team"))
     }
 
-    /// Whether its packets come in by another one.
+    /// Whether its packets arrive through `lower`.
     fn is_fed_by(&self, lower: &Self) -> bool {
         self.is_upper() && self.lower == Some(lower.index)
             || self.has_members() && lower.master == Some(self.index)
     }
 
-    /// Whether it can send what came in by it (XDP_TX). Generic XDP can everywhere, drivers of hardware do; of the
-    /// drivers of virtual interfaces some do if the other end is set up for it (veth), some don't.
+    /// Whether it can send back what it received (XDP_TX). Generic XDP can on every interface, and drivers of hardware
+    /// do. Of the drivers of virtual interfaces some do if the peer is set up for it (veth), some don't.
     pub fn transmits(&self, native: bool) -> bool {
         !native || Path::new("/sys/class/net").join(&self.name).join("device").exists()
     }
 }
 
-/// The name of the interface of an index, if there is one, and it isn't this.
+/// The name of the interface with this index; `None` if there is none, or if it is called `name`.
 pub fn named<'a>(all: &'a [Interface], index: u32, name: &str) -> Option<&'a str> {
     let found = all.iter().find(|interface| interface.index == index)?;
     (found.name != name).then_some(found.name.as_str())
 }
 
-/// The interfaces that bring a bond its frames: XDP judges them there, for the bond.
+/// The interfaces from which a bond gets its frames: XDP judges them there, for the bond.
 pub fn members<'a>(all: &'a [Interface], interface: &Interface) -> impl Iterator<Item = &'a Interface> {
     let bond = (interface.kind.as_deref() == Some("bond")).then_some(interface.index);
     all.iter().filter(move |member| bond.is_some() && member.master == bond)
 }
 
-/// The interfaces that bring one its packets: a VLAN's lower device, the members of a bond, a bridge or a team.
+/// The interfaces from which one gets its packets: a VLAN's lower device, or the members of a bond, bridge or team.
 pub fn feeders<'a>(all: &'a [Interface], interface: &Interface) -> impl Iterator<Item = &'a Interface> {
     all.iter().filter(move |lower| interface.is_fed_by(lower))
 }
 
-/// Two of the named interfaces of which one gets its packets from the other: those would be judged, counted and limited
-/// twice. In words; `None` if there are no such two.
+/// In words, two of the named interfaces of which one gets its packets from the other, so that these would be judged,
+/// counted and limited twice; `None` if there are no two such interfaces.
 pub fn overlap(all: &[Interface], names: &[String]) -> Option<String> {
     let named = |interface: &&Interface| names.contains(&interface.name);
     let pairs =
@@ -184,7 +185,7 @@ pub fn overlap(all: &[Interface], names: &[String]) -> Option<String> {
     ))
 }
 
-/// What there is to know about the place of an interface among others; `None` if it stands alone.
+/// Advice about an interface's relation to others; `None` if it has none.
 pub fn advice(all: &[Interface], interface: &Interface) -> Option<String> {
     let name = &interface.name;
     let of = |index: Option<u32>| all.iter().find(|other| Some(other.index) == index);
@@ -203,9 +204,9 @@ pub fn advice(all: &[Interface], interface: &Interface) -> Option<String> {
     ))
 }
 
-/// Whether packets of one interface come in by another, directly or not.
+/// Whether packets of `upper` arrive through `lower`, directly or indirectly.
 fn lies_on(all: &[Interface], upper: &Interface, lower: &Interface) -> bool {
-    // Not deeper than there are interfaces, whatever the kernel says.
+    // The depth is bounded by the number of interfaces, whatever the kernel reports.
     let mut below = vec![upper];
     for _ in all {
         below = all.iter().filter(|one| below.iter().any(|upper| upper.is_fed_by(one))).collect();
@@ -216,10 +217,10 @@ fn lies_on(all: &[Interface], upper: &Interface, lower: &Interface) -> bool {
     false
 }
 
-/// The interface of a name.
+/// The interface of this name.
 ///
 /// # Errors
-/// There is none, or the kernel doesn't tell.
+/// There is none, or the kernel doesn't report the interfaces.
 pub fn find(name: &str) -> Result<Interface> {
     let mut all = all()?;
     match all.iter().position(|interface| interface.name == name) {
@@ -231,10 +232,10 @@ pub fn find(name: &str) -> Result<Interface> {
     }
 }
 
-/// All of them.
+/// All interfaces of this network namespace.
 ///
 /// # Errors
-/// The kernel doesn't tell.
+/// The kernel doesn't report them.
 pub fn all() -> Result<Vec<Interface>> {
     ask().context("the kernel doesn't tell the interfaces (rtnetlink)")
 }
@@ -242,14 +243,15 @@ pub fn all() -> Result<Vec<Interface>> {
 fn ask() -> Result<Vec<Interface>> {
     let links = exchange(NLM_F_DUMP, RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
     let mut all: Vec<_> = links.into_iter().map(Interface::from).collect();
-    // There is no such file without PPPoE.
+    // The file exists only with PPPoE.
     let sessions = fs::read_to_string("/proc/thread-self/net/pppoe").unwrap_or_default();
     lay_on_sessions(&mut all, &sessions);
     Ok(all)
 }
 
-/// Says on which interface those of PPP lie, by the table of PPPoE's sessions (drivers/net/ppp/pppoe.c:pppoe_seq_show). It doesn't
-/// say which of several sessions is whose: then it is the first one's.
+/// Sets the lower device of PPP interfaces, from the table of PPPoE sessions (drivers/net/ppp/pppoe.c:pppoe_seq_show).
+/// The table doesn't say which session belongs to which interface; with several, the first one's device is used for
+/// all.
 fn lay_on_sessions(all: &mut [Interface], sessions: &str) {
     let mut devices = sessions.lines().skip(1).filter_map(|session| session.split_whitespace().nth(2));
     let lower = devices.find_map(|device| all.iter().find(|one| one.name == device)).map(|one| one.index);
@@ -258,7 +260,7 @@ fn lay_on_sessions(all: &mut [Interface], sessions: &str) {
     }
 }
 
-/// Sends a message, and receives all that the kernel answers to it.
+/// Sends a message, and receives the kernel's whole answer.
 fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -281,7 +283,7 @@ fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>
             match message.payload {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => all.push(link),
                 NetlinkPayload::Done(_) => return Ok(all),
-                // Without a code it is an acknowledgement.
+                // An error without a code is an acknowledgement.
                 NetlinkPayload::Error(ErrorMessage { code: None, .. }) => return Ok(all),
                 NetlinkPayload::Error(error) => {
                     let told = message.header.flags & NLM_F_ACK_TLVS != 0;
@@ -293,7 +295,7 @@ fn exchange(flags: u16, message: RouteNetlinkMessage) -> Result<Vec<LinkMessage>
                 }
                 _ => (),
             }
-            // Messages begin at multiples of four bytes.
+            // Messages are aligned to four bytes.
             let length = (message.header.length as usize).next_multiple_of(4);
             rest = rest.get(length..).unwrap_or_default();
         }
@@ -341,7 +343,8 @@ impl From<LinkMessage> for Interface {
                 _ => (),
             }
         }
-        // Others of the type, as serial cards have them, leave PPP's header before the packet (drivers/net/wan/hdlc_ppp.c).
+        // Other interfaces of this type, such as those of serial cards, leave PPP's header before the packet
+        // (drivers/net/wan/hdlc_ppp.c).
         interface.bare &= kind != LinkLayerType::Ppp || interface.kind.as_deref() == Some("ppp");
         interface
     }

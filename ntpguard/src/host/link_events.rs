@@ -1,5 +1,6 @@
-//! Word from the kernel that something about a link has changed: of its state or MTU from rtnetlink, of its rings and channels
-//! from ethtool's netlink family. What it was is read elsewhere; here is only that there was something, and at once.
+//! Notice from the kernel that something about a link has changed: its state or MTU from rtnetlink, its rings and
+//! channels from ethtool's netlink family. What has changed is read elsewhere; this reports only that something has,
+//! without delay.
 
 use super::netlink;
 use netlink_sys::{
@@ -15,11 +16,11 @@ use std::{io, os::fd::AsFd as _, time::Duration};
 /// RTNLGRP_LINK (include/uapi/linux/rtnetlink.h).
 const LINKS: u32 = 1;
 
-/// Open sockets that become readable at a change.
+/// Open sockets that become readable when something changes.
 pub struct LinkEvents(Vec<Socket>);
 
 impl LinkEvents {
-    /// Listens from now on.
+    /// Listens for changes from now on.
     ///
     /// # Errors
     /// The kernel refuses the socket for links. That it has no netlink family for ethtool (CONFIG_ETHTOOL_NETLINK) is none:
@@ -31,10 +32,10 @@ impl LinkEvents {
         Ok(Self(sockets))
     }
 
-    /// Waits for a change, but no longer than this. Returns whether there was one.
+    /// Waits for a change, but at most for `longest`. Returns whether there was one.
     ///
     /// # Errors
-    /// A socket is broken.
+    /// A socket fails.
     pub fn wait(&self, longest: Duration) -> io::Result<bool> {
         let mut ready: Vec<_> =
             self.0.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -57,13 +58,13 @@ fn socket(protocol: isize, group: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Takes off all that is there.
+/// Receives and discards all pending messages.
 fn drain(socket: &Socket) -> io::Result<()> {
     loop {
         match socket.recv_from_full() {
             Ok(_) => (),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            // Messages that didn't fit into the socket's buffer: something changed, too.
+            // Messages that didn't fit into the socket's buffer also mean that something has changed.
             Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => (),
             Err(error) => return Err(error),
         }

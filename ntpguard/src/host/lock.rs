@@ -1,10 +1,10 @@
-//! Locks that nobody but their owner can take.
+//! Locks that only their owner can take.
 //!
-//! Whoever may read a file may lock it (flock(2)) and so keep its owner out. A lock here is a folder of mode 700: it can be
-//! made in a BPF file system, which has no ordinary files, and no other user can open it.
+//! Any user who may read a file may lock it (flock(2)), and so keep its owner out. A lock here is a folder of mode 700:
+//! it can be created in a BPF file system, which has no regular files, and no other user can open it.
 //!
-//! Earlier versions locked files that others may read. Such a lock still counts while an ntpguard of root's holds it, so that
-//! two versions don't work side by side during an upgrade; one that anybody else holds is ignored.
+//! Earlier versions locked files that others may read. Such a lock still counts while an ntpguard of root's holds it,
+//! so that two versions don't run side by side during an upgrade. If any other process holds it, it is ignored.
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
@@ -20,26 +20,26 @@ use std::{
     path::Path,
 };
 
-/// A lock, held as long as this lives.
+/// A lock, which is held while this value lives.
 pub struct Lock {
     _folder: Flock<File>,
-    /// What earlier versions look at; `None` if somebody else has locked that, who doesn't count.
+    /// The lock of earlier versions; `None` if it doesn't exist, or is held by a process that doesn't count.
     _former: Option<Flock<File>>,
 }
 
 /// Another process holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The process, if the kernel tells.
+    /// The process, if the kernel reports it.
     pub pid: Option<i32>,
 }
 
 impl Lock {
-    /// Tries to take the lock that is the folder `path`, which is made if it isn't there, and whose parent must be.
+    /// Tries to take the lock at the folder `path`, which is created if it doesn't exist; its parent must exist.
     /// `former` is the file that earlier versions lock instead.
     ///
     /// # Errors
-    /// The folder can't be made or opened, or its parent belongs to another user, who could put another one in its place.
+    /// The folder can't be created or opened, or its parent belongs to another user, who could replace it.
     pub fn take(path: &Path, former: Option<&Path>) -> Result<Result<Self, Held>> {
         loop {
             let folder = open(path)?;
@@ -51,7 +51,7 @@ impl Lock {
                     return Err(errno).with_context(|| format!("can't lock {}", path.display()));
                 }
             };
-            // Whoever held it before may have removed it at its end.
+            // The previous holder may have removed it when it ended.
             if !stat(path).is_ok_and(|now| (now.st_dev, now.st_ino) == (file.st_dev, file.st_ino)) {
                 continue;
             }
@@ -63,13 +63,13 @@ impl Lock {
         }
     }
 
-    /// Who holds a lock, if anybody does and the kernel tells; nothing is made or taken.
+    /// The process that holds a lock, if any does and the kernel reports it; nothing is created or taken.
     pub fn holder(path: &Path) -> Option<i32> {
         holder(&stat(path).ok()?)
     }
 }
 
-/// Opens the folder, and makes sure that nobody else can.
+/// Opens the folder, and makes sure that no other user can.
 fn open(path: &Path) -> Result<File> {
     let trusted = |owner: u32| owner == 0 || owner == geteuid().as_raw();
     let parent = path.parent().unwrap_or(path);
@@ -97,7 +97,7 @@ fn open(path: &Path) -> Result<File> {
     Ok(folder)
 }
 
-/// Takes the lock of earlier versions as well; `None` if it isn't there, or held by one who doesn't count.
+/// Takes the lock of earlier versions as well; `None` if it doesn't exist, or is held by a process that doesn't count.
 fn lock_former(path: &Path) -> Result<Option<Flock<File>>, Held> {
     let flags = OFlag::O_NONBLOCK.bits();
     let Ok(file) = File::options().read(true).custom_flags(flags).open(path) else { return Ok(None) };
@@ -113,15 +113,15 @@ fn lock_former(path: &Path) -> Result<Option<Flock<File>>, Held> {
     }
 }
 
-/// Whether a process is an ntpguard of this user's or of root's: by all of its user ids, since a user who starts a program that
-/// becomes root keeps the real one.
+/// Whether a process is an ntpguard of this user's or of root's. All of its user ids are checked, since a user who
+/// starts a setuid program keeps the real one.
 fn is_ours(pid: i32) -> bool {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let status = read("status");
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     let mut users = users.split_whitespace().map(|user| user.parse::<u32>());
     let trusted = |user: Result<u32, _>| user.is_ok_and(|user| user == 0 || user == geteuid().as_raw());
-    // What can't be read (it takes the rights of that process) speaks neither way.
+    // If it can't be read, which takes that process's rights, it is no evidence either way.
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let named =
         |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ntpguard"));
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(Lock::holder(&path), held.pid);
         drop(lock);
         assert_eq!(Lock::holder(&path), None);
-        // Its holder may remove it; the next one makes it anew.
+        // The holder may remove it; the next one creates it again.
         let lock = Lock::take(&path, None).unwrap().unwrap_or_else(|_| panic!("it is free"));
         fs::remove_dir(&path).unwrap();
         assert!(Lock::take(&path, None).unwrap().is_ok());
@@ -170,11 +170,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [path, former] = ["lock", "former"].map(|name| folder.path().join(name));
         fs::write(&former, "").unwrap();
-        // This process isn't called ntpguard.
+        // This process isn't called ntpguard, so its lock doesn't count.
         let other = Flock::lock(File::open(&former).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
         assert!(Lock::take(&path, Some(&former)).unwrap().is_ok());
         drop(other);
-        // An earlier version sees that there is one.
+        // An earlier version finds the file locked.
         let lock = Lock::take(&path, Some(&former)).unwrap().unwrap_or_else(|_| panic!("it is free"));
         let earlier = Flock::lock(File::open(&former).unwrap(), FlockArg::LockExclusiveNonblock);
         assert!(matches!(earlier, Err((_, Errno::EWOULDBLOCK))));

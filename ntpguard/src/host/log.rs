@@ -1,11 +1,11 @@
-//! The log: whatever is told through `tracing`, in lines on standard error.
+//! The log: everything that is reported through `tracing`, as lines on standard error.
 //!
-//! Contract: telling never waits for a reader. Of very many messages in a short time some are left out, and their number is
-//! said; a message is never cut in half, however many lines it has.
+//! Contract: logging never waits for a reader. Of too many messages in a short time some are dropped, and their number
+//! is logged. A message is never cut in half, however many lines it has.
 //!
-//! Where standard error is the journal, each line begins with its priority (`<4>`, sd-daemon(3)). That needs no socket
-//! of its own to the journal, on which the guard would wait when the journal does, and no crate beside `tracing`. On a terminal
-//! no line is longer than 80 columns; elsewhere a message stays in the lines that it has, so that it can be searched for.
+//! If standard error is the journal, each line begins with its priority (`<4>`, sd-daemon(3)). That needs no socket of
+//! its own to the journal, on which the guard would block when the journal does, and no crate besides `tracing`. On a
+//! terminal no line is longer than 80 columns; elsewhere a message keeps its lines, so that it can be searched for.
 
 use crate::host::{terminal, writer::Writer};
 use nix::sys::stat::fstat;
@@ -23,50 +23,50 @@ use tracing::{
     span,
 };
 
-/// Messages in [`WINDOW`] at most: more than any start or administrator makes, and next to nothing for a disk.
+/// Messages in [`WINDOW`] at most: more than any start or administrator causes, and very little for a disk.
 const MESSAGES: u32 = 100;
-/// The time in which they are counted.
+/// The interval in which messages are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Messages that are kept while nobody could read them.
+/// Messages kept while the log is held.
 const HELD: usize = 100;
 
-/// Says a line on standard error, unless its reader is too far behind. That nobody reads it is no reason to stop
-/// guarding, or to guard more slowly.
+/// Logs a message, unless the reader is too far behind. A missing reader is no reason to stop guarding, or to guard
+/// more slowly.
 pub fn tell(line: fmt::Arguments<'_>) {
     log();
     tracing::info!("{line}");
 }
 
-/// As [`tell`], of what somebody should see to.
+/// Like [`tell`], for a warning.
 pub fn warn(line: fmt::Arguments<'_>) {
     log();
     tracing::warn!("{line}");
 }
 
-/// As [`tell`], of why it ends.
+/// Like [`tell`], for the error with which the process ends.
 pub fn complain(line: fmt::Arguments<'_>) {
     log();
     tracing::error!("{line}");
 }
 
-/// As [`tell`], of one packet of many: whoever asks for it takes what comes.
+/// Like [`tell`], for one packet of many, and without the limit on messages.
 pub fn trace(line: fmt::Arguments<'_>) {
     log();
     tracing::trace!("{line}");
 }
 
-/// From now on, nothing that is told is written until [`release`]: something else is on the terminal.
+/// Withholds messages until [`release`], since something else is on the terminal.
 pub fn hold() {
     log().hold();
 }
 
-/// Writes what was told since [`hold`].
+/// Writes the messages since [`hold`].
 pub fn release() {
     log().release();
 }
 
-/// Waits until everything that was told is written, but not for ever.
+/// Waits until all messages are written, up to a time limit.
 pub fn told() {
     log().flush();
 }
@@ -80,20 +80,20 @@ pub(crate) fn log() -> &'static Log {
         Arc::new(Log::new(Writer::to(io::stderr()), Target::of_stderr()))
     });
     if first {
-        // Another one that is there already is a test's.
+        // A dispatcher that is already set is a test's.
         let _ = set_global_default(Dispatch::new(Arc::clone(log)));
     }
     log
 }
 
-/// Who reads it.
+/// Where the log goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
-    /// The journal, which takes priorities.
+    /// The journal, which understands priorities.
     Journal,
-    /// Somebody at a terminal.
+    /// A terminal.
     Terminal,
-    /// A file or another program.
+    /// A file, or another program.
     Other,
 }
 
@@ -107,12 +107,12 @@ impl Target {
     }
 }
 
-/// Lines to a writer.
+/// The log: formats messages and passes them to a writer.
 pub(crate) struct Log {
     writer: Writer,
     target: Target,
     budget: Mutex<Budget>,
-    /// What waits to be written, while it does.
+    /// Messages withheld; `None` if they are written at once.
     held: Mutex<Option<Vec<String>>>,
 }
 
@@ -124,7 +124,7 @@ impl Log {
 
     fn write(&self, level: Level, text: &str) {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is asked for a packet each isn't worth counting, and an error is said once, at the end.
+        // Traces of single packets don't count towards the limit, nor does an error, which is logged once, at the end.
         if level == Level::TRACE {
             self.writer.offer(self.lines(level, text));
             return;
@@ -148,18 +148,18 @@ impl Log {
         true
     }
 
-    /// Keeps from now on what is told: the terminal is taken for something else.
+    /// Withholds messages from now on: the terminal is in use for something else.
     pub(crate) fn hold(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
     }
 
-    /// Writes what was kept, and from now on what is told.
+    /// Writes the withheld messages, and from now on writes messages at once.
     pub(crate) fn release(&self) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         held.into_iter().flatten().for_each(|lines| self.writer.insist(lines));
     }
 
-    /// Says how much was left out, if anything was.
+    /// Logs the number of dropped messages, if there are any.
     fn confess(&self, budget: &mut Budget) {
         let Budget { lost, .. } = *budget;
         let note = || self.lines(Level::WARN, &format!("{lost} messages were left out: too many at once"));
@@ -168,7 +168,8 @@ impl Log {
         }
     }
 
-    /// What a terminal would obey is shown, not sent: words of an ntp.conf end up here.
+    /// The lines of a message. Control characters are replaced, since a terminal would obey them and words of an
+    /// ntp.conf end up here.
     fn lines(&self, level: Level, text: &str) -> String {
         let text = terminal::shown(text);
         let priority = priority(level);
@@ -181,7 +182,7 @@ impl Log {
         }
     }
 
-    /// Waits until everything is written, but not for ever.
+    /// Waits until everything is written, up to a time limit.
     pub(crate) fn flush(&self) {
         self.confess(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner));
         self.writer.flush();
@@ -190,7 +191,7 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Of others' inner lives nothing.
+        // Other crates' debug messages are left out.
         *metadata.level() <= Level::INFO || metadata.target().starts_with("ntpguard")
     }
 
@@ -200,7 +201,7 @@ impl Subscriber for Log {
         self.write(*event.metadata().level(), &words.0);
     }
 
-    // There are no spans.
+    // Spans aren't used.
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
     }
@@ -210,13 +211,13 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// An event in words: the message, and fields beside it.
+/// An event as text: its message, then its other fields.
 struct Message(String);
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let Self(words) = self;
-        // A string takes everything.
+        // Writing into a String can't fail.
         let _ = match field.name() {
             "message" => write!(words, "{value:?}"),
             name => write!(words, " {name}={value:?}"),
@@ -224,18 +225,18 @@ impl Visit for Message {
     }
 }
 
-/// How much may be said yet.
+/// The remaining number of messages in the current window.
 struct Budget {
-    /// [`WINDOW`], unless a test has no time of its own.
+    /// [`WINDOW`], or another value in a test.
     window: Duration,
     since: Instant,
     spent: u32,
-    /// What wasn't said, and hasn't been confessed.
+    /// Messages that were dropped and not yet reported.
     lost: u64,
 }
 
 impl Budget {
-    /// Whether there is room for one more.
+    /// Counts a message, and returns whether it may be logged.
     fn spend(&mut self, now: Instant) -> bool {
         if now.duration_since(self.since) >= self.window {
             (self.since, self.spent) = (now, 0);
@@ -245,7 +246,7 @@ impl Budget {
     }
 }
 
-/// syslog(3)'s number.
+/// The priority, as syslog(3) numbers them.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -255,7 +256,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Whether standard error is the journal (systemd.exec(5), JOURNAL_STREAM): not where a child's was led elsewhere.
+/// Whether standard error is the journal (systemd.exec(5), JOURNAL_STREAM); a child's may have been redirected.
 fn is_journal() -> bool {
     let named = env::var("JOURNAL_STREAM").ok();
     let here = fstat(io::stderr()).ok().map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
@@ -266,7 +267,7 @@ fn is_journal() -> bool {
 mod tests {
     use super::*;
 
-    /// What a log wrote.
+    /// Collects what a log writes.
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -281,10 +282,10 @@ mod tests {
         }
     }
 
-    /// What is written of what is told.
+    /// What a log writes for the messages that `tell` logs.
     fn written(target: Target, tell: impl FnOnce(&Log)) -> String {
         let written = Written::default();
-        // However busy the machine is: the writer is waited for, and all of it is one window.
+        // On a busy machine, too, the writer is waited for, and everything falls into one window.
         let log = Arc::new(Log::new(Writer::patient(written.clone(), Duration::MAX), target));
         log.budget.lock().unwrap().window = Duration::MAX;
         tracing::subscriber::with_default(Arc::clone(&log), || tell(&log));
@@ -332,14 +333,14 @@ mod tests {
         let said = written(Target::Other, |log| {
             for number in 0..told {
                 tracing::info!("message {number}");
-                // The reader keeps up.
+                // Waits, so that the reader keeps up.
                 log.writer.flush();
             }
         });
         assert_eq!(said.lines().filter(|line| line.starts_with("message")).count(), MESSAGES as usize);
         assert!(said.ends_with("50 messages were left out: too many at once\n"), "{said}");
 
-        // In one piece, and in error, it is said all the same.
+        // A long error is written in one piece, despite the limit.
         let lines = "line\n".repeat(5000);
         let said = written(Target::Other, |log| {
             tracing::warn!("{}", lines.trim_end());

@@ -1,9 +1,9 @@
-//! How much memory this process may still take, before the kernel ends one.
+//! How much more memory this process may use before the kernel kills one.
 
 use std::{fs, path::Path};
 
-/// The bytes that can be had without harm: on this host (/proc/meminfo, MemAvailable) and in each control group that this process
-/// is in (cgroup v2, memory.max); `None` if the kernel tells neither.
+/// The bytes that can be allocated safely: on this host (/proc/meminfo, MemAvailable) and in each control group of this
+/// process (cgroup v2, memory.max); `None` if the kernel reports neither.
 pub(crate) fn available() -> Option<u64> {
     available_below(Path::new("/"))
 }
@@ -18,14 +18,14 @@ fn available_below(root: &Path) -> Option<u64> {
         let read = |name: &str| fs::read_to_string(mounted.join(group).join(name)).ok();
         let most: u64 = read("memory.max")?.trim().parse().ok()?;
         let taken: u64 = read("memory.current")?.trim().parse().ok()?;
-        // What files have left in memory makes room when it is needed.
+        // The page cache is reclaimed when memory is needed.
         let files = read("memory.stat").and_then(|text| field(&text, "inactive_file")).unwrap_or(0);
         Some(most.saturating_sub(taken.saturating_sub(files)))
     });
     host.into_iter().chain(in_groups).min()
 }
 
-/// The number after a name, in a line of its own.
+/// The number after a name that begins a line.
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
@@ -52,7 +52,7 @@ mod tests {
         write("sys/fs/cgroup/system.slice/memory.current", "1500000\n");
         write("sys/fs/cgroup/system.slice/memory.stat", "anon 1400000\ninactive_file 100000\n");
         assert_eq!(available_below(root.path()), Some(600_000));
-        // More is taken than may be: the bound was lowered.
+        // More is in use than allowed, since the limit was lowered.
         write("sys/fs/cgroup/system.slice/memory.max", "1000\n");
         assert_eq!(available_below(root.path()), Some(0));
     }

@@ -1,4 +1,4 @@
-//! The operating system: the network cards and their drivers, what the kernel says of them, and what a process may do here.
+//! The operating system: network cards and their drivers, what the kernel reports of them, and what a process may do.
 
 pub mod access;
 pub mod addresses;

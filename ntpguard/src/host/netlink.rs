@@ -1,5 +1,5 @@
-//! Questions about an interface to the kernel's generic netlink families: `netdev` (XDP features, Linux 6.3 and later)
-//! and `ethtool` (offloads and queues), which anyone may ask.
+//! Queries about an interface to the kernel's generic netlink families, which any user may make: `netdev` (XDP
+//! features, Linux 6.3 and later) and `ethtool` (offloads and queues).
 //!
 //! The numbers are those of include/uapi/linux/{genetlink,netdev,ethtool_netlink}.h, which never change.
 
@@ -10,7 +10,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-/// The family that knows the others: its number, its one question, and the attributes of that.
+/// The control family, which knows the others: its number, its one command, and that command's attributes.
 const CONTROL: u16 = 0x10;
 const GET_FAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
@@ -19,12 +19,12 @@ const FAMILY_GROUPS: u16 = 7;
 const GROUP_NAME: u16 = 1;
 const GROUP_ID: u16 = 2;
 
-/// `netdev`.
+/// The family `netdev`.
 const DEV_GET: u8 = 1;
 const DEV_INDEX: u16 = 1;
 const DEV_XDP_FEATURES: u16 = 3;
 
-/// `ethtool`; a question has the interface in a header.
+/// The family `ethtool`; a request names the interface in a header.
 const CHANNELS_GET: u8 = 17;
 const FEATURES_GET: u8 = 11;
 const FEATURES_SET: u8 = 12;
@@ -49,75 +49,75 @@ const TIMESTAMPS_GET: u8 = 25;
 const TIMESTAMPS_KINDS: u16 = 2;
 const TIMESTAMPS_CLOCK: u16 = 5;
 
-/// In an attribute's kind: there are attributes inside.
+/// Flag of an attribute's type: it contains attributes.
 const NESTED: u16 = 0x8000;
-/// The header of a generic netlink message, behind netlink's own.
+/// The length of the generic netlink header, which follows netlink's own.
 const HEADER_LEN: usize = 4;
-/// Kinds of messages of netlink itself: an error or an acknowledgement, and the end.
+/// Netlink's own message types: an error or an acknowledgement, and the end.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
-/// What a driver's XDP can (enum netdev_xdp_act).
+/// A driver's XDP features (enum netdev_xdp_act).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(pub u64);
 
 impl Features {
-    /// Programs run in the driver, and may pass, drop and send back.
+    /// Programs run in the driver, and may pass, drop and send back packets.
     pub const BASIC: u64 = 1;
     /// Programs get frames in several buffers.
     pub const SEVERAL_BUFFERS: u64 = 1 << 5;
 
-    /// Whether a feature is there.
+    /// Whether it has a feature.
     pub fn has(self, feature: u64) -> bool {
         self.0 & feature != 0
     }
 }
 
-/// Queues, as `ethtool --show-channels` has them.
+/// Numbers of queues, as `ethtool --show-channels` reports them: in use, and at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queues {
-    /// Those that receive alone, and how many there can be.
+    /// Those that only receive.
     pub rx: (u32, u32),
-    /// Those that send alone, and how many there can be.
+    /// Those that only send.
     pub tx: (u32, u32),
-    /// Those that do both, and how many there can be.
+    /// Those that do both.
     pub combined: (u32, u32),
 }
 
 impl Queues {
-    /// How many there are to send by.
+    /// The number of queues in use that send.
     pub fn senders(&self) -> u32 {
         self.combined.0 + self.tx.0
     }
 
-    /// How many there can be to send by.
+    /// The maximum number of queues that send.
     pub fn most_senders(&self) -> u32 {
         self.combined.1.max(self.tx.1)
     }
 }
 
-/// Offloads, by their names as `ethtool --show-features` has them.
+/// Offloads, by the names that `ethtool --show-features` uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offloads {
     /// Those that are on.
     pub on: Vec<String>,
-    /// Those that can be turned on or off: the others are `[fixed]`.
+    /// Those that can be changed; the others are `[fixed]`.
     pub changeable: Vec<String>,
 }
 
 impl Offloads {
-    /// Whether one is on.
+    /// Whether an offload is on.
     pub fn has(&self, name: &str) -> bool {
         self.on.iter().any(|on| on == name)
     }
 
-    /// Whether one can be changed.
+    /// Whether an offload can be changed.
     pub fn can_change(&self, name: &str) -> bool {
         self.changeable.iter().any(|one| one == name)
     }
 }
 
-/// What an interface's driver can do with XDP.
+/// The XDP features of an interface's driver.
 pub(crate) fn features(index: u32) -> io::Result<Features> {
     let answer = ask("netdev", DEV_GET, &attribute(DEV_INDEX, &index.to_ne_bytes()))?;
     find(&answer, DEV_XDP_FEATURES)
@@ -135,14 +135,14 @@ pub(crate) fn offloads(index: u32) -> io::Result<Offloads> {
     Ok(Offloads { on, changeable })
 }
 
-/// All features of an interface: those that are wanted, those that are on, those that can be changed.
+/// All features of an interface: those that are wanted, those that are on, and those that can be changed.
 pub(super) fn feature_sets(index: u32) -> io::Result<[BTreeSet<String>; 3]> {
     let answer = ask("ethtool", FEATURES_GET, &header(index))?;
     let set = |kind| find(&answer, kind).map(names).ok_or(nothing());
     Ok([set(FEATURES_WANTED)?, set(FEATURES_ACTIVE)?, set(FEATURES_CHANGEABLE)?])
 }
 
-/// Says whether a feature of an interface is wanted. That the kernel takes it doesn't mean that it is on then.
+/// Sets whether a feature of an interface is wanted. Success doesn't mean that it is then on.
 pub(super) fn set_feature(index: u32, name: &str, on: bool) -> io::Result<()> {
     let mut bit = attribute(BIT_NAME, format!("{name}\0").as_bytes());
     if on {
@@ -153,7 +153,8 @@ pub(super) fn set_feature(index: u32, name: &str, on: bool) -> io::Result<()> {
     ask("ethtool", FEATURES_SET, &attributes).map(drop)
 }
 
-/// The names of the bits that are set: all that are named in a list, those with a value in a set with a mask.
+/// The names of the bits that are set in a bitset: in a list all that are named, in a set with a mask those with a
+/// value.
 fn names<T: FromIterator<String>>(set: &[u8]) -> T {
     let is_list = find(set, BITSET_IS_LIST).is_some();
     let bits = find(set, BITSET_BITS).unwrap_or_default();
@@ -164,7 +165,7 @@ fn names<T: FromIterator<String>>(set: &[u8]) -> T {
     names.collect()
 }
 
-/// The queues of an interface.
+/// The numbers of queues of an interface.
 pub(crate) fn queues(index: u32) -> io::Result<Queues> {
     let answer = ask("ethtool", CHANNELS_GET, &header(index))?;
     let number = |kind| number(&answer, kind).unwrap_or(0);
@@ -187,7 +188,7 @@ pub(crate) fn group(family: &str, group: &str) -> io::Result<u32> {
         .ok_or(nothing())
 }
 
-/// Whether a card can stamp what it receives, and the number of its clock, if it has one.
+/// Whether a card can timestamp received packets in hardware, and the number of its clock, if it has one.
 pub(crate) fn timestamps(index: u32) -> io::Result<(bool, Option<u32>)> {
     let answer = ask("ethtool", TIMESTAMPS_GET, &header(index))?;
     let kinds: Vec<String> = find(&answer, TIMESTAMPS_KINDS).map(names).unwrap_or_default();
@@ -202,7 +203,7 @@ fn header(index: u32) -> Vec<u8> {
     attribute(HEADER | NESTED, &attribute(HEADER_INDEX, &index.to_ne_bytes()))
 }
 
-/// The attributes of the first answer of a family.
+/// The attributes of a family's first answer to a command.
 fn ask(family: &str, command: u8, attributes: &[u8]) -> io::Result<Vec<u8>> {
     let socket = open()?;
     let name = attribute(FAMILY_NAME, format!("{family}\0").as_bytes());
@@ -225,7 +226,7 @@ fn exchange(socket: &Socket, family: u16, command: u8, attributes: &[u8]) -> io:
     let mut head = NetlinkBuffer::new(question.as_mut_slice());
     head.set_length(length);
     head.set_message_type(family);
-    // Asked for an acknowledgement, the kernel ends every exchange with one, or with an error.
+    // When asked for an acknowledgement, the kernel ends every exchange with one, or with an error.
     head.set_flags(NLM_F_REQUEST | NLM_F_ACK);
     socket.send(&question, 0)?;
 
@@ -257,9 +258,9 @@ fn nothing() -> io::Error {
     io::Error::new(ErrorKind::Unsupported, "the kernel doesn't tell")
 }
 
-/// An attribute, up to the next multiple of four bytes.
+/// Encodes an attribute, padded to a multiple of four bytes.
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    // Names and numbers are all that is sent.
+    // Only names and numbers are sent, so the length fits.
     let length = (4 + value.len()) as u16;
     let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
     bytes.resize(bytes.len().next_multiple_of(4), 0);

@@ -1,6 +1,6 @@
-//! What a driver counts by receive queue, as `ethtool --statistics` shows it.
+//! Frames received by each queue, from the driver's statistics as `ethtool --statistics` shows them.
 //!
-//! The names of statistics are each driver's own. Read from the sources of Linux 6.1 and 6.12 are those in [`NAMES`].
+//! Each driver names its statistics itself. Those in [`NAMES`] were read from the sources of Linux 6.1 and 6.12.
 
 use nix::{
     libc::{self, c_char, c_void},
@@ -14,20 +14,20 @@ use std::{
 
 /// include/uapi/linux/sockios.h.
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
-/// include/uapi/linux/ethtool.h; anyone may ask for these.
+/// include/uapi/linux/ethtool.h; any user may make these requests.
 const GSTRINGS: u32 = 0x1b;
 const GSTATS: u32 = 0x1d;
 const GSSET_INFO: u32 = 0x37;
 const ETH_SS_STATS: u32 = 1;
-/// How long a statistic's name is, with zeros behind.
+/// The length of a statistic's name, padded with zero bytes.
 const NAME: usize = 32;
-/// The kernel's limit for names of interfaces, with the zero behind.
+/// The kernel's limit for interface names, including the zero byte.
 const INTERFACE: usize = 16;
 /// A driver may get more queues between two questions, and the kernel writes as many values as it has by then, whatever room it
 /// was told of (net/ethtool/ioctl.c:ethtool_get_stats): so there is room for many more.
 const SPARE: usize = 16_384;
 
-/// What stands before and after the number of a queue in the name of the count of its received frames.
+/// What precedes and follows the queue's number in the name of the counter of its received frames.
 const NAMES: [(&str, &str); 4] = [
     // hv_netvsc, ice, igb, igc, ixgbe, ixgbevf, and virtio_net before Linux 6.10.
     ("rx_queue_", "_packets"),
@@ -38,22 +38,22 @@ const NAMES: [(&str, &str); 4] = [
     // ena.
     ("queue_", "_rx_cnt"),
 ];
-/// veth counts by this name all that a queue takes in, and virtio_net beside its other count what its program has seen: so it
-/// counts only where there is none of the other names.
+/// veth uses this name for all frames that a queue receives, but virtio_net, in addition to its other counter, for the
+/// frames that its program has seen. So it is used only if none of the other names occurs.
 const LAST_RESORT: (&str, &str) = ("rx_queue_", "_xdp_packets");
 
-/// Frames received, by the number of the queue.
+/// Frames received, by queue number.
 pub type Received = BTreeMap<u32, u64>;
 
-/// How many frames each receive queue of an interface has received; empty if the driver doesn't count them by queue, or by other
-/// names.
+/// The number of frames that each receive queue of an interface has received; empty if the driver has no counters by
+/// queue, or under other names.
 ///
 /// # Errors
 /// There is no such interface, or its driver has no statistics.
 pub fn received(interface: &str) -> io::Result<Received> {
-    // Any socket does.
+    // Any socket will do.
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // The command, a reserved word, which sets are asked for in 64 bits, and the length of the one.
+    // The command, a reserved word, a 64-bit mask of the sets asked for, and the answer: the length of the one set.
     let set = 1 << ETH_SS_STATS;
     let [first, second] = if cfg!(target_endian = "big") { [0, set] } else { [set, 0] };
     let mut info = [GSSET_INFO, 0, first, second, 0];
@@ -62,18 +62,18 @@ pub fn received(interface: &str) -> io::Result<Received> {
     if length == 0 {
         return Ok(Received::new());
     }
-    // The command, the set, the length; then the names.
+    // The command, the set and the length, followed by the names.
     let mut names = vec![0_u32; 3 + (length + SPARE) * NAME / size_of::<u32>()];
     names[..2].copy_from_slice(&[GSTRINGS, ETH_SS_STATS]);
     ask(&socket, interface, names.as_mut_ptr().cast())?;
-    // The command and the length in one word; then the values.
+    // The command and the length in one word, followed by the values.
     let mut values = vec![0_u64; 1 + length + SPARE];
     let mut head = [0; size_of::<u64>()];
     head[..4].copy_from_slice(&GSTATS.to_ne_bytes());
     values[0] = u64::from_ne_bytes(head);
     ask(&socket, interface, values.as_mut_ptr().cast())?;
     let [.., a, b, c, d] = values[0].to_ne_bytes();
-    // The driver has got others meanwhile, and names and values may not belong together.
+    // The number of statistics has changed meanwhile, so names and values may not match.
     if [names[2], u32::from_ne_bytes([a, b, c, d])].iter().any(|now| *now as usize != length) {
         return Err(ErrorKind::Interrupted.into());
     }
@@ -87,7 +87,7 @@ pub fn received(interface: &str) -> io::Result<Received> {
     Ok(by_queue(all.iter().map(|(name, value)| (name.as_str(), *value))))
 }
 
-/// The counts of received frames among a driver's statistics.
+/// Picks the counters of received frames from a driver's statistics.
 fn by_queue<'a>(statistics: impl Iterator<Item = (&'a str, u64)> + Clone) -> Received {
     let named = |names: &[(&str, &str)]| -> Received {
         let number = |name: &str| names.iter().find_map(|around| queue(name, around));
@@ -97,10 +97,10 @@ fn by_queue<'a>(statistics: impl Iterator<Item = (&'a str, u64)> + Clone) -> Rec
     if found.is_empty() { named(&[LAST_RESORT]) } else { found }
 }
 
-/// The number between these two, if the name has one there.
+/// The number between `before` and `after` in a name, if there is one.
 fn queue(name: &str, (before, after): &(&str, &str)) -> Option<u32> {
     let number = name.strip_prefix(before)?.strip_suffix(after)?;
-    // Parsing takes a sign, too.
+    // Parsing would also accept a sign.
     number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok()).flatten()
 }
 
@@ -113,7 +113,7 @@ struct Request {
     rest: [u64; 2],
 }
 
-/// Has the kernel answer the question at `data`, which has room for the answer.
+/// Performs the request at `data`, which has room for the answer.
 fn ask(socket: &OwnedFd, interface: &str, data: *mut c_void) -> io::Result<()> {
     let mut request = Request { name: [0; INTERFACE], data, rest: [0; 2] };
     if interface.len() >= INTERFACE {
@@ -159,7 +159,7 @@ mod tests {
             "rx_prio0_packets",
         ];
         assert_eq!(counts(&others), []);
-        // What a program has seen isn't what was received.
+        // Frames that a program has seen aren't all that were received.
         assert_eq!(counts(&["rx_queue_0_packets", "rx_queue_0_xdp_packets"]), [(0, 10)]);
         assert_eq!(counts(&["rx_queue_99999999999_packets"]), []);
     }

@@ -1,4 +1,4 @@
-//! The kernel's release, as far as behaviour depends on it.
+//! The kernel's release, as far as its behaviour depends on it.
 
 use std::{fmt, fs, io, path::Path};
 
@@ -7,10 +7,10 @@ use std::{fmt, fs, io, path::Path};
 pub struct Release(pub u32, pub u32);
 
 impl Release {
-    /// The oldest that ntpguard runs on, and the older of the two whose drivers were read.
+    /// The oldest release that ntpguard supports, and the older of the two whose drivers were read.
     pub const OLDEST: Self = Self(6, 1);
 
-    /// Reads `6.1.0-18-amd64`, `6.18.44+`, `6.6-rc1`; `None` for anything that doesn't begin with two numbers.
+    /// Parses `6.1.0-18-amd64`, `6.18.44+`, `6.6-rc1`; `None` for anything that doesn't begin with two numbers.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit());
         Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -24,14 +24,14 @@ impl Release {
         fs::read_to_string(root.join("proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned())
     }
 
-    /// The running kernel's; the oldest where it can't be read, so that nothing newer is taken for granted.
+    /// The running kernel's release; if it can't be read the oldest one, so that nothing newer is assumed.
     pub fn running(root: &Path) -> Self {
         Self::text(root).ok().and_then(|text| Self::parse(&text)).unwrap_or(Self::OLDEST)
     }
 }
 
 impl Default for Release {
-    /// The oldest, which takes least for granted.
+    /// The oldest release, so that nothing newer is assumed.
     fn default() -> Self {
         Self::OLDEST
     }
@@ -43,12 +43,12 @@ impl fmt::Display for Release {
     }
 }
 
-/// A value that changed at a release.
+/// A value that depends on the release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByRelease<T> {
-    /// Until then.
+    /// The value before the change.
     pub before: T,
-    /// From when on which other value holds.
+    /// The release since which another value holds, and that value.
     pub since: Option<(Release, T)>,
 }
 
@@ -58,7 +58,7 @@ impl<T: Copy> ByRelease<T> {
         Self { before: value, since: None }
     }
 
-    /// One value before a release, another one from it on.
+    /// One value before a release, and another one since.
     pub const fn changed(before: T, since: Release, now: T) -> Self {
         Self { before, since: Some((since, now)) }
     }

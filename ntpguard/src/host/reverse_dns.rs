@@ -1,4 +1,4 @@
-//! Addresses to names, for those who look: asked one by one, in threads of their own, never waited for.
+//! Resolves addresses to names for display: one by one, in threads of their own, without blocking.
 
 use crate::host::sandbox;
 use dns_lookup::lookup_addr;
@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many are asked for at a time: the rest of the queue waits behind servers that don't answer.
+/// Look-ups at a time; the rest of the queue waits while servers don't answer.
 const THREADS: usize = 4;
-/// Questions that wait: more than anybody reads at once.
+/// Look-ups that may be queued: more than anybody reads at once.
 const PENDING: usize = 64;
 
-/// Asks for names.
+/// Resolves addresses to names.
 pub struct Reverse {
     questions: SyncSender<IpAddr>,
     answers: Receiver<(IpAddr, Option<String>)>,
@@ -27,7 +27,7 @@ pub struct Reverse {
 }
 
 impl Reverse {
-    /// Asks the system's resolver, and takes what comes within a time as the answer.
+    /// Uses the system's resolver; an address without an answer within `patience` counts as having no name.
     pub fn new(patience: Duration) -> Self {
         Self::asking(patience, |address| lookup_addr(&address).ok())
     }
@@ -38,7 +38,7 @@ impl Reverse {
         let pending = Arc::new(Mutex::new(pending));
         for _ in 0..THREADS {
             let (pending, tell) = (Arc::clone(&pending), tell.clone());
-            // Where threads have run out, there are no names.
+            // If no thread can be started, there are no names.
             let _ = thread::Builder::new().name("reverse".to_owned()).spawn(move || {
                 let _ = sandbox::keep(&[]);
                 answer(&pending, &tell, ask);
@@ -47,7 +47,7 @@ impl Reverse {
         Self { questions, answers, asked: HashMap::new(), patience }
     }
 
-    /// Asks for the name of an address; `false` if there is no room to, and one may ask again.
+    /// Queues an address; `false` if the queue is full, and the caller may try again.
     pub fn ask(&mut self, address: IpAddr) -> bool {
         match self.questions.try_send(address) {
             Ok(()) => drop(self.asked.insert(address, Instant::now())),
@@ -57,7 +57,7 @@ impl Reverse {
         true
     }
 
-    /// What has been answered since; `None` is that there is no name, or none in time.
+    /// The answers since the last call; `None` means that there is no name, or no answer in time.
     pub fn take(&mut self) -> Vec<(IpAddr, Option<String>)> {
         let mut answers: Vec<_> =
             self.answers.try_iter().filter(|(address, _)| self.asked.remove(address).is_some()).collect();
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_holds_up_nobody() {
-        /// Whether the silent one has found words.
+        /// Whether the silent resolver may answer now.
         static SPEAKS: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
         let ask = |address| {
             if address == SILENT {
@@ -126,12 +126,12 @@ mod tests {
         let mut reverse = Reverse { questions, answers, asked: HashMap::new(), patience: Duration::MAX };
         assert!(reverse.ask(SILENT) && reverse.take().is_empty());
         reverse.patience = Duration::ZERO;
-        // The clock may be a coarse one.
+        // The clock may be coarse.
         thread::sleep(Duration::from_millis(20));
         assert_eq!(reverse.take(), [(SILENT, None)]);
         tell.send((SILENT, Some(name(SILENT)))).unwrap();
         assert_eq!(reverse.take(), []);
-        // More than there is room for is refused, and no reason to wait. One question lies there already.
+        // More than fit are refused without blocking. One address is queued already.
         assert_eq!((0..1000).filter(|_| reverse.ask(SILENT)).count(), PENDING - 1);
         drop(pending);
         assert!(!reverse.ask(SILENT), "nobody is there to ask");

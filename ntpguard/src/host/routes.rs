@@ -1,13 +1,13 @@
-//! Which interfaces have a default route, by the kernel's tables of routes (main, of both address families).
+//! Finds the interfaces with a default route in the kernel's routing tables (main, of both address families).
 
 use std::fs;
 
-/// include/uapi/linux/route.h: what it leads to can't be reached.
+/// include/uapi/linux/route.h: the destination is unreachable.
 const RTF_REJECT: u32 = 0x200;
 
 /// The names of the interfaces with a default route, each once.
 pub fn defaults() -> Vec<String> {
-    // A kernel without IPv6 has no such file, and a table that can't be read has no default route to show.
+    // Without IPv6 the kernel has no such file, and a table that can't be read shows no default route.
     let read = |file| fs::read_to_string(file).unwrap_or_default();
     of(&read("/proc/thread-self/net/route"), &read("/proc/thread-self/net/ipv6_route"))
 }
@@ -33,7 +33,8 @@ struct Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    /// A line with its columns of interface, destination, flags and mask or length, of which this is the one for everything.
+    /// Parses a line, given its columns of interface, destination, flags, and mask or prefix length; `all` is the mask
+    /// or length of a default route.
     fn read(line: &'a str, [interface, destination, flags, length]: [usize; 4], all: &str) -> Option<Self> {
         let columns: Vec<_> = line.split_whitespace().collect();
         let flags = u32::from_str_radix(columns.get(flags)?, 16).ok()?;

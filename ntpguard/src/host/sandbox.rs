@@ -1,9 +1,9 @@
-//! After the start: only the rights that are still needed, and only the files.
+//! The sandbox: after its start, the process keeps only the rights and files that it still needs.
 //!
-//! Loading takes CAP_PERFMON, and root has everything. From then on `ntpguard run` reads ntp.conf, which others write,
-//! and answers of DNS; so it gives up what it needs for neither. Rights belong to threads: the main thread gives up
-//! before it starts others, and those that were there before have given up everything ([`renounce`]). One thread is left that
-//! may have sockets: it starts those that look names up (`resolve::stay`).
+//! Loading takes CAP_PERFMON, and root has every right. From then on `ntpguard run` reads ntp.conf, which others write,
+//! and DNS answers, so it gives up the rights that it doesn't need for that. Rights belong to threads: the main thread
+//! gives its up before it starts others, and earlier threads have given up all of theirs ([`renounce`]). One thread
+//! that may still open sockets remains: it starts the threads that look names up (`resolve::stay`).
 
 use crate::host::{
     self,
@@ -26,34 +26,34 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// What a reload needs: tries take CAP_BPF (kernel/bpf/syscall.c:map_create). Attaching a program that is loaded to an
-/// interface that comes back takes nothing more: CAP_NET_ADMIN is asked for when it is loaded (bpf_prog_load), and
-/// bpf_xdp_link_attach (net/core/dev.c) asks for nothing.
+/// The rights that a reload needs: creating tries takes CAP_BPF (kernel/bpf/syscall.c:map_create). Attaching a loaded
+/// program to an interface that comes back needs no more: CAP_NET_ADMIN is checked at load time (bpf_prog_load), and
+/// bpf_xdp_link_attach (net/core/dev.c) checks nothing.
 pub const KEPT: [Capability; 1] = [Capability::CAP_BPF];
 
-/// What resolving names, the kernel's figures and most configurations are read from.
+/// The folders that are read to resolve names, for the kernel's figures, and for most configurations.
 const READ: [&str; 7] = ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/run"];
 
-/// The rights on files that are asked about; newer kernels know more, which are left as they are.
+/// The version of Landlock's file rights that is used; rights that newer kernels add are left alone.
 const KNOWN: ABI = ABI::V5;
 
-/// What [`is_entered`] says.
+/// The value of [`is_entered`].
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Gives up all rights but [`KEPT`], all files but those that may be read (where the configuration lies, and may come to lie)
-/// and the folders that may be written, and the system calls that reach other services and processes. Returns what couldn't be
-/// given up, in whole sentences: not every kernel can do all of it. `start` is called where threads that it starts still may
-/// open sockets, and see no more secrets than this one.
+/// Gives up all rights but [`KEPT`], all files but readable ones (where the configuration is, and may come to be) and
+/// the writable folders, and the system calls that reach other services and processes. Returns what couldn't be given
+/// up, in whole sentences, since not every kernel supports all of it. `start` is called at a point where threads that
+/// it starts may still open sockets, but can't read more secrets than this one.
 ///
 /// # Errors
-/// The kernel refuses to take rights or files.
+/// The kernel fails to take away rights or files.
 pub fn enter(
     configuration: &Fingerprint,
     writable: &[&Path],
     start: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<String>> {
     let mut missing = Vec::new();
-    // The unit has covered them, and taken the right to do so here.
+    // Under the systemd unit, this isn't permitted here, but the unit has covered the files.
     let covered = secrets::cover(configuration.paths());
     if let (Err(error), Some(path)) = (covered, secrets::exposed()) {
         missing.push(format!("ntpguard can still read {path}: {error:#}; its systemd unit prevents that"));
@@ -74,8 +74,8 @@ pub fn enter(
     Ok(missing)
 }
 
-/// Gives up what it doesn't take to look names up, for this thread: every right, and every file but those that the resolver
-/// reads. What the kernel refuses to take stays.
+/// Confines this thread to looking names up: it gives up every right, and every file that the resolver doesn't read.
+/// What the kernel fails to take away stays.
 pub(crate) fn look_up_alone() {
     let _ = keep(&[]);
     let _ = confine(&READ.map(PathBuf::from), &[]);
@@ -87,20 +87,20 @@ pub fn is_entered() -> bool {
     ENTERED.load(Ordering::Relaxed)
 }
 
-/// Gives up every right, and every file and socket that isn't open, for this thread alone: it has all that it needs. What the
-/// kernel refuses to take stays.
+/// Gives up every right, and every file and socket that isn't open, for this thread alone: it has all that it needs.
+/// What the kernel fails to take away stays.
 pub fn renounce() {
     let _ = keep(&[]);
     let _ = confine(&[], &[]);
     let _ = seccomp::refuse(Refused::SocketsAndSignals);
 }
 
-/// Keeps these of the rights that this thread has.
+/// Keeps only these rights, as far as this thread has them.
 pub(crate) fn keep(kept: &[Capability]) -> Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
     let has = caps::read(None, CapSet::Permitted)?;
     let kept: CapsHashSet = kept.iter().copied().filter(|right| has.contains(right)).collect();
-    // Needs a right of its own (CAP_SETPCAP), and without it nothing is gained any more anyway.
+    // Takes CAP_SETPCAP; without it no rights can be regained anyway.
     for right in caps::all().difference(&kept) {
         let _ = caps::drop(None, CapSet::Bounding, *right);
     }
@@ -110,8 +110,8 @@ pub(crate) fn keep(kept: &[Capability]) -> Result<()> {
     Ok(caps::set(None, CapSet::Permitted, &kept)?)
 }
 
-/// Whether this thread has the right without which the verifier refuses pointer arithmetic, in words of its own: CAP_PERFMON,
-/// which is part of CAP_SYS_ADMIN.
+/// Whether this thread has the right without which the verifier refuses pointer arithmetic: CAP_PERFMON, which
+/// CAP_SYS_ADMIN includes.
 pub(crate) fn may_measure() -> bool {
     let has = caps::read(None, CapSet::Effective).unwrap_or_default();
     has.contains(&Capability::CAP_PERFMON) || has.contains(&Capability::CAP_SYS_ADMIN)
@@ -120,7 +120,7 @@ pub(crate) fn may_measure() -> bool {
 fn confine(readable: &[PathBuf], writable: &[&Path]) -> Result<bool> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
-    // A path that isn't there can't be allowed.
+    // Paths that don't exist are skipped, since no rule can be made for them.
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .scope(Scope::AbstractUnixSocket | Scope::Signal)?
@@ -131,18 +131,19 @@ fn confine(readable: &[PathBuf], writable: &[&Path]) -> Result<bool> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// The folders of files, and of what they point to. Folders, since an editor puts another file in the place of one.
+/// The folders of these files, and of the files that they link to. Whole folders, since an editor replaces a file by
+/// another one.
 fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
     let all = files.flat_map(|file| [Some(file.to_owned()), file.canonicalize().ok()]).flatten();
     let folder = |file: PathBuf| match file.parent() {
-        // Of the root's files each alone, or everything could be read.
+        // For a file in the root folder, the file alone; otherwise everything could be read.
         Some(folder) if folder.parent().is_some() => folder.to_owned(),
         _ => file,
     };
     all.map(folder).collect()
 }
 
-/// Names the sandbox where it may be the reason of an error.
+/// Mentions the sandbox in an error that it may have caused.
 pub fn blame(fault: Fault) -> Fault {
     let (Fault::Configuration(error) | Fault::Environment(error) | Fault::Usage(error)) = &fault;
     let denied = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
@@ -156,18 +157,18 @@ pub fn blame(fault: Fault) -> Fault {
     }
 }
 
-/// A warning, if one of these files can't be read and the sandbox may be the reason.
+/// A warning if one of these files can't be read, possibly because of the sandbox.
 pub fn warning(files: &Fingerprint) -> Option<String> {
     let denied = |file: &&Path| host::file::open(file).is_err_and(|error| is_denied(&error));
     let denied = files.paths().find(|file| is_entered() && denied(file))?;
     Some(format!("warning: {} can't be read; {HINT}", denied.display()))
 }
 
-/// What to do about it.
+/// The advice in such errors.
 const HINT: &str = "since its start ntpguard has no rights but those that it needed then (its sandbox): restart it, \
                     and it can read what its configuration names now";
 
-/// A file, that is (EACCES): what takes a right that isn't there is another number (EPERM).
+/// Whether access to a file was denied (EACCES); a missing right has another error number (EPERM).
 fn is_denied(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EACCES as i32)
 }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::symlink, thread};
 
-    /// Of a thread of its own: what it gives up is given up for good.
+    /// In a thread of its own, since what it gives up can't be regained.
     #[test]
     fn only_what_is_named_can_be_read_and_written() {
         let files = tempfile::tempdir().unwrap();
@@ -210,7 +211,7 @@ mod tests {
             scope.spawn(sandbox).join().unwrap()
         });
         assert!(enforced, "this kernel has no Landlock");
-        // The rest of the process has its rights.
+        // The rest of the process has kept its rights.
         fs::write(path("elsewhere/new"), "new").unwrap();
     }
 

@@ -1,8 +1,8 @@
-//! System calls that a confined thread no longer gets: those by which it could talk to other services and processes.
+//! Blocks the system calls by which a confined thread could reach other services and processes.
 //!
-//! Landlock knows files by their place, and connecting to a socket isn't among the rights that it has (Linux 6.12). So connect(2)
-//! is refused, as are new sockets but those that this host's interfaces and addresses are read by (netlink(7), and of IPv4, on which
-//! if_nametoindex(3) asks), sending to an address, and every signal to another process. What is open stays usable.
+//! Landlock controls files by path, but not connecting to a socket (Linux 6.12). So these are refused: connect(2); new
+//! sockets except those that are used to read this host's interfaces and addresses (netlink(7), and IPv4, which
+//! if_nametoindex(3) uses); sending to an address; and every signal to another process. Whatever is open stays usable.
 
 use anyhow::{Context as _, Result};
 use nix::libc;
@@ -12,24 +12,24 @@ use seccompiler::{
 };
 use std::{env, process};
 
-/// System calls of the x32 ABI have numbers of their own beside those of x86-64 (asm/unistd.h:__X32_SYSCALL_BIT).
+/// x32 system calls have numbers of their own beside those of x86-64 (asm/unistd.h:__X32_SYSCALL_BIT).
 const X32: i64 = 0x4000_0000;
-/// The length of a netlink address (linux/netlink.h), to which getifaddrs(3) sends its question without a connect(2).
+/// The length of a netlink address (linux/netlink.h), to which getifaddrs(3) sends its request without connect(2).
 const NETLINK_ADDRESS: u64 = size_of::<libc::sockaddr_nl>() as u64;
 
-/// What is refused.
+/// What is refused to a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Sockets of other services, and signals to other processes.
+    /// Sockets to other services, and signals to other processes.
     SocketsAndSignals,
-    /// Signals to other processes: names are looked up, which takes sockets.
+    /// Signals to other processes only: the thread looks up names, which takes sockets.
     Signals,
 }
 
-/// Refuses this thread, and those that it starts from now on, what isn't its business: such a call fails with EPERM.
+/// Refuses these system calls to this thread and those that it starts from now on; they fail with EPERM.
 ///
 /// # Errors
-/// The kernel has no seccomp, or this processor isn't known.
+/// The kernel has no seccomp, or this processor isn't supported.
 pub(crate) fn refuse(refused: Refused) -> Result<()> {
     let filter = filter(refused).context("can't make the filter of system calls")?;
     apply_filter(&filter).context("can't give up system calls (seccomp)")
@@ -38,7 +38,7 @@ pub(crate) fn refuse(refused: Refused) -> Result<()> {
 fn filter(refused: Refused) -> Result<BpfProgram> {
     let not = |argument: u8, value: u64| SeccompCondition::new(argument, Dword, Ne, value);
     let to_others = || Ok::<_, anyhow::Error>(vec![SeccompRule::new(vec![not(0, process::id().into())?])?]);
-    // Without a rule a call is refused whatever its arguments are.
+    // A call without conditions is refused whatever its arguments are.
     let always = || Ok(Vec::new());
     let mut rules = vec![
         (libc::SYS_kill, to_others()),
@@ -51,7 +51,7 @@ fn filter(refused: Refused) -> Result<BpfProgram> {
         (libc::SYS_ptrace, always()),
         (libc::SYS_process_vm_readv, always()),
         (libc::SYS_process_vm_writev, always()),
-        // It would do all of this without a system call.
+        // It would permit all of this without a system call.
         (libc::SYS_io_uring_setup, always()),
     ];
     if refused == Refused::SocketsAndSignals {
@@ -100,7 +100,7 @@ mod tests {
         outcome.err().and_then(|error| error.raw_os_error()) == Some(libc::EPERM)
     }
 
-    /// Of a thread of its own: what it gives up is given up for good.
+    /// Runs `work` in a confined thread of its own, since what it gives up can't be regained.
     fn confined<T: Send>(refused: Refused, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let work = || {
@@ -131,18 +131,18 @@ mod tests {
             assert!(forbidden(udp.send_to(b"word", address)) && forbidden(udp.connect(address)));
             assert_eq!(kill(getppid(), None), Err(Errno::EPERM));
             assert_eq!(kill(Pid::from_raw(1), None), Err(Errno::EPERM));
-            // A whole group, or everybody.
+            // A signal to every process.
             assert_eq!(kill(Pid::from_raw(-1), None), Err(Errno::EPERM));
-            // Threads that it starts can't, either.
+            // Threads that it starts are confined, too.
             thread::spawn(move || assert!(forbidden(UnixStream::connect(&path)))).join().unwrap();
 
-            // What it needs.
+            // What it needs still works.
             assert_eq!(kill(getpid(), None), Ok(()));
             assert!(getifaddrs().unwrap().count() > 0);
             assert_eq!(if_indextoname(1).unwrap().to_str(), Ok("lo"));
             assert!(crate::host::interface::all().unwrap().iter().any(|one| one.loopback));
         });
-        // The rest of the process goes on as before.
+        // The rest of the process isn't confined.
         assert!(UnixStream::connect(folder.path().join("service")).is_ok());
         drop(service);
     }

@@ -1,9 +1,11 @@
-//! Files of this host that are nobody's business who filters packets: they are covered, in a mount namespace of this thread's own.
+//! Hides files with this host's secrets, which a packet filter has no use for, in a mount namespace of this thread's
+//! own.
 //!
-//! Landlock's rules hang on inodes, and editors put new ones in the place of files, so all of /etc stays readable to a confined
-//! process. These are taken out of its sight by mounts. As the unit's `InaccessiblePaths=`, they cover what is there when they are
-//! made: a single file that is replaced later, as passwd(1) replaces /etc/shadow, is seen again; a folder stays covered. The kernel
-//! takes a mount off a file that another one is renamed over, and who is confined can't mount anew, so [`Uncovered`] tells.
+//! Landlock's rules depend on inodes, and editors replace files by new inodes, so all of /etc stays readable to a
+//! confined process. These paths are hidden by mounts over them. Like the unit's `InaccessiblePaths=`, the mounts hide
+//! what exists when they are made: a single file that is replaced later, as passwd(1) replaces /etc/shadow, becomes
+//! visible again; a folder stays hidden. The kernel unmounts a file when another is renamed over it, and a confined
+//! process can't mount it again, so [`Uncovered`] reports such files.
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -15,7 +17,7 @@ use std::{
     path::Path,
 };
 
-/// Files with secrets: passwords, and the keys of Kerberos.
+/// Files with secrets: passwords, and Kerberos keys.
 const FILES: [&str; 6] = [
     "/etc/shadow",
     "/etc/shadow-",
@@ -25,7 +27,7 @@ const FILES: [&str; 6] = [
     "/etc/krb5.keytab",
 ];
 
-/// Folders with secrets: private keys, and what the service manager and containers hand to services.
+/// Folders with secrets: private keys, and credentials that the service manager and containers pass to services.
 const FOLDERS: [&str; 11] = [
     "/etc/ssh",
     "/etc/ssl/private",
@@ -40,16 +42,16 @@ const FOLDERS: [&str; 11] = [
     "/run/secrets",
 ];
 
-/// Covers them for this thread, and those that it starts from now on; not what lies on the way to one of `needed`.
+/// Hides them from this thread and those that it starts from now on, except what is on the path to one of `needed`.
 ///
 /// # Errors
-/// It takes CAP_SYS_ADMIN.
+/// CAP_SYS_ADMIN is missing.
 pub(crate) fn cover<'a>(needed: impl Iterator<Item = &'a Path>) -> Result<()> {
     let needed: Vec<_> =
         needed.flat_map(|path| [Some(path.to_owned()), path.canonicalize().ok()]).flatten().collect();
     let free = |path: &&Path| path.exists() && !needed.iter().any(|needed| needed.starts_with(path));
     unshare(CloneFlags::CLONE_NEWNS).context("can't make a mount namespace (unshare)")?;
-    // What is mounted on the host later is seen here, too, but not the other way round.
+    // What is mounted on the host later is visible here, but not the other way round.
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
         .context("can't part from the host's mounts")?;
@@ -65,26 +67,26 @@ pub(crate) fn cover<'a>(needed: impl Iterator<Item = &'a Path>) -> Result<()> {
     Ok(())
 }
 
-/// One that this thread could still read.
+/// A file that this thread can still read.
 pub(crate) fn exposed() -> Option<&'static str> {
     FILES.iter().find(|path| is_readable(path)).copied()
 }
 
-/// What covers a file is empty, and is looked at without opening it.
+/// A file that hides another is empty; its size is checked without opening it.
 fn is_readable(path: &str) -> bool {
     fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > 0) && File::open(path).is_ok()
 }
 
-/// Finds files that can be read again since others were put in their place.
+/// Detects files that have become readable again because they were replaced.
 pub(crate) struct Uncovered(Vec<&'static str>);
 
 impl Uncovered {
-    /// To be told of those that can't be read now.
+    /// Watches the files that can't be read now.
     pub(crate) fn new() -> Self {
         Self(FILES.into_iter().filter(|path| !is_readable(path)).collect())
     }
 
-    /// Those that can be read since the last look.
+    /// The files that have become readable since the last call.
     pub(crate) fn look(&mut self) -> Vec<&'static str> {
         self.0.extract_if(.., |path| is_readable(path)).collect()
     }

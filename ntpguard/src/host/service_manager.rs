@@ -1,6 +1,6 @@
-//! What the service manager is told (sd_notify(3)); nothing, where none listens.
+//! Notifies the service manager (sd_notify(3)); does nothing if there is none.
 //!
-//! Its socket is opened once, before the process confines itself: afterwards it can open none.
+//! The socket is opened once, before the process confines itself, since it can't open one afterwards.
 
 use sd_notify::NotifyState;
 use std::{
@@ -15,33 +15,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The service manager.
+/// The connection to the service manager.
 pub(crate) struct Manager {
     socket: Option<UnixDatagram>,
-    /// How often it wants a sign of life, halved: one may come late.
+    /// Half the interval at which it expects a watchdog notification, since one may be late.
     watchdog: Option<Duration>,
     last: Instant,
 }
 
 impl Manager {
-    /// The one that started this process, if one did.
+    /// The manager that started this process, if one did.
     pub(crate) fn new() -> Self {
-        // A manager that doesn't listen is no reason not to guard.
+        // If it can't be reached, ntpguard guards nevertheless.
         let socket = open().ok().flatten();
         Self { socket, watchdog: sd_notify::watchdog_enabled().map(|time| time / 2), last: Instant::now() }
     }
 
-    /// How often to call [`Manager::alive`], if at least this often.
+    /// The interval at which to call [`Manager::alive`], at most `at_least`.
     pub(crate) fn pace(&self, at_least: Duration) -> Duration {
         self.watchdog.map_or(at_least, |watchdog| watchdog.clamp(Duration::from_millis(1), at_least))
     }
 
-    /// It guards; and so.
+    /// Reports that the service is ready, with its status.
     pub(crate) fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(first_line(status))]);
     }
 
-    /// It lives: to be told from the loop that does the work.
+    /// Sends a watchdog notification when one is due; called from the loop that does the work.
     pub(crate) fn alive(&mut self) {
         if let Some(watchdog) = self.watchdog
             // A tick that comes a little early isn't a reason to wait for the next one.
@@ -52,14 +52,14 @@ impl Manager {
         }
     }
 
-    /// It reads its configuration, until it is [`Manager::ready`].
+    /// Reports that the configuration is being reloaded, until [`Manager::ready`].
     pub(crate) fn reloading(&self) {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.send(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// It ends.
+    /// Reports that the service is stopping.
     pub(crate) fn stopping(&self) {
         self.send(&[NotifyState::Stopping]);
     }
@@ -67,17 +67,18 @@ impl Manager {
     fn send(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
         let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-        // Nor is one that has gone.
+        // If the manager has gone, that isn't an error either.
         let _ = socket.send(message.as_bytes());
     }
 }
 
-/// A line that breaks would be another assignment.
+/// The first line, since a line break would begin another assignment.
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// The socket of the manager that started this process, if one did: a path, or a name in the abstract space.
+/// A socket connected to the manager that started this process, if one did: a path, or a name in the abstract
+/// namespace.
 fn open() -> io::Result<Option<UnixDatagram>> {
     let Some(name) = env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
     let address = match name.as_bytes() {

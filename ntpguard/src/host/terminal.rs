@@ -1,8 +1,9 @@
-//! Text of others on its way to a terminal: what a terminal would obey is shown, not sent.
+//! Output of foreign text to a terminal: characters that a terminal would obey are replaced.
 //!
-//! Paths, lines of files and names of interfaces may have any characters. Control characters (ECMA-48: C0, DEL and C1, of which
-//! U+009B alone begins a sequence) can move the cursor, change titles or answer as if typed, those for writing direction
-//! (Unicode Annex 9) make text look like another one, and those that show nothing make two texts look the same.
+//! Paths, lines of files and interface names may contain any characters. Control characters (ECMA-48: C0, DEL and C1,
+//! of which U+009B alone begins a sequence) can move the cursor, change titles or produce input as if typed. Characters
+//! for writing direction (Unicode Annex 9) make a text look like another, and invisible ones make two texts look the
+//! same.
 
 use std::{
     borrow::Cow,
@@ -10,13 +11,13 @@ use std::{
     io::{self, Stdout, Write},
 };
 
-/// Whether a terminal would obey a character, or show nothing for it. Line ends and tabs it may.
+/// Whether a terminal would obey a character, or show nothing for it. Line ends and tabs are allowed.
 pub fn is_obeyed(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t') || !c.is_ascii() && is_invisible(c)
 }
 
-/// Format characters (Unicode's category Cf), and others that show nothing by themselves: separators of lines and paragraphs,
-/// fillers of Hangul, variation selectors.
+/// Format characters (Unicode's category Cf), and others that are invisible on their own: line and paragraph
+/// separators, Hangul fillers, variation selectors.
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -28,12 +29,13 @@ const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// The text with U+FFFD in the place of each such character.
+/// The text, with U+FFFD for each such character.
 pub fn shown(text: &str) -> Cow<'_, str> {
     replaced(text, |shown, _| shown.push('\u{fffd}'))
 }
 
-/// The text with another character in the place of each such one that takes as many bytes, so that columns stay what they are.
+/// The text, with each such character replaced by one or more others of the same length in bytes, so that columns stay
+/// the same.
 pub fn of_same_length(text: &str) -> Cow<'_, str> {
     replaced(text, |shown, c| {
         shown.push_str(match c.len_utf8() {
@@ -45,11 +47,11 @@ pub fn of_same_length(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON with its own escapes in the place of such characters: outside of strings it has none.
+/// JSON, with such characters escaped; they occur only in strings.
 fn escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |escaped, c| {
         for half in c.encode_utf16(&mut [0; 2]) {
-            // A string takes everything.
+            // Writing into a String can't fail.
             let _ = write!(escaped, "\\u{half:04x}");
         }
     })
@@ -66,11 +68,11 @@ fn replaced(text: &str, replace: impl Fn(&mut String, char)) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// How long a line is at most.
+/// The maximum length of a line.
 pub const COLUMNS: usize = 80;
 
-/// The text in lines of [`COLUMNS`] at most. What doesn't fit goes on below, indented, and is broken only where spaces are: a
-/// path or an address that is longer stays whole.
+/// The text in lines of at most [`COLUMNS`]. What doesn't fit continues on the next line, indented. Lines are broken
+/// only at spaces: a path or an address that is longer stays whole.
 pub fn folded(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(fold).collect();
     lines.join("\n")
@@ -83,7 +85,7 @@ fn fold(line: &str) -> Cow<'_, str> {
     let own = line.len() - line.trim_start_matches(' ').len();
     let indent = if own == 0 { 2 } else { own.min(COLUMNS / 2) };
     let (mut folded, mut row) = (String::new(), " ".repeat(own));
-    // Where a row has no word yet.
+    // The length of the row as long as it has no word.
     let mut begun = own;
     for word in line[own..].split_inclusive(' ') {
         let columns = row.chars().count() + word.trim_end().chars().count();
@@ -93,7 +95,7 @@ fn fold(line: &str) -> Cow<'_, str> {
             row = " ".repeat(indent);
             begun = indent;
         }
-        // Spaces between two rows are none.
+        // Spaces at a line break are dropped.
         if row.len() > begun || !word.trim_end().is_empty() {
             row.push_str(word);
         }
@@ -102,7 +104,7 @@ fn fold(line: &str) -> Cow<'_, str> {
     Cow::Owned(folded)
 }
 
-/// What is written.
+/// The kind of content that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Text for people.
@@ -111,7 +113,7 @@ pub enum Content {
     Json,
 }
 
-/// An output through which nothing comes that a terminal would obey.
+/// An output that replaces or escapes what a terminal would obey.
 pub struct Shown<W = Stdout> {
     out: W,
     content: Content,
@@ -125,7 +127,7 @@ impl Shown {
 }
 
 impl<W: Write> Write for Shown<W> {
-    /// Takes whole characters, as all that is formatted comes.
+    /// Expects whole characters, as formatted output comes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let shown = match self.content {

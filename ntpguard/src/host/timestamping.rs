@@ -1,4 +1,4 @@
-//! Hardware timestamps of a card: whether it can make them, and whether anybody has turned them on.
+//! Hardware timestamps of a card: whether it can make them, and whether they are on.
 
 use super::netlink;
 use nix::{
@@ -7,9 +7,9 @@ use nix::{
 };
 use std::{io, os::fd::AsRawFd as _};
 
-/// include/uapi/linux/sockios.h; for anyone, of drivers that tell.
+/// include/uapi/linux/sockios.h; any user may ask, but not all drivers answer.
 const SIOCGHWTSTAMP: libc::Ioctl = 0x89b1;
-/// The kernel's limit for names, with the zero behind.
+/// The kernel's limit for interface names, including the zero byte.
 const NAME: usize = 16;
 
 /// struct hwtstamp_config (include/uapi/linux/net_tstamp.h).
@@ -30,19 +30,20 @@ struct Request {
     rest: [u64; 2],
 }
 
-/// What there is to know.
+/// A card's hardware timestamping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamping {
-    /// The card can stamp what it receives (ETHTOOL_MSG_TSINFO_GET); `None` if the kernel doesn't tell.
+    /// Whether the card can timestamp received packets (ETHTOOL_MSG_TSINFO_GET); `None` if the kernel doesn't report
+    /// it.
     pub receives: Option<bool>,
     /// The number of the card's clock: N of /dev/ptpN.
     pub clock: Option<u32>,
-    /// Somebody has turned receive timestamps on (SIOCGHWTSTAMP); `None` if the driver doesn't tell.
+    /// Whether receive timestamps are on (SIOCGHWTSTAMP); `None` if the driver doesn't report it.
     pub on: Option<bool>,
 }
 
 impl Timestamping {
-    /// Reads it, of an interface of this network namespace.
+    /// Reads it for an interface of this network namespace.
     pub fn of(index: u32, name: &str) -> Self {
         let (receives, clock) = match netlink::timestamps(index) {
             Ok((receives, clock)) => (Some(receives), clock),
@@ -52,9 +53,9 @@ impl Timestamping {
     }
 }
 
-/// The filter of received packets that get a stamp: 0 for none.
+/// The filter for received packets that get a timestamp: 0 for none.
 fn rx_filter(name: &str) -> io::Result<c_int> {
-    // Any socket does.
+    // Any socket will do.
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut config = Config::default();
     let mut request = Request { name: [0; NAME], data: (&raw mut config).cast(), rest: [0; 2] };

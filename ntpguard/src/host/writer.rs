@@ -1,4 +1,4 @@
-//! Output behind a thread: a reader that is slow or gone never holds up the guard.
+//! Output through a thread, so that a slow or missing reader never blocks the guard.
 
 use crate::host::sandbox;
 use std::{
@@ -9,21 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines kept for a slow reader.
+/// Lines queued for a slow reader.
 const PENDING: usize = 64;
-/// How long the end waits for a reader.
+/// How long to wait for the reader at the end.
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(String),
-    /// Answered when everything before it is written; never, if it can't be.
+    /// Answered when everything before it is written; never, if it can't be written.
     Flush(SyncSender<()>),
 }
 
 /// A thread that writes lines.
 pub(crate) struct Writer {
     messages: SyncSender<Message>,
-    /// How long somebody waits for the thread at most: [`READER_TIMEOUT`], unless a test needs another time.
+    /// How long callers wait for the thread at most: [`READER_TIMEOUT`], or another time in a test.
     patience: Duration,
 }
 
@@ -32,35 +32,35 @@ impl Writer {
         Self::patient(out, READER_TIMEOUT)
     }
 
-    /// As [`Writer::to`], with another patience.
+    /// Like [`Writer::to`], with another timeout.
     pub(crate) fn patient(mut out: impl Write + Send + 'static, patience: Duration) -> Self {
         let (messages, pending) = sync_channel(PENDING);
         thread::spawn(move || {
-            // What it writes to is open, and nothing else is its business.
+            // The output is open, and the thread needs nothing else.
             sandbox::renounce();
-            // The end of this thread hangs up on everyone who still has something to say or waits for an answer.
+            // When this thread ends, its channel closes, so that callers who send or wait get an error.
             let _: io::Result<()> = write(&mut out, &pending);
         });
         Self { messages, patience }
     }
 
-    /// A line that may be lost: when the reader is too far behind, or gone. Whether it isn't yet.
+    /// Queues a line that may be lost if the reader is too far behind, or gone. Returns whether it was queued.
     pub(crate) fn offer(&self, line: String) -> bool {
         self.messages.try_send(Message::Line(line)).is_ok()
     }
 
-    /// A line that is worth waiting for.
+    /// Queues a line that is worth waiting for.
     pub(crate) fn insist(&self, line: String) {
         self.wait(Message::Line(line));
     }
 
-    /// Waits until everything is written; whether it was.
+    /// Waits until everything is written, and returns whether it was.
     pub(crate) fn flush(&self) -> bool {
         let (waiting, written) = sync_channel(1);
         self.wait(Message::Flush(waiting)) && written.recv_timeout(self.patience).is_ok()
     }
 
-    /// Hands a message over as soon as there is room for it, within the writer's patience.
+    /// Queues a message as soon as there is room for it, within the writer's timeout.
     fn wait(&self, mut message: Message) -> bool {
         let start = Instant::now();
         loop {
@@ -79,13 +79,13 @@ fn write(out: &mut impl Write, pending: &Receiver<Message>) -> io::Result<()> {
     for message in pending {
         match message {
             Message::Line(line) => match writeln!(out, "{line}").and_then(|()| out.flush()) {
-                // A disk that is full has room again one day.
+                // A full disk may have room again later.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => lost = true,
                 written => written?,
             },
-            // No answer is one, too.
+            // No answer means that something was lost.
             Message::Flush(_) if mem::take(&mut lost) => (),
-            // Nobody waits any more: fine.
+            // If the caller no longer waits, that is no error.
             Message::Flush(waiting) => drop(waiting.try_send(())),
         }
     }
@@ -97,16 +97,16 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Condvar, Mutex};
 
-    /// A busy machine may be slow, and no test is the better for giving up on it.
+    /// A busy machine may be slow, and a timeout wouldn't improve the test.
     const FOR_EVER: Duration = Duration::from_secs(600);
 
-    /// Takes no line before the gate is open, and keeps those that it takes.
+    /// Accepts no line before the gate is open, and keeps those that it accepts.
     #[derive(Clone, Default)]
     struct Gated(Arc<Gate>);
 
     #[derive(Default)]
     struct Gate {
-        /// Whether it is open, and what went through.
+        /// Whether the gate is open, and what was written.
         state: Mutex<(bool, Vec<u8>)>,
         opened: Condvar,
     }
@@ -136,7 +136,7 @@ mod tests {
         let gated = Gated::default();
         let writer = Writer::patient(gated.clone(), FOR_EVER);
         let taken = (0..10 * PENDING).filter(|_| writer.offer("offered".to_owned())).count();
-        // One more if the thread holds a line already.
+        // One more if the thread has taken a line already.
         assert!(taken == PENDING || taken == PENDING + 1, "the rest was lost, and nobody waited: {taken}");
         thread::scope(|scope| {
             scope.spawn(|| writer.insist("insisted".to_owned()));
@@ -160,7 +160,7 @@ mod tests {
                 Ok(())
             }
         }
-        // Whether the flush is queued before the pipe is found closed, or comes too late.
+        // It doesn't matter whether the flush is queued before the pipe is found closed or after.
         let writer = Writer::patient(Closed, FOR_EVER);
         writer.insist("totals".to_owned());
         assert!(!writer.flush());
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_loses_lines_until_there_is_room() {
-        /// Full for the first line.
+        /// An output that is full for the first line.
         #[derive(Clone, Default)]
         struct Disk(Arc<Mutex<Vec<u8>>>, bool);
         impl Write for Disk {
@@ -198,7 +198,7 @@ mod tests {
         let stalled = Gated::default();
         let writer = Writer::patient(stalled.clone(), Duration::from_millis(20));
         while writer.offer("offered".to_owned()) {}
-        // That they come back at all is what is tested: the gate is never opened before.
+        // The test is that these calls return: the gate is never opened before.
         writer.insist("insisted".to_owned());
         assert!(!writer.flush());
         stalled.open();

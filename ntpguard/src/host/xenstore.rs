@@ -1,6 +1,6 @@
-//! The XenStore, as far as a guest may read what its network backend can.
+//! Reads the network backend's features from the XenStore, as far as a guest may.
 //!
-//! Messages are those of xen/include/public/io/xs_wire.h, over /dev/xen/xenbus, which root alone may open.
+//! Messages are those of xen/include/public/io/xs_wire.h, over /dev/xen/xenbus, which only root may open.
 
 use std::{
     fs::OpenOptions,
@@ -14,8 +14,8 @@ const ERROR: u32 = 16;
 /// The longest payload (XENSTORE_PAYLOAD_MAX).
 const LONGEST: usize = 4096;
 
-/// Whether the backend of a network device leaves room in front of packets (`feature-xdp-headroom`), which XDP needs;
-/// `node` is the device's own folder, as /sys/class/net/IF/device/nodename has it.
+/// Whether the backend of a network device leaves headroom before packets (`feature-xdp-headroom`), which XDP needs;
+/// `node` is the device's own path in the store, as in /sys/class/net/IF/device/nodename.
 ///
 /// # Errors
 /// There is no XenStore, or this user may not read it.
@@ -33,11 +33,11 @@ fn headroom(store: &mut (impl Read + Write), node: &str) -> io::Result<bool> {
     }
 }
 
-/// The value of a key.
+/// Reads the value of a key.
 fn read(store: &mut (impl Read + Write), key: &str) -> io::Result<String> {
     let path = [key.as_bytes(), b"\0"].concat();
     let length = u32::try_from(path.len()).map_err(io::Error::other)?;
-    // The kind, the request's number, no transaction, the length.
+    // The message type, the request's id, no transaction, and the length.
     let head = [READ, 0, 0, length].map(u32::to_ne_bytes).concat();
     store.write_all(&[head, path].concat())?;
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use std::{os::unix::net::UnixStream, thread};
 
-    /// A store that answers each key in turn.
+    /// Asks a made-up store, which gives these answers in turn.
     fn store(answers: &[(&'static str, u32, &'static [u8])]) -> io::Result<bool> {
         let (mut guest, mut host) = UnixStream::pair().unwrap();
         let answers = answers.to_vec();

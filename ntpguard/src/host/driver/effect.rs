@@ -1,23 +1,23 @@
-//! What attaching, replacing and detaching a native program do to a card.
+//! The effects on a card of attaching, replacing and detaching a native program.
 
-/// What is stopped for a while. Times are by experience, not from sources.
+/// What an operation stops for a while. Durations are from experience, not from the sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// A pointer is exchanged, and no packet is lost.
+    /// Nothing: a pointer is exchanged, and no packet is lost.
     Nothing,
     /// Queues are paused in software, for milliseconds.
     Paused,
-    /// The rings are taken down and built anew, with the carrier off meanwhile but the link kept: tens to hundreds of
+    /// The rings are torn down and rebuilt, with the carrier off meanwhile but the link kept: tens to hundreds of
     /// milliseconds.
     Rings,
-    /// The link is reset and negotiated anew: one to five seconds on copper.
+    /// The link is reset and renegotiated: one to five seconds on copper.
     Link,
-    /// The interface is set down and up: static routes by it and its IPv6 addresses are lost.
+    /// The interface is set down and up: static routes through it and its IPv6 addresses are lost.
     Down,
 }
 
 impl Stop {
-    /// The letter in the documentation's table.
+    /// Its letter in the documentation's table.
     pub const fn letter(self) -> char {
         match self {
             Self::Nothing => '0',
@@ -28,7 +28,7 @@ impl Stop {
         }
     }
 
-    /// What that means for who uses the card; `None` if nobody notices.
+    /// What it means for the card's users; `None` if nobody notices.
     pub const fn words(self) -> Option<&'static str> {
         match self {
             Self::Nothing => None,
@@ -40,32 +40,32 @@ impl Stop {
     }
 }
 
-/// What three operations stop.
+/// What each of the three operations stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stops {
-    /// The first program.
+    /// Attaching the first program.
     pub attach: Stop,
-    /// Another program in place of the one that is there.
+    /// Replacing a program by another one.
     pub replace: Stop,
-    /// No program any more.
+    /// Detaching the last program.
     pub detach: Stop,
 }
 
 impl Stops {
-    /// The same for the first program and after the last, and something else for a replacement.
+    /// The same for attaching and detaching, and something else for replacing.
     pub(super) const fn new(ends: Stop, replace: Stop) -> Self {
         Self { attach: ends, replace, detach: ends }
     }
 }
 
-/// What is stopped together with the interface.
+/// What is stopped in addition to the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Also {
-    /// The interface alone is.
+    /// Only the interface.
     Nothing,
-    /// All members of the bond, each as its own driver does.
+    /// All members of the bond, each as its own driver does it.
     Members,
-    /// The virtual function that carries its packets, as the driver of that does.
+    /// The virtual function that carries its packets, as that function's driver does it.
     VirtualFunction,
     /// The card's physical function with all its virtual functions.
     VirtualFunctions,
@@ -74,7 +74,7 @@ pub enum Also {
 }
 
 impl Also {
-    /// In words, behind what is stopped; `None` for the interface alone.
+    /// In words that follow what is stopped; `None` for only the interface.
     pub const fn words(self) -> Option<&'static str> {
         match self {
             Self::Nothing => None,
@@ -89,29 +89,29 @@ impl Also {
 /// An offload that a driver turns off for XDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offload {
-    /// Its name as `ethtool -k` has it.
+    /// Its name in `ethtool -k`.
     pub name: &'static str,
     /// Whether detaching turns it on again.
     pub returns: bool,
 }
 
-/// Hardware receive timestamps of packets that XDP passes.
+/// What happens to hardware receive timestamps of packets that XDP passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timestamps {
     /// The driver makes none, with XDP or without.
     None,
     /// They are kept.
     Kept,
-    /// They are kept unless the program writes in front of the packet, which ntpguard's doesn't.
+    /// They are kept unless the program writes into the headroom before the packet, which ntpguard's doesn't.
     KeptInHeadroom,
-    /// The hardware writes them in front of the frame, and the program reads those bytes for an Ethernet header: with
-    /// timestamps on, nothing is filtered.
+    /// The hardware writes them before the frame, and the program reads them as an Ethernet header: with timestamps on,
+    /// nothing is filtered.
     InFrontOfFrame,
-    /// They are lost where the kernel copies the packet for XDP.
+    /// They are lost when the kernel copies the packet for XDP.
     Lost,
-    /// Those of the members.
+    /// As for the members' drivers.
     Members,
-    /// Not settled.
+    /// Not determined.
     Unknown,
 }
 
@@ -133,20 +133,20 @@ impl Timestamps {
     }
 }
 
-/// What happens to the card's own clock (PHC) and to its timestamping.
+/// What happens to the card's hardware clock (PHC) and to its timestamping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// Nothing, or there is none.
+    /// Nothing, or there is no clock.
     Untouched,
     /// It is set to the system's time.
     Stepped,
-    /// The clock is taken away and another one registered, set to the system's time: open /dev/ptp descriptors die, and
-    /// hardware timestamps are off until somebody turns them on again.
+    /// The clock is unregistered and another one registered, set to the system's time: open /dev/ptp descriptors become
+    /// invalid, and hardware timestamps are off until they are turned on again.
     Replaced,
 }
 
 impl Clock {
-    /// In words; `None` if nothing happens.
+    /// In words; `None` if nothing happens to it.
     pub const fn words(self) -> Option<&'static str> {
         match self {
             Self::Untouched => None,

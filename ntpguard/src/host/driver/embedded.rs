@@ -1,10 +1,10 @@
-//! Network controllers of systems on a chip, and of switches.
+//! Network controllers of systems on a chip and of switches.
 
 use super::{Also, ByRelease, Driver, Longer, Mtu, Never, Refusal, Release, Stop, Stops, Timestamps};
 
-/// The rings are rebuilt at every call.
+/// The rings are rebuilt at every operation.
 const RINGS_EACH_TIME: ByRelease<Stops> = ByRelease::always(Stops::new(Stop::Rings, Stop::Rings));
-/// The link is reset at the first attachment and the last detachment.
+/// The link is reset when the first program is attached and the last one detached.
 const LINK: ByRelease<Stops> = ByRelease::always(Stops::new(Stop::Link, Stop::Nothing));
 
 pub(super) const ROWS: &[Driver] = &[

@@ -2,9 +2,9 @@
 
 use super::{Also, ByRelease, Clock, Driver, Longer, Mtu, Raised, Refusal, Release, Stop, Stops, Timestamps};
 
-/// The link is reset at the first attachment and the last detachment.
+/// The link is reset when the first program is attached and the last one detached.
 const LINK: ByRelease<Stops> = ByRelease::always(Stops::new(Stop::Link, Stop::Nothing));
-/// The rings are rebuilt then.
+/// The rings are rebuilt when the first program is attached and the last one detached.
 const RINGS: ByRelease<Stops> = ByRelease::always(Stops::new(Stop::Rings, Stop::Nothing));
 
 pub(super) const ROWS: &[Driver] = &[

@@ -1,5 +1,5 @@
 //! What each network driver does with native XDP: when it refuses a program, what attaching, replacing and detaching
-//! stop, and when it loses a program that the kernel's core goes on showing.
+//! stop, and when it loses a program that the network core still reports.
 //!
 //! ```text
 //! use ntpguard::host::driver;
@@ -7,9 +7,10 @@
 //! assert_eq!(igb.stops.at(Release(6, 12)).attach, Stop::Link);
 //! ```
 //!
-//! The rows were read from the sources of Linux 6.1.192 and 6.12.117; nothing was run on most of these cards. Each row
-//! names the functions that it was read from, and [`Driver::inferred`] what no line of them says outright. Between the two
-//! releases, the first that has a behaviour is by the kernel's history, not by its sources.
+//! The rows were read from the sources of Linux 6.1.192 and 6.12.117; most of these cards weren't tested. Each row
+//! names the functions that it was read from, and [`Driver::inferred`] has what no line of them states outright. For
+//! changes between the two releases, the first release with a behaviour is from the kernel's history, not from its
+//! sources.
 
 mod effect;
 mod embedded;
@@ -36,32 +37,32 @@ use super::release::{ByRelease, Release};
 use crate::host::interface::{self, Interface};
 use std::{fs, path::Path};
 
-/// All rows.
+/// All rows of the table.
 pub fn all() -> impl Iterator<Item = &'static Driver> {
     [virtual_card::ROWS, intel::ROWS, server::ROWS, embedded::ROWS, software::ROWS].into_iter().flatten()
 }
 
-/// The row of a driver, by its name in /sys or by the kind of a virtual interface; `None` if it wasn't read.
+/// The row of a driver, by its name in /sys or by the kind of a virtual interface; `None` if it isn't in the table.
 pub fn find(name: &str) -> Option<&'static Driver> {
     let fits = |known: &str| known.strip_prefix('*').map_or(known == name, |end| name.ends_with(end));
     all().find(|driver| driver.names.iter().any(|known| fits(known)))
 }
 
-/// The driver of an interface, or of a bond's member, in which a replacement of the program has no effect.
+/// The driver of an interface, or of one of a bond's members, for which replacing a program has no effect.
 pub fn irreplaceable(root: &Path, all: &[Interface], interface: &Interface) -> Option<&'static Driver> {
     let cards = interface::members(all, interface).chain([interface]);
     cards.filter_map(|card| find(&name(root, card)?)).find(|driver| !driver.replaceable)
 }
 
-/// The name of an interface's driver: of hardware its name in /sys, of a virtual interface its kind.
+/// The name of an interface's driver: for hardware its name in /sys, for a virtual interface its kind.
 pub fn name(root: &Path, interface: &Interface) -> Option<String> {
     hardware(root, interface).or_else(|| interface.kind.clone())
 }
 
-/// The name of the driver of hardware; `None` for virtual interfaces.
+/// The name of a hardware interface's driver; `None` for virtual interfaces.
 pub fn hardware(root: &Path, interface: &Interface) -> Option<String> {
     let folder = root.join("sys/class/net").join(&interface.name);
-    // /sys may be that of another network namespace, with another interface of the name.
+    // /sys may show another network namespace, with another interface of that name.
     let index = fs::read_to_string(folder.join("ifindex")).ok()?;
     if index.trim() != interface.index.to_string() {
         return None;

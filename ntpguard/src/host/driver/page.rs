@@ -1,4 +1,4 @@
-//! The table of drivers as docs/src/reference/drivers.md has it.
+//! Renders the table of drivers for docs/src/reference/drivers.md.
 
 use super::{Also, ByRelease, Clock, Driver, Leak, Mtu, Release, Stops, Timestamps, all};
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// The releases whose sources were read.
 const READ: [Release; 2] = [Release(6, 1), Release(6, 12)];
 
-/// The tables: a row a driver, and below it what else there is to know of each.
+/// The table with a row for each driver, and below it the details of each.
 pub fn page() -> String {
     let mut text = String::from(
         "| driver | native XDP | several buffers | longest MTU | attach, replace, detach | turned off | timestamps | clock |\n\
@@ -33,7 +33,7 @@ fn since(release: Option<Release>) -> String {
     }
 }
 
-/// A value in both releases, or in one cell if it is the same.
+/// A value for both releases, or only once if it is the same.
 fn both<T: Copy>(value: ByRelease<T>, words: impl Fn(T) -> String) -> String {
     let [old, new] = READ.map(|release| words(value.at(release)));
     if old == new { old } else { format!("{old} (6.1), {new} (6.12)") }
@@ -88,7 +88,7 @@ fn row(driver: &Driver) -> String {
     )
 }
 
-/// Refusals, losses, what is never run, notes, what was inferred and the source of a row.
+/// A row's refusals, losses, cases in which programs never run, leaks, notes, inferences and source.
 fn more(driver: &Driver) -> String {
     let mut text = format!("\n### {}\n\n", names(driver));
     let mut list = |head: &str, items: Vec<&str>| {

@@ -1,10 +1,10 @@
-//! What native XDP would come to on a card, before anything is attached: one rule for `doctor` and for attaching.
+//! Predicts what native XDP will do on a card before anything is attached; `doctor` and attaching share this code.
 
 use super::{Driver, Never, Refusal, Setup};
 use crate::host::netlink::Features;
 
-/// What a frame in one buffer may hold where the driver isn't known: a page of 4,096 bytes without XDP's headroom (256), the
-/// buffer's own end (320), an Ethernet header and two VLAN tags (22).
+/// The longest MTU for one buffer if the driver isn't known: a page of 4,096 bytes without XDP's headroom (256), the
+/// shared info at the buffer's end (320), an Ethernet header and two VLAN tags (22).
 const ONE_BUFFER: u32 = 3498;
 
 /// Virtio's feature bits (include/uapi/linux/virtio_net.h, virtio_config.h).
@@ -19,15 +19,15 @@ const LAYOUTS: [u32; 2] = [27, 32];
 /// GUEST_USO4 and GUEST_USO6.
 const GUEST_USO: [u32; 2] = [54, 55];
 
-/// The modes in which a bond takes native programs (drivers/net/bonding/bond_main.c:bond_xdp_check).
+/// The modes in which a bond accepts native programs (drivers/net/bonding/bond_main.c:bond_xdp_check).
 const BOND_MODES: [&str; 4] = ["balance-rr", "active-backup", "balance-xor", "802.3ad"];
 
-/// Why native XDP isn't to be had, and how it could be.
+/// Why native XDP isn't available, and what would make it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// Why, in words that may follow "since".
+    /// The reason, in words that may follow "since".
     pub why: String,
-    /// The command that makes native XDP possible, or in words what does; `None` if nothing on this host does.
+    /// The command that makes native XDP possible, or a description of what does; `None` if nothing on this host does.
     pub fix: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Obstacle {
         Self { fix: Some(fix.into()), ..self }
     }
 
-    /// Several at once, all of which have to go.
+    /// Several obstacles as one; all of them have to be removed.
     fn all(obstacles: Vec<Self>) -> Option<Self> {
         let fixes: Option<Vec<_>> = obstacles.iter().map(|one| one.fix.clone()).collect();
         let whys: Vec<_> = obstacles.into_iter().map(|one| one.why).collect();
@@ -48,29 +48,29 @@ impl Obstacle {
             .then(|| Self { why: whys.join(", and "), fix: fixes.map(|fixes| fixes.join("; ")) })
     }
 
-    /// Of a member, in words for what it belongs to.
+    /// A member's obstacle, in words for the interface that it belongs to.
     fn of(self, lower: &Setup) -> Self {
         Self { why: format!("its member {}: {}", lower.name, self.why), ..self }
     }
 }
 
-/// What would become of a native program.
+/// What would become of a native program on a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Native {
     /// It would run.
     Runs,
     /// The driver has no native XDP.
     Absent(Obstacle),
-    /// The driver has it, and would refuse the program as the card is set up.
+    /// The driver has it, but would refuse the program in the card's current set-up.
     Refused(Obstacle),
-    /// The driver would take the program, or a member's would, and never run it.
+    /// The driver, or a member's driver, would accept the program and never run it.
     Ignored(Obstacle),
-    /// Neither the kernel nor the table says.
+    /// Neither the kernel nor the table tells.
     Unknown,
 }
 
 impl Native {
-    /// What stands in its way.
+    /// What prevents native XDP.
     pub fn obstacle(&self) -> Option<&Obstacle> {
         match self {
             Self::Absent(obstacle) | Self::Refused(obstacle) | Self::Ignored(obstacle) => Some(obstacle),
@@ -79,7 +79,7 @@ impl Native {
     }
 }
 
-/// Foretells what native XDP comes to on a card as it is set up.
+/// Predicts what native XDP will do on a card in its current set-up.
 pub fn predict(setup: &Setup) -> Native {
     let row = setup.row();
     if let Some(ignored) = row.and_then(|row| ignored(setup, row)) {
@@ -92,7 +92,8 @@ pub fn predict(setup: &Setup) -> Native {
     }
     let native = row.map(|row| row.is_native(setup.release));
     let told = setup.xdp.map(|xdp| xdp.has(Features::BASIC));
-    // The kernel knows best whether there is any; of a driver that isn't in the table, it is the only one to know.
+    // The kernel's report counts most on whether there is any; for a driver that isn't in the table it is the only
+    // source.
     if let (Some(false), None | Some(false)) | (None, Some(false)) = (told, native) {
         return Native::Absent(Obstacle::new(format!("the driver of {} has no native XDP", setup.name)));
     }
@@ -106,7 +107,7 @@ pub fn predict(setup: &Setup) -> Native {
     }
 }
 
-/// How the driver would take the program and not run it.
+/// Why the driver would accept the program and not run it.
 fn ignored(setup: &Setup, row: &Driver) -> Option<Obstacle> {
     row.never.iter().find_map(|never| match never {
         Never::BigPackets => {
@@ -140,7 +141,7 @@ fn ignored(setup: &Setup, row: &Driver) -> Option<Obstacle> {
     })
 }
 
-/// What the driver would refuse, beside the MTU.
+/// The driver's refusals, apart from the MTU.
 fn refusals(setup: &Setup, row: &Driver) -> Vec<Obstacle> {
     row.refusals.iter().filter_map(|refusal| refused(setup, *refusal)).collect()
 }
@@ -208,13 +209,13 @@ fn refused(setup: &Setup, refusal: Refusal) -> Option<Obstacle> {
             .lower
             .iter()
             .find_map(|lower| predict(lower).obstacle().cloned().map(|obstacle| obstacle.of(lower))),
-        // The kernel shows these in `xdp-features`, or nowhere.
+        // Visible only in the kernel's `xdp-features`, or not at all.
         Refusal::AnyPort | Refusal::TwoQueuesPerCpu | Refusal::PeerQueues | Refusal::PeerMtu => None,
         Refusal::Hidden(_) => None,
     }
 }
 
-/// Offloads that are on and merge packets.
+/// An obstacle if any of these offloads, which merge packets, is on.
 fn merging(setup: &Setup, names: &[&str]) -> Option<Obstacle> {
     let on: Vec<_> = names.iter().copied().filter(|name| setup.offloads(name)).collect();
     let why = || format!("{} refuses while the card merges packets ({})", setup.driver_name(), on.join(", "));
@@ -229,7 +230,7 @@ fn merging(setup: &Setup, names: &[&str]) -> Option<Obstacle> {
     }
 }
 
-/// Frames that are too long.
+/// An obstacle if the MTU is too long.
 fn longer(setup: &Setup, row: Option<&Driver>) -> Option<Obstacle> {
     let frags = setup.has_frags();
     let longest = match row {
@@ -242,7 +243,7 @@ fn longer(setup: &Setup, row: Option<&Driver>) -> Option<Obstacle> {
     (mtu > longest).then(|| Obstacle::new(why).fix(format!("ip link set dev {name} mtu {longest}")))
 }
 
-/// The kernel says that there is no native XDP now, and what can be seen here doesn't say why.
+/// The kernel reports no native XDP in the current set-up, and nothing visible here explains why.
 fn untold(setup: &Setup, row: Option<&Driver>) -> Obstacle {
     let possible = row.map(Driver::hidden).unwrap_or_default();
     let why = format!("the kernel says that {} has no native XDP as it is set up", setup.driver_name());

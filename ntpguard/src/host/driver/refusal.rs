@@ -1,16 +1,17 @@
-//! Why a driver refuses a native program, takes it and never runs it, or loses it later.
+//! Why a driver refuses a native program, accepts it without ever running it, or loses it later.
 
-/// The longest MTU under native XDP, in bytes without the Ethernet header. For x86-64 with pages of 4,096 bytes, cache lines
-/// of 64 and MAX_SKB_FRAGS of 17.
+/// The longest MTU under native XDP, in bytes without the Ethernet header. For x86-64 with pages of 4,096 bytes, cache
+/// lines of 64 bytes and MAX_SKB_FRAGS of 17.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mtu {
-    /// The driver looks at none.
+    /// The driver has no limit.
     Unlimited,
-    /// It refuses longer ones.
+    /// The driver refuses longer ones.
     Of {
         /// For programs that take a frame in one buffer.
         single: u32,
-        /// For programs that take frames in several; `None` if there is no limit. Without meaning for drivers without.
+        /// For programs that take frames in several buffers; `None` if there is no limit. Meaningless for drivers
+        /// without several buffers.
         several: Option<u32>,
     },
 }
@@ -22,78 +23,78 @@ impl Mtu {
     }
 }
 
-/// What happens to frames in several buffers where the driver gives programs one.
+/// What happens to frames in several buffers if the driver gives programs only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Longer {
-    /// There are none: the driver refuses an MTU at which they come.
+    /// There are no such frames: the driver refuses an MTU at which they would occur.
     Refused,
     /// They are dropped.
     Dropped,
-    /// They go past the program.
+    /// They bypass the program.
     Unfiltered,
-    /// The program sees their first buffer and doesn't know it.
+    /// The program sees only their first buffer, without knowing it.
     Cut,
-    /// The driver gives them to the program like others.
+    /// The driver gives them to the program like other frames.
     Given,
-    /// Not settled.
+    /// Not determined.
     Unknown,
 }
 
-/// What happens if the MTU is raised over the limit while a program is there.
+/// What happens if the MTU is raised above the limit while a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Raised {
-    /// The driver refuses that.
+    /// The driver refuses it.
     Refused,
-    /// It takes it, and drops the frames that are too long.
+    /// The driver accepts it, and drops frames that are too long.
     Dropped,
-    /// It takes it, and lets them past the program.
+    /// The driver accepts it, and lets such frames bypass the program.
     Unfiltered,
-    /// It takes it, and shows the program a part of them.
+    /// The driver accepts it, and shows the program a part of such frames.
     Cut,
-    /// It takes it, and the filter goes on.
+    /// The driver accepts it, and the filter still sees everything.
     Harmless,
-    /// Not settled.
+    /// Not determined.
     Unknown,
 }
 
 /// A condition under which a native program is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Virtio: the host merges packets or leaves checksums open for this guest (feature bits 1, 7 to 10), and the guest can't
-    /// turn that off (no bit 2, CTRL_GUEST_OFFLOADS).
+    /// Virtio: the host merges packets or leaves checksums incomplete for this guest (feature bits 1, 7 to 10), and the
+    /// guest can't turn that off (no bit 2, CTRL_GUEST_OFFLOADS).
     GuestOffloads,
-    /// Virtio: merged buffers (bit 15) without one of the layouts of bits 27 and 32.
+    /// Virtio: mergeable buffers (bit 15) without one of the layouts of bits 27 and 32.
     HeaderLayout,
     /// LRO (`rx-lro`) is on.
     Lro,
     /// LRO or hardware GRO (`rx-gro-hw`) is on.
     Merging,
-    /// Twice the channels in use are more than there can be.
+    /// Twice the number of channels in use exceeds the maximum.
     TwiceChannels,
-    /// As many channels to receive as to send are wanted, and twice those to send at most as there can be.
+    /// The numbers of receive and send channels differ, or twice the send channels exceed their maximum.
     EqualChannels,
-    /// Channels are set apart for receiving and sending, not combined.
+    /// Receive and send channels are separate, not combined.
     SeparateChannels,
     /// SR-IOV is on (`sriov_numvfs`).
     Sriov,
-    /// The MTU of any port of the controller is over its limit.
+    /// The MTU of any port of the controller exceeds its limit.
     AnyPort,
-    /// Fewer queues to send by than two for each possible CPU.
+    /// There are fewer than two send queues for each possible CPU.
     TwoQueuesPerCpu,
-    /// Fewer queues to receive than the peer has to send.
+    /// There are fewer receive queues than the peer has send queues.
     PeerQueues,
-    /// The peer's MTU is over the limit.
+    /// The peer's MTU exceeds the limit.
     PeerMtu,
     /// A member refuses, or has a program of its own.
     Member,
     /// The bond's mode isn't one of balance-rr, active-backup, balance-xor and 802.3ad.
     BondMode,
-    /// What user space can't see, or sees only in the kernel's `xdp-features`.
+    /// A condition that user space can't see, or sees only in the kernel's `xdp-features`; in words.
     Hidden(&'static str),
 }
 
 impl Refusal {
-    /// In words, behind "it may be that".
+    /// In words that follow "it may be that".
     pub const fn words(self) -> &'static str {
         match self {
             Self::GuestOffloads => {
@@ -120,7 +121,7 @@ impl Refusal {
         }
     }
 
-    /// Whether user space can see it before it attaches.
+    /// Whether user space can see the condition before it attaches.
     pub const fn is_visible(self) -> bool {
         !matches!(
             self,
@@ -129,27 +130,27 @@ impl Refusal {
     }
 }
 
-/// An event at which a driver loses the program while the core goes on showing it.
+/// An event at which a driver loses the program while the network core still reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The interface is set down and up.
     LinkUp,
     /// The MTU is changed.
     Mtu,
-    /// The size of the rings is changed.
+    /// The rings are resized.
     Rings,
-    /// The driver resets the device after a transmission that hangs.
+    /// The driver resets the device after a transmission has hung.
     Reset,
-    /// The machine is suspended or hibernated, and resumes.
+    /// The machine resumes after it was suspended or hibernated.
     Resume,
     /// The guest is saved and restored, or migrated.
     Migration,
-    /// A virtual function comes in later, and its driver refuses the program.
+    /// A virtual function appears later, and its driver refuses the program.
     VirtualFunction,
 }
 
 impl Loss {
-    /// In words, behind "it loses the program".
+    /// In words that follow "it loses the program".
     pub const fn words(self) -> &'static str {
         match self {
             Self::LinkUp => "when the interface is set down and up",
@@ -164,7 +165,7 @@ impl Loss {
 }
 
 impl Never {
-    /// In words, behind "it never runs the program if".
+    /// In words that follow "it never runs the program if".
     pub const fn words(self) -> &'static str {
         match self {
             Self::BigPackets => {
@@ -177,17 +178,17 @@ impl Never {
     }
 }
 
-/// When a driver keeps a program that it doesn't run any more, so that it stays loaded until the next boot.
+/// When a driver keeps a reference to a program that it no longer runs, so that it stays loaded until the next boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
-    /// When another program takes its place.
+    /// When another program replaces it.
     Replaced,
-    /// When it loses it ([`Loss`]).
+    /// When the driver loses it ([`Loss`]).
     Lost,
 }
 
 impl Leak {
-    /// In words, behind "it keeps loaded, until the next boot,".
+    /// In words that follow "it keeps loaded, until the next boot,".
     pub const fn words(self) -> &'static str {
         match self {
             Self::Replaced => "a program that another one has replaced",
@@ -196,16 +197,16 @@ impl Leak {
     }
 }
 
-/// A way to take a program, and never run it.
+/// Why a driver accepts a program and never runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {
-    /// Virtio without merged buffers (bit 15) where packets may be longer than a buffer: bits 7 to 10, or an MTU of the
-    /// device over 1,500.
+    /// Virtio without mergeable buffers (bit 15), if packets may be longer than a buffer: bits 7 to 10, or a device MTU
+    /// above 1,500.
     BigPackets,
-    /// The Xen backend leaves no room in front of packets (no `feature-xdp-headroom`).
+    /// The Xen backend leaves no headroom before packets (no `feature-xdp-headroom`).
     NoHeadroom,
-    /// Packets come by a virtual function whose driver has no XDP.
+    /// Packets arrive through a virtual function whose driver has no XDP.
     VirtualFunction,
-    /// Hardware timestamps stand in front of the frame, and are taken for its beginning.
+    /// Hardware timestamps precede the frame, and are taken for its beginning.
     TimestampsInFront,
 }

@@ -1,4 +1,4 @@
-//! Other vendors' cards for servers.
+//! Server cards of vendors other than Intel.
 
 use super::{
     ByRelease, Clock, Driver, Longer, Mtu, Offload, Raised, Refusal, Release, Stop, Stops, Timestamps,

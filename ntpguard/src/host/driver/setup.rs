@@ -1,4 +1,4 @@
-//! How a card is set up, as far as that decides what native XDP does on it.
+//! A card's set-up, as far as it decides what native XDP does on it.
 
 use super::{Driver, Never, find, hardware, name};
 use crate::host::{
@@ -10,12 +10,12 @@ use crate::host::{
 };
 use std::{fs, path::Path};
 
-/// Bits of a virtio network device (virtio 1.2 §5.1.3; include/uapi/linux/virtio_net.h), by position.
+/// Feature bits of a virtio network device, by number (virtio 1.2 §5.1.3; include/uapi/linux/virtio_net.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VirtioFeatures(pub u64);
 
 impl VirtioFeatures {
-    /// Reads /sys/class/net/IF/device/features: a `0` or `1` for each bit, the lowest first.
+    /// Parses /sys/class/net/IF/device/features: a `0` or `1` for each bit, the lowest first.
     pub fn parse(text: &str) -> Option<Self> {
         let bits = text.trim();
         if bits.is_empty() || bits.len() > 64 || !bits.bytes().all(|bit| matches!(bit, b'0' | b'1')) {
@@ -25,64 +25,64 @@ impl VirtioFeatures {
         Some(Self(bits.fold(0, |all, (place, _)| all | 1 << place)))
     }
 
-    /// Whether a bit was negotiated.
+    /// Whether a feature was negotiated.
     pub const fn has(self, bit: u32) -> bool {
         self.0 & (1 << bit) != 0
     }
 
-    /// Whether any of some bits was.
+    /// Whether any of these features was negotiated.
     pub fn any(self, bits: &[u32]) -> bool {
         bits.iter().any(|bit| self.has(*bit))
     }
 }
 
-/// What can be seen of a card; `None` where the kernel doesn't tell.
+/// What is visible of a card; `None` where the kernel doesn't report it.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// The interface's name.
     pub name: String,
     /// Its driver's name in /sys, or its kind if it is virtual.
     pub driver: Option<String>,
-    /// It is hardware, or looks like it to the guest.
+    /// Whether it is hardware, also as emulated for a guest.
     pub is_hardware: bool,
     /// The running kernel.
     pub release: Release,
-    /// The longest packet, in bytes without the Ethernet header; of a veth the peer's, if that is seen.
+    /// The MTU, in bytes without the Ethernet header; for a veth the peer's, if that is visible.
     pub mtu: u32,
-    /// The longest MTU that it can be given.
+    /// The longest MTU that can be set.
     pub max_mtu: Option<u32>,
-    /// What the kernel says of its XDP (Linux 6.3 and later).
+    /// The XDP features that the kernel reports (Linux 6.3 and later).
     pub xdp: Option<Features>,
     /// Its offloads.
     pub offloads: Option<Offloads>,
     /// Its queues.
     pub queues: Option<Queues>,
-    /// The features negotiated with the host, of virtio.
+    /// The virtio features negotiated with the host.
     pub virtio: Option<VirtioFeatures>,
-    /// How many virtual functions it has been split into.
+    /// The number of its virtual functions that are enabled.
     pub virtual_functions: Option<u32>,
-    /// The Xen backend leaves room in front of packets.
+    /// Whether the Xen backend leaves headroom before packets.
     pub headroom: Option<bool>,
-    /// The mode of a bond.
+    /// The mode, of a bond.
     pub bond_mode: Option<String>,
     /// Hardware timestamps.
     pub timestamping: Timestamping,
-    /// The members of a bond, the virtual function of a Hyper-V interface.
+    /// The members of a bond, or the virtual function of a Hyper-V interface.
     pub lower: Vec<Self>,
 }
 
 impl Setup {
-    /// Reads how an interface is set up; `all` are all interfaces of this network namespace.
+    /// Reads an interface's set-up; `all` are all interfaces of this network namespace.
     pub fn read(root: &Path, all: &[Interface], interface: &Interface) -> Self {
         let is_hyper_v = hardware(root, interface).as_deref() == Some("hv_netvsc");
-        // Of Hyper-V's two interfaces with the same packets, the virtual function is the other one's member.
+        // Hyper-V has two interfaces for the same packets; the virtual function is a member of the other one.
         let lower = all.iter().filter(|one| is_hyper_v && one.master == Some(interface.index));
         let lower = interface::members(all, interface).chain(lower);
         let lower = lower.map(|one| Self::alone(root, all, one)).collect();
         Self { lower, ..Self::alone(root, all, interface) }
     }
 
-    /// Reads it of one interface, without those below.
+    /// Reads the set-up of one interface, without its lower devices.
     fn alone(root: &Path, all: &[Interface], interface: &Interface) -> Self {
         let (index, name_of) = (interface.index, &interface.name);
         let folder = root.join("sys/class/net").join(name_of);
@@ -115,15 +115,15 @@ impl Setup {
         find(self.driver.as_deref()?)
     }
 
-    /// What to call its driver.
+    /// Its driver's name, for messages.
     pub fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("its driver")
     }
 
-    /// Whether a native program gets frames in several buffers. The table and the kernel must agree: either may be too
-    /// optimistic.
+    /// Whether a native program gets frames in several buffers. The table and the kernel must agree, since either may
+    /// be too optimistic.
     pub fn has_frags(&self) -> bool {
-        // A bond hands the program to all of its members.
+        // A bond passes the program to all of its members.
         if self.bond_mode.is_some() && !self.lower.is_empty() {
             return self.lower.iter().all(Self::has_frags);
         }
@@ -135,8 +135,8 @@ impl Setup {
         }
     }
 
-    /// Whether nobody here can tell that the driver will run a program: the Xen backend's part isn't to be read (the XenStore
-    /// is root's, and a service may not see its device).
+    /// Whether it can't be determined here if the driver will run a program: the Xen backend's features can't be read
+    /// (the XenStore is root's, and a service may not see its device).
     pub fn hides_headroom(&self) -> bool {
         self.headroom.is_none() && self.row().is_some_and(|row| row.never.contains(&Never::NoHeadroom))
     }
@@ -147,18 +147,18 @@ impl Setup {
     }
 }
 
-/// The other end of a veth in this network namespace.
+/// The peer of a veth, if it is in this network namespace.
 fn peer<'a>(all: &'a [Interface], interface: &Interface) -> Option<&'a Interface> {
     let is_here = interface.kind.as_deref() == Some("veth") && !interface.lower_is_elsewhere;
     all.iter().find(|other| is_here && Some(other.index) == interface.lower)
 }
 
-/// `active-backup` of `active-backup 1`.
+/// Parses bonding/mode: `active-backup` of `active-backup 1`.
 fn bond_mode(folder: &Path, interface: &Interface) -> Option<String> {
     if interface.kind.as_deref() != Some("bond") {
         return None;
     }
-    // /sys may be that of another network namespace.
+    // /sys may show another network namespace.
     let index = fs::read_to_string(folder.join("ifindex")).ok()?;
     let mode = fs::read_to_string(folder.join("bonding/mode")).ok()?;
     (index.trim() == interface.index.to_string())

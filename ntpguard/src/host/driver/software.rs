@@ -2,7 +2,7 @@
 
 use super::{Also, ByRelease, Driver, Leak, Longer, Mtu, Raised, Refusal, Release, Timestamps};
 
-/// What a veth takes in several buffers: the first, and 17 pages.
+/// The longest MTU of a veth; in several buffers it takes the first and 17 pages.
 const VETH: Mtu = Mtu::Of { single: 3506, several: Some(3506 + 17 * 4096) };
 
 pub(super) const ROWS: &[Driver] = &[

@@ -1,15 +1,15 @@
-//! What attaching does to a card, and what an MTU costs under native XDP, in words.
+//! In words, what attaching does to a card, and what a long MTU costs under native XDP.
 
 use super::{Also, Driver, Longer, Raised, Setup, Stop, Timestamps};
 
-/// Says what a native program will do to a card when it is attached, a line each, none longer than 80 columns with names of
-/// up to 8 characters; nothing for a card on which nobody notices.
+/// What a native program will do to a card when it is attached: one line each, none longer than 80 columns with names
+/// of up to 8 characters; empty if nobody will notice.
 pub fn beforehand(setup: &Setup) -> Vec<String> {
     let Some(row) = setup.row() else { return Vec::new() };
     let name = &setup.name;
     let stop = row.stops.at(setup.release).attach;
     let mut lines = Vec::new();
-    // A pause is over before anybody notices.
+    // A pause is too short to notice.
     if let Some(words) = stop.words().filter(|_| stop > Stop::Paused) {
         lines.push(format!("attaching to {name} {words}"));
         lines.extend(row.also.words().map(|words| format!("attaching to {name}: {words}")));
@@ -30,8 +30,8 @@ pub fn beforehand(setup: &Setup) -> Vec<String> {
     lines
 }
 
-/// What becomes of frames when a native program is on a card whose MTU is over the driver's limit; `None` if all is well.
-/// For a card with a program: before there is one, [`mod@super::predict`] tells.
+/// What happens to frames if a card with a native program has an MTU above the driver's limit; `None` if nothing does.
+/// For a card with a program; for one without, see [`mod@super::predict`].
 pub fn mtu_lost(setup: &Setup) -> Option<String> {
     let own = setup.row().and_then(|row| lost(setup, row));
     own.or_else(|| setup.lower.iter().find_map(mtu_lost))

@@ -1,10 +1,10 @@
-//! Cards of virtual machines.
+//! Network cards of virtual machines.
 
 use super::{
     Also, ByRelease, Driver, Leak, Longer, Loss, Mtu, Never, Offload, Raised, Refusal, Release, Stop, Stops,
 };
 
-/// How long a frame may be that virtio-net, hv_netvsc and mana give a program in one page.
+/// The longest MTU that virtio_net, hv_netvsc and mana can give a program in one page.
 const PAGE: Mtu = Mtu::single(3506);
 
 pub(super) const ROWS: &[Driver] = &[

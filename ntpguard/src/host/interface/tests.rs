@@ -1,4 +1,4 @@
-//! Interfaces, as the kernel and tables in tests have them.
+//! Interfaces as the kernel reports them, and made-up tables of interfaces.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Cards as they come, and what native XDP is to come to on them: nics.md's measurements and the drivers' own conditions.
+//! Typical cards, and what native XDP is expected to do on them: nics.md's measurements and the drivers' own
+//! conditions.
 
 use super::*;
 use crate::host::{
@@ -39,7 +40,7 @@ fn fix(setup: &Setup) -> Option<String> {
 
 #[test]
 fn virtio_without_merged_buffers_never_runs_the_program() {
-    // GUEST_CSUM, CTRL_GUEST_OFFLOADS, VERSION_1, and what a guest of QEMU has by default.
+    // GUEST_CSUM, CTRL_GUEST_OFFLOADS, VERSION_1, and the other features that a QEMU guest has by default.
     let usual = [1, 2, 7, 8, 9, 10, 15, 32];
     assert_eq!(predict(&virtio(&usual)), Native::Runs);
     for merges in [7, 8, 9, 10] {
