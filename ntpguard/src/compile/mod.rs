@@ -158,8 +158,8 @@ fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [R
     [any_port, ntp_port]
 }
 
-/// The flags of an entry that are enforced here. The daemon is left to handle the rest: what a `restrict source` entry
-/// (with the flags `source`) may lift, and everything where some lines are out of reach.
+/// The flags of an entry that are enforced here. The rest is left to the daemon: flags that an entry by
+/// `restrict source` (with the flags `source`) may lift, and all flags where some lines are out of reach.
 pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList) -> Flags {
     let flags = entry.flags;
     let only_cut_off = conf.profile.source_entries == SourceEntries::CutOff;

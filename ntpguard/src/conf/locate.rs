@@ -167,8 +167,8 @@ fn older<'a>(found: &Detected, files: impl Iterator<Item = &'a Path>) -> Option<
     })
 }
 
-/// The first file that was changed after `since`, and when; both in seconds since 1970. A second's tolerance, since a
-/// process's start is known only to the second.
+/// The first file that was changed after `since`, and when; both in seconds since 1970. One second is tolerated, since
+/// a process's start is known only to the second.
 pub(crate) fn changed_since<'a>(
     since: u64,
     files: impl Iterator<Item = &'a Path>,

@@ -83,7 +83,8 @@ fn running(root: &Path, config: Option<&Path>) -> Option<Detected> {
     for holder in
         holders.iter_mut().filter(|holder| holder.program.is_none() && holder::may_be_ntpd(&holder.name))
     {
-        // The process's own binary tells nothing, but the installed one or the path of the file may.
+        // The process's own binary can't be recognised, but the installed one or the path of the file may suggest a
+        // program.
         let likely = installed(root).or_else(|| by_place(config?));
         holder.program = Some(likely.map_or(Program::Unseen, |found| found.program));
     }

@@ -28,7 +28,7 @@ impl Flags {
     pub const NOTRAP: Self = Self(1 << 8);
     /// Requests with Microsoft's extension are signed by Samba.
     pub const MSSNTP: Self = Self(1 << 10);
-    /// No configuration by queries.
+    /// No changes of the configuration by queries.
     pub const NOMODIFY: Self = Self(1 << 7);
     /// Kiss-o'-death packets to sources that are limited.
     pub const KOD: Self = Self(1 << 9);

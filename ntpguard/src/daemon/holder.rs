@@ -2,7 +2,7 @@
 //!
 //! Contract: exact where /proc/PID/fd may be read. A service lacks root's right to that (CAP_SYS_PTRACE); it finds the
 //! processes in the sockets' control groups whose names are those of daemons and whose network namespace contains the
-//! same socket. No process is named that neither way leads to.
+//! same socket. Processes that neither way finds aren't reported.
 
 use super::{
     command_line::CUT,

@@ -52,7 +52,7 @@ impl Changes {
             .context("no netlink socket (socket)")?;
         let groups = nix::libc::RTMGRP_IPV4_IFADDR | nix::libc::RTMGRP_IPV6_IFADDR | nix::libc::RTMGRP_LINK;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups as u32)).context("no netlink groups (bind)")?;
-        // SAFETY: an OwnedFd stays open, and the same socket, as long as it is owned; here by the AsyncFd.
+        // SAFETY: an OwnedFd stays open, and the same socket, as long as it is owned; here the AsyncFd owns it.
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
         Ok(Self(registered.context("netlink (epoll)")?))
     }

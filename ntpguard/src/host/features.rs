@@ -88,8 +88,8 @@ impl Altered {
         self.after = after;
     }
 
-    /// Reduced to the receive offloads that were wanted on: those that the kernel turns off for any generic program,
-    /// and drivers for native ones.
+    /// This record, reduced to the receive offloads that were wanted on, so that only those are restored: the kernel
+    /// turns them off for any generic program, and drivers for native ones.
     pub fn offloads(&self) -> Self {
         const OFFLOADS: [&str; 2] = ["rx-lro", "rx-gro-hw"];
         let were_on =

@@ -23,8 +23,9 @@ impl LinkEvents {
     /// Listens for changes from now on.
     ///
     /// # Errors
-    /// The kernel refuses the socket for links. That it has no netlink family for ethtool (CONFIG_ETHTOOL_NETLINK) is none:
-    /// drivers take the carrier away while they change rings or channels, which is seen, too, up to a second later.
+    /// The kernel refuses the socket for links. A missing netlink family for ethtool (CONFIG_ETHTOOL_NETLINK) isn't an
+    /// error: drivers take the carrier away while they change rings or channels, which is noticed as well, up to a
+    /// second later.
     pub fn listen() -> io::Result<Self> {
         let mut sockets = vec![socket(NETLINK_ROUTE, LINKS)?];
         // ETHTOOL_MCGRP_MONITOR_NAME.

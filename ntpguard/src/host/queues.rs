@@ -23,8 +23,8 @@ const ETH_SS_STATS: u32 = 1;
 const NAME: usize = 32;
 /// The kernel's limit for interface names, including the zero byte.
 const INTERFACE: usize = 16;
-/// A driver may get more queues between two questions, and the kernel writes as many values as it has by then, whatever room it
-/// was told of (net/ethtool/ioctl.c:ethtool_get_stats): so there is room for many more.
+/// The number of queues may grow between two requests, and the kernel then writes as many values as there are, however
+/// much room was announced (net/ethtool/ioctl.c:ethtool_get_stats). This many spare values fit.
 const SPARE: usize = 16_384;
 
 /// What precedes and follows the queue's number in the name of the counter of its received frames.

@@ -22,7 +22,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock of a simulation.
+    /// A clock without error, for simulation.
     pub const IDEAL: Self = Self { hz: 1000, margin: 0 };
 
     /// The kernel's jiffies, which the coarse clocks count. The times of two packets are each off by less than a tick.

@@ -98,8 +98,8 @@ impl Builder<'_> {
     }
 
     fn template(&mut self, line: &AccessLine) {
-        // The last line wins, and `unrestrict source` counts as one (ntp_config.c:config_access). 4.2.8's `delrestrict
-        // source ADDRESS` removes an association's entry, not the template.
+        // The last line wins, and `unrestrict source` counts as one (ntp_config.c:config_access). 4.2.8's
+        // `delrestrict source ADDRESS` removes an association's entry, not the template.
         if line.action != Action::Delete {
             self.source = Some(line.flags);
         }

@@ -38,7 +38,7 @@ impl Word<'_> {
         !self.quoted && matches!(self.text.as_bytes(), [byte] if is_special(*byte))
     }
 
-    /// Whether the daemon's scanner takes it for a keyword.
+    /// Whether the daemon's scanner reads it as a keyword.
     pub(super) fn is_keyword(&self, dialect: Dialect) -> bool {
         !self.quoted && keywords::dialects(&self.text).contains(&dialect)
     }

@@ -65,7 +65,7 @@ pub enum Native {
     Refused(Obstacle),
     /// The driver, or a member's driver, would accept the program and never run it.
     Ignored(Obstacle),
-    /// Neither the kernel nor the table tells.
+    /// Neither the kernel nor the table has the answer.
     Unknown,
 }
 

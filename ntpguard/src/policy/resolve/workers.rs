@@ -42,7 +42,7 @@ pub(crate) fn stay() -> io::Result<()> {
         sandbox::look_up_alone();
         drop(tell);
         for (task, tell) in tasks {
-            // Whoever has asked waits for it.
+            // The thread that sent the task waits for this answer.
             let _ = tell.send(start(task));
         }
     })?;
