@@ -112,6 +112,17 @@ impl AsFd for Netns {
 /// The name of both ends of the wire.
 pub const INTERFACE: &str = "ntp0";
 
+/// The id and the name of the XDP program on an interface of a host.
+///
+/// # Panics
+/// There is no interface of this name.
+pub fn program(host: &Netns, name: &str) -> Option<(u64, String)> {
+    let shown = host.run(&format!("ip -json -details link show dev {name}")).unwrap();
+    let links: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let program = &links[0]["xdp"]["prog"];
+    Some((program["id"].as_u64()?, program["name"].as_str().unwrap_or_default().to_owned()))
+}
+
 /// A server and everybody else, joined by a veth pair.
 pub struct Lab {
     /// Where the daemon and the guard run: 192.0.2.1, 2001:db8::1.
