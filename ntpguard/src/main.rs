@@ -1,4 +1,4 @@
-//! The `ntpguard` command: parses the command line, runs the verb, turns faults into exit codes.
+//! The `ntpguard` command: parses the command line, runs the verb, and turns faults into exit codes.
 
 use clap::{Parser as _, error::ErrorKind};
 use ntpguard::{
@@ -21,10 +21,10 @@ fn main() -> ExitCode {
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             if asked {
-                // A closed terminal is no reason to fail with another code.
+                // If standard output is closed, the exit code stays the same.
                 let _ = error.print();
             } else {
-                // Arguments may come from a file, and aren't for the terminal to obey.
+                // Arguments may come from a file, so control characters in them mustn't reach the terminal.
                 complain(format_args!("{}", error.render().to_string().trim_end()));
             }
             if let Some(file) = arguments.added_by.filter(|_| !asked) {

@@ -1,5 +1,5 @@
 //! The command line: what the user types ([`low`], filled by clap, and the settings file), and what a verb is to do
-//! ([`Verb`]), in the types of the rooms below. One is turned into the other once, in `turn`.
+//! ([`Verb`]), in the types of the rooms below. `turn` converts the former into the latter, and nothing else does.
 
 pub mod low;
 pub mod settings_file;
@@ -29,10 +29,10 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What is to be done. Refuses what clap can't see: options whose values contradict each other.
+    /// The verb with its options. Refuses what clap can't detect: options whose values contradict each other.
     ///
     /// # Errors
-    /// They do.
+    /// Two options contradict each other.
     pub fn verb(self) -> Result<Verb, clap::Error> {
         let contradiction = match &self.typed {
             low::Verb::Run(run) if run.trace && run.guarding.hook == Hook::Tc => Some(

@@ -1,7 +1,7 @@
-//! The settings file: options of `run` and `attach` that need not be said each time.
+//! The settings file: options of `run` and `attach` that needn't be typed each time.
 //!
-//! Contract: a key is an option's long name, and what it may be is what the option may be; clap's own table of options is
-//! the only one. What the command line says wins. Other verbs take the places of the filter from it, and nothing else.
+//! Contract: a key is an option's long name, and its value is what the option takes; clap's own table of options is the
+//! only one. Options on the command line override the file. Other verbs take only the filter's places from it.
 
 use crate::{
     cli::{
@@ -31,33 +31,33 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// Where it is, if nobody says otherwise.
+/// The path, if the command line doesn't name one.
 const FILE: &str = "/etc/ntpguard/ntpguard.toml";
-/// The option that says otherwise.
+/// The option that names another path.
 const SETTINGS: &str = "settings";
-/// How large the file may be, in bytes: many times what all settings take.
+/// Maximum size of the file in bytes: many times what all settings take.
 const MOST: u64 = 1 << 20;
 
-/// A command line.
+/// A command line, completed by the settings file.
 pub struct Arguments {
-    /// With those that the file has added.
+    /// The arguments, including those that the file has added.
     pub all: Vec<OsString>,
-    /// The file that has added some.
+    /// The file, if it has added any.
     pub added_by: Option<PathBuf>,
 }
 
-/// Adds what the settings file says to what was given on the command line.
+/// Adds the options of the settings file to those given on the command line.
 ///
 /// # Errors
-/// The file can't be read, or makes no sense; with its name and the line.
+/// The file can't be read or is invalid; the error names the file and the line.
 pub fn arguments(given: Vec<OsString>) -> Result<Arguments, Fault> {
     add(given).configuration()
 }
 
-/// The options of a guard of which nothing is said but what the settings file says; and that file, if it says anything.
+/// The options of `attach` as the settings file alone gives them, and the file's path if it gives any.
 ///
 /// # Errors
-/// As [`arguments`].
+/// The same as those of [`arguments`].
 pub fn guarding(settings: Option<&Path>) -> Result<(Guarding, Option<PathBuf>), Fault> {
     let mut line: Vec<OsString> = vec!["ntpguard".into(), "attach".into()];
     if let Some(path) = settings {
@@ -74,7 +74,7 @@ fn add(given: Vec<OsString>) -> Result<Arguments> {
     let none = |given| Ok(Arguments { all: given, added_by: None });
     let mut cli = Cli::command();
     cli.build();
-    // What is wrong with it is said when it is read in earnest.
+    // Errors of the command line are reported later, when it is parsed for use.
     let Ok(matches) = cli.clone().ignore_errors(true).try_get_matches_from(&given) else {
         return none(given);
     };
@@ -94,9 +94,9 @@ fn add(given: Vec<OsString>) -> Result<Arguments> {
     Ok(Arguments { all: given.into_iter().chain(added).collect(), added_by })
 }
 
-/// The text of a file.
+/// The text of the settings file.
 fn read(path: &Path) -> io::Result<String> {
-    // Which is how to say that there are none.
+    // `--settings /dev/null` means no settings.
     if path == Path::new("/dev/null") {
         return Ok(String::new());
     }
@@ -104,7 +104,7 @@ fn read(path: &Path) -> io::Result<String> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// A file, and what it may say.
+/// A settings file, and the command line whose options it may set.
 struct Settings<'a> {
     path: &'a Path,
     text: &'a str,
@@ -112,7 +112,7 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// The arguments for a verb, beside those that were given.
+    /// The arguments that the file adds for a verb, given those on the command line.
     fn added_to(&self, verb: &Command, given: &ArgMatches) -> Result<Vec<OsString>> {
         let Self { path, text, cli } = self;
         let table = DeTable::parse(text).map_err(|error| {
@@ -125,7 +125,7 @@ impl Settings<'_> {
             guards.iter().any(|guard| guard.get_name() == verb.get_name()) || find(&places, key).is_some()
         };
         let mut entries: Vec<_> = table.get_ref().iter().collect();
-        // In the file's order.
+        // In the order of the file.
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut added = Vec::new();
         for (key, value) in entries {
@@ -146,7 +146,7 @@ impl Settings<'_> {
         Ok(added)
     }
 
-    /// Whether an option may be so; whether it goes with others is seen when all are there.
+    /// Checks an option by itself; conflicts with other options are found when all are parsed together.
     fn check(&self, verb: &Command, argument: &str) -> Result<()> {
         let alone = self.cli.clone().try_get_matches_from(["ntpguard", verb.get_name(), argument]);
         let Err(error) = alone else { return Ok(()) };
@@ -158,13 +158,14 @@ impl Settings<'_> {
         bail!("{}", words.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// The line of a byte, from 1.
+    /// The number of the line that contains a byte, counted from 1.
     fn line(&self, byte: usize) -> usize {
         self.text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
     }
 }
 
-/// The options that a file can have: all of a verb, but where the file is, and those that end it. The plain argument is no option.
+/// The options of a verb that a settings file may have: all except `--settings` and those that end the program, such as
+/// `--help`. The positional argument isn't an option.
 pub fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
     verb.get_arguments().filter(|option| {
         let acts = matches!(option.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue);
@@ -172,24 +173,24 @@ pub fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
     })
 }
 
-/// The option of a key.
+/// The option whose long name is this key.
 fn find<'a>(verb: &'a Command, key: &str) -> Option<&'a Arg> {
     options(verb).find(|option| option.get_long() == Some(key))
 }
 
-/// A setting that was meant, perhaps.
+/// Suggests a setting whose name is similar.
 fn guess(guards: &[&Command], key: &str) -> String {
     let known = guards.iter().flat_map(|guard| options(guard)).filter_map(Arg::get_long);
     let near = { known }.find(|known| is_one_edit(known, key) || *known == key.replace('_', "-"));
     near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
-/// Whether the command line has it, or something that excludes it.
+/// Whether the command line has the option, or one that excludes it.
 fn is_overruled(verb: &Command, option: &Arg, given: &ArgMatches) -> bool {
     let is_given =
         |option: &Arg| given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
     let is_same = |other: &Arg| {
-        // Interfaces as plain arguments are as good as by the option.
+        // Interfaces may be given as positional arguments as well as by the option.
         other.get_id() == option.get_id() || other.get_id() == PLAIN && option.get_id() == "interface"
     };
     let excludes = |one: &Arg, other: &Arg| verb.get_arg_conflicts_with(one).contains(&other);
@@ -198,7 +199,7 @@ fn is_overruled(verb: &Command, option: &Arg, given: &ArgMatches) -> bool {
         .any(|other| is_same(other) || excludes(other, option) || excludes(option, other))
 }
 
-/// An option as it would be given.
+/// The option as it would be typed on the command line.
 fn values(option: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>> {
     let long = option.get_long().unwrap_or_default();
     let is_switch = matches!(option.get_action(), ArgAction::SetTrue);
@@ -222,7 +223,7 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    /// What a file and a command line come to.
+    /// The arguments that a settings file adds to a command line, or the error.
     fn with(settings: &str, line: &str) -> Result<Vec<String>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), settings).unwrap();
@@ -245,7 +246,7 @@ mod tests {
             assert_eq!(with(file, named).unwrap(), rest, "{named}");
         }
         assert_eq!(with(file, "attach --sources 1").unwrap(), [&interfaces[..], &["--monitor"]].concat());
-        // Not what `detach --interface` would mean.
+        // These would be the interfaces of `detach --interface`, which the file doesn't set.
         assert_eq!(with("interface = 'eth0'\npin-path = '/a'", "detach --all").unwrap(), ["--pin-path=/a"]);
         assert_eq!(with("queries = 'restrict'", "run --no-hardening").unwrap(), [""; 0]);
         assert_eq!(with("no-hardening = true", "run --harden sources").unwrap(), [""; 0]);

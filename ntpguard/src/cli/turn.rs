@@ -1,6 +1,6 @@
-//! From what was typed to what is to be done: the only place where clap's types become the rooms' own.
+//! Converts what was typed into what is to be done: the only place where clap's types become the rooms' own.
 //!
-//! Each type is taken apart by all its fields, so that no option can be forgotten here.
+//! Each type is destructured with all its fields, so that the compiler notices an option that is forgotten here.
 
 use super::{
     low::{self, Bytes},
@@ -94,7 +94,7 @@ impl From<low::Drawing> for verb::Drawing {
     fn from(typed: low::Drawing) -> Self {
         let low::Drawing { interfaces, mut filter, event_rate, places } = typed;
         let names = interfaces.names();
-        // Interfaces that are named are short for a filter.
+        // Interfaces that are named are shorthand for a filter.
         filter.extend((!names.is_empty()).then(|| Filter::interfaces(names)));
         Self { filter, event_rate, places: places.into() }
     }
@@ -197,7 +197,7 @@ impl From<low::Guarding> for guard::options::Guarding {
 }
 
 impl From<low::Places> for guard::options::Places {
-    /// The settings file has been read by now.
+    /// The settings file has been read before this, so its path is dropped here.
     fn from(low::Places { pin_path, state_dir, settings: _ }: low::Places) -> Self {
         Self { pin_path, state_dir }
     }

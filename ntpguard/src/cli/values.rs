@@ -1,6 +1,6 @@
-//! The values of options that are enums of the rooms, with the help of each.
+//! The values of options that are enums of the rooms, with the help text of each value.
 //!
-//! A name that a room shows, too, is the room's own.
+//! Where a room also prints the name of a value, that name is taken from the room.
 
 use crate::{
     bpf::{Hook, Mode},
@@ -14,7 +14,7 @@ use crate::{
 };
 use clap::{ValueEnum, builder::PossibleValue};
 
-/// Makes an enum the values of an option, each with its name and its help: all of them, or this doesn't compile.
+/// Implements `ValueEnum` for an enum, with each variant's name and help text; a missing variant is a compile error.
 macro_rules! values {
     ($kind:ident { $($variant:ident = $name:expr, $help:literal;)+ }) => {
         impl ValueEnum for $kind {

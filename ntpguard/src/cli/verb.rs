@@ -1,4 +1,4 @@
-//! What a verb is to do, in the rooms' own types: all that `cmd` gets to see of a command line.
+//! What a verb is to do, in the rooms' own types: all that `cmd` sees of a command line.
 
 use crate::{
     daemon::choice::Choice,
@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-/// Which verb, and what it is to do.
+/// A verb, with its options.
 #[derive(Debug)]
 pub enum Verb {
-    /// Guard, and show what is dropped.
+    /// Guard, and show the counters while it runs.
     Run(Box<Run>),
-    /// Guard, and leave the filter there without a process.
+    /// Guard, and leave the filter attached without a process.
     Attach(Box<Attach>),
     /// Take the filter away.
     Detach(Detach),
@@ -29,278 +29,278 @@ pub enum Verb {
     Enforce(Enforce),
     /// Begin a trial.
     Monitor(Places),
-    /// Say what is guarded.
+    /// Show what is guarded, and whether the filter runs.
     Status(Status),
-    /// Show what was counted.
+    /// Show the counters.
     Stats(Stats),
     /// Show drops one by one.
     Events(Events),
-    /// Watch in a terminal.
+    /// Show the live view in a terminal.
     Top(Top),
     /// Write dropped packets to a file.
     Capture(Capture),
-    /// Say whose addresses floods came in the name of.
+    /// Show which addresses the victims of floods have.
     Report(Report),
-    /// Say what the daemon really does with an ntp.conf.
+    /// Show what the daemon really does with an ntp.conf.
     Check(Check),
-    /// Say what becomes of a packet.
+    /// Show what happens to a packet.
     Explain(Box<Explain>),
-    /// Say what would have been dropped of a capture.
+    /// Show what would have been dropped of a capture.
     Replay(Replay),
-    /// Put a card's features back.
+    /// Restore a card's features.
     RestoreFeatures,
-    /// Say whether this host is ready.
+    /// Check whether this host is ready.
     Doctor(Doctor),
 }
 
-/// `run`.
+/// Options of `run`.
 #[derive(Debug)]
 pub struct Run {
     /// What is guarded, and by which rules.
     pub guarding: Guarding,
-    /// Where the filter stays; `None` if it goes with the process.
+    /// Where the filter is pinned and its state kept; `None` if it ends with the process.
     pub places: Option<Places>,
-    /// How the counters are shown.
+    /// Output format of the counters.
     pub format: Format,
-    /// Time between two lines.
+    /// Time between two lines of counters.
     pub interval: Duration,
-    /// Where Prometheus reads them.
+    /// Address on which Prometheus scrapes the metrics.
     pub metrics: Option<SocketAddr>,
-    /// Drops a second that become events, at most.
+    /// Maximum number of drops a second that become events.
     pub event_rate: u32,
-    /// Every packet is logged.
+    /// Log every packet.
     pub trace: bool,
-    /// Rights and files are given up after the start.
+    /// Give up rights and access to files after the start.
     pub sandbox: bool,
 }
 
-/// `attach`.
+/// Options of `attach`.
 #[derive(Debug)]
 pub struct Attach {
     /// What is guarded, and by which rules.
     pub guarding: Guarding,
-    /// Where the filter stays.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `detach`.
+/// Options of `detach`.
 #[derive(Debug)]
 pub struct Detach {
-    /// What is given up.
+    /// Interfaces from which the filter is taken off.
     pub interfaces: Vec<String>,
-    /// Every interface, and what is pinned beside.
+    /// Take it off every interface, and remove all other pins too.
     pub all: bool,
-    /// Even while `ntpguard run` looks after the filter.
+    /// Do so even while `ntpguard run` looks after the filter.
     pub force: bool,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `reload`.
+/// Options of `reload`.
 #[derive(Debug)]
 pub struct Reload {
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
-    /// The settings file, if another one is named: where nobody knows any more by which options the filter was made, they
-    /// are taken from there.
+    /// The settings file, if another than the default is named. The filter's options are taken from it if they weren't
+    /// kept.
     pub settings: Option<PathBuf>,
 }
 
-/// `enforce`.
+/// Options of `enforce`.
 #[derive(Debug)]
 pub struct Enforce {
-    /// Go back to the trial after this time.
+    /// Return to the trial after this time.
     pub confirm: Option<Duration>,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `status`.
+/// Options of `status`.
 #[derive(Debug)]
 pub struct Status {
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
-    /// How it is said.
+    /// Output format.
     pub format: Format,
 }
 
-/// `stats`.
+/// Options of `stats`.
 #[derive(Debug)]
 pub struct Stats {
-    /// What is shown; everything if there is none.
+    /// Interfaces to show; all if empty.
     pub interfaces: Vec<String>,
-    /// Again and again, this long apart.
+    /// Repeat the output at this interval.
     pub watch: Option<Duration>,
-    /// Drops by line, too.
+    /// Also show drops by line of ntp.conf.
     pub rules: bool,
-    /// So many of the sources limited and dropped most.
+    /// Show this many of the sources that were limited and dropped most.
     pub sources: Option<usize>,
     /// Count from zero from now on.
     pub reset: bool,
-    /// Count since the filter was attached first.
+    /// Show the totals since the filter was first attached.
     pub total: bool,
-    /// How it is shown.
+    /// Output format.
     pub format: Format,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// Which events, and from where.
+/// Which events to take, and from where.
 #[derive(Debug)]
 pub struct Drawing {
-    /// All of these must hold.
+    /// Filters, all of which must match.
     pub filter: Vec<Filter>,
-    /// Events a second, at most, where this process draws them.
+    /// Maximum number of events a second, if this process is the one that reads them from the kernel.
     pub event_rate: u32,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `events`.
+/// Options of `events`.
 #[derive(Debug)]
 pub struct Events {
-    /// Those to come, and not the last ones.
+    /// Show events as they happen, not the last ones.
     pub follow: bool,
-    /// So many, and no more.
+    /// Number of events to show.
     pub count: Option<u64>,
-    /// How they are shown.
+    /// Output format.
     pub format: Format,
-    /// Which, and from where.
+    /// Which events to take, and from where.
     pub drawing: Drawing,
 }
 
-/// `capture`.
+/// Options of `capture`.
 #[derive(Debug)]
 pub struct Capture {
     /// The file to write; `-` for standard output.
     pub file: PathBuf,
-    /// So many packets; 0 for no limit.
+    /// Maximum number of packets; 0 for no limit.
     pub count: u64,
-    /// So many bytes of each.
+    /// Maximum number of bytes kept of each packet.
     pub snaplen: u32,
-    /// So many MiB; 0 for no limit.
+    /// Maximum size of the file in MiB; 0 for no limit.
     pub max_size: u64,
-    /// Which, and from where.
+    /// Which events to take, and from where.
     pub drawing: Drawing,
 }
 
-/// `top`.
+/// Options of `top`.
 #[derive(Debug)]
 pub struct Top {
-    /// Time between two readings.
+    /// Time between two updates.
     pub interval: Duration,
-    /// Draw with ASCII alone.
+    /// Draw with ASCII characters only.
     pub ascii: bool,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `report`.
+/// Options of `report`.
 #[derive(Debug)]
 pub struct Report {
     /// How far to look back.
     pub since: Duration,
-    /// So many networks.
+    /// How many networks to show.
     pub networks: usize,
-    /// How it is shown.
+    /// Output format.
     pub format: Format,
-    /// Where the filter is.
+    /// Where the filter is pinned and its state kept.
     pub places: Places,
 }
 
-/// `check`.
+/// Options of `check`.
 #[derive(Debug)]
 pub struct Check {
-    /// The daemon's configuration file, if it is named.
+    /// The daemon's configuration file, if one is named.
     pub file: Option<PathBuf>,
-    /// How it is read.
+    /// How the file is read.
     pub reading: Choice,
-    /// What is dropped beyond the daemon's reading.
+    /// What is dropped beyond what the daemon itself would refuse.
     pub hardening: Hardening,
-    /// How it is said.
+    /// Output format.
     pub format: Format,
-    /// Warnings are failures, too.
+    /// Treat warnings as failures.
     pub deny_warnings: bool,
 }
 
-/// `explain`.
+/// Options of `explain`.
 #[derive(Debug)]
 pub struct Explain {
-    /// Which packets.
+    /// The packets to explain.
     pub packet: Packet,
-    /// How many times each is sent, for `limited`.
+    /// How often each packet is sent, and at which interval, for `limited`.
     pub train: Train,
-    /// Who is asked.
+    /// What judges the packets.
     pub judge: Judge,
-    /// The daemon's configuration file, if it is named.
+    /// The daemon's configuration file, if one is named.
     pub config: Option<PathBuf>,
-    /// How it is read.
+    /// How the file is read.
     pub reading: Choice,
-    /// What is dropped beyond the daemon's reading.
+    /// What is dropped beyond what the daemon itself would refuse.
     pub hardening: Hardening,
-    /// Addresses of the daemon's host; this host's if there are none.
+    /// Addresses of the daemon's host; this host's if empty.
     pub local_addresses: Vec<IpAddr>,
-    /// How it is said.
+    /// Output format.
     pub format: Format,
 }
 
 /// Packets to explain.
 #[derive(Debug)]
 pub enum Packet {
-    /// An Ethernet frame.
+    /// One Ethernet frame.
     Frame(Vec<u8>),
     /// A UDP datagram to port 123, from an address and a port.
     Datagram(IpAddr, u16, Payload),
-    /// Those of a file, one JSON object a line.
+    /// All packets of a file with one JSON object a line.
     Vectors(PathBuf),
 }
 
-/// What a datagram carries.
+/// The payload of a datagram.
 #[derive(Debug)]
 pub enum Payload {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// What is usual for a mode, with an opcode or request code if one is named.
+    /// The usual packet of a mode, with this opcode or request code if one is given.
     Usual(u8, Option<u8>),
 }
 
-/// Who says what becomes of a packet.
+/// What judges a packet.
 #[derive(Debug)]
 pub enum Judge {
-    /// The ntpguard that runs here, or that one that is pinned at a place.
+    /// The filter that runs here, or the one that is pinned at a path.
     Running(Option<PathBuf>),
-    /// A policy made for it.
+    /// A policy that is compiled for this purpose, run by an engine.
     Engine(EngineChoice),
 }
 
-/// `replay`.
+/// Options of `replay`.
 #[derive(Debug)]
 pub struct Replay {
     /// The capture; `-` for standard input.
     pub capture: PathBuf,
-    /// The daemon's configuration file, if it is named.
+    /// The daemon's configuration file, if one is named.
     pub config: Option<PathBuf>,
-    /// How it is read.
+    /// How the file is read.
     pub reading: Choice,
-    /// What is dropped beyond the daemon's reading.
+    /// What is dropped beyond what the daemon itself would refuse.
     pub hardening: Hardening,
-    /// Addresses of the daemon's host, if they are named.
+    /// Addresses of the daemon's host, if given.
     pub local_addresses: Vec<IpAddr>,
     /// How many sources to show.
     pub top: usize,
-    /// How it is shown.
+    /// Output format.
     pub format: Format,
 }
 
-/// `doctor`.
+/// Options of `doctor`.
 #[derive(Debug)]
 pub struct Doctor {
-    /// What is looked at, if that is named.
+    /// Interfaces to check; if empty, those that are worth guarding.
     pub interfaces: Vec<String>,
     /// Where the filter is to be pinned.
     pub pin_path: PathBuf,
-    /// Warnings are failures, too.
+    /// Treat warnings as failures.
     pub deny_warnings: bool,
-    /// How it is said.
+    /// Output format.
     pub format: Format,
 }

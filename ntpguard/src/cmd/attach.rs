@@ -1,4 +1,4 @@
-//! `ntpguard attach`: the filter in front of the daemon, and no process beside it.
+//! `ntpguard attach`: attaches the filter and leaves no process behind.
 
 use super::choose;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     host::fault::{Blame as _, Fault},
 };
 
-/// Attaches, and leaves the filter there.
+/// Attaches the filter and leaves it there.
 ///
 /// # Errors
 /// The configuration can't be read, or the filter can't be loaded or attached; what was attached before stays as it was.
@@ -24,7 +24,7 @@ pub(super) fn run(mut options: Attach) -> Result<(), Fault> {
     for (interface, attached) in service.attach(None)? {
         export.attached(&interface, &attached);
     }
-    // Whoever doesn't read it can ask `ntpguard status`.
+    // An error in writing this output is ignored: `ntpguard status` shows the same.
     export.finish();
     Ok(())
 }

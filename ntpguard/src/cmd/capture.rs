@@ -1,4 +1,4 @@
-//! `ntpguard capture`: the dropped packets themselves, each with the reason as its comment.
+//! `ntpguard capture`: writes the dropped packets themselves, each with the reason as its comment.
 
 use super::events::stop;
 use crate::{
@@ -23,13 +23,13 @@ use std::{
     time::Duration,
 };
 
-/// How long to wait for packets before signals are looked for again, and what there is so far is written out.
+/// How long to wait for packets before signals are checked again and the packets so far are written out.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Writes them until there are enough, or SIGINT.
+/// Writes packets until one of the limits is reached or a signal arrives.
 ///
 /// # Errors
-/// Nothing is guarded, this user may not look, or the file can't be written.
+/// Nothing is guarded, this user may not read the events, or the file can't be written.
 pub(super) fn run(options: &Capture) -> Result<(), Fault> {
     capture(options).environment()
 }
@@ -39,7 +39,7 @@ fn capture(options: &Capture) -> Result<()> {
     let stop = stop()?;
     let mut follower =
         Follower::start(&drawing.places, Request::Events { snaplen: *snaplen }, drawing.event_rate)?;
-    // When nothing can go wrong any more that has nothing to do with it: what is there before is overwritten.
+    // Opened last: this truncates the file, so everything else must have succeeded.
     let mut writer = Writer::new(BufWriter::new(open(file)?), *snaplen).with_context(|| unwritten(file))?;
     tell(format_args!(
         "capturing to {}{}",
@@ -88,7 +88,7 @@ fn unwritten(file: &Path) -> String {
     format!("can't write {}", file.display())
 }
 
-/// The bytes of its frame; `None` if none came along, as when somebody has just begun to ask for them.
+/// The bytes of the event's frame; `None` if the event has none, as when it was drawn before this process asked for frames.
 fn frame(event: &Event) -> Option<Vec<u8>> {
     let digits = event.frame.as_ref().filter(|digits| !digits.is_empty())?;
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();

@@ -10,21 +10,21 @@ use crate::{
 use anyhow::anyhow;
 use std::io::{self, Write as _};
 
-/// Tells on standard output.
+/// Prints the report on standard output.
 ///
 /// # Errors
-/// The file can't be read, or has errors; or warnings, if they are denied.
+/// The file can't be read or has errors, or it has warnings and these are denied.
 pub(super) fn run(options: &cli::Check) -> Result<(), Fault> {
     let read = locate::read(options.file.as_deref(), &options.reading)?;
     let names = resolve::Names::default();
     let resolver = |name: &str| names.addresses(name);
-    // Own addresses are of no interest to a reader, and this may be another host than the daemon's.
+    // Entries for local addresses don't interest a reader of the file, and the daemon may run on another host.
     let policy = Policy::resolve(&read.conf, &resolver, &[]);
     let diagnostics = audit::audit(&read.conf, &policy, options.hardening, &resolver);
     let report =
         Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening: options.hardening };
     match options.format {
-        // It has nothing of the files that a terminal would obey, and colours of its own.
+        // The report contains no control characters from the files, and it has its own colours, so it is written unescaped.
         Format::Text => write!(io::stdout(), "{}", report.text()),
         Format::Json => writeln!(options.format.stdout(), "{}", report.json()),
     }

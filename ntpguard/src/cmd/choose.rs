@@ -1,4 +1,4 @@
-//! Which interfaces are meant where none is named: one is taken only if no other makes sense, and that is said.
+//! Which interfaces are meant if none is named: one is taken only if no other makes sense, and a message says so.
 
 use crate::{
     bpf::Pins,
@@ -15,10 +15,11 @@ use crate::{
 };
 use anyhow::anyhow;
 
-/// What `run` and `attach` guard. `places`: where a filter may stay already, whose interfaces then are meant.
+/// Fills in the interfaces that `run` and `attach` guard. If a filter is pinned at `places` already, its interfaces are
+/// meant.
 ///
 /// # Errors
-/// Nothing is named, and nothing or more than one thing makes sense.
+/// No interface is named, and none or more than one makes sense.
 pub(super) fn to_guard(verb: &str, options: &mut Guarding, places: Option<&Places>) -> Result<(), Fault> {
     if !options.interface.is_empty() {
         return Ok(());
@@ -39,10 +40,10 @@ pub(super) fn to_guard(verb: &str, options: &mut Guarding, places: Option<&Place
     Ok(())
 }
 
-/// What `detach` gives up: never anything but the only interface that is guarded.
+/// The interfaces from which `detach` takes the filter off: without names, the only interface that is guarded.
 ///
 /// # Errors
-/// Nothing is named, and nothing or more than one interface is guarded.
+/// No interface is named, and none or more than one is guarded.
 pub(super) fn to_give_up(named: Vec<String>, places: &Places) -> Result<Vec<String>, Fault> {
     if !named.is_empty() {
         return Ok(named);
@@ -58,21 +59,21 @@ pub(super) fn to_give_up(named: Vec<String>, places: &Places) -> Result<Vec<Stri
     }
 }
 
-/// The names of the interfaces that are held.
+/// The names of the interfaces to which the pinned filter is attached.
 fn guarded(all: &[Interface], places: &Places) -> Vec<String> {
     let held = Pins::find(&places.pin_path).and_then(|pins| pins.links().ok()).unwrap_or_default();
     let held = all.iter().filter(|interface| held.contains(&interface.index));
     held.map(|interface| interface.name.clone()).collect()
 }
 
-/// An interface, and what is said of it.
+/// An interface, and the message that says why it was chosen.
 #[derive(Debug)]
 struct Choice {
     name: String,
     words: String,
 }
 
-/// The only one that makes sense: up, and with a default route or the only hardware.
+/// The only interface that makes sense: it is up, and it has a default route or is the only hardware.
 fn only(verb: &str, all: &[Interface], routed: &[String]) -> Result<Choice, Fault> {
     let up: Vec<_> = all.iter().filter(|interface| interface.up && !interface.loopback).collect();
     let hardware: Vec<_> = up.iter().filter(|interface| interface.kind.is_none()).collect();
@@ -99,7 +100,7 @@ fn only(verb: &str, all: &[Interface], routed: &[String]) -> Result<Choice, Faul
     Ok(Choice { words: format!("no interface named; taking {name}, the only one {why}{rest}"), name })
 }
 
-/// What to type for each.
+/// The command for each interface.
 fn commands(verb: &str, names: &[String]) -> String {
     let commands: Vec<_> = names.iter().map(|name| format!("`ntpguard {verb} {name}`")).collect();
     commands.join(" or ")
@@ -109,7 +110,7 @@ fn commands(verb: &str, names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    /// What is taken, or what is said instead; each interface with its kind, none for hardware.
+    /// The message about the interface taken, or the error; each interface is given with its kind, `None` for hardware.
     fn taken(interfaces: &[(&str, Option<&str>, bool)], routed: &[&str]) -> Result<String, String> {
         let mut all = vec![Interface {
             index: 1,
@@ -150,9 +151,9 @@ mod tests {
             taken(&both, &["eth0", "eth1"]).unwrap_err(),
             "which interface? `ntpguard run eth0` or `ntpguard run eth1`"
         );
-        // None that makes more sense than the other.
+        // Neither makes more sense than the other.
         assert_eq!(taken(&both, &[]).unwrap_err(), taken(&both, &["eth0", "eth1"]).unwrap_err());
-        // The bridge and the card below it.
+        // Both the bridge and its port make sense.
         let bridge = [("eth0", None, true), ("br0", Some("bridge"), true)];
         assert!(taken(&bridge, &["br0"]).unwrap_err().contains("run eth0` or `ntpguard run br0`"));
         assert!(taken(&[("eth0", None, false)], &["eth0"]).unwrap_err().contains("None here is up"));

@@ -1,4 +1,4 @@
-//! A reader of standard output that has read enough.
+//! Standard output whose reader has closed it.
 
 use std::io;
 

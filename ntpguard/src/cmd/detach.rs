@@ -1,4 +1,4 @@
-//! `ntpguard detach`: takes the filter away from interfaces.
+//! `ntpguard detach`: takes the filter off interfaces.
 
 use super::choose;
 use crate::{
@@ -22,13 +22,13 @@ use std::{
     path::Path,
 };
 
-/// Detaches.
+/// Detaches the filter.
 ///
 /// # Errors
-/// The interface isn't guarded, or `ntpguard run` looks after it.
+/// An interface isn't guarded, `ntpguard run` looks after the filter, or a program stays loaded.
 pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     let Detach { interfaces, all, force, places } = options;
-    // Kept to the end: nobody attaches meanwhile.
+    // Held to the end, so that nothing attaches meanwhile.
     let instance = Instance::enter(places).environment()?;
     if let Err(Taken { pid }) = &instance
         && !force
@@ -56,7 +56,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
         let mut given = interface::all().environment()?;
         given.retain(|interface| held.contains(&interface.index));
         pins.clear().environment()?;
-        // Of another network namespace's interfaces the numbers are others here.
+        // In another network namespace the interface indexes of the state mean other interfaces.
         if is_here.is_ok() {
             put_back(instance.as_ref().ok(), state.as_ref(), |_| true);
         }
@@ -89,17 +89,18 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     end(&left, &given)
 }
 
-/// The programs that stay loaded. A process that looks after the filter has it loaded, too.
+/// The programs that stay loaded. Not determined while another process looks after the filter, since it has them loaded
+/// too.
 fn left(before: Before, pins: &Pins, alone: bool) -> Result<Vec<Left>, Fault> {
     if alone { before.left(pins).environment() } else { Ok(Vec::new()) }
 }
 
-/// Puts back what attaching has changed of network cards, and forgets it.
+/// Restores what attaching has changed of network cards, and removes it from the state.
 fn put_back(instance: Option<&Instance>, state: Option<&Summary>, is_free: impl Fn(&Card) -> bool) {
     let cards = state.map(|state| state.cards.clone()).unwrap_or_default();
     let free: BTreeMap<_, _> = cards.into_iter().filter(|(_, card)| is_free(card)).collect();
     restore(&free);
-    // All of the state may be a million rules: it is written anew only where that makes a difference.
+    // The state may hold a million rules, so it is rewritten only if this changes something.
     let is_altered = free.values().any(|card| !card.altered.is_nothing());
     let forget = |instance: &Instance| {
         let Some(mut state) = instance.state()? else { return Ok(()) };
@@ -111,7 +112,7 @@ fn put_back(instance: Option<&Instance>, state: Option<&Summary>, is_free: impl 
     }
 }
 
-/// Says which programs have stayed loaded, and what helps.
+/// An error that names the programs that are still loaded and says what helps; success if there are none.
 fn end(left: &[Left], given: &[Interface]) -> Result<(), Fault> {
     match loaded(left, given) {
         Some(words) => Err(Fault::Environment(anyhow!(words))),
@@ -119,7 +120,8 @@ fn end(left: &[Left], given: &[Interface]) -> Result<(), Fault> {
     }
 }
 
-/// Which programs have stayed loaded, and what helps, in words; `None` if there are none. `given` was guarded until now.
+/// A message that names the programs that are still loaded and says what helps; `None` if there are none. `given` are the
+/// interfaces that were guarded until now.
 pub(super) fn loaded(left: &[Left], given: &[Interface]) -> Option<String> {
     let all = interface::all().unwrap_or_default();
     let on = left.iter().filter_map(|Left { program, on }| Some((on.as_ref()?, *program)));
@@ -134,11 +136,11 @@ pub(super) fn loaded(left: &[Left], given: &[Interface]) -> Option<String> {
     (!words.is_empty()).then(|| words.join("\n"))
 }
 
-/// What is wrong where a program stays that was on an interface until now, and what to do about it.
+/// The message about a program that was on an interface until now and is still loaded, and what to do about it.
 fn stays(setup: &Setup, program: u32) -> String {
     let name = &setup.name;
     let cards: Vec<_> = if setup.lower.is_empty() { vec![setup] } else { setup.lower.iter().collect() };
-    // A driver that loses programs without giving them back runs none of them.
+    // A driver that loses programs without releasing them runs none of them.
     let is_lost = |row: &&Driver| row.leaks == Some(Leak::Lost);
     if let Some(row) = cards.iter().filter_map(|card| card.row()).find(is_lost) {
         return format!("{name} isn't held any more; {}", kept(&[program], row));
@@ -161,7 +163,7 @@ fn stays(setup: &Setup, program: u32) -> String {
         none if none.is_empty() => none,
         drivers => format!(" ({drivers})"),
     };
-    // To take the place of the program that is there is a replacement.
+    // Attaching and detaching again replaces the program that the driver still has.
     let leaks = cards
         .iter()
         .copied()
@@ -180,7 +182,7 @@ fn stays(setup: &Setup, program: u32) -> String {
     )
 }
 
-/// What is wrong where programs stay that were replaced before, or were in the stack, and what to do about it.
+/// The message about programs that were replaced earlier, or ran in generic mode, and are still loaded.
 fn stay(programs: &[u32], leaking: Option<&Driver>) -> String {
     match leaking {
         Some(row) => kept(programs, row),
@@ -192,7 +194,7 @@ fn stay(programs: &[u32], leaking: Option<&Driver>) -> String {
     }
 }
 
-/// A driver keeps programs that it doesn't run.
+/// The message about a driver that keeps programs that it doesn't run.
 fn kept(programs: &[u32], row: &Driver) -> String {
     let driver = row.names.first().copied().unwrap_or_default();
     let leak = row.leaks.map(Leak::words).unwrap_or_default();
@@ -202,7 +204,7 @@ fn kept(programs: &[u32], row: &Driver) -> String {
     )
 }
 
-/// Programs of ntpguard's by their ids.
+/// ntpguard's programs, listed by id.
 fn earlier(programs: &[u32]) -> String {
     let ids: Vec<_> = programs.iter().map(u32::to_string).collect();
     match ids.as_slice() {
@@ -243,7 +245,7 @@ mod tests {
             said.contains("`ip link set dev bond0 mtu 1500`, then `ntpguard attach --interface bond0`"),
             "{said}"
         );
-        // bond_xdp_set lets go of a program that it removes, and of none that it replaces.
+        // bond_xdp_set releases a program that it removes, but none that it replaces.
         let then = "from then on nothing runs it, but it stays loaded until the next boot";
         assert!(said.contains(then), "{said}");
         assert!(!stays(&card("eth0", "virtio_net", 9000), 29).contains("next boot"));

@@ -10,10 +10,10 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 use std::{io::Write as _, path::Path};
 
-/// Looks, and says it on standard output.
+/// Makes all checks, and prints the findings on standard output.
 ///
 /// # Errors
-/// Something is a failure; or a warning, where these are denied.
+/// A finding is a failure, or a warning while warnings are denied.
 pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
     let findings = examine(Path::new("/"), &options.interfaces, &options.pin_path);
     let mut out = options.format.stdout();
@@ -34,7 +34,7 @@ pub(super) fn run(options: &Doctor) -> Result<(), Fault> {
     }
 }
 
-/// A line for each finding, and one below it with what mends it.
+/// One line for each finding, and a second one for its fix.
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for Finding { check, status, subject, message, fix } in findings {
@@ -49,12 +49,12 @@ fn text(findings: &[Finding]) -> String {
     text
 }
 
-/// What a terminal would obey is shown, not sent: names of processes and programs end up here.
+/// Replaces control characters, so that a terminal doesn't obey them: the text contains names of processes and programs.
 fn shown(line: &str) -> String {
     line.replace(char::is_control, "\u{fffd}")
 }
 
-/// One object; fields are added, never renamed.
+/// The findings as one JSON object; fields may be added, but are never renamed.
 fn report(findings: &[Finding]) -> Value {
     let checks: Vec<_> = findings
         .iter()

@@ -1,4 +1,5 @@
-//! `ntpguard enforce` and `ntpguard monitor`: a trial ends, for good or until nobody confirms; and begins again.
+//! `ntpguard enforce` and `ntpguard monitor`: end a trial, for good or until the time for confirming it is over, and begin
+//! one again.
 
 use crate::{
     bpf::{Maps, Pins},
@@ -28,25 +29,25 @@ use tokio::{
 
 /// How long to wait for the process that looks after the filter.
 const RUN_TIMEOUT: Duration = Duration::from_secs(15);
-/// In which time that process looks at what was said, with room to spare.
+/// Time within which that process notices a changed trial state, with a margin.
 const FOLLOWING: Duration = Duration::from_secs(3);
-/// How often to look whether somebody has confirmed.
+/// Interval at which the confirmation is looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Lets everything pass from now on.
+/// Begins a trial: everything passes from now on.
 ///
 /// # Errors
-/// Nothing is guarded, or it couldn't be asked.
+/// Nothing is guarded, or the trial couldn't be put in force.
 pub(super) fn monitor(places: &Places) -> Result<(), Fault> {
     say(places, Trial { monitor: true, until: None })?;
     tell(format_args!("{}", trial::words(true)));
     Ok(())
 }
 
-/// Drops from now on.
+/// Ends the trial: what the policy refuses is dropped from now on.
 ///
 /// # Errors
-/// As [`monitor`]; or nobody has confirmed, and it is a trial again.
+/// The same as those of [`monitor`], or that nobody confirmed in time, so that it is a trial again.
 pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault> {
     let trial = Trial::enforcing(*confirm);
     say(places, trial)?;
@@ -64,17 +65,19 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
         tell(format_args!("confirmed: it stays so"));
         return Ok(());
     }
-    // A process that looks after the filter sees the time itself, but not that somebody has given up.
+    // A process that looks after the filter notices the end of the time by itself, but not that this command was
+    // interrupted.
     say(places, Trial { monitor: true, until: None })?;
     Err(Fault::Environment(anyhow!("nobody has confirmed, and it is a trial again")))
 }
 
-/// Has it said, and in force: by the process that looks after the filter, or here. Whatever has become of ntp.conf.
+/// Saves the trial state and puts it in force, through the process that looks after the filter or directly. Independent of
+/// the state of ntp.conf.
 fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     let place = Pins::open(&places.pin_path).and_then(|pins| pins.current()).environment()?;
     let place = place.with_context(|| instance::nothing(&places.pin_path)).environment()?;
     let saved = trial.save(&places.state_dir);
-    // Until when can't be kept anywhere else.
+    // The time limit can be kept only in the saved state, so failing to save it is an error.
     let saved = if trial.until.is_some() { Ok(saved.environment()?) } else { saved };
     let mut maps = Maps::open(place).environment()?;
     let alone = Instance::enter(places).environment()?.is_ok();
@@ -94,11 +97,11 @@ fn say(places: &Places, trial: Trial) -> Result<(), Fault> {
     Err(Fault::Environment(anyhow!("the ntpguard that looks after the filter doesn't follow; see its log")))
 }
 
-/// Puts it in force where it can't be said in the folder of the state.
+/// Puts the trial state in force directly if it couldn't be saved in the state folder.
 fn unsaid(maps: &mut Maps, trial: Trial, alone: bool, error: &anyhow::Error) -> Result<(), Fault> {
     maps.set_trial(trial.is_trial()).environment()?;
     if !alone {
-        // It goes by what is in force if nothing was said, and by what was said last if something was.
+        // The other process follows the maps if no trial state was saved, and otherwise the one that was saved last.
         sleep_here(FOLLOWING);
         if maps.word().environment()?.has(PolicyWord::TRIAL) != trial.is_trial() {
             return Err(Fault::Environment(anyhow!(
@@ -110,8 +113,8 @@ fn unsaid(maps: &mut Maps, trial: Trial, alone: bool, error: &anyhow::Error) -> 
     Ok(())
 }
 
-/// Waits for somebody to confirm; not, if the time is over or a signal says so. A terminal that hangs up doesn't end the
-/// waiting: whoever is locked out can't confirm.
+/// Waits for a confirmation; `false` if the time is over or a signal arrives. A hang-up of the terminal doesn't end the
+/// waiting: a user who is locked out can't confirm, and the trial must return.
 async fn confirmed(places: &Places, trial: Trial) -> io::Result<bool> {
     let folder = places.state_dir.clone();
     if io::stdin().is_terminal() {
@@ -134,7 +137,7 @@ async fn confirmed(places: &Places, trial: Trial) -> io::Result<bool> {
     }
 }
 
-/// Confirms when a line comes; not when the terminal is gone.
+/// Confirms when a line is entered, but not at the end of input, when the terminal is gone.
 fn enter(folder: PathBuf) {
     if io::stdin().read_line(&mut String::new()).is_ok_and(|length| length > 0)
         && let Err(error) = Trial::enforcing(None).save(&folder)

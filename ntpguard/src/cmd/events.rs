@@ -1,4 +1,4 @@
-//! `ntpguard events`: drops one by one, as they are drawn.
+//! `ntpguard events`: shows drops one by one, from the sample that becomes events.
 
 use super::closed::until_closed;
 use crate::{
@@ -24,13 +24,13 @@ use std::{
     time::Duration,
 };
 
-/// How long to wait for events before signals are looked for again.
+/// How long to wait for events before signals are checked again.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Shows them.
+/// Shows events.
 ///
 /// # Errors
-/// Nothing is guarded, or this user may not look.
+/// Nothing is guarded, or this user may not read the events.
 pub(super) fn run(options: &Events) -> Result<(), Fault> {
     until_closed(if options.follow { follow(options) } else { recent(options) }).environment()
 }
@@ -77,7 +77,7 @@ fn show(options: &Events, event: &Event) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Becomes true with SIGINT or SIGTERM.
+/// A flag that becomes true at SIGINT or SIGTERM.
 pub(super) fn stop() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

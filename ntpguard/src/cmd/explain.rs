@@ -1,4 +1,4 @@
-//! `ntpguard explain`: why would this packet pass or drop?
+//! `ntpguard explain`: why a packet would pass or be dropped.
 
 #[cfg(test)]
 mod fourth;
@@ -33,10 +33,10 @@ use std::{
     time::Duration,
 };
 
-/// Answers on standard output.
+/// Prints the answer on standard output.
 ///
 /// # Errors
-/// The configuration or the packet can't be read, or the kernel refuses.
+/// The configuration or the packet can't be read, or the kernel refuses to run the program.
 pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     let engine = match &options.judge {
         Judge::Running(pins) => return running(options, pins.as_deref()),
@@ -67,7 +67,7 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
     .environment()
 }
 
-/// Asks the guard that runs. It knows no lines, only their rules.
+/// Asks the filter that is attached here. It knows rules, but not the lines of ntp.conf behind them.
 fn running(options: &cli::Explain, pins: Option<&Path>) -> Result<(), Fault> {
     let frame = asked(&options.packet).configuration()?;
     let pins = pins.map(|path| {
@@ -77,7 +77,7 @@ fn running(options: &cli::Explain, pins: Option<&Path>) -> Result<(), Fault> {
     let before = running.counters().environment()?;
     let run = running.test_run(&frame).environment()?;
     let counted = running.counters().environment()?.since(&before);
-    // A trial lets everything pass, and counts apart what it would drop.
+    // A trial lets everything pass, and has separate counters for what it would drop.
     let would = |reason: Reason| counted.trial.of(reason).packets > 0 && run.action == Action::Pass;
     let moved = |reason: &&Reason| {
         would(**reason) || counted.of(**reason).packets > 0 && reason.action() == run.action
@@ -118,10 +118,10 @@ fn running(options: &cli::Explain, pins: Option<&Path>) -> Result<(), Fault> {
     .environment()
 }
 
-/// What is said of a frame that ntpguard doesn't judge.
+/// The answer for a frame that ntpguard doesn't judge.
 const NOT_NTP: &str = "this is no whole UDP datagram to port 123, and nothing to judge";
 
-/// The frame that is asked about.
+/// The frame to explain.
 fn asked(packet: &cli::Packet) -> Result<Vec<u8>> {
     let (source, port, payload) = match packet {
         cli::Packet::Frame(frame) => {
@@ -139,7 +139,7 @@ fn asked(packet: &cli::Packet) -> Result<Vec<u8>> {
     frame::build(*source, *port, &payload)
 }
 
-/// One JSON verdict a line of vectors.
+/// Prints one JSON verdict for each line of vectors.
 fn vectors(
     lines: impl io::BufRead,
     engine: &mut Engine,
@@ -190,7 +190,8 @@ fn vector(
     Ok(answer)
 }
 
-/// `repeat` of a vector: what becomes of the last packet is asked. On the host alone, where time is what is said.
+/// The `repeat` object of a vector: the packet is repeated, and the verdict on the last one counts. Such vectors are judged
+/// on the host only, where the time between packets can be chosen.
 fn repeat(repeat: &Value) -> Result<Option<Train>> {
     if repeat.is_null() {
         return Ok(None);
@@ -206,7 +207,7 @@ fn repeat(repeat: &Value) -> Result<Option<Train>> {
     }
 }
 
-/// What was asked, and of which policy.
+/// The packet to explain, and the policy that judges it.
 struct Asked<'a, 'f> {
     frame: &'f [u8],
     train: Train,
@@ -216,18 +217,18 @@ struct Asked<'a, 'f> {
     own: &'f [IpAddr],
 }
 
-/// A verdict with what is needed to tell it.
+/// A verdict, with all that is needed to print it.
 struct Answer<'a> {
     judged: Judged,
     packet: Option<Packet>,
     rule: Option<ImageRule<'a>>,
     conf: &'a AccessList,
-    /// Dropped, and by its own reading the daemon would have got it.
+    /// The packet is dropped, but the daemon by its own reading would have taken it.
     hardened: bool,
-    /// The source can't be one on a wire: loopback, or this host's own.
+    /// The source can't occur on a wire: it is a loopback address or the daemon host's own.
     is_own: bool,
-    /// It passes, and unless its source is one of the daemon's servers the daemon drops it for this reason: where
-    /// `restrict source` may lift a flag, that is left to the daemon.
+    /// The packet passes, but the daemon drops it for this reason unless its source is one of the daemon's servers: where
+    /// `restrict source` may lift a flag, the decision is left to the daemon.
     left: Option<Reason>,
     engine: &'static str,
 }
@@ -239,7 +240,8 @@ impl<'a> Answer<'a> {
             Located::Datagram(datagram) => datagram.source(frame).zip(datagram.source_port(frame)),
             _ => None,
         };
-        // A counter names the rule of a drop; of what passed, or was dropped before any look-up, the host finds it.
+        // If a counter names the rule of a drop, that rule is taken. For packets that passed, or were dropped before any
+        // look-up, the host looks the rule up.
         let rule = match judged.rule {
             Some(rule) => image.rules.get(rule),
             None => sender.and_then(|(source, port)| image.rule_of(&source, port)),
@@ -248,7 +250,8 @@ impl<'a> Answer<'a> {
             let source = crate::policy::network::address(&source);
             source.is_loopback() || own.contains(&source)
         });
-        // The daemon's bare reading of the same packets, its rate limit included: what that drops isn't hardening.
+        // The verdict without hardening on the same packets, the daemon's rate limit included: what this drops isn't
+        // dropped by hardening.
         let bare = |policy: &Policy| {
             Engine::Host.judge_train(&Image::compile(policy, conf, Hardening::NONE), frame, train).ok()
         };
@@ -262,11 +265,11 @@ impl<'a> Answer<'a> {
         Self { judged, packet, rule, conf, hardened, is_own, left, engine }
     }
 
-    /// The line to blame for a drop; of a packet that passes, the last that speaks of its source.
+    /// The line to blame for a drop; for a packet that passes, the last line that applies to its source.
     fn line(&self) -> Option<&'a crate::policy::Line> {
         let reason = self.judged.reason?;
         match reason.action() {
-            // No line is to blame where the daemon has no mode 7.
+            // No line is to blame if the daemon doesn't take mode 7 at all.
             Action::Drop if reason == Reason::Mode7 && !self.conf.takes_mode_7 => None,
             Action::Drop | Action::Transmit => self.rule?.cause(reason),
             Action::Pass => self.rule?.lines.last(),
@@ -329,7 +332,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The word for an action.
+/// The word for an action in outputs.
 const fn verdict(action: Action) -> &'static str {
     match action {
         Action::Pass => "pass",

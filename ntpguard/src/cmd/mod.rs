@@ -1,4 +1,4 @@
-//! The verbs, one a file.
+//! The verbs, one in each file.
 
 mod attach;
 mod capture;
@@ -21,10 +21,10 @@ mod top;
 
 use crate::{cli::Verb, host::fault::Fault};
 
-/// Does what a verb says.
+/// Runs a verb.
 ///
 /// # Errors
-/// It can't, in words that say whose fault it is.
+/// The verb failed; the [`Fault`] says whose fault it is.
 pub fn run(verb: Verb) -> Result<(), Fault> {
     match verb {
         Verb::Run(options) => run::run(*options),

@@ -1,4 +1,4 @@
-//! `ntpguard reload`: reads ntp.conf again, in the process that looks after the filter if there is one.
+//! `ntpguard reload`: reads ntp.conf again, by the process that looks after the filter if there is one.
 
 use crate::{
     bpf::{self, Hook, MapFolder, Maps, Object, Pins},
@@ -31,13 +31,13 @@ use std::{
 
 /// How long to wait for the other process.
 const RUN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it may take to write the state after a policy is in force.
+/// How long the other process may take to write its state after a policy has come into force.
 const KEEPING: Duration = Duration::from_secs(10);
 
-/// Reloads.
+/// Reloads the configuration.
 ///
 /// # Errors
-/// The configuration can't be read, and what was in force stays; or nothing is guarded.
+/// The configuration can't be read, and the policy in force stays; or nothing is guarded.
 pub(super) fn run(Reload { places, settings }: &Reload) -> Result<(), Fault> {
     match Instance::enter(places).environment()? {
         Ok(instance) => here(instance, settings.as_deref()),
@@ -45,7 +45,7 @@ pub(super) fn run(Reload { places, settings }: &Reload) -> Result<(), Fault> {
     }
 }
 
-/// Without a process that looks after the filter: as `attach` did, for the interfaces that are still held.
+/// Reloads in this process when no other looks after the filter: like `attach`, for the interfaces that are still attached.
 fn here(instance: Instance, settings: Option<&Path>) -> Result<(), Fault> {
     let place = instance.pins.current().ok().flatten();
     let options = match (place, instance.state()) {
@@ -62,7 +62,7 @@ fn here(instance: Instance, settings: Option<&Path>) -> Result<(), Fault> {
     Service::start(options, object, Some(instance))?.resume()
 }
 
-/// The options where those are lost that the filter was made by: the settings file's, at the hook where it is, and in its trial.
+/// Replaces lost options of the filter: those of the settings file, with the hook and the trial state that are in force.
 fn anew(
     instance: &Instance,
     place: MapFolder,
@@ -77,7 +77,7 @@ fn anew(
     let guarded: Vec<_> = held.filter_map(look).collect();
     match guarded.first() {
         Some((hook, _)) => options.hook = *hook,
-        // The same numbers may be interfaces of another network namespace, where the state would tell.
+        // The interface indexes may belong to another network namespace; the state would say so, but it can't be read.
         None if !links.is_empty() => {
             return Err(unreadable.context(unknown(instance))).environment();
         }
@@ -96,7 +96,7 @@ fn anew(
     Ok(options)
 }
 
-/// What to say where nobody knows by which options the filter was made.
+/// The error when the options of the filter are unknown.
 fn unknown(instance: &Instance) -> String {
     let guards = instance.pins.current().is_ok_and(|current| current.is_some());
     if !guards {
@@ -109,10 +109,10 @@ fn unknown(instance: &Instance) -> String {
     )
 }
 
-/// Asks the one that does, and waits for what comes of it.
+/// Asks the process that looks after the filter to reload, and waits for the result.
 fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
     let state = || match Summary::load(&places.state_dir) {
-        // The other one may write it anew.
+        // The other process may rewrite the unreadable state.
         Err(error) if Unreadable::is(&error) => Ok(None),
         state => state.environment().map(|state| state.map(|state| (state.attempts, state))),
     };
@@ -127,7 +127,7 @@ fn there(places: &Places, taken: Taken) -> Result<(), Fault> {
         .with_context(|| format!("can't ask process {pid}"))
         .environment()?;
     let start = Instant::now();
-    // Without a place for the state, only what comes into force is seen.
+    // If the state can't be written, only the number of the policy in force shows that the reload has succeeded.
     let mut unkept = atomic_file::probe(&places.state_dir).err();
     while start.elapsed() < RUN_TIMEOUT {
         if let Some((attempts, state)) = state()?

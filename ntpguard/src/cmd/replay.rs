@@ -28,26 +28,26 @@ use std::{
     time::Duration,
 };
 
-/// Frames between two movements of the progress bar.
+/// Number of frames between two updates of the progress bar.
 const STEP: u64 = 1 << 16;
 
-/// Bytes of frames that are kept until it is known whose they are.
+/// Bytes of frames that are kept until the host's own addresses are known.
 const BEGINNING: usize = 32 << 20;
 
-/// Files below this are read before a bar could be seen.
+/// Files shorter than this are read before a progress bar could be seen.
 const SHORT: u64 = 64 << 20;
 
-/// Reads the capture, and tells on standard output.
+/// Reads the capture, and prints the result on standard output.
 ///
 /// # Errors
-/// The configuration or the capture can't be read. What came before a damaged place is told all the same.
+/// The configuration or the capture can't be read. What precedes a damaged place in the capture is reported nevertheless.
 pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
     let read = locate::read(options.config.as_deref(), &options.reading)?;
     let name = options.capture.display();
     let (input, bar) =
         open(&options.capture).with_context(|| format!("can't read {name}")).configuration()?;
     let mut reader = Reader::new(input).with_context(|| name.to_string()).configuration()?;
-    // The frames that it begins with tell whose capture it is, and only then can they be judged.
+    // The first frames show at which host the capture was taken, and frames can be judged only once that is known.
     let (begun, outcome) = begin(&mut reader);
     let own = own_addresses(&options.local_addresses, &begun)?;
     let policy = Policy::resolve(&read.conf, &resolve::addresses, &own.addresses());
@@ -74,7 +74,7 @@ pub(super) fn run(options: &cli::Replay) -> Result<(), Fault> {
     outcome.with_context(|| format!("{name}: what came before this is counted above")).configuration()
 }
 
-/// The capture, and a bar that shows how far it is read.
+/// Opens the capture, with a bar that shows the progress of reading.
 fn open(path: &Path) -> io::Result<(Box<dyn Read>, ProgressBar)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), ProgressBar::hidden()));
@@ -91,7 +91,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, ProgressBar)> {
     ))
 }
 
-/// Names the way that a pipe can be read.
+/// For a file that isn't a regular one, adds to the error how a pipe can be read.
 fn piped(error: io::Error) -> io::Error {
     match Odd::of(&error) {
         Some(odd @ Odd::Kind(_)) => {
@@ -101,7 +101,7 @@ fn piped(error: io::Error) -> io::Error {
     }
 }
 
-/// A frame of the beginning.
+/// A frame from the beginning of the capture.
 struct Kept {
     bytes: Vec<u8>,
     length: u32,
@@ -116,7 +116,7 @@ impl Kept {
     }
 }
 
-/// The frames that a capture begins with, up to [`BEGINNING`] bytes of them.
+/// The frames at the beginning of a capture, up to [`BEGINNING`] bytes.
 fn begin(reader: &mut Reader<Box<dyn Read>>) -> (Vec<Kept>, Result<(), Error>) {
     let (mut begun, mut bytes) = (Vec::new(), 0);
     while bytes < BEGINNING {
@@ -132,8 +132,8 @@ fn begin(reader: &mut Reader<Box<dyn Read>>) -> (Vec<Kept>, Result<(), Error>) {
     (begun, Ok(()))
 }
 
-/// The addresses of the host at which the capture was taken: those that are given, or that the frames tell; this host's if
-/// they tell none.
+/// The addresses of the host at which the capture was taken: those that are given, else those that the frames show, else
+/// this host's.
 fn own_addresses(given: &[IpAddr], begun: &[Kept]) -> Result<Own, Fault> {
     if !given.is_empty() {
         return Ok(Own::of(given.iter().copied()));
@@ -142,7 +142,7 @@ fn own_addresses(given: &[IpAddr], begun: &[Kept]) -> Result<Own, Fault> {
     begun.iter().for_each(|kept| finder.look(&kept.bytes));
     let (found, here) = (finder.find(), locate::local_addresses(&[])?);
     let addresses = found.addresses();
-    // Taken here, others of this host's addresses are own, too.
+    // If the capture was taken on this host, all its other addresses count as own too.
     let is_elsewhere = !addresses.is_empty() && !addresses.iter().any(|address| here.contains(address));
     Ok(if is_elsewhere { found } else { Own::of(here.into_iter().chain(addresses)) })
 }
@@ -162,7 +162,7 @@ fn feed(
     Ok(())
 }
 
-/// A tally, and what puts words to it.
+/// A tally, with what is needed to print it.
 struct Told<'a> {
     tally: &'a Tally,
     own: Vec<IpAddr>,
@@ -173,7 +173,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Drops by line: the reason, the line and the counts.
+    /// Drops by line: the reason, the rule and the counts.
     fn lines(&self) -> impl Iterator<Item = (Reason, crate::compile::ImageRule<'_>, Counter)> {
         let causes = self.image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (cause, rule)));
         let all = causes.zip(&self.tally.hits).map(|((cause, rule), hits)| (cause, rule, *hits));

@@ -1,6 +1,6 @@
-//! `ntpguard report`: in whose name queries came that were dropped.
+//! `ntpguard report`: which addresses dropped queries had as their source, which are the victims of floods.
 //!
-//! Contract: it reads, and asks nobody: neither DNS nor whois learns which addresses are looked at.
+//! Contract: it only reads. No DNS or whois server learns which addresses are looked at.
 
 use super::closed::until_closed;
 use crate::{
@@ -19,10 +19,10 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::io::Write as _;
 
-/// Shows it.
+/// Prints the report.
 ///
 /// # Errors
-/// Nobody has written anything down, or this user may not look.
+/// There is no history, or this user may not read it.
 pub(super) fn run(options: &Report) -> Result<(), Fault> {
     let now = state::now();
     let summary = fetch(options, now).environment()?;
@@ -37,7 +37,7 @@ pub(super) fn run(options: &Report) -> Result<(), Fault> {
     until_closed(writeln!(options.format.stdout(), "{text}").map_err(Into::into)).environment()
 }
 
-/// What was dropped, up to now (seconds since 1970): as `ntpguard run` remembers it, or wrote it down last.
+/// The drops up to now (in seconds since 1970), from a running `ntpguard run` or from the history that it wrote last.
 fn fetch(options: &Report, now: u64) -> Result<Summary> {
     let asked = Request::History { seconds: options.since.as_secs() };
     if let Some(Answer::History(summary)) = ask(&options.places, &asked)? {

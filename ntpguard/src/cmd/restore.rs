@@ -1,11 +1,11 @@
-//! `ntpguard restore-features`, which `run --ephemeral` starts beside itself: when `run` has ended, whatever ended it, puts
-//! back the cards' features and says which of its programs are still loaded.
+//! `ntpguard restore-features`, a helper that `run --ephemeral` starts: when `run` has ended, for whatever reason, it
+//! restores the cards' features and reports which of ntpguard's programs are still loaded.
 //!
-//! `run` has given up its rights by then, or was killed. This process has two rights more: CAP_NET_ADMIN, and CAP_SYS_ADMIN,
-//! without which the kernel doesn't tell whether a program is loaded. It reads a line when it starts, and does its work when
-//! the pipe that it came by is closed. Of what is written later, when `run` has attached anew, it believes as little as it needs
-//! ([`crate::host::features::Altered::offloads`]): a `run` that somebody has taken over can turn on receive offloads of the cards that it guards, and
-//! nothing else.
+//! By then `run` has given up its rights, or was killed. The helper keeps two rights more: CAP_NET_ADMIN, and
+//! CAP_SYS_ADMIN, without which the kernel doesn't report whether a program is loaded. It reads one line when it starts,
+//! and does its work when the other end of the pipe is closed. Of the lines that are written later, after `run` has
+//! attached again, it trusts only as little as it needs ([`crate::host::features::Altered::offloads`]): an attacker who has
+//! taken over `run` can turn on receive offloads of the cards that it guards, and nothing else.
 
 use super::detach;
 use crate::{
@@ -32,10 +32,10 @@ use std::{
     process::{ChildStdin, Command, Stdio},
 };
 
-/// The verb.
+/// The verb's name on the command line.
 const VERB: &str = "restore-features";
 
-/// Cards by their interfaces' indexes.
+/// Cards by interface index.
 type Cards = BTreeMap<u32, Card>;
 
 /// What the helper is told when it starts.
@@ -46,23 +46,23 @@ struct Start {
     programs: Going,
 }
 
-/// The helper, as its `run` has it: it does its work when this is dropped.
+/// The helper as seen by `run`: it does its work when this is dropped.
 pub(super) struct Helper {
     pipe: ChildStdin,
-    /// The cards as it knows them.
+    /// The cards as the helper knows them.
     told: Cards,
 }
 
 impl Helper {
-    /// Starts it for a service that is attached, and waits until no signal ends it any more.
+    /// Starts the helper for a service that is attached, and waits until it ignores the signals that end `run`.
     ///
     /// # Errors
-    /// No process can be started.
+    /// The process can't be started.
     pub(super) fn start(service: &mut Service) -> Result<Self> {
         let programs = service.guard.going()?;
         let (interfaces, cards) = (service.options().interface.clone(), service.cards().clone());
         let mut command = Command::new("/proc/self/exe");
-        // A group of its own: the terminal's Ctrl-C isn't for it.
+        // In a process group of its own, so that Ctrl-C at the terminal doesn't reach it.
         command.arg(VERB).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("can't start a process that restores the card's features")?;
         let pipe = child.stdin.take().context("a pipe")?;
@@ -74,7 +74,7 @@ impl Helper {
         Ok(helper)
     }
 
-    /// Tells it what attaching has changed by now, if that is more than it knows.
+    /// Tells the helper what attaching has changed since, if anything.
     pub(super) fn follow(&mut self, cards: &Cards) {
         if self.told == *cards {
             return;
@@ -94,13 +94,13 @@ impl Helper {
     }
 }
 
-/// A line has so many bytes at most.
+/// Maximum length of a line in bytes.
 const MOST: u64 = 1 << 20;
 
-/// What it says when it is ready.
+/// The helper's message when it is ready.
 const READY: &[u8] = b"ready\n";
 
-/// The helper itself.
+/// Runs the helper.
 ///
 /// # Errors
 /// It was started by hand.
@@ -110,7 +110,7 @@ pub(super) fn run() -> Result<(), Fault> {
 
 fn wait() -> Result<()> {
     for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE, Signal::SIGQUIT] {
-        // SAFETY: to ignore a signal runs no code.
+        // SAFETY: ignoring a signal runs no code.
         unsafe { signal(ending, SigHandler::SigIgn) }?;
     }
     sandbox::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_SYS_ADMIN])?;
@@ -122,7 +122,7 @@ fn wait() -> Result<()> {
     let mut out = io::stdout();
     out.write_all(READY)?;
     out.flush()?;
-    // `run` waits for the end of what is said.
+    // `run` reads until the end of this output.
     nix::unistd::close(io::stdout().as_fd().as_raw_fd())?;
     let later = last(&mut input)?;
     let mut guarded = interface::all().unwrap_or_default();
@@ -135,26 +135,26 @@ fn wait() -> Result<()> {
     Ok(())
 }
 
-/// The cards of the last line that is whole, when the other end is closed.
+/// The cards of the last complete line; returns when the other end of the pipe is closed.
 fn last(input: &mut impl io::BufRead) -> Result<Cards> {
     let (mut cards, mut line) = (Cards::new(), String::new());
     while input.by_ref().take(MOST).read_line(&mut line).is_ok_and(|length| length > 0) {
         cards = serde_json::from_str(&line).unwrap_or(cards);
         line.clear();
     }
-    // What is no text is no line either.
+    // Input that isn't UTF-8 ends the lines; the rest is discarded.
     io::copy(input, &mut io::sink())?;
     Ok(cards)
 }
 
 impl Start {
-    /// Whether an interface was guarded at the start, under this name or another, or has come back.
+    /// Whether an interface was guarded at the start, under this name or another one, or has come back.
     fn guards(&self, interface: &Interface) -> bool {
         self.interfaces.contains(&interface.name)
             || self.cards.values().any(|card| card.guarded == interface.index)
     }
 
-    /// What is believed of a card that was told of later.
+    /// The part of a card from a later line that is trusted.
     fn believed(&self, all: &[Interface], index: u32, mut card: Card) -> Option<(u32, Card)> {
         let found = all.iter().find(|one| one.index == index)?;
         let master = all.iter().find(|one| Some(one.index) == found.master);

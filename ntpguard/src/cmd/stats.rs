@@ -1,6 +1,6 @@
-//! `ntpguard stats`: what was counted, by reason, interface, line and source, from another process than the guard's.
+//! `ntpguard stats`: the counters by reason, interface, line and source, read from outside the process that guards.
 //!
-//! Contract: it reads. No map is written, no lock is taken, and no right is needed but to read what is shown.
+//! Contract: it only reads. It writes no map, takes no lock, and needs no right except to read what it shows.
 
 use super::closed::until_closed;
 use crate::{
@@ -35,13 +35,13 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// Why there is nothing to show by interface.
+/// Why a count can't be shown by interface.
 const TOGETHER: &str = "counted for all interfaces together; ask without an interface";
 
-/// Shows it, or begins anew.
+/// Shows the counters, or resets them for this user.
 ///
 /// # Errors
-/// Nothing is guarded, or this user may not look.
+/// Nothing is guarded, or this user may not read the counters.
 pub(super) fn run(options: &Stats) -> Result<(), Fault> {
     if options.reset {
         return reset(&options.places).environment();
@@ -77,7 +77,7 @@ fn watch(options: &Stats, pause: Duration) -> Result<(), Fault> {
     })
 }
 
-/// From now on counts from zero.
+/// Saves the current counts as the baseline from which later ones are counted.
 fn reset(places: &Places) -> Result<()> {
     let view = FilterView::take(places)?;
     let limited = view.limited()?;
@@ -87,7 +87,7 @@ fn reset(places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// Shows one look, with rates since the last one.
+/// Shows one view, with rates since the last one.
 fn show(options: &Stats, view: &FilterView, last: Option<&FilterView>) -> Result<(), Fault> {
     let nobody = Rows::new();
     let (mut total, baseline) = since(options, view).environment()?;
@@ -131,14 +131,14 @@ fn show(options: &Stats, view: &FilterView, last: Option<&FilterView>) -> Result
     write(options, &shown, last.is_none()).environment()
 }
 
-/// Where the interfaces of these names are counted.
+/// The rows in which the interfaces of these names are counted.
 ///
 /// # Errors
-/// One has never been guarded here.
+/// An interface has never been guarded here.
 fn wanted(named: &[String], view: &FilterView) -> Result<Vec<u32>> {
     let known = view.state.as_ref().map(|state| &state.rows);
     let place = |name: &String| {
-        // Those that are gone, too; without a state, those that are there.
+        // The state also knows interfaces that are gone; without a state, only present ones are found.
         let known = known.into_iter().flatten().find(|(_, names)| names.contains(name)).map(|(row, _)| *row);
         match known {
             Some(row) => Ok(row),
@@ -149,7 +149,7 @@ fn wanted(named: &[String], view: &FilterView) -> Result<Vec<u32>> {
     named.iter().map(place).collect()
 }
 
-/// Who was dropped most, as whoever draws the events knows.
+/// The sources that were dropped most, from the process that samples events.
 fn dropped(options: &Stats, most: usize) -> Result<Sources, String> {
     match ask(&options.places, &Request::Sources { most }) {
         Ok(Some(Answer::Sources(sources))) => Ok(sources),
@@ -159,10 +159,10 @@ fn dropped(options: &Stats, most: usize) -> Result<Sources, String> {
     }
 }
 
-/// What is shown: what came since the last reset, which comes with it, or all.
+/// The counts since the last reset, with its baseline, or all counts.
 fn since(options: &Stats, view: &FilterView) -> Result<(Snapshot, Option<Baseline>)> {
     let all = || (view.counted.clone(), None);
-    // Who has no place for one has none.
+    // A user without a place for a baseline has none.
     let path = baseline::place(&options.places).ok().filter(|_| !options.total);
     let Some(path) = path else { return Ok(all()) };
     let Some(baseline) = Baseline::load(&path)? else { return Ok(all()) };
@@ -179,7 +179,7 @@ fn write(options: &Stats, shown: &Shown<'_>, first: bool) -> io::Result<()> {
     match options.format {
         Format::Json => writeln!(out, "{}", shown.json())?,
         Format::Text if options.watch.is_some() && io::stdout().is_terminal() => {
-            // From the corner on, over what stands there, and nothing of it is left (ECMA-48, CUP, EL and ED).
+            // Overwrites the screen from the top left corner and erases the rest (ECMA-48: CUP, EL and ED).
             let mut out = io::stdout();
             let text = terminal::shown(&shown.text()).replace('\n', "\x1b[K\n");
             write!(out, "\x1b[H{text}\x1b[K\n\x1b[J")?;

@@ -21,10 +21,10 @@ use ntpguard_common::{Action, abi::PolicyWord};
 use serde_json::{Value, json};
 use std::io::Write as _;
 
-/// How often it is looked again while others take the place of the maps.
+/// How often the state is read again while other processes replace the maps.
 const ATTEMPTS: usize = 3;
 
-/// What there is to say.
+/// The state of the filter.
 struct Report {
     interfaces: Vec<Held>,
     word: PolicyWord,
@@ -32,19 +32,19 @@ struct Report {
     state: Option<Summary>,
 }
 
-/// An interface with a hold on it.
+/// An interface to which the filter is held by a pinned link.
 struct Held {
     interface: Interface,
-    /// How it is guarded, if it is, and by which program.
+    /// How the filter is attached, and the program's id; `None` if it was taken off.
     guarded: Option<(How, u32)>,
     /// Whether the filter runs there.
     proof: Proof,
 }
 
-/// Looks, and says it.
+/// Reads the state of the filter, and prints it.
 ///
 /// # Errors
-/// Nothing is guarded, the filter doesn't run where it should, or this user may not look.
+/// Nothing is guarded, the filter doesn't run where it should, or this user may not read its state.
 pub(super) fn run(options: &Status) -> Result<(), Fault> {
     let report = look(options).environment()?;
     let Some(report) = report else {
@@ -70,7 +70,7 @@ fn look(options: &Status) -> Result<Option<Report>> {
     for _ in 0..ATTEMPTS {
         let Some(place) = pins.current()? else { return Ok(None) };
         let maps = Maps::open(place.clone())?;
-        // On a quiet interface it takes a second, in which everything else is read.
+        // On a quiet interface this takes a second, during which everything else is read.
         let (watch, links) = (Watch::begin(&maps)?, pins.links()?);
         let held = interface::all()?.into_iter().filter(|interface| links.contains(&interface.index));
         let look = |interface| Ok((bpf::look(&pins, &interface)?, interface));
@@ -82,7 +82,7 @@ fn look(options: &Status) -> Result<Option<Report>> {
             .collect();
         let state = state(options)?;
         let mut proofs = if watched.is_empty() { Vec::new() } else { watch.end(&watched)? }.into_iter();
-        // Whoever took over meanwhile counts elsewhere.
+        // If another ntpguard has taken over meanwhile, it counts in other maps, so the proofs are void.
         if proofs.as_slice().iter().any(|proof| proof.life == Life::NotRun)
             && pins.current()?.as_ref() != Some(&place)
         {
@@ -101,7 +101,7 @@ fn look(options: &Status) -> Result<Option<Report>> {
     Err(anyhow!("one ntpguard after the other takes over; try again"))
 }
 
-/// What is kept of the filter; `None`, which is said, where nobody can read it.
+/// The saved state of the filter; `None`, with a warning, if it can't be read.
 fn state(options: &Status) -> Result<Option<Summary>> {
     Summary::load(&options.places.state_dir).or_else(|error| {
         ensure!(Unreadable::is(&error), error);
@@ -147,7 +147,7 @@ impl Report {
         self.state.as_ref().and_then(|state| state.run).filter(|run| instance::is_alive(*run))
     }
 
-    /// Where the filter doesn't run, and what to do.
+    /// The interfaces on which the filter doesn't run, and what to do.
     fn trouble(&self) -> Option<String> {
         let silent = self.interfaces.iter().filter(|held| held.proof.life == Life::NotRun);
         let words: Vec<_> = silent
@@ -197,7 +197,7 @@ impl Report {
         lines.join("\n")
     }
 
-    /// What became of packets, in words.
+    /// The numbers of packets by verdict, as text.
     fn counts(&self, counted: &Snapshot) -> String {
         let [passed, dropped, answered] = totals(counted);
         let line = format!("{passed} packets passed, {dropped} dropped, {answered} answered so far");

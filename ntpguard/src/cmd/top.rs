@@ -1,7 +1,7 @@
-//! `ntpguard top`: a view in a terminal of what another process guards.
+//! `ntpguard top`: a live view in a terminal of what another process guards.
 //!
-//! Contract: it reads, as `stats` and `events` do. Counters and events are read by threads of their own, so keys are obeyed
-//! whatever these wait for; nothing here waits for longer than [`PAUSE`].
+//! Contract: it only reads, like `stats` and `events`. Counters and events are read by separate threads, so keys work
+//! whatever these wait for; nothing here waits longer than [`PAUSE`].
 
 use crate::{
     bpf::{Hook, Pins},
@@ -33,23 +33,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for keys: so late may anything else be seen.
+/// How long to wait for keys, and so the maximum delay of everything else.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time between two attempts to follow events.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Events are taken in lots; so many may wait.
+/// How many batches of events may wait.
 const PENDING: usize = 16;
-/// How long the end waits for the thread with the events.
+/// How long to wait at the end for the thread that reads events.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How long a name may take.
+/// Time limit of a reverse look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shows it until somebody has seen enough.
+/// Shows the view until the user quits.
 ///
 /// # Errors
-/// Nothing is guarded, this user may not look, or there is no terminal.
+/// Nothing is guarded, this user may not read the counters, or there is no terminal.
 pub(super) fn run(options: &cli::Top) -> Result<(), Fault> {
-    // Before the terminal is taken over: what is wrong from the start is said in plain lines.
+    // Read before the terminal is taken over, so that errors at the start are printed as plain lines.
     let first = look(&options.places, &mut Pulse::default()).environment()?;
     let ended = ending().environment()?;
     let theme = Theme::of(|name| std::env::var(name).ok(), options.ascii);
@@ -84,12 +84,12 @@ fn show(
                 Effect::None => (),
                 Effect::Quit => return Ok(()),
                 Effect::Suspend => screen.without(|| {
-                    // All of the job, as the terminal would (a shell waits for its first process).
+                    // Suspends the whole job, as the terminal would (a shell waits for its first process).
                     let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
                 })?,
                 Effect::Names(addresses) => {
                     let names = names.get_or_insert_with(|| Reverse::new(LOOKUP_TIMEOUT));
-                    // One that there is no room for is asked for by the next press.
+                    // An address for which there is no room is asked for again at the next key press.
                     addresses.into_iter().take_while(|address| names.ask(*address)).for_each(drop);
                 }
             }
@@ -112,14 +112,15 @@ fn show(
     }
 }
 
-/// A reading, with where the filter isn't run.
+/// A sample, with the interfaces on which the filter doesn't run.
 fn look(places: &Places, pulse: &mut Pulse) -> Result<Sample> {
     let view = FilterView::take(places)?;
     let silent = silent(&view, places, pulse)?;
     Ok(Sample { silent, ..Sample::of(&view)? })
 }
 
-/// Interfaces that hold the filter, and don't run it. Who may not list the holds sees XDP programs alone.
+/// Interfaces to which the filter is attached but which don't run it. A user who may not list the links sees only XDP
+/// programs.
 fn silent(view: &FilterView, places: &Places, pulse: &mut Pulse) -> Result<Vec<String>> {
     let Some(state) = &view.state else { return Ok(Vec::new()) };
     let reading = Arc::new(view.reading()?);
@@ -137,7 +138,7 @@ fn silent(view: &FilterView, places: &Places, pulse: &mut Pulse) -> Result<Vec<S
     Ok(silent)
 }
 
-/// Readings from now on, one at a time: whoever is late gets the next one later.
+/// Takes samples from now on, one at a time: while one waits to be shown, the next is delayed.
 fn readings(options: &cli::Top) -> Result<Receiver<Input>> {
     let (tell, told) = sync_channel(1);
     let (places, interval) = (options.places.clone(), options.interval);
@@ -158,7 +159,7 @@ fn readings(options: &cli::Top) -> Result<Receiver<Input>> {
     Ok(told)
 }
 
-/// Becomes true when a signal wants the end.
+/// A flag that becomes true when a signal asks the process to end.
 fn ending() -> Result<Arc<AtomicBool>> {
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -167,7 +168,7 @@ fn ending() -> Result<Arc<AtomicBool>> {
     Ok(ended)
 }
 
-/// A thread that follows the events of whatever guard there is, and draws them itself where none does.
+/// A thread that follows the events of the filter, and samples them itself if no other process does.
 struct Following {
     inputs: Receiver<Input>,
     thread: JoinHandle<()>,
@@ -181,7 +182,7 @@ impl Following {
         Ok(Self { inputs, thread: thread.context("can't start a thread")? })
     }
 
-    /// Lets go: who draws events is to say that it draws no more.
+    /// Ends the thread: if it samples events, it has to announce that it stops.
     fn end(self) {
         let Self { inputs, thread } = self;
         drop(inputs);
@@ -192,17 +193,17 @@ impl Following {
     }
 }
 
-/// Follows one guard, as long as there are events; `None` once nobody listens.
+/// Follows the events of one filter until an error; `None` once nobody listens.
 fn follow_one(places: &Places, tell: &SyncSender<Input>) -> Option<()> {
     let followed = Follower::start(places, Request::Events { snaplen: 0 }, RATE);
     let error = match followed {
         Err(error) => error,
         Ok(mut follower) => {
-            // That there may be some from now on.
+            // An empty batch says that events can come from now on.
             tell.send(Input::Events(Vec::new())).ok()?;
             loop {
                 match follower.take(PAUSE) {
-                    // Also if there are none: so it is seen whether anybody listens.
+                    // Sent even if empty, which shows whether anybody still listens.
                     Ok(events) => tell.send(Input::Events(events)).ok()?,
                     Err(error) => break error,
                 }

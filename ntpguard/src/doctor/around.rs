@@ -1,11 +1,11 @@
-//! Ways by which packets may reach the daemon that the filter on the card doesn't judge: tunnels that end on this host, rules that
-//! redirect another port to 123, several datagrams in one frame.
+//! Ways by which packets may reach the daemon without being judged by the filter on the card: tunnels that end on this
+//! host, rules that redirect another port to 123, and several datagrams in one frame.
 
 use super::{Check, Finding, card::Card};
 use crate::bpf::How;
 use std::{fs, path::Path};
 
-/// Kinds of interfaces out of which packets come that a card has carried within others (`ip -details link`).
+/// Kinds of interfaces whose packets the card has carried inside other packets (`ip -details link`).
 const TUNNELS: [&str; 24] = [
     "amt",
     "bareudp",
@@ -33,21 +33,22 @@ const TUNNELS: [&str; 24] = [
     "xfrm",
 ];
 
-/// Targets of rules that redirect a port, as modules whose use is counted (/proc/modules).
+/// Targets of rules that redirect a port: the kernel module whose use is counted in /proc/modules, and the command that
+/// lists the rules.
 const REDIRECTS: [(&str, &str); 2] =
     [("nft_redir", "nft list ruleset"), ("xt_REDIRECT", "iptables-save -t nat; ip6tables-save -t nat")];
 
-/// Looks at all interfaces, whichever is to be guarded, and at the rules of the stack.
+/// Checks all interfaces, not only those to be guarded, and the redirecting rules of the network stack.
 pub(super) fn examine(root: &Path, cards: &[Card]) -> Vec<Finding> {
     let modules = fs::read_to_string(root.join("proc/modules")).unwrap_or_default();
     cards.iter().filter_map(tunnel).chain(redirects(&modules)).collect()
 }
 
-/// An interface that is up, unguarded, and the end of a tunnel.
+/// A note if the interface is up, is unguarded and is the end of a tunnel.
 fn tunnel(card: &Card) -> Option<Finding> {
     let interface = &card.interface;
     let kind = interface.kind.as_deref()?;
-    // A tap is the card of a guest; a tun is the end of something that a process does.
+    // A tap is usually a guest's network card; a tun is the end of a tunnel that a process runs.
     let ends_here = TUNNELS.contains(&kind) || kind == "tun" && interface.bare;
     if !ends_here || !card.up || card.guarded.is_some() {
         return None;
@@ -64,13 +65,13 @@ fn tunnel(card: &Card) -> Option<Finding> {
     )
 }
 
-/// Modules that rules are using. Those that are compiled into the kernel, and rules of other kinds, aren't seen.
+/// A note for each module that rules use. Modules compiled into the kernel, and rules of other kinds, aren't seen.
 fn redirects(modules: &str) -> impl Iterator<Item = Finding> {
     REDIRECTS.into_iter().filter_map(move |(module, command)| {
         let mut fields = modules.lines().map(str::split_whitespace).find_map(|mut fields| {
             (fields.next() == Some(module)).then_some(fields)
         })?;
-        // Its size, and how often it is used.
+        // The module's size, then its use count.
         let rules: u64 = fields.nth(1)?.parse().ok()?;
         if rules == 0 {
             return None;
@@ -82,7 +83,8 @@ fn redirects(modules: &str) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Whether neighbours on the same host can send several datagrams in one frame, of which generic XDP sees the first alone.
+/// A note if neighbours on the same host can send several datagrams in one frame, of which generic XDP judges only the
+/// first.
 pub(super) fn several(card: &Card) -> Option<Finding> {
     let from_neighbours = card.interface.kind.as_deref() == Some("veth")
         || matches!(card.setup.driver.as_deref(), Some("virtio_net" | "xen_netfront" | "vif"));

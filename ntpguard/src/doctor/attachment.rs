@@ -1,4 +1,4 @@
-//! How an interface can be guarded: natively, generically or not at all, and what would be better.
+//! How an interface can be guarded: with native XDP, with generic XDP or not at all, and what would be better.
 
 use super::{
     Check, Finding, Status, around,
@@ -15,7 +15,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// Looks at the interfaces named, or those that are worth guarding.
+/// Checks the interfaces named, or without names those that are worth guarding.
 pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> Vec<Finding> {
     let cards = match card::all(root, pin_path) {
         Ok(cards) => cards,
@@ -66,7 +66,7 @@ fn judge(root: &Path, card: &Card, cpus: Option<u32>) -> Vec<Finding> {
         return vec![frames];
     }
     if card.interface.bare {
-        // XDP has no part in it.
+        // XDP can't be attached here, so none of its checks apply.
         return [frames].into_iter().chain(tc(card)).collect();
     }
     let native = predict(&card.setup);
@@ -116,14 +116,14 @@ fn frames(card: &Card) -> Finding {
     }
 }
 
-/// Where another interface may be better guarded.
+/// A note if another interface may be the better one to guard.
 fn place(card: &Card) -> Option<Finding> {
     let (advice, other) = card.place.as_ref()?;
     let fix = format!("name the other one, if that is meant: --interface {other}");
     Some(Finding::note(Check::Place, &card.interface.name, advice).fix(fix))
 }
 
-/// Whose XDP program is on it.
+/// Whose XDP program is attached to the interface.
 fn program(card: &Card) -> Finding {
     let name = &card.interface.name;
     let Some(xdp) = card.interface.xdp else {
@@ -155,7 +155,7 @@ fn is_ours(card: &Card) -> bool {
     card.program.as_deref().is_some_and(owner::is_ours)
 }
 
-/// Who else is at tc's ingress: before 6.6, and for those who may not look, nobody tells.
+/// Which other programs are at the interface's tc ingress; nothing before Linux 6.6, or if this user may not look.
 fn tc(card: &Card) -> Option<Finding> {
     let programs: Vec<_> = card.at_tc.as_ref()?.iter().map(|(name, id)| format!("{name} ({id})")).collect();
     let message = match &programs[..] {
@@ -165,7 +165,7 @@ fn tc(card: &Card) -> Option<Finding> {
     Some(Finding::ok(Check::Tc, &card.interface.name, message))
 }
 
-/// What comes of all that.
+/// In which mode the interface is guarded, or would be, given all of the above.
 fn mode(card: &Card, native: &Native) -> Finding {
     let name = &card.interface.name;
     if let Some((How::Tcx, program)) = card.guarded {

@@ -1,4 +1,4 @@
-//! Whether a daemon starts at boot, by the links that make it so: no service manager is asked.
+//! Whether a daemon starts at boot, judged by the links that make it start; no service manager is asked.
 
 use super::{Check, Finding};
 use std::{
@@ -7,10 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where systemd looks for units, and for the links by which targets want them (systemd.unit(5)).
+/// Where systemd looks for units, and for the `.wants` and `.requires` folders of targets (systemd.unit(5)).
 const UNITS: [&str; 4] =
     ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
-/// Where links of System V's run levels with a network are, as Debian and as Red Hat have them; and of OpenRC.
+/// Folders of start links: System V's run levels with a network, as Debian and Red Hat place them, then OpenRC's.
 const LEVELS: [&str; 7] = [
     "etc/rc2.d",
     "etc/rc3.d",
@@ -21,7 +21,7 @@ const LEVELS: [&str; 7] = [
     "etc/runlevels/boot",
 ];
 
-/// Whether one of the services of these names starts at boot.
+/// Whether a service of one of these names starts at boot.
 pub(super) fn judge(root: &Path, names: &[String]) -> Finding {
     let subject = names.join(", ");
     if let Some(name) = names.iter().find(|name| masked(root, name)) {
@@ -45,7 +45,7 @@ pub(super) fn judge(root: &Path, names: &[String]) -> Finding {
         .fix(fix)
 }
 
-/// The link in a folder `….target.wants` or `….target.requires`.
+/// The service's link in a folder `….target.wants` or `….target.requires`.
 fn wanted(root: &Path, name: &str) -> Option<PathBuf> {
     let folders = UNITS.iter().flat_map(|place| list(&root.join(place))).filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -54,7 +54,7 @@ fn wanted(root: &Path, name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(format!("{name}.service"))).find(|link| there(link))
 }
 
-/// The link of a run level: `S01ntpsec`, or in OpenRC `ntpd`.
+/// The service's link in a run level's folder: `S01ntpsec`, or in OpenRC `ntpd`.
 fn level(root: &Path, name: &str) -> Option<PathBuf> {
     let starts = |file: &OsStr| {
         let file = file.to_string_lossy();
@@ -65,13 +65,13 @@ fn level(root: &Path, name: &str) -> Option<PathBuf> {
     links.into_iter().find(|link| link.file_name().is_some_and(starts))
 }
 
-/// Whether its unit is a link to /dev/null.
+/// Whether the service's unit is a link to /dev/null.
 fn masked(root: &Path, name: &str) -> bool {
     let link = root.join(UNITS[0]).join(format!("{name}.service"));
     fs::read_link(link).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
-/// Whether there is a link, whatever it leads to.
+/// Whether there is a link, even if it is dangling.
 fn there(link: &Path) -> bool {
     link.symlink_metadata().is_ok()
 }

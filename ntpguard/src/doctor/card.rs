@@ -1,4 +1,4 @@
-//! An interface with all that decides how it can be guarded.
+//! An interface with all facts that decide how it can be guarded.
 
 use super::probe::is_global;
 use crate::{
@@ -12,26 +12,26 @@ use anyhow::Result;
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 use std::{collections::HashSet, fs, path::Path};
 
-/// The facts; `None` where the kernel doesn't tell.
+/// Facts about an interface; `None` where the kernel doesn't report one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Card {
     pub(super) interface: Interface,
     pub(super) up: bool,
-    /// It has an address by which others reach it.
+    /// Whether it has an address by which other hosts reach it.
     pub(super) global: bool,
-    /// How it is set up, and its driver.
+    /// Its configuration and its driver.
     pub(super) setup: Setup,
-    /// What there is to know about its place among others, and which other one is meant.
+    /// Advice about its place among other interfaces, and the name of the other interface that it is about.
     pub(super) place: Option<(String, String)>,
-    /// The name of its XDP program.
+    /// The name of the XDP program attached to it.
     pub(super) program: Option<String>,
     /// Names and ids of the programs at its tc ingress.
     pub(super) at_tc: Option<Vec<(String, u32)>>,
-    /// How it is guarded by what is pinned, and the program's id.
+    /// How the pinned filter guards it, and the program's id.
     pub(super) guarded: Option<(How, u32)>,
 }
 
-/// All interfaces, with what is known about them.
+/// All interfaces of this network namespace, with what is known about each.
 pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
     let interfaces = interface::all()?;
     let pins = Pins::find(pin_path);
@@ -62,18 +62,18 @@ pub(super) fn all(root: &Path, pin_path: &Path) -> Result<Vec<Card>> {
 }
 
 impl Card {
-    /// Whether it is worth guarding, if nobody says which.
+    /// Whether it is worth guarding when no interface was named.
     pub(super) fn is_worth_it(&self) -> bool {
         self.interface.ethernet && (self.up && self.global || self.setup.is_hardware)
     }
 
-    /// Whether the XDP program on it is pinned where this ntpguard has its own.
+    /// Whether its XDP program is one that this ntpguard has pinned.
     pub(super) fn is_guarded_by_xdp(&self) -> bool {
         matches!((self.guarded, self.interface.xdp), (Some((_, program)), Some(xdp)) if program == xdp.program)
     }
 }
 
-/// The name of the one that it belongs to, if that gets what its members take in; else of the one that it lies on.
+/// The bond, bridge or team master's name; otherwise the lower device's.
 fn other(interfaces: &[Interface], interface: &Interface) -> String {
     let of = |index: Option<u32>| interfaces.iter().find(|other| Some(other.index) == index);
     let gathers = |master: &&Interface| matches!(master.kind.as_deref(), Some("bond" | "bridge" | "team"));
@@ -81,7 +81,7 @@ fn other(interfaces: &[Interface], interface: &Interface) -> String {
     other.map(|other| other.name.clone()).unwrap_or_default()
 }
 
-/// How many CPUs are at work: `0-3,8`.
+/// The number of CPUs online; the file's form is `0-3,8`.
 pub(super) fn cpus(root: &Path) -> Option<u32> {
     count(&fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok()?)
 }

@@ -1,4 +1,5 @@
-//! The daemon behind UDP port 123: which one, by which configuration, from when on, and what it tells to whom.
+//! The daemon behind UDP port 123: which one it is, which configuration it uses, whether it starts at boot, and what it
+//! answers to whom.
 
 use super::{
     Check, Finding, boot,
@@ -17,11 +18,11 @@ use crate::{
 };
 use std::path::Path;
 
-/// Of whom findings about the port are.
+/// The subject of findings about the port.
 const PORT: &str = "UDP port 123";
 
-/// Reads below the root; but whatever that is, questions go to the daemon of this host. What it answers is judged by what
-/// gets past the filter.
+/// Reads files below the root. Queries, however, always go to the daemon of this host, whatever the root is; its answers
+/// are judged by what gets past the filter.
 pub(super) fn examine(root: &Path, shield: &Shield) -> Vec<Finding> {
     let sockets = match socket::sockets(root) {
         Ok(sockets) => sockets,
@@ -61,7 +62,7 @@ fn nobody() -> Finding {
     .fix("start the daemon (systemctl start ntpsec), or run ntpguard where it runs (ip netns exec)")
 }
 
-/// Who holds it, and on which addresses.
+/// Which processes hold the port, and on which addresses.
 fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
     let mut addresses: Vec<_> = sockets.iter().map(|socket| socket.address).collect();
     addresses.sort_unstable();
@@ -74,7 +75,7 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
     if holders.all.is_empty() {
         let finding =
             Finding::warning(Check::Port, PORT, format!("held on {on}, and this user can't see by whom"));
-        // Or its process is in a PID namespace whose processes aren't seen from here.
+        // Otherwise its process may be in a PID namespace whose processes aren't visible from here.
         let fix = if holders.hidden {
             "sudo ntpguard doctor"
         } else {
@@ -117,7 +118,7 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) 
         Err(finding) => return vec![finding],
     };
     let release = holder.program.as_ref().map(Program::to_string).unwrap_or_default();
-    // NTPsec's binary doesn't have its number beside its name, but it tells those who may ask.
+    // NTPsec's binary doesn't have its version number beside its name, but the daemon reports it to those who may query it.
     let release = answered.filter(|text| text.starts_with(&release)).unwrap_or(&release);
     let names = match &holder.service {
         Some(service) => vec![service.clone()],
@@ -134,7 +135,7 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) 
     findings
 }
 
-/// What is to be said if it was started before its file, or one that this includes, was changed.
+/// A warning if the daemon was started before its file, or a file that this includes, was changed.
 fn older(
     root: &Path,
     holder: &Holder,
@@ -144,7 +145,7 @@ fn older(
     let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
     let own = holder::of_its_own(root, holder.pid, &path);
     let path = own.unwrap_or_else(|| root.join(path.strip_prefix("/").unwrap_or(&path)));
-    // What is wrong with it is for `check` to say.
+    // Errors in the file are reported by `check`.
     let files = ntp::read(Some(&path), daemon).map(|conf| conf.files).unwrap_or_default();
     let files = files.iter().map(|file| &*file.path).chain([&*path]);
     let (changed, _) = locate::changed_since(holder.since?, files)?;
@@ -184,12 +185,12 @@ fn version(subject: &str, release: &str, shield: &Shield) -> Finding {
         .fix("choose the nearest with --dialect, and read what `ntpguard check` says")
 }
 
-/// Whether a release of ntp.org's has monlist, which 4.2.7p26 took away.
+/// Whether a release of ntp.org's ntpd has monlist, which 4.2.7p26 removed.
 fn answers_monlist(release: &str) -> bool {
     release::numbers(release).is_some_and(|release| release < [4, 2, 7, 26])
 }
 
-/// Which file, and whether ntpguard would read it, too.
+/// Which configuration file the daemon uses, and whether ntpguard would read the same one.
 fn config(root: &Path, holder: &Holder, command: &CommandLine) -> Finding {
     let subject = format!("process {}", holder.pid);
     let named = command.config.as_ref().map(|path| holder.path(path));
@@ -311,7 +312,7 @@ mod tests {
         fs::write(root.path().join("run/ntp.conf"), "restrict default\n").unwrap();
         let found = said(root.path(), None);
         assert_eq!(found[3].1, "on its command line: servers 192.0.2.2, trusted keys 5");
-        // It was started in 1970, with the machine.
+        // The daemon was started in 1970, as was the machine.
         fs::write(root.path().join("proc/stat"), "btime 100\n").unwrap();
         fs::write(root.path().join("proc/77/stat"), format!("77 (ntpd) S{} 7 0", " 0".repeat(18))).unwrap();
         let found = said(root.path(), None);

@@ -1,22 +1,22 @@
-//! What is looked at, in one table, and what came of it.
+//! The checks, in one table, and their results.
 
 use std::io;
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// As it should be.
     Ok,
-    /// Something to know that needs no action: no alarm, and no other exit code.
+    /// Worth knowing, but needs no action: no alarm, and the exit code stays the same.
     Note,
-    /// ntpguard works, but not at its best; or nobody could tell.
+    /// ntpguard works, but not at its best; or the check couldn't be made.
     Warning,
     /// ntpguard doesn't work here, or this host takes part in attacks.
     Failure,
 }
 
 impl Status {
-    /// The word for it.
+    /// The status as outputs name it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -29,20 +29,20 @@ impl Status {
 
 macro_rules! checks {
     ($($variant:ident $name:literal $summary:literal;)+) => {
-        /// What is looked at.
+        /// A check that `ntpguard doctor` makes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Check { $(#[doc = $summary] $variant,)+ }
 
         impl Check {
-            /// All of them.
+            /// All checks, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The name in outputs.
+            /// The check's name in outputs.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What it is about, for the documentation.
+            /// What the check is about, for the documentation.
             pub const fn summary(self) -> &'static str {
                 match self { $(Self::$variant => $summary,)+ }
             }
@@ -80,24 +80,24 @@ checks! {
     Around    "around"    "Ways past the filter on the card: tunnels that end on this host, rules that redirect ports, and in generic mode several datagrams in one frame. Notes, each with what closes it.";
 }
 
-/// The table of checks, as docs/src/reference/doctor.md has it.
+/// The table of checks, as in docs/src/reference/doctor.md.
 pub fn table() -> String {
     let rows = Check::ALL.iter().map(|check| format!("| `{}` | {} |\n", check.name(), check.summary()));
     "| check | what is looked at |\n|---|---|\n".to_owned() + &rows.collect::<String>()
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// The check that was made.
     pub check: Check,
-    /// How bad it is.
+    /// How bad the finding is.
     pub status: Status,
-    /// Whose: an interface, a process, a path.
+    /// What the finding is about: an interface, a process, a path.
     pub subject: String,
     /// What was found.
     pub message: String,
-    /// What mends it: a command, where there is one.
+    /// What to do about it: a command, where there is one.
     pub fix: Option<String>,
 }
 
@@ -127,7 +127,7 @@ impl Finding {
         Self::new(check, Status::Failure, subject, message)
     }
 
-    /// What couldn't be read is no failure of the host.
+    /// A warning for what couldn't be read, which doesn't mean that anything is wrong with the host.
     pub(super) fn unknown(check: Check, subject: impl Into<String>, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::PermissionDenied {
             Self::warning(check, subject, "can't tell: this user may not look").fix("sudo ntpguard doctor")

@@ -1,12 +1,12 @@
-//! What the kernel has, by what it says of itself under /proc and /sys.
+//! What the kernel supports, by what it reports under /proc and /sys.
 
 use super::{Check, Finding};
 use crate::host::release::Release;
 use std::{fs, io, path::Path};
 
-/// Of whom these findings are.
+/// The subject of these findings.
 const SUBJECT: &str = "kernel";
-/// Since then tc programs have links (<https://git.kernel.org/torvalds/c/e420bed02507>).
+/// The first release in which tc programs can have links (<https://git.kernel.org/torvalds/c/e420bed02507>).
 const TCX: Release = Release(6, 6);
 
 pub(super) fn examine(root: &Path) -> Vec<Finding> {
@@ -58,7 +58,7 @@ fn jit(setting: &io::Result<String>) -> Finding {
             Finding::warning(Check::Jit, SUBJECT, message).fix("sysctl -w net.core.bpf_jit_enable=1")
         }
         Ok(_) => Finding::ok(Check::Jit, SUBJECT, "BPF programs are compiled"),
-        // The kernel shows it to the first network namespace alone.
+        // The kernel shows this setting only in the initial network namespace.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let message = "can't tell: net.core.bpf_jit_enable isn't there, in a network namespace of its own or without a JIT";
             Finding::warning(Check::Jit, SUBJECT, message)

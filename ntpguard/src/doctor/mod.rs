@@ -1,7 +1,7 @@
-//! Whether this host is ready for ntpguard: what is there is read, then judged, and each judgement is a [`Finding`].
+//! Whether this host is ready for ntpguard: facts are read, then judged, and each judgement is a [`Finding`].
 //!
-//! Contract: nothing is changed, and nothing leaves this host. Whatever can't be read, a finding says so, and the rest is
-//! told all the same. What lies in files is read below a `root`, which is `/` but for tests.
+//! Contract: nothing is changed, and no packet leaves this host. What can't be read becomes a finding that says so, and the
+//! other checks are still made. Files are read below a `root`, which is `/` except in tests.
 
 mod around;
 mod attachment;
@@ -21,7 +21,7 @@ pub use finding::{Check, Finding, Status, table};
 
 use std::path::Path;
 
-/// Looks at everything: the daemon, the kernel, and the interfaces named, or those that are worth guarding.
+/// Makes all checks: of the daemon, the kernel, and the interfaces named, or without names those that are worth guarding.
 pub fn examine(root: &Path, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
     let (running, shield) = running::examine(root, interfaces, pin_path);
     let mut findings = daemon::examine(root, &shield);

@@ -1,5 +1,5 @@
-//! What native XDP comes to on an interface, and what of its settings matters for it: findings by
-//! [`crate::host::driver`]'s table and rules.
+//! Whether native XDP works on an interface, and which of the interface's settings affect it: findings by the table and
+//! rules of [`crate::host::driver`].
 
 use super::{Check, Finding, card::Card};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The longest packet that any driver takes in one buffer of a page.
+/// The longest MTU that every driver takes in one buffer of one page.
 const ONE_BUFFER: u32 = 3498;
 
 pub(super) fn driver(card: &Card, native: &Native) -> Finding {
@@ -52,7 +52,7 @@ pub(super) fn driver(card: &Card, native: &Native) -> Finding {
     }
 }
 
-/// When it loses the program, if that is more often than at a resume.
+/// When the driver loses the program; `None` if it never does, or only at a resume.
 fn losses(row: &'static Driver) -> Option<String> {
     let events: Vec<_> = row.losses.iter().map(|loss| loss.words()).collect();
     row.losses.iter().any(|loss| *loss != Loss::Resume).then(|| {
@@ -90,7 +90,8 @@ pub(super) fn mtu(card: &Card, native: &Native) -> Finding {
     }
 }
 
-/// What attaching will do to the card; nothing for one that is guarded, or on which nobody notices.
+/// What attaching will do to the card; `None` if the interface is guarded already, or if attaching has no noticeable
+/// effect.
 pub(super) fn effects(card: &Card, native: &Native) -> Option<Finding> {
     let lines = driver::beforehand(&card.setup);
     let is_to_come = card.guarded.is_none() && *native == Native::Runs && !lines.is_empty();
@@ -102,7 +103,7 @@ pub(super) fn effects(card: &Card, native: &Native) -> Option<Finding> {
 
 pub(super) fn offloads(card: &Card, native: &Native) -> Option<Finding> {
     let name = &card.interface.name;
-    // Who can't be asked is no worse for it: drivers that mind say so when they attach.
+    // If the offloads can't be read, nothing is reported: drivers that refuse them say so when the filter is attached.
     let offloads = card.setup.offloads.as_ref()?;
     let on: Vec<_> = ["rx-lro", "rx-gro-hw"].into_iter().filter(|offload| offloads.has(offload)).collect();
     if on.is_empty() {
@@ -118,7 +119,7 @@ pub(super) fn offloads(card: &Card, native: &Native) -> Option<Finding> {
     })
 }
 
-/// Of hardware; others send in their own ways.
+/// Only for hardware: virtual drivers send kisses in other ways.
 pub(super) fn queues(card: &Card, cpus: Option<u32>) -> Option<Finding> {
     let name = &card.interface.name;
     let (queues, cpus) = (card.setup.queues.filter(|_| card.setup.is_hardware)?, cpus?);
@@ -152,7 +153,7 @@ pub(super) mod tests {
 
     pub(in crate::doctor) const ALL: Features = Features(Features::BASIC | Features::SEVERAL_BUFFERS);
 
-    /// A card as it should be.
+    /// A card without any obstacle.
     pub(in crate::doctor) fn card() -> Card {
         Card {
             interface: Interface {

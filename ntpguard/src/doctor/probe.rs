@@ -1,9 +1,9 @@
-//! What the daemon answers: one packet of each kind to this host's own addresses.
+//! What the daemon answers to one packet of each kind, sent to this host's own addresses.
 //!
-//! Contract: no packet leaves this host. A socket is bound to the address that it asks, which fails unless it is this
-//! host's; and should the address go away in that very moment, the first router drops the packet (a TTL of 1). What a host
-//! sends to itself passes no card, so no filter there stands between: it is the daemon that answers. What an outside source
-//! would get is judged with the filter ([`Shield`]).
+//! Contract: no packet leaves this host. Each socket is bound to the address that it queries, which fails unless the
+//! address is this host's; should the address be removed at that very moment, the first router drops the packet (its TTL is
+//! 1). What a host sends to itself doesn't pass a card, so no filter there judges it: the answers are the daemon's. What an
+//! outside source would get is judged with the filter ([`Shield`]).
 
 use super::{
     Check, Finding,
@@ -18,14 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Whether one address of a kind answers says it of the others, unless lines name them; more would be noise.
+/// One address answers for all others of its kind, unless lines name them; querying more would only be noise.
 const ADDRESSES_PER_FAMILY: usize = 2;
-/// How long all answers together may take: they come from this host.
+/// Time limit for all answers together: they come from this host.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest answer that a daemon puts into one packet is 500 bytes.
+/// Size of the receive buffer in bytes; the longest answer that a daemon puts into one packet is 500.
 const ROOM: usize = 2048;
 
-/// A question.
+/// A query to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
     Monlist,
@@ -35,29 +35,29 @@ enum Question {
 
 const QUESTIONS: [Question; 3] = [Question::Monlist, Question::Peers, Question::Readvar];
 
-/// What came back.
+/// How the daemon answered a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing in time.
+    /// No answer in time.
     Silence,
-    /// An error of this number, no longer than the question.
+    /// An error with this number, no longer than the query.
     Refused(u8),
-    /// So many bytes.
+    /// An answer; its length in bytes.
     Told(usize),
 }
 
-/// What the daemon answered.
+/// All answers of the daemon.
 #[derive(Debug)]
 pub(super) struct Answers {
-    /// By address, in the order of the questions.
+    /// The answers of each address, in the order of `QUESTIONS`.
     pub(super) asked: Vec<(IpAddr, [Answer; 3])>,
-    /// How many addresses weren't asked.
+    /// How many addresses weren't queried.
     pub(super) left_out: usize,
-    /// The release that it told over loopback: `4.2.8p15`, `ntpsec-1.2.2`.
+    /// The release that it reported over loopback: `4.2.8p15`, `ntpsec-1.2.2`.
     pub(super) release: Option<String>,
 }
 
-/// Asks.
+/// Queries the daemon at this host's addresses.
 pub(super) fn ask() -> io::Result<Answers> {
     let (addresses, left_out) = choose(addresses::addresses().map_err(io::Error::other)?);
     let start = Instant::now();
@@ -69,7 +69,7 @@ pub(super) fn ask() -> io::Result<Answers> {
     for (address, sockets) in sockets {
         let mut answers = [Answer::Silence; 3];
         for ((socket, question), answer) in sockets.into_iter().zip(QUESTIONS).zip(&mut answers) {
-            // An address may have gone since it was listed, and nobody may be there.
+            // The address may have been removed since it was listed, and no daemon may listen there.
             if let Some(bytes) = socket.and_then(|socket| receive(&socket, start)).ok().flatten() {
                 *answer = question.read(&bytes);
             }
@@ -83,7 +83,7 @@ pub(super) fn ask() -> io::Result<Answers> {
     Ok(Answers { asked, left_out, release })
 }
 
-/// Those by which others may ask, and not too many of them; and how many are left.
+/// The first few addresses of each family by which other hosts may query the daemon, and how many were left out.
 fn choose(own: Vec<IpAddr>) -> (Vec<IpAddr>, usize) {
     let (v4, v6): (Vec<_>, Vec<_>) = own.into_iter().filter(is_global).partition(IpAddr::is_ipv4);
     let all = v4.len() + v6.len();
@@ -93,7 +93,7 @@ fn choose(own: Vec<IpAddr>) -> (Vec<IpAddr>, usize) {
     (chosen, left_out)
 }
 
-/// Whether it is more than one link's or one host's.
+/// Whether an address is valid beyond one link and one host.
 pub(super) fn is_global(address: &IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
@@ -102,7 +102,7 @@ pub(super) fn is_global(address: &IpAddr) -> bool {
     !(link_local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
 }
 
-/// Puts a question.
+/// Sends a query.
 fn send(address: IpAddr, question: Question) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddr::new(address, 0))?;
     match address {
@@ -114,7 +114,7 @@ fn send(address: IpAddr, question: Question) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// What comes back in the time that is left; `None` if nothing does.
+/// The answer that arrives in the time left; `None` if there is none.
 fn receive(socket: &UdpSocket, start: Instant) -> io::Result<Option<Vec<u8>>> {
     let patience = ANSWER_TIMEOUT.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
     socket.set_read_timeout(Some(patience))?;
@@ -137,7 +137,7 @@ impl Question {
         }
     }
 
-    /// The shortest form, as attackers send it.
+    /// The shortest packet of this query, as attackers send it.
     fn packet(self) -> Vec<u8> {
         match self {
             Self::Monlist => frame::usual(7, Some(42)),
@@ -146,19 +146,19 @@ impl Question {
         }
     }
 
-    /// What a packet says; one that is no answer to this question is none.
+    /// Parses an answer; a packet that doesn't answer this query counts as silence.
     fn read(self, bytes: &[u8]) -> Answer {
         let question = self.packet();
         let [first, second, .., request, fifth] = *bytes.first_chunk::<5>().unwrap_or(&[0; 5]);
         if self == Self::Readvar {
-            // Response, error, more, and the opcode (RFC 9327 §2).
+            // The second octet has the bits response, error and more, and the opcode (RFC 9327 §2).
             return match (first & 7, second & 0x80, second & 0x1f == question[1]) {
                 (6, 0x80, true) if second & 0x40 != 0 => Answer::Refused(fifth),
                 (6, 0x80, true) => Answer::Told(bytes.len()),
                 _ => Answer::Silence,
             };
         }
-        // The response bit, the mode, the request; then four bits of error (ntp_request.h).
+        // The response bit and the mode, the request code, then four bits of error (ntp_request.h).
         match (first & 0x87, request == question[3], fifth >> 4) {
             (0x87, true, 0) => Answer::Told(bytes.len()),
             (0x87, true, error) => Answer::Refused(error),
@@ -167,7 +167,7 @@ impl Question {
     }
 }
 
-/// `version="ntpd ntpsec-1.2.2"`, or `version="ntpd 4.2.8p15@1.3728-o …"`.
+/// The release in `version="ntpd ntpsec-1.2.2"` or `version="ntpd 4.2.8p15@1.3728-o …"`.
 fn release(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let version = text.split_once("version=\"")?.1.split_once('"')?.0;
@@ -175,18 +175,18 @@ fn release(bytes: &[u8]) -> Option<String> {
     Some(release.to_owned())
 }
 
-/// What the answers come to, a finding for each question.
+/// One finding for each query, by the daemon's answers and the filter.
 pub(super) fn judge(asked: &[(IpAddr, [Answer; 3])], left_out: usize, shield: &Shield) -> Vec<Finding> {
     by(asked, left_out, &shield.places(), |payload, is_v6| shield.meets(payload, is_v6))
 }
 
-/// Whether monlist is dropped, whichever the family.
+/// Whether the filter drops monlist over both IPv4 and IPv6.
 pub(super) fn is_monlist_dropped(shield: &Shield) -> bool {
     let monlist = Question::Monlist.packet();
     [false, true].iter().all(|is_v6| shield.meets(&monlist, *is_v6) == Met::Dropped)
 }
 
-/// The same, by what a question of a family meets before the daemon, and on which interfaces.
+/// Like `judge`, with what a payload of a family meets before the daemon, and the names of the guarded interfaces.
 fn by(
     asked: &[(IpAddr, [Answer; 3])],
     left_out: usize,
@@ -227,7 +227,7 @@ fn by(
             Question::Monlist => Finding::failure(check, SUBJECT, message),
             Question::Peers | Question::Readvar => Finding::warning(check, SUBJECT, message),
         };
-        // Only families in which it answers.
+        // Only the families in which the daemon answers.
         let families = [false, true].into_iter().filter(|is_v6| {
             asked.iter().any(|(address, answers)| {
                 address.is_ipv6() == *is_v6 && matches!(answers[at], Answer::Told(_))
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_host_is_never_asked() {
-        // TEST-NET-3 is nobody's: binding to it fails before anything is sent.
+        // TEST-NET-3 belongs to no host: binding to it fails before anything is sent.
         let error = send(address("203.0.113.1"), Question::Readvar).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
@@ -362,7 +362,7 @@ mod tests {
             "one family is enough"
         );
         assert!(by_v6[0].message.ends_with("lets it pass, since eth1 isn't guarded"), "{by_v6:?}");
-        // A family in which the daemon is silent doesn't matter.
+        // A family in which the daemon doesn't answer has no influence.
         let v4 = [(address("192.0.2.1"), open)];
         let only = by(&v4, 0, "eth0", |_, is_v6| if is_v6 { passed() } else { Met::Dropped });
         assert_eq!(only[0].status, Status::Ok);

@@ -1,19 +1,19 @@
-//! What this process may do, and where the filter can stay.
+//! The rights of this process, and where the filter can be pinned.
 
 use super::{Check, Finding};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::{fs, io, path::Path};
 
-/// Attaching needs it (capabilities(7), as the others).
+/// CAP_NET_ADMIN: attaching needs it (capabilities(7), also for those below).
 const NET_ADMIN: u32 = 12;
-/// Stands in for the next two.
+/// CAP_SYS_ADMIN: includes the next two.
 const SYS_ADMIN: u32 = 21;
-/// The verifier allows more to those who have it.
+/// CAP_PERFMON: the verifier allows more to a process that has it.
 const PERFMON: u32 = 38;
-/// Loading needs it.
+/// CAP_BPF: loading needs it.
 const BPF: u32 = 39;
 
-/// The capabilities of this process.
+/// Whether this process has the capabilities that loading and attaching need.
 pub(super) fn capabilities(root: &Path) -> Finding {
     let status = fs::read_to_string(root.join("proc/self/status"));
     match status.as_deref().map(effective) {
@@ -23,7 +23,7 @@ pub(super) fn capabilities(root: &Path) -> Finding {
     }
 }
 
-/// The line `CapEff:` of proc_pid_status(5).
+/// The effective capabilities, from the line `CapEff:` of proc_pid_status(5).
 fn effective(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
@@ -45,9 +45,9 @@ fn judge(effective: u64) -> Finding {
     Finding::warning(Check::Rights, "this process", message).fix("run as root")
 }
 
-/// Whether pins can be made.
+/// Whether the filter can be pinned.
 pub(super) fn bpffs(pin_path: &Path) -> Finding {
-    // The folder itself is made by whoever attaches first, in the one around it.
+    // The folder itself is created at the first attachment, in its parent.
     let parent = pin_path.parent().unwrap_or(pin_path);
     let kind = |path: &Path| statfs(path).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
     let found = kind(pin_path).or_else(|_| kind(parent)).map_err(io::Error::from);

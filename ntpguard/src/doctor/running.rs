@@ -1,4 +1,4 @@
-//! Whether the filter that is attached runs, and where none is.
+//! Whether the attached filter runs, and which interfaces have none.
 
 use super::{
     Check, Finding,
@@ -13,8 +13,8 @@ use crate::{
 use anyhow::Result;
 use std::path::Path;
 
-/// Looks at the interfaces named, or at those that lead outside, for a second where a filter is attached; and finds out what
-/// outside sources meet.
+/// Checks the interfaces named, or without names all that lead outside, and finds out what queries from outside meet. Where
+/// a filter is attached, this takes up to a second.
 pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> (Vec<Finding>, Shield) {
     let cards = card::all(root, pin_path).unwrap_or_default();
     let held = Pins::find(pin_path).and_then(|pins| pins.links().ok()).unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) fn examine(root: &Path, names: &[String], pin_path: &Path) -> (Vec<Fi
     (findings, shield)
 }
 
-/// Whether the filter runs where it is attached, by the interface's index.
+/// Whether the filter runs on each interface to which it is attached; by interface index.
 fn proofs(cards: &[Card], pin_path: &Path) -> Result<Vec<(u32, Proof)>> {
     let guarded: Vec<_> = cards
         .iter()
@@ -91,7 +91,8 @@ fn judge(name: &str, how: How, proof: &Proof) -> Finding {
     }
 }
 
-/// An interface by which others reach this host and which no filter covers; `elsewhere` if there is one on another.
+/// An interface by which other hosts reach this host and which no filter covers; `elsewhere` says whether another interface
+/// has one.
 fn bare(name: &str, outside: bool, elsewhere: bool) -> Finding {
     if !outside {
         let message = "isn't guarded: guests and containers of this host reach the daemon unfiltered by it, nobody else";
@@ -106,8 +107,8 @@ fn bare(name: &str, outside: bool, elsewhere: bool) -> Finding {
     Finding::note(Check::Running, name, "isn't guarded yet").fix(format!("ntpguard run --interface {name}"))
 }
 
-/// Whether others than guests and containers of this host may reach it by an interface: not by a bridge that has no other
-/// ports than theirs, as container engines make one.
+/// Whether an interface leads to more than guests and containers of this host. A bridge with no ports but theirs doesn't;
+/// container engines make such bridges.
 fn leads_outside(all: &[Interface], interface: &Interface) -> bool {
     let is_guests = |port: &Interface| matches!(port.kind.as_deref(), Some("veth" | "tun"));
     match interface.kind.as_deref() {
@@ -117,9 +118,9 @@ fn leads_outside(all: &[Interface], interface: &Interface) -> bool {
     }
 }
 
-/// Whether what comes in by an interface has passed a filter: its own, its bond's, or that of those which bring it its
-/// frames. Of a bridge it is enough that one of its ports has it: what the host's own guests send is no outside source's.
-/// No deeper than `depth`, whatever the kernel says.
+/// Whether what an interface receives has passed a filter: its own, its bond's, or those of all interfaces that feed it.
+/// For a bridge, one guarded port is enough: what this host's own guests send through other ports doesn't come from
+/// outside. The recursion ends at `depth`, whatever the kernel reports.
 fn is_covered(all: &[Interface], guarded: &[u32], interface: &Interface, depth: usize) -> bool {
     let of = |index: Option<u32>| all.iter().find(|other| Some(other.index) == index);
     let bond = of(interface.master).filter(|master| master.kind.as_deref() == Some("bond"));

@@ -1,4 +1,4 @@
-//! What the filter makes of a query from outside, by the policy in force and where it is attached.
+//! What the filter does with a query from outside, by the policy in force and the interfaces that have it.
 
 use crate::{
     bpf::{Enforced, Pins},
@@ -11,38 +11,38 @@ use std::{
     path::Path,
 };
 
-/// Sources of each family that stand for all that no line names: they lie far apart.
+/// How many sources of each family stand for all sources that no line names; they lie far apart.
 const SOURCES: u8 = 24;
-/// The source port of a client, and the one that rules may tell apart.
+/// A client's ephemeral source port, and port 123, which rules may treat differently (`ntpport`).
 const PORTS: [u16; 2] = [40_000, 123];
 
-/// The guard as outside sources see it.
+/// The filter as outside sources meet it.
 #[derive(Default)]
 pub(super) struct Shield {
     /// Interfaces that have the filter.
     pub(super) guarded: Vec<String>,
-    /// Of these and of those that should have it, those where it doesn't run.
+    /// Interfaces that have the filter, or should have it, but on which it doesn't run.
     pub(super) silent: Vec<String>,
-    /// Interfaces by which others reach this host, without one.
+    /// Unguarded interfaces by which other hosts reach this host.
     pub(super) bare: Vec<String>,
     policy: Option<Result<Enforced>>,
 }
 
-/// What a query meets.
+/// What a query meets before the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Met {
     /// No filter is attached anywhere.
     Nothing,
-    /// It is dropped on every way in.
+    /// It is dropped on every interface that leads outside.
     Dropped,
-    /// It reaches the daemon: why, and what helps.
+    /// It reaches the daemon: the reason, and the fix.
     Passed(String, String),
-    /// This user may not look at the policy.
+    /// The policy can't be read; the reason.
     Unknown(String),
 }
 
 impl Shield {
-    /// Reads the policy, if there is a filter.
+    /// Reads the policy in force, if a filter is attached.
     pub(super) fn read(&mut self, pin_path: &Path) {
         if self.guarded.is_empty() {
             return;
@@ -51,7 +51,7 @@ impl Shield {
         self.policy = read;
     }
 
-    /// What becomes of a query from sources outside, with this payload.
+    /// What happens to a query with this payload from sources outside.
     pub(super) fn meets(&self, payload: &[u8], is_v6: bool) -> Met {
         if self.guarded.is_empty() {
             return Met::Nothing;
@@ -85,24 +85,24 @@ impl Shield {
         Met::Dropped
     }
 
-    /// Where the filter is, in words.
+    /// The guarded interfaces, as text.
     pub(super) fn places(&self) -> String {
         self.guarded.join(", ")
     }
 }
 
-/// Sources that could be anybody's. Nothing is sent to or from them.
+/// Sample sources that any host on the Internet could have. Nothing is sent to or from them.
 fn sources(is_v6: bool) -> impl Iterator<Item = IpAddr> {
     (0..SOURCES).map(move |number| {
-        // Odd multipliers: all octets differ from source to source.
+        // The multipliers are odd, so all octets differ from source to source.
         let octet = |factor: u8| number.wrapping_mul(factor).wrapping_add(factor);
         if is_v6 {
-            // Within 2000::/3, which is what has been given out (RFC 4291 §2.5.4).
+            // Within 2000::/3, the allocated global unicast space (RFC 4291 §2.5.4).
             let first = 0x2000 | u16::from(octet(7)) << 4;
             let low = u16::from_be_bytes([octet(91), octet(59)]);
             IpAddr::V6(Ipv6Addr::new(first, low, 0, 0, 0, 0, 0, low | 1))
         } else {
-            // 11 to 126: none of these is private, loopback or multicast.
+            // First octets from 11 to 126: none of these is private, loopback or multicast.
             IpAddr::V4(Ipv4Addr::new(11 + number * 5, octet(91), octet(59), octet(37) | 1))
         }
     })

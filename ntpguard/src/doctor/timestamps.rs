@@ -1,13 +1,13 @@
-//! Whether hardware receive timestamps outlast the filter, and whether anybody uses them.
+//! Whether hardware receive timestamps survive the filter, and whether anything uses them.
 
 use super::{Check, Finding, card::Card};
 use crate::host::driver::{Clock, Timestamps};
 use std::{fs, path::Path};
 
-/// Where distributions have chrony's configuration.
+/// Where distributions keep chrony's configuration.
 const CHRONY: [&str; 2] = ["etc/chrony/chrony.conf", "etc/chrony.conf"];
 
-/// Of cards that make them, with a driver that was read; of others there is nothing to say.
+/// A finding only for a card that makes receive timestamps, with a driver whose source was read (a row of the table).
 pub(super) fn timestamps(root: &Path, card: &Card) -> Option<Finding> {
     let (name, setup) = (&card.interface.name, &card.setup);
     let row = setup.row().filter(|row| row.native.is_some())?;
@@ -46,7 +46,7 @@ pub(super) fn timestamps(root: &Path, card: &Card) -> Option<Finding> {
     })
 }
 
-/// The file in which chrony is told to use the timestamps of an interface, or of all.
+/// The file in which chrony is configured to use the timestamps of this interface, or of all.
 fn asks(root: &Path, name: &str) -> Option<&'static str> {
     CHRONY.into_iter().find(|file| {
         let text = fs::read_to_string(root.join(file)).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// The plain argument for an interface, by its id: what `--interface` is beside it.
+/// Id of the positional argument for interfaces, which may be given beside `--interface`.
 pub const PLAIN: &str = "plain";
 
 /// Interfaces, if some are named.
@@ -19,7 +19,7 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// All that are named, each once, in the order given.
+    /// All interfaces that are named, each once, in the order given.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.plain.iter().chain(&self.interface) {

@@ -1,11 +1,11 @@
-//! The options of the verbs that say what becomes of packets.
+//! The options of the verbs that say what happens to packets: `explain` and `replay`.
 
 use super::{Hardened, Reading};
 use crate::{export::Format, host::duration::duration, simulate::EngineChoice};
 use clap::{ArgGroup, Args};
 use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-/// How many times a packet may be sent, so that an answer takes a second and not an hour.
+/// How often a packet may be sent: bounded so that an answer takes a second rather than an hour.
 pub const REPEATS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// The options of `explain`.

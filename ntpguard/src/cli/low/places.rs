@@ -1,4 +1,4 @@
-//! Where a guard is found again, and the file with its options.
+//! The options that say where the filter is pinned, where its state is kept, and where the settings file is.
 
 use clap::Args;
 use std::path::PathBuf;

@@ -51,6 +51,6 @@ pub struct Stats {
     pub places: Places,
 }
 
-/// [`MOST`], as clap wants it.
+/// [`MOST`] as text, which clap needs for a default value.
 const MOST_SHOWN: &str = "10";
 const _: () = assert!(MOST == 10);

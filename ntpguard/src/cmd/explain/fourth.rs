@@ -1,5 +1,5 @@
-//! A daemon that doesn't exist, to show what a new one takes: a row of behaviours and a reader of its files. What isn't in
-//! its row it does like nobody else.
+//! A test with a daemon that doesn't exist, which shows what a new daemon needs: a row of behaviours and a reader of its
+//! files. Its row alone describes it: no behaviour is taken over from another daemon.
 
 use super::{Answer, Asked};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use ntpguard_common::abi::PolicyWord;
 use std::net::IpAddr;
 
-/// Its row: nobody is served whom no line allows, and of what arrives it takes little.
+/// Its row: a source that no line allows isn't served, and only a few kinds of packets are taken.
 static FOURTH: Profile = Profile {
     name: "fourth",
     built_in_default: Flags::IGNORE,
@@ -32,7 +32,7 @@ static FOURTH: Profile = Profile {
     behaviours: PolicyWord::VERSIONS_1_TO_4 | PolicyWord::MODES_1_3_4,
 };
 
-/// Its reader: `allow ADDRESS MASK` and `deny ADDRESS MASK`.
+/// Its reader: the lines are `allow ADDRESS MASK` and `deny ADDRESS MASK`.
 fn read(text: &str) -> AccessList {
     let mut list = AccessList::new(&FOURTH, Limiter::Unknown);
     let mut start = 0;
@@ -58,7 +58,7 @@ fn read(text: &str) -> AccessList {
 
 const CONF: &str = "allow 198.51.100.0 255.255.255.0\ndeny 198.51.100.128 255.255.255.128\n";
 
-/// What is said of a payload's first byte, 48 bytes long, by the kernel and by the host.
+/// The explanations by the kernel and the host of a 48-byte payload with this first byte.
 fn explained(source: &str, port: u16, first: u8) -> Vec<String> {
     let conf = read(CONF);
     let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &[]);
@@ -69,7 +69,7 @@ fn explained(source: &str, port: u16, first: u8) -> Vec<String> {
     let frame = frame::build(source, port, &payload).unwrap();
     let engines = [EngineChoice::Kernel, EngineChoice::Host];
     let answers = engines.into_iter().filter_map(|choice| {
-        // Without root there is no kernel to ask.
+        // Without root the kernel can't be asked.
         let mut engine = Engine::new(choice).ok()?;
         let judged = engine.judge(&image, &frame).unwrap();
         let asked = Asked { frame: &frame, train: Train::ONE, policy: &policy, conf: &conf, own: &[] };
@@ -86,12 +86,12 @@ fn a_row_and_a_reader_are_a_daemon() {
         ("198.51.100.7", 40_000, client, "pass, time: "),
         ("198.51.100.129", 40_000, client, "drop, noserve: "),
         ("203.0.113.7", 40_000, client, "drop, ignore: "),
-        // 4.2.6 takes no such port.
+        // ntpd 4.2.6 doesn't take source port 0.
         ("198.51.100.7", 0, client, "pass, time: "),
-        // Every ntp.org's takes such a mode, and such a version.
+        // Every ntpd of ntp.org takes this mode, and the version of the next packet.
         ("198.51.100.7", 123, 4 << 3 | 2, "drop, mode: "),
         ("198.51.100.7", 123, 5 << 3 | 3, "drop, malformed: "),
-        // And 4.2.6 such a query.
+        // ntpd 4.2.6 takes this query.
         ("198.51.100.7", 123, 2 << 3 | 7, "drop, mode7: "),
     ] {
         let answers = explained(source, port, first);

@@ -1,7 +1,7 @@
-//! What became of one packet, in whole sentences about this packet.
+//! What happened to one packet, in whole sentences about that packet.
 //!
-//! The table of reasons ([`Reason::summary`]) speaks of all packets that a reason is for; here the packet is at hand, so the
-//! sentence names its mode, its source and what of it mattered.
+//! The table of reasons ([`Reason::summary`]) describes all packets that a reason applies to; here the packet is known, so
+//! the sentence names its mode, its source and what decided.
 
 use crate::policy::network;
 use ntpguard_common::{
@@ -13,33 +13,33 @@ use ntpguard_common::{
 };
 use std::net::IpAddr;
 
-/// Requests that monlist has had (ntp_request.h: REQ_MON_GETLIST and REQ_MON_GETLIST_1).
+/// Request codes of monlist (ntp_request.h: REQ_MON_GETLIST and REQ_MON_GETLIST_1).
 const MONLIST: [u8; 2] = [20, 42];
 
 /// A datagram to port 123.
 pub(super) struct Packet {
-    /// The first bytes of its payload; bytes that aren't there are 0.
+    /// The first bytes of its payload, padded with zeros.
     head: [u8; 4],
-    /// The length of its payload in bytes, as its headers say.
+    /// The length of its payload in bytes, by its headers.
     length: usize,
     source: IpAddr,
     source_port: u16,
 }
 
-/// What is known beside the packet.
+/// Facts that aren't in the packet itself.
 pub(super) struct Known {
-    /// It is dropped, and by its own reading the daemon would have taken it.
+    /// The packet is dropped, but the daemon by its own reading would have taken it.
     pub(super) hardened: bool,
     /// The daemon takes packets of mode 7.
     pub(super) takes_mode7: bool,
-    /// A line says what the reason speaks of, not an entry that is built in.
+    /// The flag that the reason names is from a line, not from a built-in entry.
     pub(super) has_line: bool,
     /// The source is an address of this host.
     pub(super) is_own: bool,
 }
 
 impl Packet {
-    /// Reads it; `None` if the frame holds no whole datagram to port 123 in plain sight.
+    /// Parses a frame; `None` if it holds no whole, readable datagram to port 123.
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
         let Located::Datagram(datagram) = wire::locate(frame) else { return None };
         let mut head = [0; 4];
@@ -50,7 +50,7 @@ impl Packet {
         Some(Self { head, length: datagram.length, source: network::address(&source), source_port })
     }
 
-    /// "request for the time", "monlist request": what it is, to follow "this".
+    /// What kind of packet it is, worded to follow "this": "request for the time", "monlist request".
     fn kind(&self) -> String {
         let [first, second, _, request] = self.head;
         let mode = first & 7;
@@ -69,7 +69,7 @@ impl Packet {
     }
 }
 
-/// What became of a packet for a reason.
+/// What happened to a packet, for this reason.
 pub(super) fn sentence(reason: Reason, packet: Option<&Packet>, known: &Known) -> String {
     let Some(packet) = packet else { return hidden(reason).to_owned() };
     let Packet { length, source, source_port, .. } = packet;
@@ -151,13 +151,13 @@ pub(super) fn sentence(reason: Reason, packet: Option<&Packet>, known: &Known) -
         | Reason::Segments => hidden(reason).to_owned(),
     };
     if known.is_own && reason != Reason::ImpossibleSource {
-        // Dropped before its source was looked at, or without hardening.
+        // The packet was dropped before its source was checked, or that check is turned off.
         return format!("{told}; and {}, whatever line names it", impossible(*source));
     }
     told
 }
 
-/// Why a source can't be one.
+/// Why an address can't be the source of a packet from outside.
 fn impossible(source: IpAddr) -> String {
     let what = match source {
         _ if source.is_loopback() => "a loopback address",
@@ -170,7 +170,7 @@ fn impossible(source: IpAddr) -> String {
     format!("{source} is {what}, which is an impossible source on a wire")
 }
 
-/// Of a frame whose datagram isn't in plain sight.
+/// The sentence for a frame whose datagram can't be read.
 const fn hidden(reason: Reason) -> &'static str {
     match reason {
         Reason::Fragment => {
@@ -185,7 +185,7 @@ const fn hidden(reason: Reason) -> &'static str {
         Reason::Unread => "ntpguard doesn't look into this frame, and without hardening it passes unread",
         Reason::NoPolicy => "no policy is in force, so everything passes",
         Reason::Malformed => "the stack discards this datagram for the lengths in its headers",
-        // These speak of a datagram in plain sight.
+        // These reasons apply only to a datagram that can be read.
         Reason::Time
         | Reason::Query
         | Reason::Mode6
@@ -235,7 +235,7 @@ mod tests {
         assert!(said.ends_with("127.0.0.1 is a loopback address, which is an impossible source on a wire, whatever line names it"), "{said}");
     }
 
-    /// No reason falls back to its row of the table, whose words fit several kinds of packets.
+    /// No reason falls back to its row of the table, whose words have to fit several kinds of packets.
     #[test]
     fn every_reason_has_a_sentence_of_its_own() {
         let packet = packet([192, 0, 2, 1], 3);

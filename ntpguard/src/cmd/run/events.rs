@@ -1,4 +1,4 @@
-//! The events of `ntpguard run`: drawn from the start on, or as soon as the process ends that draws them.
+//! The events of `ntpguard run`: sampled from the start on, or as soon as another process that samples them ends.
 
 use crate::{
     cli::Run,
@@ -10,18 +10,18 @@ use crate::{
     observe::feed::{Hub, Losses, Unbound},
 };
 
-/// The hub, if events are drawn.
+/// The hub, if this process samples events.
 pub(super) struct Feed {
-    /// What it needs; nothing where events aren't wanted, or can't be.
+    /// What the hub needs; `None` if events aren't wanted or can't be sampled.
     wanted: Option<(Places, u32, Readers)>,
-    /// What it will listen with.
+    /// The socket on which the hub will listen.
     socket: Option<Unbound>,
     hub: Option<Hub>,
     said: bool,
 }
 
 impl Feed {
-    /// Begins to draw them. A filter that goes with this process has no place where others could find it.
+    /// Begins to sample events, except for an ephemeral filter, which has no place where other processes could find them.
     pub(super) fn new(options: &Run, service: &Service, socket: Unbound) -> Self {
         let places = options.places.clone().filter(|_| options.event_rate > 0);
         let wanted = places.map(|places| (places, options.event_rate, service.readers()));
@@ -30,7 +30,7 @@ impl Feed {
         feed
     }
 
-    /// Tries again, if it couldn't before.
+    /// Tries again to start the hub, if it hasn't started yet.
     pub(super) fn begin(&mut self) {
         let Some((places, rate, readers)) = self.wanted.as_ref().filter(|_| self.hub.is_none()) else {
             return;
@@ -49,7 +49,7 @@ impl Feed {
         }
     }
 
-    /// What became of the events.
+    /// How many events were sent and how many were lost, if this process samples them.
     pub(super) fn losses(&self) -> Option<&Losses> {
         self.hub.as_ref().map(Hub::losses)
     }

@@ -1,4 +1,4 @@
-//! The interfaces that `run` guards, which may go and come back.
+//! The interfaces that `run` guards, which may disappear and come back.
 
 use crate::{
     export::Exporter,
@@ -9,22 +9,22 @@ use crate::{
     },
 };
 
-/// One of them.
+/// A guarded interface.
 struct One {
     name: String,
-    /// The index under which it is guarded.
+    /// The interface index under which it is guarded.
     guarded: Option<u32>,
-    /// The index under which it came back and couldn't be: said once, and tried again.
+    /// The interface index under which it came back but couldn't be attached to. This is reported once, and tried again.
     refused: Option<u32>,
-    /// The form of the filter there doesn't fit, and that was said.
+    /// The attached form of the filter doesn't fit, and this was reported.
     misfit: bool,
 }
 
-/// All of them.
+/// All interfaces that `run` guards.
 pub(super) struct Guarded(Vec<One>);
 
 impl Guarded {
-    /// Those that have just been attached to.
+    /// The interfaces to which the filter has just been attached.
     pub(super) fn new(names: &[String]) -> Self {
         let one = |name: &String| One {
             name: name.clone(),
@@ -35,13 +35,13 @@ impl Guarded {
         Self(names.iter().map(one).collect())
     }
 
-    /// Each, and whether it is guarded.
+    /// Each interface's name, and whether it is guarded.
     pub(super) fn each(&self) -> impl Iterator<Item = (String, bool)> {
         self.0.iter().map(|One { name, guarded, .. }| (name.clone(), guarded.is_some()))
     }
 
-    /// Notices interfaces that are gone, and attaches to those that have come back. The kernel detaches the filter
-    /// with its interface, and tells nobody. Returns whether it was attached to one.
+    /// Notices interfaces that have disappeared, and attaches to those that have come back: the kernel detaches the filter
+    /// from a removed interface without notice. Returns whether it has attached to one.
     pub(super) fn follow(&mut self, service: &mut Service, export: &Exporter) -> bool {
         let all = match interface::all() {
             Ok(all) => all,

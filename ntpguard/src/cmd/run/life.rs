@@ -1,4 +1,4 @@
-//! `run`: whether the filter runs where it is attached, again and again.
+//! `run`: checks at intervals whether the filter runs where it is attached.
 
 use super::mend::Mender;
 use crate::{
@@ -19,35 +19,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long between two readings.
+/// Time between two readings.
 const PACE: Duration = Duration::from_secs(5);
-/// After what was said once, how long until it is said again.
+/// Time after which advice is repeated.
 const AGAIN: Duration = Duration::from_secs(3600);
 
-/// What is known about each interface.
+/// What is known about each guarded interface.
 #[derive(Default)]
 pub(super) struct Lives {
     pulse: Pulse,
     found: BTreeMap<String, Proof>,
-    /// Where the filter doesn't run, and what was said of it.
+    /// The interfaces on which the filter doesn't run, and what was done last.
     said: BTreeMap<String, Said>,
     last: Option<Instant>,
 }
 
-/// What was done about an interface where the filter doesn't run, and said.
+/// What was done about an interface on which the filter doesn't run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Said {
-    /// Another instance was put there.
+    /// Another instance of the program was put there.
     PutBack,
-    /// It was attached in the stack.
+    /// The filter was attached in generic mode instead.
     FellBack,
-    /// What to do; and when.
+    /// The user was told what to do, at this time.
     Advised(Instant),
 }
 
 impl Lives {
-    /// Takes a reading, if it is time, mends what it can, and says what has changed. These interfaces are guarded; the others
-    /// aren't there.
+    /// Takes a reading if it is time, repairs what it can, and reports changes. `guarded` names the interfaces that are
+    /// there.
     pub(super) fn follow(
         &mut self,
         service: &mut Service,
@@ -59,7 +59,7 @@ impl Lives {
             return;
         }
         self.last = Some(now);
-        // Counters that can't be read are told of where they are written.
+        // Unreadable counters are reported where they are printed.
         let Ok(reading) = Reading::take(&service.guard.maps).map(Arc::new) else { return };
         let hook = service.options().hook;
         self.found.clear();
@@ -78,13 +78,13 @@ impl Lives {
         }
     }
 
-    /// What is known about one.
+    /// What is known about one interface.
     pub(super) fn of(&self, name: &str) -> Life {
         self.found.get(name).map_or(Life::Unknown, |proof| proof.life)
     }
 
-    /// Puts another instance where the filter doesn't run; if that didn't help, attaches it in the stack where it may, and says
-    /// what to do otherwise.
+    /// Puts another instance where the filter doesn't run. If that didn't help, attaches it in generic mode where that is
+    /// allowed, and otherwise tells the user what to do.
     fn lost(
         &mut self,
         (service, mender): (&mut Service, &mut Mender),
@@ -114,14 +114,14 @@ impl Lives {
             Said::Advised(now)
         };
         if !matches!(said, Said::Advised(_)) {
-            // What is there now has proved nothing yet.
+            // The program that is there now hasn't proved yet that it runs.
             self.pulse.forget(interface.index);
         }
         self.said.insert(name.clone(), said);
     }
 }
 
-/// Attaches the filter in the stack instead of its driver. Returns whether it is there now.
+/// Attaches the filter in generic mode instead of in the driver. Returns whether that succeeded.
 fn fall_back(service: &mut Service, mender: &mut Mender, name: &str) -> bool {
     mender.leave(name);
     let done = service.fall_back(name);
@@ -138,7 +138,7 @@ fn fall_back(service: &mut Service, mender: &mut Mender, name: &str) -> bool {
     }
 }
 
-/// How the filter is attached there now.
+/// How the filter is attached to an interface now.
 fn how(hook: Hook, interface: &Interface) -> How {
     match (hook, interface.xdp) {
         (Hook::Tc, _) => How::Tcx,

@@ -1,4 +1,4 @@
-//! `ntpguard run` on its limits: what it tells of them at the start, at each interval and when room runs out.
+//! The limits of `ntpguard run`: what it prints of them at the start, at each interval and when the table is full.
 
 use crate::{
     bpf::{Guard, Table, snapshot::Snapshot},
@@ -19,12 +19,12 @@ use ntpguard_common::{
 };
 use std::time::{Duration, Instant};
 
-/// The table is read no more often: it may be large.
+/// Minimum time between two reads of the table, which may be large.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Nor is a warning repeated sooner.
+/// Minimum time between two warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Watches the tables.
+/// Reads the tables of sources and of heavy sources.
 pub(super) struct Watch {
     sources: Table<Set>,
     heavy: Table<Heavy>,
@@ -36,10 +36,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins, and tells what is limited; `None` if nothing is.
+    /// Begins, and prints the limits; `None` if nothing is limited.
     ///
     /// # Errors
-    /// The kernel refuses to show its tables.
+    /// The kernel refuses access to its tables.
     pub(super) fn start(guard: &Guard, image: &Image, limiting: &Limiting) -> Result<Option<Self>> {
         if image.flags & (PolicyWord::LIMITER | PolicyWord::CEILING) == 0 {
             return Ok(None);
@@ -47,15 +47,15 @@ impl Watch {
         let (sources, heavy) = (guard.maps.sources()?, guard.maps.heavy()?);
         tell(format_args!("{}", described(sources.values(), image, limiting)));
         let (reader, clock) = (Reader::default(), Clock::of_kernel()?);
-        // What was said already isn't said again.
+        // Packets that were counted before aren't warned about again.
         let untracked = guard.maps.counters(false)?.of(Reason::Untracked).packets;
         Ok(Some(Self { sources, heavy, reader, clock, last: None, warned: None, untracked }))
     }
 
-    /// What is to be said now.
+    /// The state of the limits for this interval's output.
     ///
     /// # Errors
-    /// There is no clock.
+    /// The clock can't be read.
     pub(super) fn look(&mut self, snapshot: &Snapshot) -> Result<Tracked> {
         self.warn(snapshot.of(Reason::Untracked).packets);
         if let Some((when, tracked)) = &self.last
@@ -70,10 +70,10 @@ impl Watch {
         Ok(tracked)
     }
 
-    /// What is to be said of the whole time.
+    /// The state of the limits for the final totals.
     ///
     /// # Errors
-    /// There is no clock.
+    /// The clock can't be read.
     pub(super) fn end(&self) -> Result<Tracked> {
         let now = self.clock.now()?;
         Ok(Reader::default().read(self.sources.values(), self.heavy.values(), now, MEMORY * self.clock.hz))
@@ -91,7 +91,7 @@ impl Watch {
     }
 }
 
-/// One line.
+/// The limits in one line.
 fn described(sets: &[Set], image: &Image, limiting: &Limiting) -> String {
     let Bounds { max_rate, kisses, .. } = image.bounds;
     let megabytes = size_of_val(sets) as f64 / f64::from(1 << 20);

@@ -1,9 +1,10 @@
-//! Puts the filter back before interfaces whose driver has lost it.
+//! Puts the filter back on interfaces whose driver has lost it.
 //!
-//! Some drivers forget their program when the link goes up, its MTU or its rings change, or the machine resumes, and the
-//! kernel's core goes on showing it (`host::driver`, `Loss`). Nobody tells whether one has, so what is said is what may be. A
-//! thread of its own waits for such events, since a reload may keep the main thread busy for seconds. Where the driver doesn't
-//! take the filter back, with an MTU over its limit, the main thread is told, which can attach it in the stack instead.
+//! Some drivers forget their program when the link goes up, its MTU or its rings change, or the machine resumes, while the
+//! kernel's core still reports it as attached (`host::driver`, `Loss`). Whether a driver really has lost it is unknown, so
+//! the messages say what may have happened. Such events are awaited by a separate thread, since a reload may occupy the
+//! main thread for seconds. If the driver doesn't take the filter back, as with an MTU over its limit, the main thread is
+//! notified, and can attach it in generic mode.
 
 mod card;
 
@@ -30,13 +31,14 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How often is looked without any event: for what no event tells of, and for the count of what came in.
+/// Interval of checks without an event: some losses come without one, and the count of received frames has to be kept up to
+/// date.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// As many replacements in a row at most: a driver that resets its link at one is seen to change again.
+/// Maximum number of replacements in a row: a driver that resets its link at each replacement seems to change again.
 const TRIES: usize = 4;
 
-/// The thread, and what it looks after.
+/// The thread, and the interfaces that it watches.
 #[derive(Default)]
 pub(super) struct Mender {
     watched: Arc<Mutex<Vec<Watched>>>,
@@ -44,7 +46,7 @@ pub(super) struct Mender {
     runs: bool,
 }
 
-/// Interfaces whose driver didn't take the filter back, and why, until the main thread has seen to them.
+/// Interfaces whose driver didn't take the filter back, with the reason, until the main thread has handled them.
 #[derive(Default)]
 struct Refused {
     names: Mutex<Vec<(String, String)>>,
@@ -54,23 +56,23 @@ struct Refused {
 /// An interface whose driver may lose the filter.
 struct Watched {
     held: Held,
-    /// How its cards were when the filter was put there last.
+    /// The state of its cards when the filter was last put there.
     seen: Vec<Card>,
-    /// What it had received at the last look at which nothing had changed.
+    /// Frames received by the last check that found no change.
     received: u64,
-    /// Why a driver may have lost it, which hasn't been put back since.
+    /// Why the driver may have lost the filter, if it hasn't been put back since.
     due: Option<String>,
-    /// It couldn't be put back, and that was said.
+    /// Putting it back failed, and this was reported.
     refused: bool,
-    /// If it can't be, the filter may be attached in the stack instead.
+    /// If it can't be put back, the filter may be attached in generic mode instead.
     may_be_generic: bool,
 }
 
-/// What it took to put the filter back.
+/// The time that it took to put the filter back.
 struct Took {
-    /// When the kernel was asked first.
+    /// When the first replacement was requested from the kernel.
     until: Instant,
-    /// How long the kernel and the driver took for it (BPF_LINK_UPDATE).
+    /// How long the kernel and the driver took for all replacements (BPF_LINK_UPDATE).
     within: Duration,
 }
 
@@ -82,7 +84,7 @@ fn losing(all: &[Interface], interface: &Interface) -> Vec<Card> {
 }
 
 impl Mender {
-    /// Looks after all interfaces that are guarded now and whose driver may lose the filter, and after no others.
+    /// Watches exactly those guarded interfaces whose driver may lose the filter.
     pub(super) fn renew(&mut self, service: &mut Service) {
         let may_be_generic = service.options().xdp_mode == Mode::Auto;
         let losable = interface::all().and_then(|all| Ok((service.losable()?, all)));
@@ -132,14 +134,15 @@ impl Mender {
         self.refused.more.notified().await;
     }
 
-    /// Watches an interface no more: without a pin what watches it holds it, too, and the kernel takes one mode at a time.
+    /// Stops watching an interface: without a pin, the watcher's hold keeps the filter attached too, and the kernel allows
+    /// only one mode at a time.
     pub(super) fn leave(&self, name: &str) {
         let Ok(found) = interface::find(name) else { return };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|watched| watched.held.index != found.index);
     }
 
-    /// Attaches the filter in the stack where the driver doesn't take it back.
+    /// Attaches the filter in generic mode where the driver doesn't take it back.
     pub(super) fn fall_back(&self, service: &mut Service) {
         let names = mem::take(&mut *self.refused.names.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, reason) in names {
@@ -154,9 +157,9 @@ impl Mender {
     }
 }
 
-/// The thread.
+/// The body of the thread.
 fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
-    // Where the main thread keeps its rights (--no-sandbox), this one needs no more than the one.
+    // If the main thread keeps its rights (--no-sandbox), this one still keeps only the single right that it needs.
     let _ = sandbox::keep(&sandbox::KEPT);
     let events = LinkEvents::listen()?;
     let mut slept = suspended();
@@ -168,7 +171,7 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
         }
         let start = Instant::now();
         let all = interface::all();
-        // What the kernel refuses now, for want of memory or descriptors, it may do later.
+        // What the kernel refuses now, for want of memory or descriptors, may succeed later.
         let error = waited.err().map(|error| error.to_string());
         let error = error.or_else(|| all.as_ref().err().map(|error| format!("{error:#}")));
         if let Some(error) = error.as_ref().filter(|_| !failing) {
@@ -184,7 +187,8 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
         let now = suspended();
         let resumed = now > slept + ASLEEP;
         slept = now;
-        // What is handed over isn't watched any more: without a pin its hold is open here, too, and must be closed to end it.
+        // An interface that is handed over is no longer watched: without a pin, its hold is open here too, and must be
+        // closed before the filter can be detached.
         watched.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|watched| {
             let found = all.iter().find(|interface| interface.index == watched.held.index);
             let Some((found, reason)) =
@@ -201,9 +205,9 @@ fn mend(watched: &Mutex<Vec<Watched>>, refused: &Refused) -> Result<()> {
 }
 
 impl Watched {
-    /// Puts the filter back if something has happened at which the driver may have lost it. While the interface is down there
-    /// is nothing to guard, and some drivers would lose it again. Returns why it wasn't taken back, if it may be attached in
-    /// the stack then.
+    /// Puts the filter back if something has happened by which the driver may have lost it. While the interface is down
+    /// there is nothing to guard, and some drivers would lose the filter again. If the driver didn't take it back and
+    /// generic mode is allowed, returns the reason.
     fn look(
         &mut self,
         all: &[Interface],
@@ -213,10 +217,10 @@ impl Watched {
     ) -> Option<String> {
         let now = losing(all, found);
         let happened = lost(&self.seen, &now).or_else(|| lost_asleep(&now).filter(|_| resumed));
-        // Until it has been put back, and not only in this turn.
+        // Remembered until the filter has been put back, not only in this turn.
         self.due = self.due.take().or(happened);
         let Some(due) = self.due.clone() else {
-            // Members that are new are watched from now on.
+            // New members of a bond are watched from now on.
             self.seen = now;
             self.received = found.received;
             return None;
@@ -228,9 +232,10 @@ impl Watched {
         match self.put_back(found, now) {
             Ok(Took { until, within }) => {
                 (self.due, self.refused) = (None, false);
-                // From the kernel's word of the event until the first system call; and what those took.
+                // `until`: from the kernel's notification to the first system call; `within`: the duration of the system
+                // calls.
                 let (until, within) = (until.duration_since(start).as_millis(), within.as_millis());
-                // Some drivers' counters begin anew with the rings.
+                // Some drivers reset their counters when the rings are rebuilt.
                 let passed = match found.received.checked_sub(self.received) {
                     Some(passed) => format!("at most {passed} frames weren't judged"),
                     None => "how many frames weren't judged isn't known".to_owned(),
@@ -256,14 +261,14 @@ impl Watched {
         }
     }
 
-    /// Goes on from what was known, with a hold that is open anew.
+    /// Takes over what was known about the interface before its hold was renewed.
     fn go_on(&mut self, before: &Self) {
         let Self { seen, received, due, refused, .. } = before;
         (self.seen, self.due) = (seen.clone(), due.clone());
         (self.received, self.refused) = (*received, *refused);
     }
 
-    /// Puts another instance there, until nothing more has happened since the last one was put there.
+    /// Puts another instance there, and repeats this until nothing has happened since the last replacement.
     fn put_back(&mut self, found: &Interface, mut before: Vec<Card>) -> Result<Took> {
         let mut took = Took { until: Instant::now(), within: Duration::ZERO };
         for _ in 0..TRIES {

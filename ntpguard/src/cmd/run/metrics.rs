@@ -18,23 +18,23 @@ use std::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// How old a reading may be; Prometheus mostly comes every 15 s.
+/// Maximum age of a reading; Prometheus usually scrapes every 15 s.
 const PACE: Duration = Duration::from_secs(5);
 
-/// The endpoint, if there is one.
+/// The metrics endpoint, if there is one.
 pub(super) struct Metrics {
     published: Option<(Published, Interval)>,
     lines: Lines,
-    /// The same of trials.
+    /// The lines of drops that trials would have made.
     would_lines: Lines,
     start: SystemTime,
 }
 
 impl Metrics {
-    /// Listens, if that is wanted; what is shown is read at this interval, or sooner.
+    /// Starts to listen if an address is given; readings are published at this interval, or more often.
     ///
     /// # Errors
-    /// As [`serve`].
+    /// The same as those of [`serve`].
     pub(super) fn start(address: Option<SocketAddr>, pace: Duration) -> Result<Self, Fault> {
         let published = address.map(|address| -> Result<_, Fault> {
             let (published, mut ticks) = (Published::default(), interval(pace.min(PACE)));
@@ -46,7 +46,7 @@ impl Metrics {
         Ok(Self { published: published.transpose()?, lines, would_lines, start: SystemTime::now() })
     }
 
-    /// Waits until something is to be published; for ever if nobody can see it.
+    /// Waits until a reading is to be published; for ever without an endpoint.
     pub(super) async fn due(&mut self) {
         match &mut self.published {
             Some((_, ticks)) => drop(ticks.tick().await),
@@ -54,8 +54,8 @@ impl Metrics {
         }
     }
 
-    /// Shows what is so now from now on. If the counters can't be read, the reading before stays, with its time; why is
-    /// said where they are written.
+    /// Publishes a reading of the current state. If the counters can't be read, the previous reading stays, with its time;
+    /// the error is reported where the counters are printed.
     pub(super) fn publish(
         &mut self,
         service: &Service,
@@ -71,7 +71,7 @@ impl Metrics {
         let LoadedPolicy { conf, image, .. } = &service.loaded;
         let trial = service.options().monitor;
         let lines = lines_of(&mut self.lines, service, &snapshot.done, true);
-        // Who is never on trial needs no zeros.
+        // A filter that was never on trial needs no zeros.
         let would_lines = lines_of(&mut self.would_lines, service, &snapshot.trial, trial);
         let mut associations = BTreeMap::new();
         for association in &conf.associations {
@@ -111,10 +111,11 @@ impl Metrics {
     }
 }
 
-/// The hits by line; those of lines without hits, too, if `zeros` are wanted.
+/// The hits by line, with those of lines without hits if `zeros` is set.
 fn lines_of(lines: &mut Lines, service: &Service, counts: &Counts, zeros: bool) -> Vec<Hit> {
     let LoadedPolicy { conf, image, .. } = &service.loaded;
-    // A rate needs the zero before the first hit; where not all lines have series, those with none have no hits.
+    // A rate needs the zero before the first hit. If there are too many lines for a series each, only lines with hits have
+    // one.
     let all = zeros && image.rules.len() <= MOST;
     let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
     let hits = causes.zip(&counts.hits).filter_map(|((rule, cause), counter)| {

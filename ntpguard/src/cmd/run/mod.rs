@@ -1,4 +1,5 @@
-//! `ntpguard run`: policy in, filter on, counters out, until a signal. The filter stays, or goes with `--ephemeral`.
+//! `ntpguard run`: reads the policy, attaches the filter and prints counters until a signal arrives. The filter stays
+//! attached, unless `--ephemeral` is given.
 
 pub(crate) mod events;
 pub(crate) mod interfaces;
@@ -44,7 +45,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, interval_at},
 };
 
-/// How soon an interface that comes back is guarded again, and a changed file read.
+/// How soon an interface that comes back is guarded again, and a changed file is read.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until SIGINT or SIGTERM.
@@ -58,30 +59,30 @@ pub(super) fn run(mut options: Run) -> Result<(), Fault> {
 }
 
 async fn guard(options: &Run) -> Result<(), Fault> {
-    // Before anything is attached, so that no signal in between leaves it so.
+    // Installed before anything is attached, so that no signal in between ends the process and leaves the filter there.
     let mut interrupted = signal(SignalKind::interrupt()).environment()?;
     let mut terminated = signal(SignalKind::terminate()).environment()?;
     let mut hung_up = signal(SignalKind::hangup()).environment()?;
     farewell::wait().environment()?;
 
-    // Before they are read, so that no change in between is missed.
+    // Opened before the addresses are read, so that no change in between is missed.
     let mut changes = Some(addresses::Changes::listen().environment()?);
 
     let mut instance = options.places.as_ref().map(Instance::alone).transpose().environment()?;
     instance.iter_mut().try_for_each(Instance::stay).environment()?;
-    // If its port is taken, nothing has changed yet.
+    // If the port is in use, nothing has been changed yet.
     let mut metrics = Metrics::start(options.metrics, options.interval)?;
     instance.iter().for_each(Instance::begin);
     let object = if options.trace { Object::Trace } else { guard::object(&options.guarding) };
     guard::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, instance)?;
     let attached = service.attach(Some(process::id() as i32))?;
-    // It does its work when this process ends, in whatever way.
+    // It does its work when this process ends, for whatever reason.
     let mut helper = if options.places.is_none() { helper(&mut service)? } else { None };
     if options.trace {
         service.guard.trace(&causes(&service.loaded)).environment()?;
     }
-    // What it talks to is opened first.
+    // The connection to the service manager and the socket are opened before the sandbox is entered.
     let (mut manager, socket) = (Manager::new(), Unbound::new().environment()?);
     let mut uncovered = options.sandbox.then(|| confine(options, &service)).transpose()?;
     let export = Exporter::new(options.format);
@@ -160,7 +161,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let (rows, policy, trial) = (service.rows(), service.policy(), service.options().monitor);
                 let (elapsed, total) = (now - then, &snapshot);
                 export.tick(&Tick { elapsed, since, total, rows, policy, trial, tracked });
-                // The next policy has its counters elsewhere.
+                // The next policy counts its hits in other counters.
                 (last, then) = (snapshot.without_hits(), now);
             }
             Err(error) => warn(format_args!("can't read the counters: {error:#}; still guarding")),
@@ -184,7 +185,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads the file again; whatever is wrong with it, guarding goes on. Names and limits are watched anew.
+/// Reads the configuration again; whatever is wrong with it, guarding goes on. Restarts the look-ups of names and the
+/// reading of limits.
 fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Option<Watch>, LookUps), Fault> {
     manager.reloading();
     let status = match service.reload() {
@@ -204,7 +206,7 @@ fn reload(service: &mut Service, trace: bool, manager: &Manager) -> Result<(Opti
     Ok((watch(service)?, LookUps::new(service.options().names_interval)))
 }
 
-/// A process that puts back what attaching changes of the cards, now or later. At tc it changes nothing.
+/// Starts the helper that restores what attaching changes of the cards, now or later. At tc, attaching changes nothing.
 fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
     let changes = service.options().hook == Hook::Xdp;
     let helper = changes.then(|| Helper::start(service)).transpose();
@@ -215,7 +217,8 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
     helper.environment()
 }
 
-/// Gives up what isn't needed any more. Returns who looks after what it covers.
+/// Gives up the rights and files that aren't needed any more. Returns the check for secret files that become readable
+/// again.
 fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
     let places = options.places.iter();
     let writable: Vec<_> = places.flat_map(|places| [&*places.pin_path, &*places.state_dir]).collect();
@@ -238,7 +241,7 @@ fn watch(service: &Service) -> Result<Option<Watch>, Fault> {
     Watch::start(&service.guard, &service.loaded.image, &service.options().limiting).environment()
 }
 
-/// Waits for a change of this host's addresses or interfaces; for ever if nobody listens any more.
+/// Waits for a change of this host's addresses or interfaces; for ever if changes can't be followed any more.
 async fn changed(changes: Option<&addresses::Changes>) -> io::Result<()> {
     match changes {
         Some(changes) => changes.changed().await,
@@ -260,7 +263,7 @@ fn follow(service: &mut Service) {
     }
 }
 
-/// The line to blame for each cause of each rule, in words.
+/// For each cause of each rule, the line to blame, as text.
 fn causes(loaded: &LoadedPolicy) -> Vec<Option<String>> {
     let LoadedPolicy { conf, image, .. } = loaded;
     let lines = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| rule.cause(cause)));

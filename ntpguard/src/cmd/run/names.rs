@@ -1,4 +1,4 @@
-//! `ntpguard run` on names: looks them up again, at an interval, and sooner while one has no answer.
+//! The look-ups of names by `ntpguard run`: at an interval, and sooner while a name has no answer.
 
 use crate::{
     guard::Service,
@@ -14,41 +14,42 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long a look-up may take: longer than the system's resolver tries one server.
+/// Time limit of a look-up: longer than the system's resolver tries one server.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How soon it is tried again after one that failed; twice as long each time.
+/// How soon a failed look-up is repeated; the time doubles with each failure.
 const SOON: Duration = Duration::from_secs(5);
-/// By how many names the next look-up begins further on: as many as those that answer nothing may hold up.
+/// By how many names the start of each look-up is rotated: as many as unanswered names may hold up at once.
 const FURTHER: usize = 16;
 
-/// The look-ups to come.
+/// The schedule of look-ups.
 pub(super) struct LookUps {
     interval: Duration,
-    /// How long to wait after one that fails.
+    /// How long to wait after the next one that fails.
     wait: Duration,
     due: Instant,
     /// How many names had no answer the last time.
     failing: usize,
-    /// With which name it begins.
+    /// The number of the name with which the next look-up begins.
     first: usize,
-    /// How many names are being looked up, and what becomes of them.
+    /// The look-up in progress: how many names it has, and the channel for its answers.
     task: Option<(usize, Receiver<Answers>)>,
 }
 
-/// What came of one.
+/// The result of a look-up.
 pub(super) struct Asked {
     names: usize,
     answers: Answers,
 }
 
 impl LookUps {
-    /// Those after a reading of the file. The first one comes soon: at boot the network may not have been there yet.
+    /// The schedule after the configuration was read. The first look-up comes soon: at boot the network may not have been
+    /// up yet.
     pub(super) fn new(interval: Duration) -> Self {
         let wait = SOON.min(interval);
         Self { interval, wait, due: Instant::now() + wait, failing: 0, first: 0, task: None }
     }
 
-    /// Waits for the next one. Nothing is lost if this is dropped meanwhile.
+    /// Waits for the next look-up's result. Cancel-safe: nothing is lost if the future is dropped.
     pub(super) async fn answers(&mut self, names: impl Fn() -> Vec<String>) -> Asked {
         loop {
             if let Some((names, task)) = &mut self.task {
@@ -71,7 +72,7 @@ impl LookUps {
         self.failing
     }
 
-    /// Puts what came of it in force, and says when the next one is.
+    /// Puts the answers in force, and schedules the next look-up.
     pub(super) fn learn(&mut self, service: &mut Service, Asked { names, answers }: Asked) {
         self.failing = names.saturating_sub(answers.len());
         if self.failing > 0 {
@@ -94,14 +95,14 @@ impl LookUps {
     }
 }
 
-/// Looks names up beside what else there is to do. Where there is no thread to be had, nothing is answered: it is tried
-/// again, as after any other failure.
+/// Looks names up on another thread. If the thread can't be started, there are no answers, and the look-up is repeated as
+/// after any other failure.
 fn look_up(names: Vec<String>) -> Receiver<Answers> {
     let (tell, told) = channel();
     let task = || {
-        // Where no worker can be hired, it asks itself, and needs no rights for it.
+        // If `look_up` can't start a worker, it resolves the names on this thread, which needs no rights for that.
         let _ = sandbox::keep(&[]);
-        // Whoever has asked may have read the file again meanwhile.
+        // The receiver may be gone, as after a reload.
         let _ = tell.send(resolve::look_up(names, LOOKUP_TIMEOUT));
     };
     let _ = thread::Builder::new().name("names".to_owned()).spawn(task);

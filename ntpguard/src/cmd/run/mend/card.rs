@@ -1,27 +1,28 @@
-//! What happens to a card at which its driver may lose the filter.
+//! Events on a card by which its driver may lose the filter.
 //!
-//! Contract: pure. A card is looked at only if its driver may lose a program, and only what its row of the table names counts:
-//! another instance resets the link of some drivers, which must not be taken for another loss.
+//! Contract: pure functions. A card is considered only if its driver may lose a program, and only the events that its row
+//! of the table names count: with some drivers a replacement resets the link, which mustn't be taken for another loss.
 
 use crate::host::{
     driver::{Driver, Loss},
     interface::Interface,
 };
 
-/// A card whose driver may lose the filter: the guarded interface itself, or one below it that runs the filter for it.
+/// A card whose driver may lose the filter: the guarded interface itself, or a lower device that runs the filter for it.
 #[derive(Clone, Debug)]
 pub(super) struct Card {
     index: u32,
     name: String,
     driver: &'static Driver,
     mtu: u32,
-    /// It is set down and up, or loses the carrier while its rings are rebuilt.
+    /// Counts when the interface is set down and up, or loses the carrier while its rings are rebuilt.
     carrier_changes: u32,
-    /// How many virtual functions carry its packets.
+    /// Number of virtual functions that carry its packets.
     functions: usize,
 }
 
-/// All of an interface: in native mode a bond hands the program to its members, and hv_netvsc to its virtual function.
+/// All cards of an interface: in native mode a bond passes the program on to its members, and hv_netvsc to its virtual
+/// function.
 pub(super) fn cards(
     all: &[Interface],
     interface: &Interface,
@@ -41,8 +42,8 @@ pub(super) fn cards(
     [interface].into_iter().chain(below(interface.index)).filter_map(of).collect()
 }
 
-/// What has happened between two looks at which a driver may have lost the filter, in words. A card that is new got the
-/// filter when it came.
+/// The event between two states of the cards by which a driver may have lost the filter, as a message. A card that is new
+/// in the second state got the filter when it was added.
 pub(super) fn lost(before: &[Card], now: &[Card]) -> Option<String> {
     now.iter().find_map(|now| {
         let before = before.iter().find(|before| before.index == now.index)?;
@@ -62,14 +63,15 @@ pub(super) fn lost(before: &[Card], now: &[Card]) -> Option<String> {
 }
 
 impl Card {
-    /// That its driver may have lost the filter at something.
+    /// The message that the card's driver may have lost the filter at an event.
     fn words(&self, what: &str) -> String {
         let driver = self.driver.names.first().copied().unwrap_or_default();
         format!("{driver} may have lost the filter when {what} ({})", self.name)
     }
 }
 
-/// That the drivers of these may have lost the filter while the machine was suspended; `None` where none loses it then.
+/// The message that one of these drivers may have lost the filter while the machine was suspended; `None` if none of them
+/// loses it then.
 pub(super) fn lost_asleep(cards: &[Card]) -> Option<String> {
     let at = [Loss::Resume, Loss::Migration];
     let card = cards.iter().find(|card| at.iter().any(|loss| card.driver.losses.contains(loss)))?;
@@ -81,7 +83,8 @@ mod tests {
     use super::*;
     use crate::host::driver;
 
-    /// `vmxnet3` of index 2 and 3 (and of 8, which comes later), `igc` of 4, below the bond of 9; and `virtio_net` of 5, `hv_netvsc` of 6, alone.
+    /// `vmxnet3` with index 2 and 3 (and 8, added later) and `igc` with index 4 are members of the bond with index 9;
+    /// `virtio_net` with index 5 and `hv_netvsc` with index 6 stand alone.
     fn all() -> Vec<Interface> {
         let one = |index| Interface { index, name: format!("eth{index}"), mtu: 1500, ..Interface::default() };
         let member = |index| Interface { master: Some(9), ..one(index) };
@@ -100,7 +103,7 @@ mod tests {
         driver::find(name)
     }
 
-    /// What is said of an interface, by its index, when something has happened.
+    /// The message about the interface with this index after something has happened.
     fn said(index: u32, happens: impl FnOnce(&mut Vec<Interface>)) -> Option<String> {
         let mut all = all();
         let cards = |all: &[Interface]| {
