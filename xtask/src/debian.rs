@@ -1,4 +1,4 @@
-//! Debian's packages: installed, or unpacked below `target/lab` without being installed.
+//! Debian packages: installed, or unpacked below `target/lab` without being installed.
 
 use crate::run::{output, run};
 use anyhow::{Context as _, Result};
@@ -8,16 +8,16 @@ use std::{
     process::Command,
 };
 
-/// Whether this system's packages have it.
+/// Whether this system's package sources have the package.
 pub(crate) fn available(package: &str) -> bool {
     update().is_ok() && output(Command::new("apt-cache").args(["show", package])).is_ok()
 }
 
-/// Those of the packages that aren't installed.
+/// The packages that aren't installed.
 pub(crate) fn absent(packages: &[&'static str]) -> Vec<&'static str> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${Package} ${db:Status-Status}\n"]).args(packages);
-    // It fails when it knows one of them not at all, and lists the others all the same.
+    // It fails if it doesn't know one of the packages, but still lists the others.
     let listed = query.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let listed = listed.unwrap_or_default();
     let installed = |package: &str| listed.lines().any(|line| line == format!("{package} installed"));
@@ -32,7 +32,7 @@ pub(crate) fn apt(packages: &[&str]) -> Result<()> {
     run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(options).args(packages))
 }
 
-/// Fresh package lists, once a run.
+/// Updates the package lists, once in each run.
 pub(crate) fn update() -> Result<()> {
     static DONE: std::sync::OnceLock<()> = std::sync::OnceLock::new();
     if DONE.get().is_none() {
@@ -48,13 +48,13 @@ pub(crate) fn unpack(package: &str, folder: &Path) -> Result<()> {
     unpack_with(package, folder, &[])
 }
 
-/// As [`unpack`], with options of apt-get that say where from.
+/// Like [`unpack`], with options of apt-get that select the package source.
 pub(crate) fn unpack_with(package: &str, folder: &Path, options: &[String]) -> Result<()> {
     let parent = folder.parent().context("target/lab")?;
     fs::create_dir_all(parent)?;
     println!("    apt-get download {package}");
     let mut download = Command::new("apt-get");
-    // As root itself: apt's own user can't write here.
+    // Without dropping privileges: apt's own user can't write here.
     run(download
         .args(["download", "--quiet", "-o", "APT::Sandbox::User=root", package])
         .args(options)
@@ -66,7 +66,7 @@ pub(crate) fn unpack_with(package: &str, folder: &Path, options: &[String]) -> R
     Ok(())
 }
 
-/// The first file in a folder whose name fits.
+/// The first file in a folder whose name matches.
 pub(crate) fn find(folder: &Path, fits: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let files = fs::read_dir(folder).ok()?.filter_map(Result::ok);
     files

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: sets up, builds, and becomes the demo.
+//! `cargo xtask demo`: sets up, builds, and replaces itself with the demo.
 
 use crate::{
     run::{cargo, run},
@@ -13,7 +13,7 @@ pub(crate) fn demo() -> Result<()> {
     }
     setup::ensure(Purpose::Lab)?;
     run(&mut cargo(&["build", "--quiet", "--package", "ntpguard", "--package", "ntpguard-tests"]))?;
-    // In this process's place, so that a Ctrl-C meets the demo and nobody else.
+    // Replaces this process, so that Ctrl-C reaches the demo alone.
     let error = cargo(&["run", "--quiet", "--package", "ntpguard-tests", "--bin", "demo"]).exec();
     Err(error.into())
 }

@@ -1,4 +1,4 @@
-//! Debian's kernels, unpacked and never installed.
+//! Debian's kernels, unpacked but never installed.
 
 use crate::{
     debian::{find, update},
@@ -7,7 +7,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{path::PathBuf, process::Command};
 
-/// A series of kernels that ntpguard is tested on.
+/// A series of kernels on which ntpguard is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Series {
     /// Debian 12's; the oldest that ntpguard supports.
@@ -18,7 +18,7 @@ pub(crate) enum Series {
     V6_12,
 }
 
-/// One series, or all.
+/// One series, or all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Choice {
     /// Debian 12's; the oldest that ntpguard supports.
@@ -32,7 +32,7 @@ pub(crate) enum Choice {
 }
 
 impl Choice {
-    /// Those that are meant.
+    /// The chosen series.
     pub(crate) fn series(self) -> Vec<Series> {
         match self {
             Self::V6_1 => vec![Series::V6_1],
@@ -42,15 +42,15 @@ impl Choice {
     }
 }
 
-/// All of them.
+/// All series.
 pub(crate) const ALL: [Series; 2] = [Series::V6_1, Series::V6_12];
 
-/// Which of a series' kernels.
+/// Which kernel package of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Small, with few drivers.
+    /// The cloud kernel: small, with few drivers.
     Cloud,
-    /// With all drivers.
+    /// The generic kernel, with all drivers.
     Generic,
 }
 
@@ -62,25 +62,25 @@ impl Series {
         }
     }
 
-    /// Where it is unpacked.
+    /// The folder into which it is unpacked.
     pub(crate) fn folder(self, kind: Kind) -> PathBuf {
         let suffix = if kind == Kind::Generic { "-generic" } else { "" };
         lab().join(format!("linux-{}{suffix}", self.name()))
     }
 
-    /// Its bootable image, if it is unpacked.
+    /// The bootable image, if the kernel is unpacked.
     pub(crate) fn image(self, kind: Kind) -> Option<PathBuf> {
         find(&self.folder(kind).join("boot"), |name| name.starts_with("vmlinuz-"))
     }
 
-    /// Its modules' folder.
+    /// The folder of the kernel's modules.
     pub(crate) fn modules(self, kind: Kind) -> Result<PathBuf> {
-        // /usr/lib where /lib is a link to it.
+        // In /usr/lib on systems where /lib is a link to it.
         let folders = ["lib/modules", "usr/lib/modules"].map(|folder| self.folder(kind).join(folder));
         folders.iter().find_map(|folder| find(folder, |_| true)).context("the kernel has no modules")
     }
 
-    /// The newest package of the series that is signed, and neither for real time nor for debugging.
+    /// The series' newest signed package that is neither a real-time nor a debug kernel.
     pub(crate) fn package(self, kind: Kind) -> Result<String> {
         update()?;
         let ending = if kind == Kind::Cloud { "-cloud-amd64" } else { "-amd64" };
@@ -96,7 +96,7 @@ impl Series {
     }
 }
 
-/// The numbers in a name, so that -9 sorts before -10.
+/// The numbers in a name, so that -9 is ordered before -10.
 fn numbers(name: &str) -> Vec<u32> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! QEMU: this system's, or a newer one that set-up unpacked, which has more network cards.
+//! QEMU: this system's, or a newer one that set-up has unpacked, which emulates more network cards.
 
 use crate::{
     debian::unpack_with,
@@ -7,24 +7,24 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf, process::Command};
 
-/// The packages of the newer one; what else it needs, Debian 12 has.
+/// The packages of the newer QEMU; its other dependencies are in Debian 12.
 const PACKAGES: &[&str] = &["qemu-system-data", "seabios", "qemu-system-x86"];
-/// Where they come from, beside this system's own sources.
+/// The source of these packages, used beside this system's own sources.
 const BACKPORTS: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
                          http://deb.debian.org/debian bookworm-backports main\n";
 
-/// An emulator, and where its firmware is if that isn't where it was built for.
+/// An emulator, and the folders of its firmware if it isn't installed where it expects to be.
 pub(crate) struct Qemu {
     pub(crate) program: PathBuf,
     pub(crate) firmware: Vec<PathBuf>,
 }
 
-/// Where the newer one is unpacked.
+/// The folder into which the newer one is unpacked.
 fn folder() -> PathBuf {
     lab().join("qemu")
 }
 
-/// The newest that is there.
+/// The newest QEMU that is present.
 pub(crate) fn find() -> Result<Qemu> {
     let unpacked = folder().join("usr/bin/qemu-system-x86_64");
     if unpacked.exists() {
@@ -34,16 +34,16 @@ pub(crate) fn find() -> Result<Qemu> {
     Ok(Qemu { program: "qemu-system-x86_64".into(), firmware: Vec::new() })
 }
 
-/// Whether the one that would be used has Intel's igb, which came with QEMU 8.
+/// Whether that QEMU emulates Intel's igb, which QEMU 8 added.
 fn has_igb() -> bool {
     find().is_ok_and(|qemu| {
-        // The exit code is 0 in either case.
+        // The exit code is 0 in both cases.
         output(Command::new(qemu.program).args(["-device", "igb,help"]))
             .is_ok_and(|list| list.contains("igb options:"))
     })
 }
 
-/// Gets one that has igb, if it can be had; what only that can run is else shown as not run.
+/// Installs a QEMU with igb, if possible; without it, cards that need it are listed as not run.
 pub(crate) fn ensure() {
     if has_igb() {
         return;
@@ -56,8 +56,8 @@ pub(crate) fn ensure() {
     }
 }
 
-/// Unpacks the newer one from bookworm-backports, whose list goes into a folder of its own: the system's sources stay as
-/// they are.
+/// Unpacks the newer QEMU from bookworm-backports. The package list goes into a separate folder, and the system's sources
+/// aren't changed.
 fn backport() -> Result<()> {
     let lists = lab().join("backports");
     for name in ["lists/partial", "cache/archives/partial"] {

@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -12,7 +12,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// Where set-up puts what tests need and nothing else does.
+/// The folder in which set-up puts what only tests need.
 pub(crate) fn lab() -> PathBuf {
     root().join("target/lab")
 }
@@ -24,7 +24,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with its output on the terminal.
+/// Runs a command with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("can't run {}", shown(command)))?;
     if !status.success() {
@@ -33,14 +33,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it with its output on the terminal, and shows each line of it to `look`, too.
+/// Runs a command with its output on the terminal, and passes each line of it to `look`.
 pub(crate) fn watch(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
     let name = shown(command);
-    // One pipe for both, so that the lines keep their order.
+    // One pipe for standard output and standard error, so that the lines keep their order.
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().with_context(|| format!("can't run {name}"))?;
-    // The command holds the writing ends of the pipe, and their end is the output's.
+    // `command` still holds the pipe's writing ends, which would keep the reader waiting for ever.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     for line in BufReader::new(reader).split(b'\n') {
         let line = line?;
@@ -55,7 +55,7 @@ pub(crate) fn watch(command: &mut Command, mut look: impl FnMut(&str)) -> Result
     Ok(())
 }
 
-/// Runs it and returns its standard output.
+/// Runs a command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("can't run {}", shown(command)))?;
     if !output.status.success() {

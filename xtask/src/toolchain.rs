@@ -1,15 +1,15 @@
-//! Which Rust toolchain builds the BPF object. Shared by `xtask setup` and ntpguard's build script.
+//! Which Rust toolchain builds the BPF object. Used by `xtask setup` and by ntpguard's build script.
 
 use std::{path::Path, process::Command};
 
-/// Names the toolchain to use, whatever else is there.
+/// Environment variable that names the toolchain to use, whatever else is installed.
 pub(crate) const OVERRIDE: &str = "NTPGUARD_BPF_TOOLCHAIN";
 
 /// The name under which `xtask setup` links Debian's rustc-web.
 pub(crate) const DEBIAN: &str = "bpf";
 
-/// The first toolchain that can build core for a target without a standard library: the one named in
-/// [`OVERRIDE`]; Debian's, which set-up links only where nightly won't do; nightly.
+/// The first toolchain that can build core for a target without a standard library: the one named by [`OVERRIDE`], then
+/// Debian's, which set-up links only if nightly can't be used, then nightly.
 pub(crate) fn find() -> Option<String> {
     let named = std::env::var(OVERRIDE).ok();
     let candidates = [named.as_deref(), Some(DEBIAN), Some("nightly")];

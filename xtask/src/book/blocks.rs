@@ -1,41 +1,41 @@
 //! The fenced blocks of a page of the book, and the commands in them.
 //!
 //! ```text
-//! a console block          its commands (lines that begin with `$ `) are run by tests/tests/book.rs, which compiles this
-//!                          file, too; the lines below a command must be among what it writes, `…` stands for anything
+//! a console block          its commands, the lines that begin with `$ `, are run by tests/tests/book.rs (which compiles this
+//!                          file too); the lines below a command must occur in its output, where `…` stands for any text
 //! exit=N                   the exit code of its commands, if it isn't 0
-//! shown=WHY-IT-ISN'T-RUN   its commands are only shown
-//! ^C                       a line of its own: ends the `ntpguard run` that goes on
+//! shown=WHY-IT-ISN'T-RUN   its commands are only shown, for this reason
+//! ^C                       on a line of its own: ends the `ntpguard run` in progress
 //! ```
 
 use std::fmt;
 
-/// The languages of blocks that hold no commands.
+/// The languages of blocks that contain no commands.
 const OTHERS: [&str; 5] = ["text", "conf", "toml", "yaml", "json"];
 
 /// A block of commands.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Where it begins.
+    /// The line on which it begins.
     pub(crate) line: usize,
     /// Why its commands aren't run.
     pub(crate) shown: Option<String>,
-    /// How its commands end.
+    /// The exit code of its commands.
     pub(crate) exit: i32,
-    /// What is typed.
+    /// What a reader types.
     pub(crate) steps: Vec<Step>,
 }
 
-/// Something that is typed.
+/// One thing that a reader types.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A command, and lines of what it writes.
+    /// A command, and lines of its output.
     Command(String, Vec<String>),
-    /// Ctrl-C, to the `ntpguard run` that goes on.
+    /// Ctrl-C, for the `ntpguard run` in progress.
     Interrupt,
 }
 
-/// What is wrong with a page, and where.
+/// A fault of a page, with its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong(pub(crate) usize, pub(crate) String);
 
@@ -45,10 +45,10 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// The blocks of commands of a page.
+/// All blocks of commands on a page.
 ///
 /// # Errors
-/// A block that a reader might type, and that nothing would run.
+/// A block of commands that a reader might type but no test would run, or a malformed one.
 pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, Wrong> {
     let mut blocks = Vec::new();
     let mut lines = (1..).zip(page.lines());
@@ -59,7 +59,7 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, Wrong> {
         }
         blank = line.trim().is_empty();
         let Some(info) = line.trim_start().strip_prefix("```") else { continue };
-        // In a list, a block is as far in as the list's text.
+        // In a list, a block is indented as far as the list's text.
         let margin = &line[..line.len() - line.trim_start().len()];
         let text = lines.by_ref().map(|(_, line)| line.strip_prefix(margin).unwrap_or(line));
         let text: Vec<_> = text.take_while(|line| *line != "```").collect();

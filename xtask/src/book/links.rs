@@ -1,4 +1,4 @@
-//! Links between the book's pages, and its table of contents.
+//! Checks of the links between the book's pages, and of its table of contents.
 
 use std::{
     collections::BTreeSet,
@@ -6,15 +6,15 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// A page, with what links need of it.
+/// A page: all that checking its links needs.
 pub(super) struct Page {
-    /// Its file.
+    /// The page's file.
     pub(super) path: PathBuf,
-    /// Its text.
+    /// The page's text.
     pub(super) text: String,
 }
 
-/// What is wrong with the links of a page that lies among others; `root` is the folder that they may not leave.
+/// The faults of a page's links; `root` is the folder that they may not leave.
 pub(super) fn wrong(page: &Page, root: &Path) -> Vec<String> {
     targets(&page.text).into_iter().filter_map(|target| fault(page, &target, root)).collect()
 }
@@ -39,7 +39,7 @@ fn fault(page: &Page, target: &str, root: &Path) -> Option<String> {
     (!anchors(&text).contains(anchor)).then(|| format!("`{target}`: no heading has this anchor"))
 }
 
-/// The pages that the table of contents doesn't list, and what it lists twice.
+/// The pages that the table of contents doesn't list exactly once.
 pub(super) fn unlisted(summary: &Page, pages: &[Page]) -> Vec<String> {
     let folder = summary.path.parent().unwrap_or(Path::new(""));
     let listed: Vec<_> = targets(&summary.text).iter().map(|target| normal(&folder.join(target))).collect();
@@ -49,7 +49,7 @@ pub(super) fn unlisted(summary: &Page, pages: &[Page]) -> Vec<String> {
     wrong.map(|page| format!("{} is listed {} times", page.path.display(), count(&page))).collect()
 }
 
-/// The lines outside of fenced blocks.
+/// The lines outside fenced blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
     text.lines().filter(move |line| {
@@ -59,11 +59,11 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where a page's links lead.
+/// The targets of a page's links.
 fn targets(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in prose(text) {
-        // What stands in code spans, at odd places between backticks, is no link, but a link's text may be one.
+        // Code spans, the odd parts between backticks, contain no links, but may be the text of one.
         let parts = line.split('`').enumerate();
         let line: String = parts.map(|(place, part)| if place % 2 == 0 { part } else { "code" }).collect();
         let mut rest = line.as_str();
@@ -93,7 +93,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// A path without `..` and `.`.
+/// The path with `..` and `.` resolved.
 fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut normal, part| {
         match part {
@@ -124,7 +124,7 @@ mod tests {
                 .to_owned(),
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        // The page itself isn't there, and so it has no headings.
+        // The page itself doesn't exist, so it has no headings.
         let wrong = wrong(&page, &root);
         let broken: Vec<_> = wrong.iter().filter_map(|wrong| wrong.split('`').nth(1)).collect();
         assert_eq!(broken, ["#here", "none.md", "#there", "../../Cargo.toml"]);

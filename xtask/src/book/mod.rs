@@ -1,7 +1,7 @@
-//! `cargo xtask book`: is the book whole, what in it is only shown, and what it looks like.
+//! `cargo xtask book`: checks whether the book is complete, lists the commands that are only shown, and builds the pages.
 //!
-//! The check is this program's own, since it is to run everywhere; mdBook takes minutes to build, and is fetched only
-//! by who wants to see pages.
+//! The check is part of this program, since it has to run everywhere; mdBook takes minutes to build, and is installed only
+//! to build the pages.
 
 mod blocks;
 mod links;
@@ -18,7 +18,7 @@ use std::{
 /// The release of mdBook that the book is made for.
 const MDBOOK: &str = "0.5.4";
 
-/// Checks the book, and builds it unless only the `check` is asked for.
+/// Checks the book, and builds it unless only the `check` is wanted.
 pub(crate) fn book(check: bool) -> Result<()> {
     let shown = checked()?;
     println!("{} blocks of commands are shown and not run:", shown.len());
@@ -26,7 +26,7 @@ pub(crate) fn book(check: bool) -> Result<()> {
     if check { Ok(()) } else { build() }
 }
 
-/// Checks pages, links and blocks, and lists the blocks that are shown and not run.
+/// Checks pages, links and blocks, and returns the blocks that are shown but not run.
 pub(crate) fn checked() -> Result<Vec<String>> {
     let folder = root().join("docs/src");
     let mut pages = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) fn checked() -> Result<Vec<String>> {
     Ok(shown)
 }
 
-/// Something about a page, with its name.
+/// A message about a page, with the page's name.
 fn told(page: &Page, what: &str) -> String {
     format!("{}: {what}", page.path.strip_prefix(root()).unwrap_or(&page.path).display())
 }
@@ -77,7 +77,7 @@ fn read(folder: &Path, pages: &mut Vec<Page>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the pages; a warning of mdBook's is a failure.
+/// Builds the pages; a warning by mdBook is a failure.
 fn build() -> Result<()> {
     let output = Command::new(mdbook()?).arg("build").arg(root().join("docs")).output()?;
     let said =
@@ -90,7 +90,7 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// mdBook: the one that is installed, or else one that is built below target/lab.
+/// The path of mdBook: the installed one, or else one that is built below target/lab.
 fn mdbook() -> Result<PathBuf> {
     if Command::new("mdbook").arg("--version").output().is_ok() {
         return Ok("mdbook".into());

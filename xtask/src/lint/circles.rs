@@ -1,15 +1,15 @@
-//! Circles among files: no file may need what needs it.
+//! Import cycles: no file may import, directly or through others, a file that imports it.
 
 use super::imports::Import;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Files that all need each other.
+/// A set of files that all import each other, directly or through others.
 pub(crate) struct Circle<'a> {
-    /// The shortest way round, beginning with the file that is first in the alphabet.
+    /// The shortest cycle, beginning with the file that comes first in the alphabet.
     pub(crate) way: Vec<&'a str>,
     /// All files of the circle.
     pub(crate) files: BTreeSet<&'a str>,
-    /// All imports among them, which is what ties it.
+    /// All imports among these files, which close the circle.
     pub(crate) ties: Vec<&'a Import>,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Display for Circle<'_> {
     }
 }
 
-/// All circles. A file lies in one at most, since circles that share a file are one.
+/// All circles. A file belongs to at most one, since circles that share a file are one circle.
 pub(crate) fn circles(imports: &[Import]) -> Vec<Circle<'_>> {
     let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for import in imports.iter().filter(|import| !import.passed_on) {
@@ -60,7 +60,7 @@ pub(crate) fn circles(imports: &[Import]) -> Vec<Circle<'_>> {
     circles
 }
 
-/// All that a file needs, itself or through others.
+/// All files that a file imports, directly or through others.
 fn reached<'a>(needs: &BTreeMap<&'a str, BTreeSet<&'a str>>, file: &str) -> BTreeSet<&'a str> {
     let (mut reached, mut open) = (BTreeSet::new(), vec![file]);
     while let Some(file) = open.pop() {
@@ -73,7 +73,7 @@ fn reached<'a>(needs: &BTreeMap<&'a str, BTreeSet<&'a str>>, file: &str) -> BTre
     reached
 }
 
-/// The shortest way from a file back to itself, without its end.
+/// The shortest path from a file back to itself, without the last step; `None` if there is none.
 fn way_round<'a>(needs: &BTreeMap<&'a str, BTreeSet<&'a str>>, file: &'a str) -> Option<Vec<&'a str>> {
     let (mut before, mut open) = (BTreeMap::new(), VecDeque::from([file]));
     while let Some(here) = open.pop_front() {

@@ -1,7 +1,7 @@
-//! Which file imports which: a path to an item that another file defines.
+//! Which file imports which: an import is a path to an item that another file defines.
 //!
-//! A `use` counts, and so does each path in code, in a macro's arguments and in attributes. Re-exports are followed to the
-//! file that defines the item. `mod` lines, documentation and code for tests don't count.
+//! Every `use` counts, and every path in code, in macro arguments and in attributes. Re-exports are followed to the file
+//! that defines the item. `mod` lines, documentation and test code don't count.
 
 use super::{
     names::{Found, ModuleId, Names, attributes, for_tests, leaves_of},
@@ -16,18 +16,18 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// One file needs an item of another.
+/// One file's import of an item from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Import {
-    /// The file that needs it.
+    /// The file that imports.
     pub(crate) from: String,
-    /// Where it says so first.
+    /// The line of its first mention.
     pub(crate) line: usize,
-    /// The file that defines it.
+    /// The file that defines the item.
     pub(crate) to: String,
     /// The item's name.
     pub(crate) item: String,
-    /// It only passes the name on (`pub use`), and doesn't use it itself. That ties no circle.
+    /// Whether the file only re-exports the name (`pub use`) without using it itself. Such an import closes no circle.
     pub(crate) passed_on: bool,
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Display for Import {
     }
 }
 
-/// All imports between a package's files, each pair of file and item once.
+/// All imports between a package's files; each combination of file and item occurs once.
 pub(crate) fn imports(package: &Package) -> Result<Vec<Import>> {
     let names = Names::new(package)?;
     let mut imports = Vec::new();
@@ -55,11 +55,11 @@ pub(crate) fn imports(package: &Package) -> Result<Vec<Import>> {
     Ok(imports)
 }
 
-/// Reads a module's code.
+/// Visits a module's code and collects its imports.
 struct Reader<'a> {
     names: &'a Names,
     module: ModuleId,
-    /// What `use` within functions brings; an empty path stands for an item that is defined there.
+    /// The names that `use` inside functions brings into scope; an empty path marks an item that is defined there.
     blocks: Vec<HashMap<String, Vec<String>>>,
     imports: &'a mut Vec<Import>,
 }
@@ -87,7 +87,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Paths in tokens that mean something to a macro alone.
+    /// Finds paths in tokens whose meaning only a macro knows.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let is = |at: usize, mark: char| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
@@ -178,7 +178,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        // `::name` is another package's.
+        // A path that begins with `::` belongs to another package.
         if path.leading_colon.is_none() {
             let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
             self.path(&segments, path.span().start().line, false);

@@ -1,7 +1,7 @@
-//! `cargo xtask lint`: all that can be said of the sources without running them.
+//! `cargo xtask lint`: all checks of the sources that don't run them.
 //!
-//! Format; how they are divided into files and rooms; dependencies and their licences; clippy and rustdoc with warnings denied; the
-//! oldest compiler. Clippy reads the programs for the BPF target, too.
+//! It checks the format, the division into files and rooms, dependencies and their licences, clippy and rustdoc with
+//! warnings denied, and the oldest supported compiler. Clippy also checks the programs for the BPF target.
 
 mod circles;
 mod imports;
@@ -23,7 +23,7 @@ use std::process::Command;
 pub(crate) fn lint() -> Result<()> {
     setup::ensure(Purpose::Lint)?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    // Commands of the book that no test types, and why.
+    // Commands of the book that no test runs, with the reason.
     crate::book::checked()?.iter().for_each(|shown| println!("not run: {shown}"));
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     rooms::rooms(false)?;
@@ -31,7 +31,7 @@ pub(crate) fn lint() -> Result<()> {
     let mut deny = Command::new(setup::cargo_deny());
     run(deny.args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root()))?;
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-    // Who reads these pages reads them with private items, so links may lead there.
+    // Private items are documented too, so links to them are valid.
     let warnings = "--deny warnings --allow rustdoc::private_intra_doc_links";
     run(cargo(&doc).env("RUSTDOCFLAGS", warnings))?;
 
@@ -50,10 +50,10 @@ pub(crate) fn lint() -> Result<()> {
     bpf.args(["--features", "programs", "--bins", "--release"]);
     bpf.args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir", "target/bpf"]);
     bpf.args(["--", "--deny", "warnings"]);
-    // What aya-build sets for the real build.
+    // The flags that aya-build sets for the real build.
     bpf.env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
-    // cargo set these for xtask itself; they would bring its own toolchain along.
+    // cargo has set these for xtask itself; they would select xtask's toolchain instead.
     bpf.env_remove("RUSTC").env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     run(bpf.current_dir(root()))
 }

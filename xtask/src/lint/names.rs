@@ -1,7 +1,7 @@
-//! Which names each module of a package has, and the file in which the item behind a path is defined.
+//! The names in each module of a package, and the file that defines the item behind a path.
 //!
-//! This follows `use` and `pub use`, `crate`, `self`, `super` and globs. It expands no macro: items that a macro makes are
-//! found by the keyword before their name, wherever in the macro's tokens that is. Code for tests has no names here.
+//! `use` and `pub use`, `crate`, `self`, `super` and globs are followed. Macros aren't expanded: items that a macro
+//! generates are found by the keyword before their name, anywhere in the macro's tokens. Test code defines no names here.
 
 use super::sources::Package;
 use anyhow::{Context as _, Result};
@@ -9,10 +9,10 @@ use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{HashMap, HashSet};
 use syn::{Attribute, Item, UseTree, punctuated::Punctuated};
 
-/// A module's number in [`Names::modules`].
+/// A module's index in [`Names::modules`].
 pub(crate) type ModuleId = usize;
 
-/// An item, or a module.
+/// What a path resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A module itself.
@@ -21,18 +21,18 @@ pub(crate) enum Found {
     Item(ModuleId, String),
 }
 
-/// What a name in a module stands for. One name may be a module and a function.
+/// What a name in a module stands for. One name may have several definitions, such as a module and a function.
 enum Definition {
     Here(Found),
-    /// Imported by this path.
+    /// Imported from this path.
     Imported(Vec<String>),
 }
 
-/// A module: a file, or a part of one.
+/// A module: a whole file, or an inline `mod` in one.
 pub(crate) struct Module {
-    /// The file that it lies in.
+    /// The file that contains it.
     pub(crate) file: String,
-    /// Its items, without modules and without code for tests.
+    /// Its items, except modules and test code.
     pub(crate) items: Vec<Item>,
     parent: Option<ModuleId>,
     root: ModuleId,
@@ -42,11 +42,11 @@ pub(crate) struct Module {
 
 /// All modules of a package.
 pub(crate) struct Names {
-    /// Parents come before their children.
+    /// A parent comes before its children.
     pub(crate) modules: Vec<Module>,
-    /// The library's name as its binaries write it, and its root.
+    /// The library's name as the binaries use it, and its root module.
     library: Option<(String, ModuleId)>,
-    /// Macros by example are visible by the order of the text, so they are found by their name alone.
+    /// Macros by example are scoped by the order of the text, so they are looked up by their name alone.
     macros: HashMap<String, ModuleId>,
 }
 
@@ -75,7 +75,7 @@ impl Names {
         self.add_module(package, file, folder, parent, parsed.items)
     }
 
-    /// `folder` is where the files of its child modules lie.
+    /// Adds a module and its children; `folder` contains the files of its child modules.
     fn add_module(
         &mut self,
         package: &Package,
@@ -99,7 +99,7 @@ impl Names {
                     let child = if let Some((_, items)) = module.content {
                         Some(self.add_module(package, file, &inner, Some(id), items)?)
                     } else {
-                        // A file with a path of its own may be another package's; such a module is nobody's.
+                        // A module with a `path` attribute may be a file of another package; then it is left out.
                         let files = [format!("{inner}.rs"), format!("{inner}/mod.rs")];
                         let own = files.iter().find(|file| package.files.contains_key(*file));
                         let elsewhere =
@@ -143,7 +143,7 @@ impl Names {
         self.modules[module].names.entry(name).or_default().push(definition);
     }
 
-    /// What a path that is written in a module stands for; nothing where that is another package's.
+    /// What a path written in a module resolves to; nothing if it belongs to another package.
     pub(crate) fn resolve(&self, module: ModuleId, path: &[String]) -> Vec<Found> {
         self.resolve_with(module, path, &mut HashSet::new())
     }
@@ -153,7 +153,8 @@ impl Names {
         self.macros.get(name).copied()
     }
 
-    /// `seen` has what is being looked up, so that names that stand for each other come to an end.
+    /// Resolves a path; `seen` has the names that are being looked up, so that names that refer to each other end the
+    /// search.
     fn resolve_with(
         &self,
         module: ModuleId,
@@ -181,7 +182,7 @@ impl Names {
             });
             let modules: Vec<_> = modules.collect();
             if modules.is_empty() {
-                // What follows is a variant or an associated item.
+                // The rest of the path is a variant or an associated item.
                 break;
             }
             let next = modules.into_iter().flat_map(|module| match name.as_str() {
@@ -195,7 +196,8 @@ impl Names {
     }
 
     fn lookup(&self, module: ModuleId, name: &str, seen: &mut HashSet<(ModuleId, String)>) -> Vec<Found> {
-        // `use name::name` means the module of the name that it imports: while that is followed, only what is defined here.
+        // `use name::name` refers to the module of that name, not to the name that it imports: while the import is
+        // followed, only definitions in this module count.
         let first = seen.insert((module, name.to_owned()));
         let mut found = Vec::new();
         for definition in self.modules[module].names.get(name).into_iter().flatten() {
@@ -222,17 +224,17 @@ impl Names {
     }
 }
 
-/// One name of a `use`.
+/// One name of a `use` declaration.
 pub(crate) struct Leaf {
-    /// The path to what is imported, or to the module or enum all of which is.
+    /// The path of the imported item, or for a glob the path of the module or enum.
     pub(crate) path: Vec<String>,
-    /// The name that it gets; none for a glob.
+    /// The name that it gets in the module; `None` for a glob.
     pub(crate) name: Option<String>,
     /// The line on which it stands.
     pub(crate) line: usize,
 }
 
-/// Takes a `use` apart.
+/// Splits a `use` declaration into its names.
 pub(crate) fn leaves_of(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
     match tree {
         UseTree::Path(path) => {
@@ -253,7 +255,7 @@ pub(crate) fn leaves_of(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut V
 fn leaf(prefix: &[String], ident: &syn::Ident, name: &syn::Ident) -> Leaf {
     let mut path = prefix.to_vec();
     let line = ident.span().start().line;
-    // `use a::{self}` is `use a`.
+    // `use a::{self}` is the same as `use a`.
     if ident != "self" || path.is_empty() {
         path.push(ident.to_string());
     }
@@ -286,7 +288,7 @@ fn defined_by(item: &Item) -> Vec<String> {
     names
 }
 
-/// What stands behind a keyword of an item, somewhere in a macro's tokens.
+/// The names that follow an item's keyword, anywhere in a macro's tokens.
 fn defined_in(tokens: TokenStream) -> Vec<String> {
     const KEYWORDS: [&str; 7] = ["const", "enum", "fn", "static", "struct", "trait", "type"];
     let mut names = Vec::new();
@@ -308,7 +310,7 @@ fn defined_in(tokens: TokenStream) -> Vec<String> {
     names
 }
 
-/// Whether something is compiled for tests alone.
+/// Whether an item is compiled only for tests.
 pub(crate) fn for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();

@@ -1,4 +1,4 @@
-//! What the packages' manifests say, held against their sources: dependencies that nothing uses, and the oldest compiler.
+//! Compares the packages' manifests with their sources: unused dependencies, and the oldest supported compiler.
 
 use super::sources::Package;
 use crate::run::{cargo, output, run};
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use std::{collections::BTreeSet, process::Command, str::FromStr as _};
 
-/// Dependencies that no source names, with the reason for which they are there.
+/// Dependencies that no source names, with the reason why they are needed.
 const UNNAMED: [(&str, &str, &str); 1] =
     [("ntpguard", "ntpguard_ebpf", "cargo builds the programs anew when their sources change")];
 
@@ -28,7 +28,7 @@ pub(crate) fn packages() -> Result<()> {
     }
 }
 
-/// Dependencies of a package that none of its files names.
+/// A package's dependencies that none of its files names.
 pub(crate) fn unused_in(package: &Package) -> Result<Vec<String>> {
     let mut named = BTreeSet::new();
     for (file, text) in &package.files {
@@ -39,7 +39,7 @@ pub(crate) fn unused_in(package: &Package) -> Result<Vec<String>> {
     Ok(unused.map(|name| format!("{name} of {}", package.name)).collect())
 }
 
-/// All names in a file, also those in macros and in code for tests.
+/// All identifiers in a file, including those in macros and in test code.
 pub(super) fn names_in(file: &str, text: &str) -> Result<BTreeSet<String>> {
     let tokens = TokenStream::from_str(text).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
     let mut named = BTreeSet::new();
@@ -57,7 +57,8 @@ fn identifiers(tokens: TokenStream, named: &mut BTreeSet<String>) {
     }
 }
 
-/// Checks the code with the oldest compiler that the manifests promise. If that is the one in use, clippy has done so.
+/// Checks the code with the oldest compiler that the manifests promise. If this is the compiler in use, clippy has already
+/// done so.
 fn builds_with(oldest: &str) -> Result<()> {
     let current = output(cargo(&["--version"]).env_remove("RUSTUP_TOOLCHAIN"))?;
     let current = current.split_whitespace().nth(1).context("cargo doesn't report its version")?;

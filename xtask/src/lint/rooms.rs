@@ -1,4 +1,4 @@
-//! The rooms of `ntpguard/src`, from the top floor down: a room imports only rooms below it.
+//! The rooms of `ntpguard/src`, from top to bottom: a room imports only rooms below it.
 
 use super::{
     circles::circles,
@@ -9,7 +9,7 @@ use super::{
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each room with what it is. Here alone their order is written down.
+/// Each room, with its purpose. This is the only place that defines their order.
 const ROOMS: [(&str, &str); 16] = [
     ("cmd", "the verbs, one a file, and main"),
     ("cli", "what the user typed, and what of it a verb gets: the only room that uses clap"),
@@ -29,22 +29,22 @@ const ROOMS: [(&str, &str); 16] = [
     ("host", "the operating system: addresses, interfaces, files, logs"),
 ];
 
-/// Packages of others with the rooms that may name them, also in code for tests.
+/// Other packages, with the rooms that may name them, also in test code.
 const KEPT: [(&str, &[&str]); 2] = [("aya", &["bpf"]), ("clap", &["cmd", "cli"])];
 
-/// Where the rooms are.
+/// The folder of the rooms.
 const HOUSE: &str = "ntpguard/src/";
 
-/// No source file has more lines.
+/// Maximum number of lines of a source file.
 const LINES: usize = 400;
 
-/// The lines that ntpguard's `main.rs` has at most.
+/// Maximum number of lines of ntpguard's `main.rs`.
 const MAIN_LINES: usize = 59;
 
-/// The type that says which daemon it is. All others than [`MAY_ASK`] go by the daemon's row of behaviours.
+/// The type that identifies the daemon. All rooms but those in [`MAY_ASK`] use the daemon's row of behaviours instead.
 const IDENTITY: &str = "Dialect";
 
-/// Who may name it: the reader of ntp.conf, the room that finds out, and the one that takes it from the command line.
+/// Where the type may be named: the reader of ntp.conf, the room that detects the daemon, and the command line.
 const MAY_ASK: [&str; 3] = ["conf/ntp/", "daemon/", "cli/"];
 
 /// Checks every package's sources; with `graph`, prints which room imports which instead.
@@ -67,7 +67,7 @@ pub(crate) fn rooms(graph: bool) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a package's division into files and rooms.
+/// The faults in a package's division into files and rooms.
 pub(crate) fn check(package: &Package) -> Result<Vec<String>> {
     let imports = imports(package)?;
     let mut faults: Vec<String> = circles(&imports).iter().map(ToString::to_string).collect();
@@ -101,27 +101,27 @@ pub(crate) fn check(package: &Package) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// The room of a file; `main.rs` and `lib.rs` lie on the top floor.
+/// The room of a file; `main.rs` and `lib.rs` belong to the top room.
 fn room(file: &str) -> Option<&str> {
     let name = file.strip_prefix(HOUSE)?.split('/').next()?;
     let name = name.strip_suffix(".rs").unwrap_or(name);
     Some(if matches!(name, "main" | "lib") { "cmd" } else { name })
 }
 
-/// On which floor it lies; 0 is the top. None for other packages' files, and for those in no room.
+/// The position of a file's room, 0 for the top; `None` for files of other packages and for those in no room.
 fn floor(file: &str) -> Option<usize> {
     let room = room(file)?;
     ROOMS.iter().position(|(name, _)| *name == room)
 }
 
-/// Whether an import asks which daemon it is where that mustn't matter.
+/// Whether an import names the daemon's identity where that isn't allowed.
 pub(crate) fn asks_who(import: &Import) -> bool {
     let asker = import.from.strip_prefix(HOUSE);
     let forbidden = |asker: &str| !MAY_ASK.iter().any(|room| asker.starts_with(room));
     import.item == IDENTITY && asker.is_some_and(forbidden)
 }
 
-/// The rooms from the top floor down, each with what it is and which rooms it imports.
+/// The rooms from top to bottom, each with its purpose and the rooms that it imports.
 pub(crate) fn picture(imports: &[Import]) -> String {
     let mut below: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for import in imports {

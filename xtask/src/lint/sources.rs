@@ -1,4 +1,4 @@
-//! The workspace's Rust sources, as text: which files a package has, and where its crates begin.
+//! The workspace's Rust sources as text: which files a package has, and which are the roots of its crates.
 
 use crate::run::{cargo, output, root};
 use anyhow::{Context as _, Result};
@@ -6,22 +6,22 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// A package's sources. Paths are relative to the workspace.
 pub(crate) struct Package {
-    /// Its name as cargo has it.
+    /// The package's name in its manifest.
     pub(crate) name: String,
-    /// Where its crates begin: `lib.rs` first if there is one, then the binaries.
+    /// The roots of its crates: `lib.rs` first if there is one, then the binaries.
     pub(crate) roots: Vec<String>,
     /// Whether the first root is a library, which the other roots import by the package's name.
     pub(crate) library: bool,
-    /// Path → text, of all its files.
+    /// The text of every file, by path.
     pub(crate) files: BTreeMap<String, String>,
-    /// The packages that it depends on, by the names that its code has for them.
+    /// The packages that it depends on, by their names in code.
     pub(crate) dependencies: Vec<String>,
-    /// The oldest compiler that it promises to build with.
+    /// The oldest compiler with which it promises to build.
     pub(crate) rust_version: String,
 }
 
 impl Package {
-    /// All of the workspace.
+    /// All packages of the workspace.
     pub(crate) fn all() -> Result<Vec<Self>> {
         let metadata = output(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
@@ -50,7 +50,7 @@ impl Package {
         let build = folder.join("build.rs");
         if build.exists() {
             let text = fs::read_to_string(&build)?;
-            // What build scripts share is part of each.
+            // Files that several build scripts include count as part of each package.
             for shared in
                 text.lines().filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"))
             {
@@ -70,7 +70,7 @@ impl Package {
     }
 }
 
-/// Reads the Rust files of a folder and of those in it.
+/// Reads the Rust files in a folder and its subfolders.
 fn collect(folder: &Path, files: &mut BTreeMap<String, String>) -> Result<()> {
     if !folder.is_dir() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Made-up trees that break a rule each.
+//! Made-up source trees, each of which breaks one rule.
 
 use super::{
     circles::circles,
@@ -8,7 +8,7 @@ use super::{
     sources::Package,
 };
 
-/// A package of these files, which lie below `ntpguard/src`.
+/// A package with these files, whose paths are below `ntpguard/src`.
 fn house(files: &[(&str, &str)]) -> Package {
     let path = |file: &str| format!("ntpguard/src/{file}");
     let roots = ["lib.rs", "main.rs"].map(path);
@@ -25,7 +25,7 @@ fn house(files: &[(&str, &str)]) -> Package {
     package
 }
 
-/// What imports what, a line each.
+/// All imports, one in each line.
 fn said(package: &Package) -> Vec<String> {
     let shorten = |import: &Import| import.to_string().replace("ntpguard/src/", "");
     imports(package).unwrap().iter().map(shorten).collect()
@@ -200,7 +200,7 @@ fn inline_paths_count_wherever_they_stand() {
         let package = house(&[("lib.rs", "mod host; mod policy;"), ("host.rs", case), ("policy.rs", policy)]);
         assert_eq!(said(&package).len(), 1, "{case}: {:?}", said(&package));
     }
-    // A module alone is no item, nor are fields, methods, names of arguments and what is defined on the spot.
+    // A module alone isn't an item, nor are fields, methods, argument names and items that are defined in the function.
     let others = [
         "use crate::policy;",
         "use crate::policy::*; fn f() { g!(a.made, made = 1, made: 2) }",

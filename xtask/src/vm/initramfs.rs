@@ -1,4 +1,4 @@
-//! A guest's file system: busybox, the programs with the libraries that they link, kernel modules, and what runs first.
+//! A guest's root file system: busybox, programs with the libraries that they link, kernel modules, and the init script.
 
 use crate::run::{cargo, output, run};
 use anyhow::{Context as _, Result};
@@ -9,13 +9,13 @@ use std::{
     process::Command,
 };
 
-/// A folder that becomes an archive.
+/// A folder that becomes an initramfs archive.
 pub(super) struct Initramfs {
     folder: PathBuf,
 }
 
 impl Initramfs {
-    /// Begins one, in a folder that is made anew.
+    /// Starts with an empty folder, whatever was there before.
     pub(super) fn new(folder: &Path) -> Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
@@ -28,9 +28,9 @@ impl Initramfs {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Adds a program of this machine or of this build, with its libraries.
+    /// Adds a program of this machine or of this build, with its shared libraries.
     pub(super) fn program(&self, name: &str, path: &Path) -> Result<()> {
-        // Debugging information is most of a program, and an emulator's time.
+        // Debugging information is most of a program's size, and loading it would take an emulated guest long.
         run(Command::new("strip").arg("-o").arg(self.folder.join("bin").join(name)).arg(path))?;
         for library in libraries(path)? {
             let place = self.folder.join(library.strip_prefix("/")?);
@@ -40,19 +40,19 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds a folder with all that is in it.
+    /// Adds a folder with its contents.
     pub(super) fn tree(&self, from: &Path, name: &str) -> Result<()> {
         run(Command::new("cp").arg("-r").arg(from).arg(self.folder.join(name)))
     }
 
-    /// Adds a kernel module after those that it needs, unpacked; returns their files' names in the order of loading.
+    /// Adds a kernel module and those that it needs, decompressed; returns their file names in loading order.
     pub(super) fn module(&self, base: &Path, name: &str) -> Result<Vec<String>> {
         let mut order = Vec::new();
         collect(base, name, &mut order)?;
         order.iter().map(|path| place(path, &self.folder.join("modules"))).collect()
     }
 
-    /// Adds a text file; with the right to be run if it is a script.
+    /// Adds a text file, which is executable if it is a script.
     pub(super) fn file(&self, name: &str, text: &str) -> Result<()> {
         let path = self.folder.join(name);
         fs::write(&path, text)?;
@@ -60,7 +60,7 @@ impl Initramfs {
         Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
     }
 
-    /// Packs it as the kernel wants it (cpio, newc), beside the folder.
+    /// Packs the folder into an archive in the kernel's format (cpio, newc), beside the folder.
     pub(super) fn pack(&self) -> Result<PathBuf> {
         let archive = self.folder.with_added_extension("cpio");
         let script = "find . | cpio --quiet --create --format=newc";
@@ -70,12 +70,12 @@ impl Initramfs {
     }
 }
 
-/// A module after those that it needs.
+/// Appends a module after those that it needs.
 fn collect(base: &Path, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
-    // The files' names have the one or the other.
+    // File names have either of the two characters.
     let pattern = name.replace(['-', '_'], "[-_]");
     let found = output(Command::new("find").arg(base).args(["-name", &format!("{pattern}.ko*")]))?;
-    // Built into the kernel, or no module of this series.
+    // The module is built into the kernel, or this series doesn't have it.
     let Some(path) = found.lines().next().map(PathBuf::from) else { return Ok(()) };
     let needs = output(Command::new("/sbin/modinfo").args(["-F", "depends"]).arg(&path))?;
     for need in needs.trim().split(',').filter(|need| !need.is_empty()) {
@@ -110,14 +110,14 @@ pub(super) fn built(arguments: &[&str], name: &str) -> Result<PathBuf> {
     programs.next().with_context(|| format!("cargo {} builds no {name}", arguments.join(" ")))
 }
 
-/// The shared libraries of a program, the loader included.
+/// The shared libraries of a program, including the loader.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let listed = output(Command::new("ldd").arg(program))?;
     let paths = listed.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(paths.map(PathBuf::from).collect())
 }
 
-/// Where a program of this machine is.
+/// The path of a program that is installed on this machine.
 pub(super) fn which(program: &str) -> Result<PathBuf> {
     let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(|folder| Path::new(folder).join(program));
     folders.into_iter().find(|path| path.exists()).with_context(|| format!("there is no {program}"))

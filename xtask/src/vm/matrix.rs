@@ -1,6 +1,7 @@
-//! `cargo xtask vm --nic …`: kinds of network card in guests, judged from outside; the program `matrix` of the tests does it.
+//! `cargo xtask vm --nic …`: runs guests with different network cards and judges them from outside, by the tests' program
+//! `matrix`.
 //!
-//! The kernels are Debian's generic ones, since those for clouds lack most cards' drivers.
+//! The kernels are Debian's generic ones, since its cloud kernels lack most cards' drivers.
 
 use super::initramfs::{Initramfs, built, which};
 use crate::{
@@ -17,13 +18,13 @@ use std::{
     process::Command,
 };
 
-/// Drivers of cards, and of what lies on them.
+/// Drivers of the cards, and of the devices on top of them.
 const MODULES: &[&str] =
     &["virtio_pci", "virtio_net", "e1000e", "igb", "vmxnet3", "8021q", "bonding", "bridge"];
-/// What the guest is driven with, beside busybox.
+/// Programs with which the guest is controlled, in addition to busybox.
 const TOOLS: &[&str] = &["ip", "ethtool", "bpftool"];
 
-/// Runs the cards on the kernels, `jobs` at a time; with `write`, the table goes into that document.
+/// Runs all cards on all kernels, `jobs` guests at a time; with `write`, the table is put into that document.
 pub(crate) fn matrix(kernels: &[Series], cards: &[String], jobs: usize, write: Option<&Path>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the guests' cards end in a network namespace: run it as root");
@@ -33,7 +34,7 @@ pub(crate) fn matrix(kernels: &[Series], cards: &[String], jobs: usize, write: O
         qemu::ensure();
     }
     let mut build = vec!["build", "--package", "ntpguard", "--bin", "ntpguard"];
-    // What is published are the figures of what people run.
+    // Published figures are those of the release build, which users run.
     build.extend(write.map(|_| "--release"));
     let ntpguard = built(&build, "ntpguard")?;
     let program = built(&["build", "--package", "ntpguard-tests", "--bin", "matrix"], "matrix")?;
@@ -71,7 +72,7 @@ fn userland(series: Series, ntpguard: &Path, program: &Path) -> Result<PathBuf> 
     initramfs.program("matrix", program)?;
     let base = series.modules(Kind::Generic)?;
     for module in MODULES {
-        // A list of the files, in the order of loading, for the guest.
+        // A list of the module files in loading order, for the guest.
         let files = initramfs.module(&base, module)?;
         initramfs.file(&format!("modules/{module}.list"), &files.join("\n"))?;
     }
@@ -79,7 +80,7 @@ fn userland(series: Series, ntpguard: &Path, program: &Path) -> Result<PathBuf> 
     initramfs.pack()
 }
 
-/// What the guest runs as process 1: it loads the modules that the kernel's command line names, and takes orders.
+/// The guest's init script: it loads the modules named on the kernel's command line, and takes orders.
 const INIT: &str = r#"#!/bin/sh
 export PATH=/bin:/applets
 /bin/busybox mkdir /applets

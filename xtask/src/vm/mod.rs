@@ -1,7 +1,7 @@
-//! `cargo xtask vm`: the same tests on another kernel, under qemu, in an initramfs made from this build.
+//! `cargo xtask vm`: runs the same tests on another kernel under QEMU, in an initramfs made from this build.
 //!
-//! The kernel is Debian's, the userland busybox, iproute2 and the test programs with the libraries that they link.
-//! Nothing is installed, and nothing is shared with this machine but the serial console.
+//! The kernel is Debian's; the userland is busybox, iproute2 and the test programs with the libraries that they link.
+//! Nothing is installed, and only the serial console is shared with this machine.
 
 mod initramfs;
 pub(crate) mod matrix;
@@ -18,16 +18,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The test programs, and which of their tests make sense without a daemon: words that their names have.
+/// The test programs, each with the words by which its tests that need no daemon are selected.
 const TESTS: &[(&str, &str)] = &[
     ("golden", ""),
     ("ranges", ""),
     ("command", "every_mode_drops_and_counts"),
     ("tc", "golden tcx_or_a_word"),
 ];
-/// What the guest writes last, with the exit code of its tests.
+/// The prefix of the guest's last line, which ends with the exit code of its tests.
 const DONE: &str = "ntpguard-vm-exit:";
-/// Emulated, a boot and the tests take minutes on a busy machine; a hang is cut off.
+/// Time limit in seconds for a guest, after which a hang is cut off: emulated on a busy machine, the boot and the tests
+/// take minutes.
 const LIMIT: &str = "2400";
 
 pub(crate) fn vm(series: Series) -> Result<()> {
@@ -65,7 +66,7 @@ fn userland(series: Series) -> Result<PathBuf> {
     initramfs.pack()
 }
 
-/// What the guest runs as process 1.
+/// The guest's init script.
 fn script(modules: &[String]) -> String {
     let insmod: String = modules.iter().map(|module| format!("busybox insmod /modules/{module}\n")).collect();
     let tests: String = TESTS
