@@ -1,4 +1,4 @@
-//! Random and mutated frames through the host's function and through a program in the kernel.
+//! Compares the host's function with a program in the kernel on random and mutated frames.
 
 use crate::{
     fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
@@ -16,40 +16,41 @@ use ntpguard_common::{
     Action, Decision, Reason, ReturnVerdict, Verdict, decide, decide_plain, decide_then, limit::table::Set,
 };
 
-/// So few places that sources have to go for others.
+/// Size of the table of sources: so small that sources evict each other.
 const SOURCES: u32 = 64;
-/// A test run refuses frames without a whole Ethernet header.
+/// Minimum length in bytes: a test run refuses frames without a whole Ethernet header.
 const SHORTEST: usize = 14;
 
-/// What came of it.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Agreement {
-    /// Frames to port 123.
+    /// Number of frames to port 123.
     pub judged: usize,
-    /// Of these, dropped.
+    /// Of these, those that were dropped.
     pub dropped: usize,
-    /// Of these, answered.
+    /// Of these, those that were answered with a kiss.
     pub kisses: usize,
-    /// Frames that went the plain way on the host, and came to the same on the general one.
+    /// Number of frames that the host's plain path judged, always with the same verdict as the general path.
     pub plain: usize,
-    /// Frames that no test run takes.
+    /// Number of frames that a test run can't take.
     pub left_out: usize,
-    /// Frames that came to something else in the kernel than on the host.
+    /// Number of frames on which the kernel and the host came to different results.
     pub differing: usize,
 }
 
-/// How many frames are compared: the environment's `FRAMES`, or `default`.
+/// The number of frames to compare: the environment variable `FRAMES`, or `default`.
 pub fn frames(default: usize) -> usize {
     usize::try_from(from_environment("FRAMES", default as u64)).expect("FRAMES fits into memory")
 }
 
-/// The number of an environment variable, so that the same test can be run longer, or with other frames.
+/// The number in an environment variable, by which the same test can be run longer, or with other frames.
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")))
 }
 
-/// Compares on so many frames, and tells of those that differ. The environment's `SEED` (not 0) chooses the frames.
+/// Compares this number of frames, and prints those that differ. The environment variable `SEED` (not 0) selects the
+/// frames.
 ///
 /// # Panics
 /// No right to load a program.
@@ -94,7 +95,8 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
                 model.set(time);
             }
             let host = match model.judge(image, &frame) {
-                // Nothing goes back by tc: what earns a kiss passes, as what it was before limits had a say.
+                // The tc program sends nothing back: what would earn a kiss passes, with the reason that it had before
+                // limits were applied.
                 Decision::Judged(Verdict { reason: Reason::Kod, .. }) if object == Object::Tc => {
                     decide(frame.as_slice(), image)
                 }
@@ -131,8 +133,9 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
     found
 }
 
-/// When the kernel's limiter judged a frame: its source's account tells, if it has one. A frame on which the limiter has no
-/// say leaves the account, and so its time, as an earlier one did: the model's clock would go back, and forget.
+/// The time at which the kernel's limiter judged a frame, from the account of its source, if there is one. A frame that the
+/// limiter doesn't judge leaves the account, and so its time, from an earlier frame: taking that would set the model's
+/// clock back, and make it forget.
 fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Option<u32> {
     let Decision::Judged(Verdict { datagram: Some(datagram), request, .. }) = decide(frame, image) else {
         return None;
@@ -145,20 +148,21 @@ fn judged_at(frame: &[u8], image: &Image, model: &Model, table: &[Set]) -> Optio
     set.accounts().find(|(holder, _)| *holder == key).map(|(_, account)| account.time)
 }
 
-/// Frames over a page come in several buffers, and what follows the IP packet there isn't counted.
+/// Whether the counted bytes match the frame. A frame longer than a page comes in several buffers, and then bytes after the
+/// IP packet aren't counted.
 fn bytes_fit(bytes: u64, frame: &[u8]) -> bool {
     const FIRST_BUFFER: u64 = 3000;
     let length = frame.len() as u64;
     bytes == length || (FIRST_BUFFER..length).contains(&bytes)
 }
 
-/// Mostly golden frames with a few bytes changed, a new source, or another length; some pure noise.
+/// A random frame: usually a golden frame with a few bytes changed, a new source or another length; sometimes pure noise.
 fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
     if random.below(20) == 0 {
         return (0..SHORTEST + random.below(200)).map(|_| random.next() as u8).collect();
     }
     let mut frame = seeds[random.below(seeds.len())].clone();
-    // Headers are what counts: keep the changes there, and the frames short enough to be quick.
+    // Changes are confined to the headers, which decide, and to a frame that is short enough to be judged quickly.
     let head = frame.len().min(120);
     for _ in 0..random.below(4) {
         frame[random.below(head)] = random.next() as u8;
@@ -174,8 +178,7 @@ fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
     frame
 }
 
-/// Puts the first, the last or an address in between of one of the policy's networks where an untagged frame has
-/// its source.
+/// Sets the source address of an untagged frame to the first, the last or a nearby address of one of the policy's networks.
 fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
     use std::net::IpAddr::{V4, V6};
     let entry = policy.entries.get(random.below(policy.entries.len())).expect("one of them");

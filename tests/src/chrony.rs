@@ -1,6 +1,6 @@
-//! A real chronyd as a client in a namespace, as Debian ships it.
+//! A real chronyd in a namespace, as Debian ships it.
 //!
-//! Contract: it measures and touches no clock: it is told not to (`-x`), and a seccomp filter keeps it from it, too.
+//! Contract: it never adjusts a clock: the option `-x` tells it not to, and a seccomp filter prevents it.
 
 use crate::{
     netns::Netns,
@@ -14,34 +14,34 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A running client; killed when dropped.
+/// A running chronyd; killed when dropped.
 pub struct Chronyd {
     child: Child,
     files: TempDir,
 }
 
-/// One answer of its server's, in seconds.
+/// One measurement by an answer of its server, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// How far it thinks that its clock is behind.
+    /// How far chronyd estimates its clock to be behind.
     pub offset: f64,
-    /// How long the answer took.
+    /// The round-trip delay.
     pub delay: f64,
 }
 
 impl Chronyd {
-    /// Starts one that asks a server 64 times a second.
+    /// Starts a client that queries a server 64 times a second.
     ///
     /// # Errors
-    /// It isn't unpacked.
+    /// chronyd isn't unpacked.
     pub fn start(netns: &Netns, server: &str) -> Result<Self> {
         Self::with(netns, &format!("server {server} minpoll -6 maxpoll -6\nport 0\nlog rawmeasurements\n"))
     }
 
-    /// Starts one that serves time on port 123, and asks nobody.
+    /// Starts a server on port 123 that has no upstream server.
     ///
     /// # Errors
-    /// It isn't unpacked.
+    /// chronyd isn't unpacked.
     pub fn serve(netns: &Netns) -> Result<Self> {
         Self::with(netns, "allow\nlocal\n")
     }
@@ -58,19 +58,19 @@ impl Chronyd {
         command.args(["-x", "-d", "-u", "root", "-f"]).arg(path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let no_clock = no_clock()?;
-        // SAFETY: installs a ready filter by two system calls; nothing is allocated.
+        // SAFETY: installs a prepared filter by two system calls; nothing is allocated.
         unsafe {
             command.pre_exec(move || seccompiler::apply_filter(&no_clock).map_err(std::io::Error::other));
         }
         Ok(Self { child: command.spawn().context("can't start chronyd")?, files })
     }
 
-    /// Ends it, and returns what it measured.
+    /// Ends it, and returns its measurements.
     ///
     /// # Errors
-    /// It measured nothing.
+    /// It has no measurements.
     pub fn end(mut self) -> Result<Vec<Sample>> {
-        // So that it writes out what it has.
+        // SIGTERM, so that it writes out its log.
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(self.child.id() as i32),
             nix::sys::signal::Signal::SIGTERM,
@@ -84,14 +84,14 @@ impl Chronyd {
 
 impl Drop for Chronyd {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A line of its log (chrony.conf(5), rawmeasurements): the 12th and the 13th word, of an answer that passed the tests of
-/// its form, the 6th word.
+/// Parses a line of its log (chrony.conf(5), rawmeasurements): the offset is the 12th word and the delay the 13th. Only
+/// answers that passed the packet tests, which the 6th word reports, count.
 fn sample(line: &str) -> Option<Sample> {
     let words: Vec<_> = line.split_whitespace().collect();
     let number = |place: usize| words.get(place)?.parse().ok();

@@ -1,4 +1,4 @@
-//! Clients and attackers: they send, and count what comes back.
+//! Clients and attackers: they send packets and count the answers.
 
 use crate::netns::{INTERFACE, Netns};
 use anyhow::{Context as _, Result};
@@ -15,19 +15,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What was sent, and what came back.
+/// The numbers of datagrams sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
     /// Datagrams sent.
     pub sent: u64,
-    /// Datagrams that came back.
+    /// Answers received.
     pub answers: u64,
 }
 
 /// Sends a request to port 123 and waits for its answer, `count` times.
 ///
 /// # Errors
-/// The address isn't one of the namespace's.
+/// `from` isn't an address of the namespace.
 pub fn ask(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> Result<Exchange> {
     netns.enter(|| {
         let socket = connected(from, to)?;
@@ -42,13 +42,12 @@ pub fn ask(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> R
     })
 }
 
-/// Sends `count` datagrams to port 123 as fast as it can, in bursts, and counts every answer until
-/// there is a pause.
+/// Sends `count` datagrams to port 123 in bursts, as fast as possible, and counts answers until there is a pause.
 ///
 /// # Errors
-/// The address isn't one of the namespace's.
+/// `from` isn't an address of the namespace.
 pub fn flood(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) -> Result<Exchange> {
-    /// Few enough for a socket buffer on either side, so that answers aren't lost.
+    /// Few enough for the socket buffers on both sides, so that no answer is lost.
     const BURST: u64 = 64;
     const PAUSE: Duration = Duration::from_millis(300);
     netns.enter(|| {
@@ -68,31 +67,30 @@ pub fn flood(netns: &Netns, from: &str, to: &str, payload: &[u8], count: u64) ->
     })
 }
 
-/// A datagram of its own.
+/// A datagram that is sent from a socket of its own.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Whose it is: one of the namespace's addresses.
+    /// The source address: one of the namespace's.
     pub from: IpAddr,
-    /// From which UDP port; 0 is any.
+    /// The UDP source port; 0 for any.
     pub port: u16,
     /// Its payload.
     pub payload: Vec<u8>,
 }
 
-/// Sends each probe from a socket of its own to port 123 of the address of its family, and tells which were
-/// answered.
+/// Sends each probe from its own socket to port 123 of the address of its family, and reports which ones were answered.
 ///
 /// # Errors
-/// The address isn't one of the namespace's, or the port is taken.
+/// A source address isn't one of the namespace's, or a port is in use.
 pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<bool>> {
-    /// So few at a time that no buffer runs over.
+    /// Few enough at a time that no buffer overflows.
     const AT_ONCE: usize = 64;
     const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
     netns.enter(|| {
         let mut answered = vec![false; probes.len()];
         let mut left: Vec<usize> = (0..probes.len()).collect();
         while !left.is_empty() {
-            // A port that is given can be had once at a time.
+            // A given port can be bound only once at a time.
             let (mut taken, mut round, mut later) = (HashSet::new(), Vec::new(), Vec::new());
             for at in left {
                 let Probe { from, port, .. } = probes[at];
@@ -122,14 +120,14 @@ fn probe(probe: &Probe, [v4, v6]: [IpAddr; 2]) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The outside's end of the wire, with no stack in between.
+/// The outside's end of the wire, written to directly, without a network stack.
 pub struct Wire {
     socket: OwnedFd,
     to: LinkAddr,
 }
 
 impl Wire {
-    /// Opens it.
+    /// Opens the lab's wire.
     ///
     /// # Errors
     /// Not root.
@@ -137,10 +135,10 @@ impl Wire {
         Self::open_on(netns, INTERFACE)
     }
 
-    /// Opens that of another interface.
+    /// Opens the wire of another interface.
     ///
     /// # Errors
-    /// Not root, or no such interface.
+    /// Not root, or there is no such interface.
     pub fn open_on(netns: &Netns, interface: &str) -> Result<Self> {
         netns.enter(|| {
             let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
@@ -151,7 +149,7 @@ impl Wire {
     /// Sends a whole frame.
     ///
     /// # Errors
-    /// It is longer than the wire takes, or the queue stays full for a second.
+    /// The frame is too long, or the queue stays full for a second.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         send(|| Ok(sendto(self.socket.as_raw_fd(), frame, &self.to, MsgFlags::empty())?))
     }
@@ -167,7 +165,7 @@ fn link(interface: &str) -> Result<LinkAddr> {
         sll_halen: 6,
         sll_addr: [0; 8],
     };
-    // SAFETY: a whole sockaddr_ll, of the length given.
+    // SAFETY: the argument is a whole sockaddr_ll with its length.
     let link = unsafe {
         LinkAddr::from_raw((&raw const address).cast(), Some(size_of_val(&address) as nix::libc::socklen_t))
     };
@@ -181,9 +179,9 @@ fn connected(from: &str, to: &str) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Sends once, past full queues and the ICMP errors of what was sent before.
+/// Sends once; retries when a queue is full, or when an ICMP error for an earlier datagram is reported.
 ///
-/// A loaded machine empties a wire's queue late, and who sends is told so: what was refused didn't go out.
+/// A loaded machine empties a wire's queue late, and the sender gets an error then: what was refused wasn't sent.
 fn send(mut once: impl FnMut() -> io::Result<usize>) -> Result<()> {
     for _ in 0..1000 {
         match once() {
@@ -198,7 +196,7 @@ fn send(mut once: impl FnMut() -> io::Result<usize>) -> Result<()> {
     anyhow::bail!("the wire takes nothing more")
 }
 
-/// Receives up to `most` answers, until the socket's time is over.
+/// Receives up to `most` answers, until the socket's timeout.
 fn receive(socket: &UdpSocket, exchange: &mut Exchange, most: u64) -> Result<()> {
     let mut buffer = [0; 2048];
     let mut received = 0;

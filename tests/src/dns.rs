@@ -1,4 +1,4 @@
-//! A name server for one namespace, whose answers a test chooses, and which can be out of order.
+//! A name server for one namespace. A test chooses its answers, and can take it down.
 
 use crate::netns::Netns;
 use anyhow::{Context as _, Result};
@@ -15,17 +15,17 @@ use std::{
 /// The addresses of each name; `None` while the server is down.
 type Zone = Option<HashMap<String, Vec<IpAddr>>>;
 
-/// It, for as long as the test runs.
+/// The name server, for as long as this value lives.
 pub struct Dns(Arc<Mutex<Zone>>);
 
 impl Dns {
-    /// Starts it on a host, and has another ask it there and nowhere else.
+    /// Starts the server on a host, and makes it the only name server of another host.
     ///
     /// # Errors
-    /// Not root, or the port is taken.
+    /// Not root, or the port is in use.
     pub fn start(on: &Netns, address: &str, asked_by: &Netns, files: &Path) -> Result<Self> {
         let conf = files.join("resolv.conf");
-        // So that an outage costs a test seconds only.
+        // Short timeouts, so that an outage delays a test only by seconds.
         fs::write(&conf, format!("nameserver {address}\noptions timeout:1 attempts:1\n"))?;
         asked_by.run(&format!("mount --bind {} /etc/resolv.conf", conf.display()))?;
         let socket = on.enter(|| UdpSocket::bind((address, 53))).context("port 53 is taken")?;
@@ -38,7 +38,7 @@ impl Dns {
                 let Ok((length, from)) = socket.recv_from(&mut query) else { continue };
                 let zone = zone.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(answer) = zone.as_ref().and_then(|zone| answer(&query[..length], zone)) {
-                    // Whoever has gone asks again.
+                    // If the client is gone, it will ask again.
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -46,7 +46,7 @@ impl Dns {
         Ok(Self(zone))
     }
 
-    /// From now on it knows these names, with these addresses.
+    /// Replaces the names that the server knows, with their addresses.
     pub fn knows(&self, names: &[(&str, &[&str])]) {
         let address = |address: &&str| address.parse().expect("an address");
         let of = |addresses: &[&str]| addresses.iter().map(address).collect();
@@ -54,13 +54,13 @@ impl Dns {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(zone);
     }
 
-    /// From now on it answers nothing.
+    /// From now on the server doesn't answer.
     pub fn fails(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// The answer to a query (RFC 1035, 4.1): A and AAAA records, or that there is no such name.
+/// The answer to a query (RFC 1035, 4.1): A or AAAA records, or NXDOMAIN.
 fn answer(query: &[u8], zone: &HashMap<String, Vec<IpAddr>>) -> Option<Vec<u8>> {
     let (mut name, mut at) = (Vec::new(), 12);
     while let length @ 1.. = usize::from(*query.get(at)?) {
@@ -78,12 +78,12 @@ fn answer(query: &[u8], zone: &HashMap<String, Vec<IpAddr>>) -> Option<Vec<u8>> 
             _ => None,
         })
         .collect();
-    // A response, recursion desired and available; NXDOMAIN if the name isn't known.
+    // The flags QR, RD and RA; the response code NXDOMAIN if the name is unknown.
     let mut answer = [&query[..2], &[0x81, if found.is_some() { 0x80 } else { 0x83 }]].concat();
     answer.extend([0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
     answer.extend(query.get(12..at + 5)?);
     for record in records {
-        // The name of the question, the class IN, no time to live.
+        // A pointer to the name in the question, the type, the class IN, and a TTL of 0.
         answer.extend([&[0xc0, 12], kind, &[0, 1, 0, 0, 0, 0, 0, record.len() as u8], &record].concat());
     }
     Some(answer)

@@ -1,4 +1,4 @@
-//! Fixtures to images, without DNS.
+//! Compiles fixtures to images, without DNS.
 
 use anyhow::{Context as _, Result};
 use ntpguard::{
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Every fixture that must load, with the absence of a file as the last.
+/// All fixtures that have to load; the last one is the absence of a file.
 pub const FIXTURES: [Option<&str>; 9] = [
     Some("hosting.conf"),
     Some("hosting-monitor.conf"),
@@ -26,30 +26,30 @@ pub const FIXTURES: [Option<&str>; 9] = [
     None,
 ];
 
-/// The addresses of the daemon's host, in fixtures and vectors.
+/// The addresses of the daemon's host in fixtures and vectors.
 pub const OWN: [&str; 4] = ["198.18.0.1", "2001:db8:ffff::1", "127.0.0.1", "::1"];
 
 /// All dialects.
 pub const DIALECTS: [Dialect; 3] = [Dialect::Ntp426, Dialect::Ntp428, Dialect::NtpSec];
 
-/// The path of a fixture; in a VM they lie beside the test.
+/// The path of a fixture; in a VM the environment says where fixtures are.
 pub fn path(name: &str) -> PathBuf {
     std::env::var_os("NTPGUARD_FIXTURES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from)
         .join(name)
 }
 
-/// A configuration and what it compiles to.
+/// A configuration, and what it compiles to.
 pub struct Compiled {
-    /// The file as read.
+    /// The file as it was read.
     pub conf: AccessList,
-    /// Its policy, every name in it resolved by [`names`].
+    /// The policy, with names resolved by [`names`].
     pub policy: Policy,
-    /// What the kernel gets.
+    /// The image for the kernel.
     pub image: Image,
 }
 
-/// Reads and compiles a file; `None` is the absence of one.
+/// Reads and compiles a file; `None` is the absence of a file.
 ///
 /// # Errors
 /// The file can't be read.
@@ -61,14 +61,14 @@ pub fn compile(file: Option<&Path>, dialect: Dialect, hardening: Hardening) -> R
     Ok(Compiled { conf, policy, image })
 }
 
-/// The names in the fixtures.
+/// Resolves the names in the fixtures.
 ///
 /// # Errors
-/// Every other name.
+/// The name isn't in the fixtures.
 pub fn names(name: &str) -> io::Result<Vec<IpAddr>> {
     match name {
         "ntp1.example.net" => Ok(addresses(&["203.0.113.123", "2001:db8:113::123"])),
-        // As a pool, or one name of several servers, has it.
+        // Several addresses, as a pool or a name of several servers has.
         "ntp2.example.net" => Ok(addresses(&["203.0.113.1", "203.0.113.2"])),
         "0.pool.example.net" => Ok(addresses(&["198.51.100.1", "198.51.100.2", "2001:db8:51::1"])),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such name in the fixtures")),

@@ -1,4 +1,4 @@
-//! What a guard that looks after its filter has come to: its policies, and what they drop.
+//! The state of a filter that `ntpguard run` looks after: its policy, and what it drops.
 
 use crate::{
     client::Wire,
@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for what happens by itself: much longer than it takes, on a machine that has other things to do.
+/// Time limit for what happens by itself: much longer than it takes, since the machine may be busy.
 const LINE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Sends time requests from an address, over one wire.
+/// Sends time requests from an address over the lab's wire.
 ///
 /// # Panics
 /// There is no wire.
@@ -24,7 +24,7 @@ pub fn asks(lab: &Lab, source: &str, count: u64) {
     (0..count).for_each(|_| wire.send(&frame).unwrap());
 }
 
-/// The policy in force.
+/// The number of the policy in force.
 ///
 /// # Panics
 /// There is none.
@@ -32,10 +32,10 @@ pub fn policy(home: &Home<'_>) -> u64 {
     home.status().unwrap()["policy"]["number"].as_u64().unwrap()
 }
 
-/// Waits for another policy than the one of this number.
+/// Waits for a policy other than the one with this number.
 ///
 /// # Panics
-/// None comes.
+/// No other policy comes.
 pub fn changed(home: &Home<'_>, before: u64) -> u64 {
     let mut now = before;
     wait_for("another policy", || {
@@ -45,7 +45,7 @@ pub fn changed(home: &Home<'_>, before: u64) -> u64 {
     now
 }
 
-/// How many packets were dropped.
+/// The number of packets dropped.
 ///
 /// # Panics
 /// Nothing is guarded.
@@ -53,10 +53,10 @@ pub fn dropped(home: &Home<'_>) -> u64 {
     home.status().unwrap()["dropped"].as_u64().unwrap()
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 ///
 /// # Panics
-/// It never does.
+/// The condition doesn't hold in time.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {

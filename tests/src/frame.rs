@@ -1,4 +1,4 @@
-//! Frames, built field by field: valid unless told otherwise, checksums included.
+//! Frames, built field by field: valid, with correct checksums, unless a field is overridden.
 //!
 //! ```
 //! use ntpguard_tests::frame::{Frame, payload};
@@ -8,17 +8,17 @@
 
 use std::net::IpAddr;
 
-/// The shortest Ethernet frame, without its checksum; shorter ones are padded with [`PADDING`].
+/// Length of the shortest Ethernet frame without its frame check sequence; shorter frames are padded with [`PADDING`].
 const MIN_FRAME: usize = 60;
-/// Not zero, so that a test notices padding read as payload: as an NTP packet it would be a mode 7 query.
+/// Not zero, so that a test notices if padding is read as payload: as an NTP packet it would be a mode 7 query.
 const PADDING: u8 = 0x17;
 
-/// From the outside's hardware address to the server's, as the lab has them.
+/// Destination and source MAC address: the server's and the outside's in the lab.
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
-/// Where frames go unless told otherwise.
+/// The destination of frames, unless another is given.
 pub const SERVER_V4: &str = "192.0.2.1";
-/// As [`SERVER_V4`].
+/// The destination of IPv6 frames, unless another is given.
 pub const SERVER_V6: &str = "2001:db8::1";
 
 /// Payloads, written by hand from RFC 5905, RFC 9327 and what scanners send.
@@ -38,7 +38,7 @@ pub mod payload {
     }
 }
 
-/// A frame in the making.
+/// A builder for a frame.
 #[derive(Clone, Debug)]
 pub struct Frame {
     source: IpAddr,
@@ -59,7 +59,7 @@ pub struct Frame {
     cut: Option<usize>,
 }
 
-/// An IPv6 extension header: its own type, and its bytes, of which the first (next header) is filled in.
+/// An IPv6 extension header: its type, and its bytes, of which the first (next header) is filled in.
 type Extension = (u8, Vec<u8>);
 
 /// Extension headers (RFC 8200 §4).
@@ -71,12 +71,12 @@ pub mod extension {
         (0, options(units))
     }
 
-    /// Destination options.
+    /// Destination options of `8 + 8 * units` bytes.
     pub fn destination(units: u8) -> Extension {
         (60, options(units))
     }
 
-    /// A routing header of an unknown type with no segments left.
+    /// A routing header of an unknown type without segments left, `8 + 8 * units` bytes long.
     pub fn routing(units: u8) -> Extension {
         let mut bytes = vec![0; 8 + 8 * usize::from(units)];
         (bytes[1], bytes[2]) = (units, 253);
@@ -101,11 +101,11 @@ pub mod extension {
         bytes[1] = units;
         let mut at = 2;
         while at < bytes.len() {
-            // PadN: type 1, length of what follows.
+            // PadN: type 1, then the length of the rest.
             let length = (bytes.len() - at - 2).min(7);
             (bytes[at], bytes[at + 1]) = (1, length as u8);
             at += 2 + length;
-            // A single byte left is Pad1, which is zero.
+            // A single remaining byte is Pad1, which is zero.
             at += usize::from(bytes.len() - at == 1);
         }
         bytes
@@ -113,7 +113,7 @@ pub mod extension {
 }
 
 impl Frame {
-    /// A UDP datagram to port 123 of the server, in the family of `source`.
+    /// A UDP datagram to port 123 of the server, in the address family of `source`.
     pub fn from(source: &str, source_port: u16) -> Self {
         let source: IpAddr = source.parse().expect("an address");
         let destination = if source.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
@@ -137,49 +137,50 @@ impl Frame {
         }
     }
 
-    /// To another address than the server's, of the same family.
+    /// Sets another destination address of the same family.
     pub fn to(mut self, destination: &str) -> Self {
         self.destination = destination.parse().expect("an address");
         self
     }
 
-    /// The UDP payload.
+    /// Sets the UDP payload.
     pub fn payload(mut self, bytes: &[u8]) -> Self {
         self.payload = bytes.to_vec();
         self
     }
 
-    /// Another destination port.
+    /// Sets another destination port.
     pub fn to_port(mut self, port: u16) -> Self {
         self.destination_port = port;
         self
     }
 
-    /// An EtherType of one's own for the innermost header.
+    /// Sets the EtherType of the innermost Ethernet header.
     pub fn ether_type(mut self, value: u16) -> Self {
         self.ether_type = Some(value);
         self
     }
 
-    /// One more VLAN tag, inside those before.
+    /// Adds a VLAN tag inside those added before.
     pub fn vlan(mut self, tag_protocol: u16, vlan: u16) -> Self {
         self.tags.push((tag_protocol, vlan));
         self
     }
 
-    /// In a PPPoE session (RFC 2516), inside the tags; `protocol` is PPP's number for what follows, in two bytes or one.
+    /// Wraps the packet in a PPPoE session (RFC 2516), inside the tags; `protocol` is PPP's protocol number of one or two
+    /// bytes.
     pub fn pppoe(mut self, protocol: &[u8]) -> Self {
         self.session = Some(protocol.to_vec());
         self
     }
 
-    /// Another IP protocol than UDP over the same bytes.
+    /// Sets another IP protocol than UDP, over the same bytes.
     pub fn protocol(mut self, number: u8) -> Self {
         self.protocol = number;
         self
     }
 
-    /// IPv4 options: `words` × 4 bytes of NOP.
+    /// Adds IPv4 options: `words` × 4 bytes of NOP.
     pub fn options(mut self, words: usize) -> Self {
         self.options = words;
         self
@@ -191,37 +192,37 @@ impl Frame {
         self
     }
 
-    /// One more IPv6 extension header, after those before.
+    /// Adds an IPv6 extension header after those added before.
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
     }
 
-    /// IPv4's total length or IPv6's payload length, whatever is in there.
+    /// Overrides IPv4's total length or IPv6's payload length.
     pub fn ip_length(mut self, length: u16) -> Self {
         self.ip_length = Some(length);
         self
     }
 
-    /// The UDP length field, whatever is in there.
+    /// Overrides the UDP length field.
     pub fn udp_length(mut self, length: u16) -> Self {
         self.udp_length = Some(length);
         self
     }
 
-    /// Bytes after the IP packet's end.
+    /// Adds bytes after the end of the IP packet.
     pub fn trailer(mut self, bytes: &[u8]) -> Self {
         self.trailer = bytes.to_vec();
         self
     }
 
-    /// Cuts the finished frame to this length.
+    /// Truncates the finished frame to this length.
     pub fn cut(mut self, length: usize) -> Self {
         self.cut = Some(length);
         self
     }
 
-    /// The bytes, from the destination's hardware address on.
+    /// The frame's bytes, beginning with the destination MAC address.
     pub fn build(&self) -> Vec<u8> {
         let mut frame = MACS.to_vec();
         for (protocol, vlan) in &self.tags {
@@ -290,7 +291,7 @@ impl Frame {
         packet
     }
 
-    /// The UDP header and payload; `pseudo` is the two addresses.
+    /// The UDP header and payload; `pseudo` is the source and destination address of the pseudo-header.
     fn udp(&self, pseudo: &[u8]) -> Vec<u8> {
         let length = self.udp_length.unwrap_or(8 + self.payload.len() as u16);
         let mut datagram = self.source_port.to_be_bytes().to_vec();
@@ -299,12 +300,12 @@ impl Frame {
         datagram.extend([0, 0]);
         datagram.extend(&self.payload);
         let covered = match length {
-            0 => datagram.len(), // in IPv6: up to the end
+            0 => datagram.len(), // in IPv6: up to the packet's end
             length => datagram.len().min(usize::from(length).max(8)),
         };
         let summed = [pseudo, &[0, 17], &(covered as u16).to_be_bytes(), &datagram[..covered]].concat();
         let sum = match checksum(&summed) {
-            0 => 0xffff, // 0 would say "no checksum"
+            0 => 0xffff, // 0 would mean "no checksum"
             sum => sum,
         };
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());
@@ -324,7 +325,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 mod tests {
     use super::*;
 
-    /// By hand: RFC 791 and RFC 768 fields, checksums worked out on paper.
+    /// Worked out by hand from the fields of RFC 791 and RFC 768, checksums included.
     #[test]
     fn a_monlist_frame_by_hand() {
         let built = Frame::from("192.0.2.66", 0xd431).payload(payload::MONLIST).build();

@@ -1,4 +1,4 @@
-//! `ntpguard run` as its users run it: the binary, in a namespace, read through its JSON lines.
+//! `ntpguard run` as its users run it: the binary in a namespace, observed through its JSON output.
 
 use crate::netns::{INTERFACE, Netns};
 use anyhow::{Context as _, Result, bail};
@@ -14,29 +14,29 @@ use std::{
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-/// A running guard; killed when dropped.
+/// A running `ntpguard run`; killed when dropped.
 pub struct Guarding {
     child: Child,
     lines: BufReader<ChildStdout>,
-    /// The first line: how it is attached.
+    /// Its first line of output, which says how it is attached.
     pub attached: Value,
 }
 
-/// What a guard left behind.
+/// What is left of an ended `ntpguard run`.
 pub struct Ended {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// Its last line, if it wrote one: the totals.
+    /// Its last line of output, if it wrote one: the totals.
     pub totals: Option<Value>,
-    /// What it said on standard error.
+    /// Its standard error.
     pub errors: String,
 }
 
 impl Guarding {
-    /// Starts `ntpguard run` on the lab's interface and waits until it is attached.
+    /// Starts `ntpguard run` on the lab's interface, and waits until it is attached.
     ///
     /// # Errors
-    /// It doesn't attach; the error has what it said.
+    /// It doesn't attach; the error contains its standard error.
     pub fn start(netns: &Netns, config: &Path, options: &[&str]) -> Result<Self> {
         let mut command = netns.command(binary()?);
         command.args([
@@ -69,7 +69,7 @@ impl Guarding {
     /// The next line of counters.
     ///
     /// # Errors
-    /// It ended, or wrote something that is no JSON.
+    /// It has ended, or wrote a line that isn't JSON.
     pub fn line(&mut self) -> Result<Value> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
@@ -81,20 +81,20 @@ impl Guarding {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// How much memory its process has, in KiB.
+    /// The resident memory of its process in KiB.
     ///
     /// # Errors
-    /// It ended.
+    /// It has ended.
     pub fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for the process to end.
     ///
     /// # Errors
-    /// Nothing to wait for.
+    /// The process is gone already.
     pub fn end(mut self, signal: Signal) -> Result<Ended> {
         kill(Pid::from_raw(self.child.id() as i32), signal)?;
         let mut rest = String::new();
@@ -110,7 +110,7 @@ impl Guarding {
 
 impl Drop for Guarding {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -126,7 +126,8 @@ pub fn binary() -> Result<PathBuf> {
     built.context("there is no ntpguard beside the tests: `cargo build --package ntpguard`")
 }
 
-/// A command line of `ntpguard` in a namespace, to see how it fails; `run` leaves nothing behind, unless it is told where.
+/// A command of `ntpguard` in a namespace, for tests of how it fails; `run` is ephemeral unless the arguments have a pin
+/// path.
 ///
 /// # Errors
 /// It wasn't built.

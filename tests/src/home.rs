@@ -1,4 +1,4 @@
-//! Places for a filter that stays: a BPF file system of its own, and a folder for what is known about it.
+//! The places of a pinned filter: its own BPF file system, and a state folder.
 
 use crate::{
     guard::{Guarding, binary},
@@ -14,14 +14,14 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The places. They vanish with the namespace of the host that has them.
+/// The places of one instance on a host. They vanish with the host's namespace.
 pub struct Home<'a> {
     host: &'a Netns,
     files: TempDir,
 }
 
 impl<'a> Home<'a> {
-    /// Makes them on a host, with an ntp.conf.
+    /// Makes the places on a host, with an ntp.conf.
     ///
     /// # Errors
     /// Not root.
@@ -33,25 +33,25 @@ impl<'a> Home<'a> {
         Ok(home)
     }
 
-    /// The folder with everything in it.
+    /// The folder that contains everything.
     pub fn path(&self) -> &Path {
         self.files.path()
     }
 
-    /// Where the BPF file system is.
+    /// The mount point of the BPF file system.
     pub fn bpffs(&self) -> PathBuf {
         self.path().join("bpf")
     }
 
-    /// The ntp.conf.
+    /// The path of the ntp.conf.
     pub fn conf(&self) -> PathBuf {
         self.path().join("ntp.conf")
     }
 
-    /// Replaces the ntp.conf, as an editor does.
+    /// Replaces the ntp.conf by renaming a new file, as editors do.
     ///
     /// # Errors
-    /// No room.
+    /// The file can't be written.
     pub fn write(&self, conf: &str) -> Result<()> {
         let new = self.path().join("ntp.conf~");
         fs::write(&new, conf)?;
@@ -74,7 +74,7 @@ impl<'a> Home<'a> {
         Ok(command)
     }
 
-    /// What a verb comes to.
+    /// Runs a verb and returns its output.
     ///
     /// # Errors
     /// It wasn't built.
@@ -82,7 +82,8 @@ impl<'a> Home<'a> {
         Ok(self.command(line)?.output()?)
     }
 
-    /// Opens the way there to all users, and has the binary where each may run it, and a folder for what is a user's own.
+    /// Lets all users enter the folder, copies the binary to where they may run it, and makes a folder for a user's own
+    /// state.
     ///
     /// # Errors
     /// It wasn't built.
@@ -96,7 +97,7 @@ impl<'a> Home<'a> {
         Ok(fs::set_permissions(&user_state, Permissions::from_mode(0o777))?)
     }
 
-    /// As [`Home::command`], by a user who has no rights and is in one group; after [`Home::open_to_all`].
+    /// Like [`Home::command`], as a user who has no rights and is in one group; call [`Home::open_to_all`] first.
     pub fn as_user(&self, group: &str, line: &str) -> Command {
         let mut command = self.host.command("setpriv");
         command.args(["--reuid=65534", &format!("--regid={group}"), "--clear-groups"]);
@@ -105,10 +106,10 @@ impl<'a> Home<'a> {
         command
     }
 
-    /// What a verb says on standard error; it must succeed.
+    /// Runs a verb that must succeed, and returns its standard error.
     ///
     /// # Errors
-    /// It doesn't.
+    /// The verb fails.
     pub fn run(&self, line: &str) -> Result<String> {
         let output = self.output(line)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -118,18 +119,18 @@ impl<'a> Home<'a> {
         Ok(said)
     }
 
-    /// Attaches to the lab's interface, and returns what was said.
+    /// Attaches to the lab's interface, and returns the messages.
     ///
     /// # Errors
-    /// It isn't attached.
+    /// Attaching fails.
     pub fn attach(&self) -> Result<String> {
         self.attach_with("")
     }
 
-    /// As [`Home::attach`], with more options.
+    /// Like [`Home::attach`], with additional options.
     ///
     /// # Errors
-    /// As there.
+    /// The same as those of [`Home::attach`].
     pub fn attach_with(&self, options: &str) -> Result<String> {
         let output = self.output(&format!("{} {options}", self.attaching()))?;
         let said =
@@ -140,12 +141,12 @@ impl<'a> Home<'a> {
         Ok(said)
     }
 
-    /// The line that attaches.
+    /// The arguments that attach.
     pub fn attaching(&self) -> String {
         format!("attach --interface {INTERFACE} --dialect ntpsec --config {}", self.conf().display())
     }
 
-    /// Starts `ntpguard run` here.
+    /// Starts `ntpguard run` in these places.
     ///
     /// # Errors
     /// It doesn't attach.
@@ -153,19 +154,19 @@ impl<'a> Home<'a> {
         self.guarding_with(&[])
     }
 
-    /// As [`Home::guarding`], with more options.
+    /// Like [`Home::guarding`], with additional options.
     ///
     /// # Errors
-    /// As there.
+    /// The same as those of [`Home::guarding`].
     pub fn guarding_with(&self, options: &[&str]) -> Result<Guarding> {
         let [pins, state] = self.places();
         Guarding::start(self.host, &self.conf(), &[&[pins.as_str(), &state], options].concat())
     }
 
-    /// Makes the pinned maps those of an earlier version of the ABI.
+    /// Renames the pinned maps to those of an earlier version of the ABI.
     ///
     /// # Errors
-    /// There are none.
+    /// No maps are pinned.
     pub fn age(&self) -> Result<()> {
         let root = self.bpffs().join("ntpguard");
         let all =
@@ -174,21 +175,21 @@ impl<'a> Home<'a> {
         self.host.run(&format!("mv {current} {}", root.join("v0-7").display())).map(drop)
     }
 
-    /// What `ntpguard status` says.
+    /// The output of `ntpguard status` as JSON.
     ///
     /// # Errors
-    /// It says nothing that is JSON.
+    /// The output isn't JSON.
     pub fn status(&self) -> Result<Value> {
         let output = self.output("status --format json")?;
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// How many files are pinned.
+    /// The number of pinned files.
     ///
     /// # Errors
     /// They can't be listed.
     pub fn pins(&self) -> Result<usize> {
-        // Beside what the kernel itself puts there.
+        // Two levels down, below the files that the kernel itself puts there.
         let all = self.host.run(&format!("find {} -mindepth 2 -type f", self.bpffs().display()))?;
         Ok(all.lines().count())
     }

@@ -1,4 +1,4 @@
-//! Golden packets through a program in the kernel: action, counter, line.
+//! Runs golden packets through a program in the kernel and checks action, counter and line.
 
 use crate::{
     fixture::{Compiled, compile, path},
@@ -11,21 +11,21 @@ use ntpguard::{
 use ntpguard_common::{Action, Reason, abi::CAUSES};
 use std::collections::BTreeMap;
 
-/// The first kernel that lets a test run choose the length of the first buffer; for XDP alone.
+/// The first kernel in which a test run can choose the length of the first buffer; only for XDP.
 const CHOOSES_LINEAR: (u32, u32) = (6, 18);
 
-/// What came of it.
+/// The result of running the golden packets.
 pub struct Judged {
-    /// As many did what they should.
+    /// The number of packets that were treated as expected.
     pub run: usize,
-    /// Those that the kernel can't run ([`is_runnable`]).
+    /// Packets that the kernel can't run ([`is_runnable`]).
     pub left_out: Vec<&'static str>,
 }
 
 /// Runs all golden packets.
 ///
 /// # Panics
-/// One comes to something else than it says.
+/// A packet isn't treated as expected.
 pub fn through(object: Object) -> Judged {
     let mut judged = Judged { run: 0, left_out: Vec::new() };
     let mut guards = BTreeMap::new();
@@ -46,8 +46,8 @@ pub fn through(object: Object) -> Judged {
     judged
 }
 
-/// Whether a test run takes a frame. One of a socket buffer has it in one piece, which must fit into a page, beside what the
-/// kernel needs there itself; and it must have the whole IP header that its EtherType promises
+/// Whether a test run accepts a frame. A test run of a tc program puts it into one contiguous buffer, so it must fit into a
+/// page together with what the kernel adds; and it must contain the whole IP header that its EtherType announces
 /// (net/bpf/test_run.c:bpf_prog_test_run_skb, in 6.18).
 pub fn is_runnable(object: Object, frame: &[u8], linear: Option<u32>) -> bool {
     const LONGEST: usize = 3500;
@@ -63,7 +63,7 @@ pub fn is_runnable(object: Object, frame: &[u8], linear: Option<u32>) -> bool {
 }
 
 fn judge(guard: &mut Guard, case: &Golden, Compiled { conf, image, .. }: &Compiled) {
-    // Many cases share a source.
+    // Many cases have the same source, so the limiter state is reset.
     guard.maps.forget().unwrap();
     let before = guard.maps.counters(true).unwrap();
     let result = guard
@@ -97,7 +97,7 @@ fn judge(guard: &mut Guard, case: &Golden, Compiled { conf, image, .. }: &Compil
 /// The running kernel's version.
 ///
 /// # Panics
-/// Its name has none.
+/// Its release doesn't begin with a version.
 pub fn kernel() -> (u32, u32) {
     let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());

@@ -1,7 +1,7 @@
-//! What the tests, the demo and the VM runs share: frames, golden cases, namespaces, real daemons.
+//! The parts that the tests, the demo and the VM runs share: frames, golden cases, namespaces, real daemons.
 //!
-//! Contract: everything that is started here ends with the test that started it, whatever ends the test.
-//! Namespaces have no name and live as long as a descriptor is open; children die with their parent.
+//! Contract: everything that is started here ends with the test that started it, however the test ends. Namespaces have no
+//! names and live only as long as a descriptor of them is open; child processes die with their parent.
 
 pub mod agreement;
 pub mod bench;

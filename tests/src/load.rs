@@ -1,4 +1,4 @@
-//! A steady load on a server's port 123, and a daemon's socket that sees what comes through.
+//! A steady load on a server's port 123, and a socket in the daemon's place that counts what passes.
 
 use crate::{
     client::Wire,
@@ -15,29 +15,29 @@ use std::{
     time::Duration,
 };
 
-/// Whose time requests both policies allow.
+/// A source whose time requests both policies allow.
 pub const CLIENT: &str = "198.18.0.7";
-/// Whose time requests both policies have a rule against.
+/// A source whose time requests a rule of both policies drops.
 pub const REFUSED: &str = "203.0.113.66";
-/// Datagrams of each kind in a burst, and the time between two: some ten thousand a second in all, so few that no buffer
-/// runs over while a loaded machine looks elsewhere.
+/// Number of datagrams of each kind in a burst, and the time between two bursts: about ten thousand datagrams a second in
+/// all, few enough that no buffer overflows while a loaded machine is busy.
 const BURST: usize = 10;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What went out, and what came through.
+/// The numbers of datagrams sent and passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Through {
     /// Time requests sent.
     pub asked: u64,
     /// Time requests that reached the socket.
     pub arrived: u64,
-    /// Attacks sent: monlist, which is dropped before any rule, and time requests that a rule drops.
+    /// Attacks sent: monlist, which is dropped before any rule is looked up, and time requests that a rule drops.
     pub attacks: u64,
-    /// Of these, those that reached it.
+    /// Attacks that reached the socket.
     pub leaked: u64,
 }
 
-/// Keeps up time requests and monlist floods while `work` goes on, and counts both.
+/// Sends time requests and attacks while `work` runs, and counts both.
 ///
 /// # Errors
 /// Not root, or a daemon has the port.
@@ -46,7 +46,7 @@ pub fn under_load(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Throug
     let wire = Wire::open(&lab.outside)?;
     let request = Frame::from(CLIENT, 40000).payload(&payload::time(3, 4)).build();
     let attack = Frame::from("192.0.2.66", 40000).payload(payload::MONLIST).build();
-    // Of another mode than the client's, so that it is told apart.
+    // In another mode than the client's requests, so that they can be told apart.
     let refused = Frame::from(REFUSED, 40000).payload(&payload::time(1, 4)).build();
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let [asked, attacks, arrived, leaked] = [const { AtomicU64::new(0) }; 4];
@@ -91,7 +91,7 @@ pub fn under_load(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Throug
     Ok(Through { asked, arrived, attacks, leaked })
 }
 
-/// A daemon's socket, with room for a second of load.
+/// A socket in the daemon's place, whose buffer holds a second of load.
 fn listen(netns: &Netns) -> Result<UdpSocket> {
     let socket = netns.enter(|| UdpSocket::bind("0.0.0.0:123")).context("port 123 is taken")?;
     setsockopt(&socket, RcvBufForce, &(32 << 20))?;

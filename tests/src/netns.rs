@@ -1,7 +1,7 @@
-//! Network namespaces without names: hosts that exist as long as a test looks at them.
+//! Network namespaces without names: hosts that exist only as long as a test uses them.
 //!
-//! Contract: a namespace, its interfaces and what is attached to them vanish with the last descriptor and process
-//! in it, whatever kills the test. Nothing outside the namespaces made here is touched.
+//! Contract: a namespace, its interfaces and what is attached to them vanish with the last descriptor of it and the last
+//! process in it, however the test ends. Nothing outside the namespaces made here is touched.
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
@@ -18,14 +18,14 @@ use std::{
     thread,
 };
 
-/// A network namespace of its own, with loopback up, and a mount namespace for its commands.
+/// A network namespace with loopback up, and a mount namespace for its commands.
 pub struct Netns {
     file: File,
     mounts: File,
 }
 
 impl Netns {
-    /// Makes one.
+    /// Makes a namespace.
     ///
     /// # Errors
     /// Not root.
@@ -33,7 +33,7 @@ impl Netns {
         let made = thread::spawn(|| -> Result<Self> {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
                 .context("can't make a network namespace: run as root")?;
-            // What is mounted here is seen nowhere else.
+            // Mounts made here aren't visible elsewhere.
             mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
             let open = |kind| File::open(format!("/proc/thread-self/ns/{kind}"));
             Ok(Self { file: open("net")?, mounts: open("mnt")? })
@@ -43,7 +43,7 @@ impl Netns {
         Ok(netns)
     }
 
-    /// Runs `work` inside, on a thread of its own; sockets made there stay there.
+    /// Runs `work` inside, on a separate thread; sockets that it opens stay in the namespace.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -54,17 +54,17 @@ impl Netns {
         })
     }
 
-    /// As [`Netns::enter`], with the mounts of the commands inside.
+    /// Like [`Netns::enter`], also in the mount namespace of the commands.
     pub fn enter_with_mounts<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.enter(|| {
-            // A thread that shares its root and current folder with others may not change its mounts.
+            // A thread that shares its root and current folder with others may not change its mount namespace.
             unshare(CloneFlags::CLONE_FS).expect("root");
             setns(&self.mounts, CloneFlags::CLONE_NEWNS).expect("a live namespace");
             work()
         })
     }
 
-    /// A command that will run inside, and be killed when the calling thread ends.
+    /// A command that runs inside, and is killed when the calling thread ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let [file, mounts] = [&self.file, &self.mounts].map(|file| file.try_clone().expect("a descriptor"));
@@ -74,7 +74,7 @@ impl Netns {
             command.pre_exec(move || {
                 setns(&file, CloneFlags::CLONE_NEWNET)?;
                 setns(&mounts, CloneFlags::CLONE_NEWNS)?;
-                // It has become the root.
+                // Entering the mount namespace has changed the current folder to the root.
                 chdir(&folder)?;
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 Ok(())
@@ -83,10 +83,10 @@ impl Netns {
         command
     }
 
-    /// Runs a line like `ip link set lo up` inside.
+    /// Runs a command line like `ip link set lo up` inside, and returns its standard output.
     ///
     /// # Errors
-    /// It fails; the error has what it said.
+    /// The command fails; the error contains its standard error.
     pub fn run(&self, line: &str) -> Result<String> {
         let mut words = line.split_whitespace();
         let mut command = self.command(words.next().context("an empty line")?);
@@ -97,7 +97,7 @@ impl Netns {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The path under which another process finds it.
+    /// The path by which other processes can open the namespace.
     fn path(&self) -> String {
         format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd())
     }
@@ -109,10 +109,10 @@ impl AsFd for Netns {
     }
 }
 
-/// The name of both ends of the wire.
+/// The name of the interfaces at both ends of the wire.
 pub const INTERFACE: &str = "ntp0";
 
-/// The id and the name of the XDP program on an interface of a host.
+/// The id and the name of the XDP program on an interface of a host; `None` if it has none.
 ///
 /// # Panics
 /// There is no interface of this name.
@@ -123,11 +123,11 @@ pub fn program(host: &Netns, name: &str) -> Option<(u64, String)> {
     Some((program["id"].as_u64()?, program["name"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// A server and everybody else, joined by a veth pair.
+/// A server and an outside host that stands for everybody else, joined by a veth pair.
 pub struct Lab {
-    /// Where the daemon and the guard run: 192.0.2.1, 2001:db8::1.
+    /// The host of the daemon and of ntpguard: 192.0.2.1, 2001:db8::1.
     pub server: Netns,
-    /// Clients and attackers: 192.0.2.2 and 2001:db8::2, and as many more as [`Lab::address`] adds.
+    /// The host of clients and attackers: 192.0.2.2, 2001:db8::2, and the addresses that [`Lab::address`] adds.
     pub outside: Netns,
 }
 
@@ -154,20 +154,20 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Gives the outside one more address.
+    /// Gives the outside host another address.
     ///
     /// # Errors
-    /// It has it already.
+    /// The host has the address already.
     pub fn address(&self, address: &str) -> Result<()> {
         let length = if address.contains(':') { 128 } else { 32 };
         let nodad = if address.contains(':') { " nodad" } else { "" };
         self.outside.run(&format!("ip address add {address}/{length} dev {INTERFACE}{nodad}")).map(drop)
     }
 
-    /// Adds a second wire, whose load takes nothing from the first, between interfaces of this name.
+    /// Adds a second wire with this name for its interfaces; load on it doesn't affect the first one.
     ///
     /// # Errors
-    /// There is one of this name.
+    /// There is an interface of this name.
     pub fn second_wire(&self, name: &str) -> Result<()> {
         let path = self.outside.path();
         self.server.run(&format!("ip link add {name} type veth peer name {name} netns {path}"))?;
@@ -175,15 +175,15 @@ impl Lab {
         self.outside.run(&format!("ip link set {name} up")).map(drop)
     }
 
-    /// Makes a further server, 192.0.2.`host`, on a wire of its own between interfaces of this name.
+    /// Adds another server, 192.0.2.`host`, on its own wire with this name for its interfaces.
     ///
     /// # Errors
-    /// There is one of this name.
+    /// There is an interface of this name.
     pub fn another_server(&self, name: &str, host: u8) -> Result<Netns> {
         let server = Netns::new()?;
         let path = self.outside.path();
         server.run(&format!("ip link add {name} type veth peer name {name} netns {path}"))?;
-        // The address that frames go to, as the first server's.
+        // The destination MAC address of frames, the same as the first server's.
         server.run(&format!("ip link set {name} address 02:00:00:00:00:01 up"))?;
         server.run(&format!("ip address add 192.0.2.{host}/32 dev {name}"))?;
         server.run(&format!("ip route add default dev {name} via 192.0.2.2 onlink"))?;
@@ -192,10 +192,10 @@ impl Lab {
         Ok(server)
     }
 
-    /// The ids of the XDP programs attached to the server's end, as the kernel tells.
+    /// The ids of the XDP programs on the server's end of the wire, as the kernel reports them.
     ///
     /// # Errors
-    /// No such interface any more.
+    /// The interface doesn't exist any more.
     pub fn attached(&self) -> Result<Vec<u64>> {
         let links: serde_json::Value =
             serde_json::from_str(&self.server.run(&format!("ip -json -details link show dev {INTERFACE}"))?)?;

@@ -1,7 +1,7 @@
-//! A real ntpd in a namespace: NTPsec, as Debian ships it.
+//! A real ntpd in a namespace: NTPsec's, as Debian ships it.
 //!
-//! Contract: the daemon serves the lab and cannot touch this machine's clock. It needs no privilege to be refused
-//! (without CAP_SYS_TIME it exits), so a seccomp filter answers its clock calls with "done".
+//! Contract: the daemon serves the lab and can't touch this machine's clock. Taking away CAP_SYS_TIME would make it exit,
+//! so a seccomp filter makes its clock calls succeed without effect.
 
 use crate::netns::Netns;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What makes the lab's daemon answer at once, without a time source, and leave the clock alone.
+/// Lines by which the lab's daemon serves time at once, without a time source, and leaves the clock alone.
 const LAB_LINES: &str = "disable ntp\ntos orphan 5 orphanwait 1\n";
 
 /// A running daemon; killed when dropped.
@@ -28,38 +28,38 @@ pub struct Ntpd<'a> {
     netns: &'a Netns,
     child: Child,
     log: File,
-    /// It reads it when it comes to it.
+    /// Kept open for the daemon, which reads it some time after its start.
     _conf: File,
 }
 
 impl<'a> Ntpd<'a> {
-    /// Starts it with the text of an ntp.conf, and waits until it listens.
+    /// Starts a daemon with this text as its ntp.conf, and waits until it serves time.
     ///
     /// # Errors
-    /// It isn't installed, or doesn't come up.
+    /// The daemon isn't installed, or doesn't start to serve.
     pub fn start(netns: &'a Netns, conf: &str) -> Result<Self> {
         Self::start_with(netns, conf, &[])
     }
 
-    /// As [`Ntpd::start`], with more words on its command line.
+    /// Like [`Ntpd::start`], with additional command-line arguments.
     ///
     /// # Errors
-    /// As there.
+    /// The same as those of [`Ntpd::start`].
     pub fn start_with(netns: &'a Netns, conf: &str, arguments: &[&str]) -> Result<Self> {
         let mut daemon = Self::spawn(netns, conf, arguments)?;
         daemon.wait()?;
         Ok(daemon)
     }
 
-    /// The number of its process.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Starts one on each host, and waits for all of them together.
+    /// Starts a daemon on each host, and waits for all of them together.
     ///
     /// # Errors
-    /// As [`Ntpd::start`].
+    /// The same as those of [`Ntpd::start`].
     pub fn start_all(hosts: impl IntoIterator<Item = &'a Netns>, conf: &str) -> Result<Vec<Self>> {
         let mut daemons =
             hosts.into_iter().map(|host| Self::spawn(host, conf, &[])).collect::<Result<Vec<_>>>()?;
@@ -76,7 +76,7 @@ impl<'a> Ntpd<'a> {
         command.args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         let no_clock = no_clock()?;
-        // SAFETY: installs a ready filter by two system calls; nothing is allocated.
+        // SAFETY: installs a prepared filter by two system calls; nothing is allocated.
         unsafe {
             command.pre_exec(move || seccompiler::apply_filter(&no_clock).map_err(std::io::Error::other));
         }
@@ -99,18 +99,18 @@ impl<'a> Ntpd<'a> {
 
     fn failure(&mut self, answer: Result<String>) -> anyhow::Error {
         let mut said = String::new();
-        // What can't be read isn't shown.
+        // If the log can't be read, the error is shown without it.
         let _ = self.log.rewind().and_then(|()| self.log.read_to_string(&mut said));
         anyhow!("ntpd isn't ready: {answer:?}; it said:\n{said}")
     }
 
-    /// What the daemon answers to ntpq over its own loopback, which no guard sees.
+    /// The daemon's answer to ntpq over its own loopback, where no filter is attached.
     ///
     /// # Errors
     /// ntpq isn't installed, or gets no answer.
     pub fn ntpq(&self, query: &str) -> Result<String> {
         let mut command = self.netns.command("python3");
-        // Debian's interpreter has Debian's modules, whichever one stands first on the path.
+        // Debian's interpreter has Debian's modules, so it has to be the first one on the path.
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("ntpsec/usr/bin/ntpq")?);
         let output = command.args(["-c", query, "127.0.0.1"]).output().context("can't run ntpq")?;
         let said = [&output.stdout[..], &output.stderr].concat();
@@ -121,10 +121,10 @@ impl<'a> Ntpd<'a> {
         Ok(said)
     }
 
-    /// One line of `ntpq -c sysstats`, as "restricted".
+    /// The value of one line of `ntpq -c sysstats`, such as "restricted".
     ///
     /// # Errors
-    /// As [`Ntpd::ntpq`], or there is no such line.
+    /// The same as those of [`Ntpd::ntpq`], or there is no such line.
     pub fn sysstat(&self, name: &str) -> Result<u64> {
         let table = self.ntpq("sysstats")?;
         let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -132,10 +132,10 @@ impl<'a> Ntpd<'a> {
         value.with_context(|| format!("sysstats has no `{name}`:\n{table}"))
     }
 
-    /// Kills it as a crash would.
+    /// Kills the daemon, like a crash.
     ///
     /// # Errors
-    /// It is gone already.
+    /// The daemon is gone already.
     pub fn crash(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -145,17 +145,17 @@ impl<'a> Ntpd<'a> {
 
 impl Drop for Ntpd<'_> {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A file of the packages that `cargo xtask setup` unpacks, without installing it: an installed ntpsec would start,
-/// steer this machine's clock, and push out its own time service.
+/// The path of a file that `cargo xtask setup` has unpacked. Packages are unpacked rather than installed, since an
+/// installed ntpsec would start, steer this machine's clock, and replace its time service.
 ///
 /// # Errors
-/// It isn't there.
+/// The file isn't there.
 pub fn installed(file: &str) -> Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab").join(file);
     if !path.exists() {
@@ -164,10 +164,10 @@ pub fn installed(file: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What NTPsec's client says of a server that it asks once, from a namespace.
+/// The output of NTPsec's client, which queries a server once from a namespace.
 ///
 /// # Errors
-/// It isn't installed.
+/// The client isn't installed.
 pub fn ntpdig(netns: &Netns, server: &str) -> Result<String> {
     let mut command = netns.command("python3");
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg(installed("ntpdig/usr/bin/ntpdig")?);
@@ -176,12 +176,12 @@ pub fn ntpdig(netns: &Netns, server: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// A file that is gone with its last descriptor.
+/// A file that vanishes with its last descriptor.
 fn in_memory(name: &str) -> Result<File> {
     Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?.into())
 }
 
-/// Every call that sets the clock succeeds and does nothing.
+/// A seccomp filter in which every call that sets the clock succeeds without effect.
 pub(crate) fn no_clock() -> Result<BpfProgram> {
     let calls =
         [libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime, libc::SYS_settimeofday];

@@ -1,6 +1,6 @@
-//! A real Prometheus in a namespace, its promtool, and scrapes by hand.
+//! A real Prometheus in a namespace, its promtool, and scrapes without it.
 //!
-//! Contract: it listens inside the namespace only, keeps everything in a folder of its own, and ends with its owner.
+//! Contract: Prometheus listens only inside the namespace, keeps its data in a temporary folder, and ends with its owner.
 
 use crate::{netns::Netns, ntpd::installed};
 use anyhow::{Context as _, Result, bail};
@@ -17,9 +17,9 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Where it listens.
+/// The address on which it listens.
 const ADDRESS: &str = "127.0.0.1:9090";
-/// How long to wait for a start, an answer, or a scrape that has it all.
+/// Time limit for its start, for an answer, and for a scrape that has the expected values.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running Prometheus; killed when dropped.
@@ -30,10 +30,11 @@ pub struct Prometheus<'a> {
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts one that scrapes an address of the namespace every second, under the job `ntpguard`, with a file of rules.
+    /// Starts a Prometheus that scrapes an address in the namespace every second, as the job `ntpguard`, with a file of
+    /// rules.
     ///
     /// # Errors
-    /// It isn't unpacked, or doesn't come up.
+    /// Prometheus isn't unpacked, or doesn't start.
     pub fn start(netns: &'a Netns, target: &str, rules: &Path) -> Result<Self> {
         let files = tempfile::tempdir()?;
         let config = files.path().join("prometheus.yml");
@@ -64,10 +65,10 @@ impl<'a> Prometheus<'a> {
         Ok(prometheus)
     }
 
-    /// What a query comes to, by one label.
+    /// The result of a query, by the value of one label.
     ///
     /// # Errors
-    /// The query is wrong.
+    /// The query is invalid.
     pub fn query(&self, query: &str, label: &str) -> Result<BTreeMap<String, f64>> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let answer = get(self.netns, ADDRESS, &format!("/api/v1/query?query={encoded}"), "")?;
@@ -80,10 +81,10 @@ impl<'a> Prometheus<'a> {
         results.iter().map(|result| one(result).with_context(|| format!("{query}: {result}"))).collect()
     }
 
-    /// Waits until a query comes to this.
+    /// Waits until a query has this result.
     ///
     /// # Errors
-    /// It never does; the error has what it came to last.
+    /// The query doesn't have the result in time; the error contains the last one.
     pub fn expect(&self, query: &str, label: &str, wanted: &[(&str, f64)]) -> Result<()> {
         let wanted: BTreeMap<_, _> =
             wanted.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
@@ -103,35 +104,35 @@ impl<'a> Prometheus<'a> {
 
 impl Drop for Prometheus<'_> {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its head, as it came.
+    /// The status line and the header fields, unparsed.
     pub head: String,
-    /// Its body.
+    /// The body.
     pub body: String,
 }
 
-/// Gets a path, with more lines of a head.
+/// Sends a GET request for a path, with additional header lines.
 ///
 /// # Errors
-/// Nobody listens, or no answer comes.
+/// Nothing listens there, or no response comes.
 pub fn get(netns: &Netns, address: &str, path: &str, head: &str) -> Result<Answer> {
     request(netns, address, &format!("GET {path} HTTP/1.0\r\n{head}\r\n"))
 }
 
-/// Sends a request, and reads to the end of the answer. HTTP/1.0 has none in pieces.
+/// Sends a request, and reads to the end of the response. Responses to HTTP/1.0 aren't chunked.
 ///
 /// # Errors
-/// As [`get`].
+/// The same as those of [`get`].
 pub fn request(netns: &Netns, address: &str, request: &str) -> Result<Answer> {
     let mut answer = String::new();
     netns.enter(|| -> Result<()> {
@@ -147,10 +148,10 @@ pub fn request(netns: &Netns, address: &str, request: &str) -> Result<Answer> {
     Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
-/// promtool with arguments.
+/// A promtool command with these arguments.
 ///
 /// # Errors
-/// It isn't unpacked.
+/// promtool isn't unpacked.
 pub fn promtool(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(installed("prometheus/usr/bin/promtool")?);
     command.args(arguments);

@@ -1,6 +1,6 @@
-//! The same random numbers on every run and every machine.
+//! A random number generator with the same sequence in every run and on every machine.
 
-/// xorshift64*.
+/// The generator xorshift64*.
 pub struct Random(u64);
 
 impl Random {
@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// The next 64 random bits.
     #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;

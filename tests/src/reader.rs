@@ -1,7 +1,8 @@
-//! A reader of the book, who types its commands: as root, on a host with the interface eth0, NTPsec's ntpd, its ntp.conf in
-//! /etc/ntpsec, and attackers and clients outside.
+//! A reader of the book who types its commands as root, on a host with the interface eth0, NTPsec's ntpd with its ntp.conf
+//! in /etc/ntpsec, and attackers and clients outside.
 //!
-//! Contract: the host's /etc, /var/lib and /sys/fs/bpf are the namespace's own, and so what a command does there is gone with it.
+//! Contract: the host's /etc, /var/lib and /sys/fs/bpf are mounted in the namespace only, so the effects of a command
+//! vanish with it.
 
 use crate::{
     client::Wire,
@@ -29,10 +30,11 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The name of the interface in the book.
+/// The interface's name in the book.
 const CARD: &str = "eth0";
 
-/// The book's ntp.conf; line 3 is what a guard enforces for everybody. The last lines make the lab's daemon answer at once.
+/// The book's ntp.conf; line 3 is the one that ntpguard enforces for all sources. The last lines make the lab's daemon
+/// serve time at once.
 const CONF: &str = "\
 # An ordinary server.
 driftfile /var/lib/ntpsec/ntp.drift
@@ -45,42 +47,42 @@ disable ntp
 tos orphan 5 orphanwait 1
 ";
 
-/// An ntp.conf with a slip of the pen.
+/// An ntp.conf with a typing error.
 const BROKEN: &str = "restrict default kod limited nomodify noqurey\nrestrict 127.0.0.1\nrestrict ::1\n";
 
-/// How long a command may take that ends by itself, on a machine that has other work.
+/// Time limit for a command that ends by itself, on a machine that may be busy.
 const SCREEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long one is watched that doesn't.
+/// How long a command that doesn't end by itself is observed.
 const LOOK: Duration = Duration::from_secs(1);
-/// Words of commands that go on until Ctrl-C.
+/// Arguments of commands that run until Ctrl-C.
 const ENDLESS: [&str; 6] = ["run", "--follow", "-f", "--watch", "capture", "--confirm"];
 
-/// The host, and what runs there.
+/// The host, and the processes that run there.
 pub struct Reader<'a> {
     lab: &'a Lab,
     files: TempDir,
     guard: Option<Running>,
-    /// The last, so that it ends first.
+    /// The last field, so that it is dropped last.
     _daemon: Ntpd<'a>,
 }
 
-/// A command, while it runs.
+/// A running command.
 struct Running {
     child: Child,
     output: PathBuf,
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it wrote, on both of its outputs.
+    /// Its standard output and standard error.
     pub output: String,
 }
 
 impl<'a> Reader<'a> {
-    /// Sits down at a host of the lab.
+    /// Prepares a host of the lab for the reader.
     ///
     /// # Errors
     /// Not root, or set-up is incomplete.
@@ -112,18 +114,18 @@ impl<'a> Reader<'a> {
         symlink(binary()?, bin.join("ntpguard"))?;
         fs::write(bin.join("sudo"), "#!/bin/sh\nexec \"$@\"\n")?;
         fs::set_permissions(bin.join("sudo"), Permissions::from_mode(0o755))?;
-        // Of two files, the daemon and ntpguard take the last one.
+        // Given two files, the daemon and ntpguard both use the last one.
         let daemon = Ntpd::start_with(server, "", &["-c", "/etc/ntpsec/ntp.conf"])?;
         Ok(Self { lab, files, guard: None, _daemon: daemon })
     }
 
-    /// Types a line, and waits for its end; `ntpguard run` goes on until [`Reader::interrupt`], and others that go on are
-    /// looked at and ended, while packets come in.
+    /// Types a line, and waits for the command to end. `ntpguard run` continues until [`Reader::interrupt`]; other commands
+    /// that don't end are observed and then interrupted, while packets arrive.
     ///
     /// # Errors
-    /// It can't be run, or doesn't end.
+    /// The command can't be run, or doesn't end.
     pub fn types(&mut self, line: &str) -> Result<Outcome> {
-        // What stands behind it is for people.
+        // The text after ` # ` is a comment for readers.
         let line = line.split(" # ").next().unwrap_or(line);
         let words: Vec<_> = line.split_whitespace().collect();
         let guards = words.contains(&"ntpguard") && words.contains(&"run");
@@ -151,10 +153,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Ctrl-C, to the guard that goes on, if there is one.
+    /// Sends Ctrl-C to `ntpguard run`, if it is running.
     ///
     /// # Errors
-    /// It fails.
+    /// `ntpguard run` fails.
     pub fn interrupt(&mut self) -> Result<()> {
         let Some(mut guard) = self.guard.take() else { return Ok(()) };
         let status = guard.interrupt()?;
@@ -164,10 +166,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Turns to another page, for which nothing of this one is there any more.
+    /// Turns to another page of the book, which begins without a filter and without state.
     ///
     /// # Errors
-    /// The filter can't be taken away.
+    /// The filter can't be removed.
     pub fn turns_the_page(&mut self) -> Result<()> {
         self.interrupt()?;
         let outcome = self.types("ntpguard detach --all")?;
@@ -180,11 +182,11 @@ impl<'a> Reader<'a> {
     fn start(&self, line: &str) -> Result<Running> {
         let path = |name: &str| self.files.path().join(name);
         let output = path("output");
-        // A command that goes on keeps the file that it began.
+        // A command that is still running keeps its own output file.
         let _ = fs::remove_file(&output);
         let file = File::options().create(true).append(true).read(true).open(&output)?;
         let mut command = self.lab.server.command("sh");
-        // So that Ctrl-C is answered by the command, and not by the shell.
+        // With `exec`, the command itself gets Ctrl-C instead of the shell.
         let exec = if line.contains(['|', ';', '&', '>']) { "" } else { "exec " };
         command.arg("-c").arg(format!("cd {} && {exec}{line}", path("work").display()));
         let paths = std::env::var("PATH").unwrap_or_default();
@@ -202,7 +204,7 @@ impl Running {
         Ok(String::from_utf8_lossy(&fs::read(&self.output)?).into_owned())
     }
 
-    /// Waits until something holds; `false` if it ends before that.
+    /// Waits until a condition holds; `false` if the command ends before, or the time is over.
     fn waits(&mut self, patience: Duration, holds: impl Fn(&mut Self) -> Result<bool>) -> Result<bool> {
         let start = Instant::now();
         loop {
@@ -229,7 +231,7 @@ impl Running {
     }
 
     fn interrupt(&mut self) -> Result<ExitStatus> {
-        // Ended just now is fine, too.
+        // It may have ended just now.
         let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGINT);
         Ok(self.child.wait()?)
     }
@@ -237,7 +239,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended is fine.
+        // It may have ended already.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
             let _ = self.child.wait();
@@ -245,7 +247,7 @@ impl Drop for Running {
     }
 }
 
-/// A trickle of each kind of packet.
+/// Sends packets of each kind, a few at a time.
 fn attack(wire: &Wire, done: &AtomicBool) {
     let frames = [
         Frame::from("203.0.113.5", 40000).payload(payload::MONLIST).build(),
@@ -254,13 +256,14 @@ fn attack(wire: &Wire, done: &AtomicBool) {
         Frame::from("192.0.2.2", 40000).payload(&payload::time(3, 4)).build(),
     ];
     while !done.load(Ordering::Relaxed) {
-        // A wire that is down meanwhile is none of the reader's business.
+        // Sending fails while the wire is down, which doesn't matter here.
         frames.iter().for_each(|frame| drop(wire.send(frame)));
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The lines that a command was to write, and didn't; `…` stands for anything, and lines may be left out.
+/// The first expected line that the output doesn't have. `…` stands for any text, and the output may have other lines in
+/// between.
 pub fn missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
     let mut lines = output.lines();
     shown

@@ -1,4 +1,4 @@
-//! An XDP program of somebody else.
+//! An XDP program that doesn't belong to ntpguard.
 
 use crate::{
     bpf::DROP,
@@ -7,14 +7,14 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::fs;
 
-/// Has the server's end of the wire hold an XDP program called `stranger`, as `ip link` attaches it; returns its id.
+/// Attaches an XDP program called `stranger` to the server's end of the wire, as `ip link` does; returns its id.
 ///
 /// # Errors
-/// Not root, or another program is there.
+/// Not root, or another program is attached.
 pub fn settle(lab: &Lab) -> Result<u64> {
-    // The bare program, which drops everything, under another name of the same length.
+    // The bare program that drops everything, renamed: the new name has the same length.
     let mut object = DROP.to_vec();
-    // In the symbols, and in BTF.
+    // The name is in the symbol table and in BTF.
     while let Some(at) = object.windows(10).position(|window| window == b"\0ntpguard\0") {
         object[at + 1..at + 9].copy_from_slice(b"stranger");
     }

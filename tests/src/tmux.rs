@@ -1,6 +1,6 @@
-//! A terminal: a tmux server of its own, with one window, in which a program runs as somebody at a keyboard runs it.
+//! A terminal: a private tmux server with one window, in which a program runs as a user at a keyboard runs it.
 //!
-//! Contract: the server has a socket of its own, is no daemon, and ends with this value, or with the test that started it.
+//! Contract: the server has its own socket, doesn't daemonise, and ends with this value, or with the test that started it.
 
 use crate::{following::wait_for, netns::Netns};
 use anyhow::{Context as _, Result, bail};
@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The terminal.
+/// A terminal.
 pub struct Tmux<'a> {
     host: &'a Netns,
     files: TempDir,
@@ -18,19 +18,19 @@ pub struct Tmux<'a> {
 }
 
 impl<'a> Tmux<'a> {
-    /// A shell in a terminal of this size, on a host.
+    /// Starts a shell on a host, in a terminal of this size.
     ///
     /// # Errors
-    /// There is no tmux: `cargo xtask setup`.
+    /// tmux isn't installed: `cargo xtask setup`.
     pub fn new(host: &'a Netns, (width, height): (u16, u16)) -> Result<Self> {
         let mut tmux = Self { host, files: tempfile::tempdir()?, server: None };
-        // Nobody's own settings, and UTF-8 wherever this runs.
+        // Without any user's settings, and with UTF-8 on every machine.
         let mut server = tmux.command();
         server.args(["-f", "/dev/null", "-u", "-D"]).stdin(Stdio::null()).stdout(Stdio::null());
         tmux.server = Some(server.spawn().context("can't run tmux: `cargo xtask setup`")?);
         wait_for("tmux", || tmux.socket().exists());
         let size = [width.to_string(), height.to_string()];
-        // A prompt that is known.
+        // A known prompt.
         let shell = "exec env PS1='$ ' LANG=C.UTF-8 LC_ALL=C.UTF-8 sh";
         tmux.run(&["-u", "new-session", "-d", "-x", &size[0], "-y", &size[1], shell])?;
         wait_for("a prompt", || tmux.screen().is_ok_and(|screen| screen.starts_with('$')));
@@ -61,7 +61,7 @@ impl<'a> Tmux<'a> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Begins anew in a folder, on an empty screen with another prompt, a `%`.
+    /// Changes the folder, clears the screen, and sets another prompt, `%`.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -71,7 +71,7 @@ impl<'a> Tmux<'a> {
         Ok(())
     }
 
-    /// What is on the screen, without blanks at the ends of its lines.
+    /// The text on the screen, without trailing blanks.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -79,26 +79,26 @@ impl<'a> Tmux<'a> {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// The same with the escape sequences that make colours.
+    /// The text on the screen with the escape sequences of colours.
     ///
     /// # Errors
-    /// As there.
+    /// The terminal is gone.
     pub fn coloured(&self) -> Result<String> {
         self.run(&["capture-pane", "-p", "-e"])
     }
 
-    /// Whether a program has taken the whole screen, and would give it back (the alternate screen).
+    /// Whether a program uses the alternate screen.
     ///
     /// # Errors
-    /// As there.
+    /// The terminal is gone.
     pub fn is_taken(&self) -> Result<bool> {
         Ok(self.run(&["display-message", "-p", "#{alternate_on}"])?.trim() == "1")
     }
 
-    /// Types a line, and Enter.
+    /// Types a line and Enter.
     ///
     /// # Errors
-    /// As there.
+    /// The terminal is gone.
     pub fn line(&self, line: &str) -> Result<()> {
         self.run(&["send-keys", "-l", line])?;
         self.press("Enter")
@@ -107,24 +107,24 @@ impl<'a> Tmux<'a> {
     /// Presses a key, by tmux's name for it.
     ///
     /// # Errors
-    /// As there.
+    /// The terminal is gone.
     pub fn press(&self, key: &str) -> Result<()> {
         self.run(&["send-keys", key]).map(drop)
     }
 
-    /// Gives the terminal another size.
+    /// Resizes the terminal.
     ///
     /// # Errors
-    /// As there.
+    /// The terminal is gone.
     pub fn resize(&self, (width, height): (u16, u16)) -> Result<()> {
         let size = [width.to_string(), height.to_string()];
         self.run(&["resize-window", "-x", &size[0], "-y", &size[1]]).map(drop)
     }
 
-    /// Waits until the screen is as wanted, and returns it.
+    /// Waits until the screen is as wanted, and returns its text.
     ///
     /// # Panics
-    /// It never is; with the screen that there was.
+    /// It isn't in time; the message contains the last screen.
     pub fn shows(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -141,7 +141,7 @@ impl<'a> Tmux<'a> {
 impl Drop for Tmux<'_> {
     fn drop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        // What runs in it is hung up on. Already dead is fine.
+        // The programs in the terminal get a hang-up. The server may be dead already.
         let _ = self.run(&["kill-server"]);
         let _ = server.kill();
         let _ = server.wait();

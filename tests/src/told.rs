@@ -1,13 +1,13 @@
-//! What `ntpguard stats --format json` told.
+//! Reads values from the output of `ntpguard stats --format json`.
 
 use serde_json::Value;
 
-/// The packets of a counter.
+/// The number of packets in a counter.
 pub fn packets(counters: &Value) -> u64 {
     counters["packets"].as_u64().unwrap_or_else(|| panic!("no counter: {counters}"))
 }
 
-/// Packets by line.
+/// The number of packets by reason and line.
 pub fn hits(stats: &Value) -> Vec<(String, u64, u64)> {
     let rules = stats["rules"].as_array().unwrap_or_else(|| panic!("{stats}")).iter();
     let mut hits: Vec<_> = rules
@@ -19,7 +19,7 @@ pub fn hits(stats: &Value) -> Vec<(String, u64, u64)> {
     hits
 }
 
-/// Packets at an interface for a reason; at all without one.
+/// The number of packets with a reason at an interface, or at all interfaces together without one.
 pub fn of(stats: &Value, interface: Option<&str>, reason: &str) -> u64 {
     let Some(name) = interface else { return packets(&stats["reasons"][reason]) };
     let all = stats["interfaces"].as_array().unwrap();
@@ -27,7 +27,7 @@ pub fn of(stats: &Value, interface: Option<&str>, reason: &str) -> u64 {
     one["reasons"][reason]["packets"].as_u64().unwrap_or(0)
 }
 
-/// The same with rates that nobody has measured.
+/// The same output without rates, which depend on time.
 pub fn without_rates(value: &Value) -> Value {
     match value {
         Value::Array(values) => values.iter().map(without_rates).collect(),

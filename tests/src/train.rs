@@ -1,4 +1,4 @@
-//! Trains of requests at a steady rate, and what comes back of each kind.
+//! Trains of requests at a steady rate, and the numbers of answers of each kind.
 
 use crate::{frame::payload, netns::Netns};
 use anyhow::{Context as _, Result};
@@ -9,21 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What came back.
+/// The numbers of requests and answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
     /// Requests sent.
     pub sent: u64,
-    /// Time.
+    /// Answers with time.
     pub times: u64,
-    /// Kisses: stratum 0, "RATE".
+    /// Kisses: stratum 0, kiss code RATE.
     pub kisses: u64,
 }
 
-/// Sends client requests from an address to port 123, so many, at so many a second.
+/// Sends `count` client requests from an address to port 123, at `rate` requests a second.
 ///
 /// # Errors
-/// The address isn't one of the namespace's.
+/// `from` isn't an address of the namespace.
 pub fn send(netns: &Netns, from: &str, to: &str, rate: u32, count: u32) -> Result<Answers> {
     let (from, to): (IpAddr, IpAddr) = (from.parse()?, to.parse()?);
     netns.enter(|| {
@@ -32,13 +32,13 @@ pub fn send(netns: &Netns, from: &str, to: &str, rate: u32, count: u32) -> Resul
         socket.connect(SocketAddr::new(to, 123))?;
         socket.set_nonblocking(true)?;
         let (start, mut answers) = (Instant::now(), Answers::default());
-        // For what a busy daemon answers late.
+        // Time for the late answers of a busy daemon.
         let last = Duration::from_secs(2);
         for number in 0..count {
             let due = start + Duration::from_secs(1) * number / rate;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             receive(&socket, &mut answers)?;
-            // Full queues lose what they would on a wire.
+            // A request that a full queue refuses counts as lost, as it would be on a wire.
             answers.sent += u64::from(socket.send(&payload::time(3, 4)).is_ok());
         }
         thread::sleep(last);

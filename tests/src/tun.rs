@@ -1,4 +1,4 @@
-//! A tun device: an interface without a link layer, whose other end is a file.
+//! A tun device: an interface without a link layer, whose other end is a file descriptor.
 
 use crate::netns::Netns;
 use anyhow::{Context as _, Result};
@@ -10,18 +10,18 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-/// The device; it goes when this is dropped.
+/// The device; it is removed when this is dropped.
 pub struct Tun(File);
 
 impl Tun {
-    /// Makes one in a namespace, and sets it up.
+    /// Makes a device in a namespace, and sets it up.
     ///
     /// # Errors
     /// No tun driver, or not root.
     pub fn new(netns: &Netns, name: &str) -> Result<Self> {
         let file = netns.enter(|| -> Result<File> {
             let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
-            // SAFETY: numbers and arrays of numbers, for which zero is a value.
+            // SAFETY: the structure consists of numbers and arrays of numbers, for which zero is valid.
             let mut request: ifreq = unsafe { zeroed() };
             for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
                 *to = from as c_char;
@@ -38,7 +38,7 @@ impl Tun {
         Ok(Self(file))
     }
 
-    /// Lets an IP packet come in by the device.
+    /// Injects an IP packet that arrives by the device.
     ///
     /// # Errors
     /// The device is down.

@@ -1,4 +1,5 @@
-//! ntpguard as its systemd unit runs it: few rights, a user without others, and a manager that listens.
+//! ntpguard as its systemd unit runs it: with few rights, as a user without others, and with a service manager that
+//! listens.
 
 use crate::{guard::binary, home::Home, netns::Netns};
 use anyhow::{Context as _, Result, bail};
@@ -14,9 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The unit's CapabilityBoundingSet=, in setpriv(1)'s words.
+/// The unit's CapabilityBoundingSet=, in the syntax of setpriv(1).
 pub const RIGHTS: &str = "+bpf,+net_admin,+perfmon";
-/// Nobody: harder than the unit's root without rights, who at least owns files.
+/// The user nobody: a harder test than the unit's root without rights, who still owns files.
 const NOBODY: u32 = 65534;
 
 /// Places that belong to such a user.
@@ -29,14 +30,14 @@ pub struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    /// Makes them on a host, with an ntp.conf.
+    /// Makes the places on a host, with an ntp.conf.
     ///
     /// # Errors
     /// Not root.
     pub fn new(host: &'a Netns, conf: &str) -> Result<Self> {
         let home = Home::new(host, conf)?;
         let path = |name: &str| home.path().join(name);
-        // Where this one lies, another user may not go.
+        // Other users may not enter the folder of the original.
         let copy = path("ntpguard");
         fs::copy(binary()?, &copy)?;
         fs::create_dir(path("state"))?;
@@ -48,24 +49,24 @@ impl<'a> Unit<'a> {
         Ok(Self { host, home, binary: copy, manager })
     }
 
-    /// A verb in these places, as that user with these rights and no way to others.
+    /// A verb in these places, as that user, with these rights and no way to gain others.
     pub fn command(&self, rights: &str, line: &str) -> Command {
         let mut command = self.host.command("setpriv");
         command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
         command.args(
             ["--inh-caps", "--ambient-caps", "--bounding-set"].map(|set| format!("{set}=-all,{rights}")),
         );
-        // Another user's process has forgotten that.
+        // Changing the user has cleared the parent-death signal, so it is set again.
         command.arg("--pdeathsig=KILL").arg(&self.binary);
         command.args(line.split_whitespace()).args(self.home.places());
         command.env("NOTIFY_SOCKET", self.home.path().join("manager")).env("WATCHDOG_USEC", "600000");
         command
     }
 
-    /// What a verb says; it must succeed.
+    /// The output of a verb that must succeed.
     ///
     /// # Errors
-    /// It doesn't.
+    /// The verb fails.
     pub fn run(&self, line: &str) -> Result<String> {
         let output = self.command(RIGHTS, line).output()?;
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -75,10 +76,10 @@ impl<'a> Unit<'a> {
         Ok(said.concat())
     }
 
-    /// Starts `ntpguard run`, and waits until it says that it is ready.
+    /// Starts `ntpguard run`, and waits until it reports that it is ready.
     ///
     /// # Errors
-    /// It never does.
+    /// It doesn't report that in time.
     pub fn start(&self, options: &str) -> Result<Started> {
         self.forget()?;
         let line = self.home.attaching().replacen("attach", "run", 1) + options;
@@ -90,22 +91,22 @@ impl<'a> Unit<'a> {
         Ok(started)
     }
 
-    /// What it has said on standard output and error so far.
+    /// Its standard output and standard error so far.
     pub fn said(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// What the manager was told before doesn't count.
+    /// Discards the notifications that the manager has got so far.
     fn forget(&self) -> Result<()> {
         self.manager.set_nonblocking(true)?;
         while self.manager.recv(&mut [0; 4096]).is_ok() {}
         Ok(self.manager.set_nonblocking(false)?)
     }
 
-    /// Waits for the manager to be told something, and returns all of that message.
+    /// Waits until the manager gets a notification with this line, and returns the whole message.
     ///
     /// # Errors
-    /// It isn't.
+    /// The manager doesn't get it in time.
     pub fn hear(&self, wanted: &str) -> Result<String> {
         let start = Instant::now();
         let mut heard = Vec::new();
@@ -122,21 +123,21 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// Its process; killed when dropped.
+/// The running process; killed when dropped.
 pub struct Started {
     child: Child,
 }
 
 impl Started {
-    /// Its number.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for the process to end.
     ///
     /// # Errors
-    /// There is nothing to wait for.
+    /// The process is gone already.
     pub fn end(mut self, signal: Signal) -> Result<ExitStatus> {
         kill(Pid::from_raw(self.child.id() as i32), signal)?;
         Ok(self.child.wait()?)
@@ -145,7 +146,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Whom a reflector's answers hit: it asked for nothing, and counts what comes.
+//! The victim of a reflector: it has sent no request, and counts the datagrams that arrive.
 
 use crate::netns::Netns;
 use anyhow::{Context as _, Result};
@@ -14,14 +14,14 @@ use std::{
     time::Duration,
 };
 
-/// What has come so far.
+/// What has arrived so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Datagrams.
+    /// Number of datagrams.
     pub packets: u64,
-    /// Bytes of UDP payload.
+    /// Number of bytes of UDP payload.
     pub bytes: u64,
-    /// Replies of mode 7 that came whole, numbered from 0 to the one that says that it is the last.
+    /// Number of complete mode 7 replies, with all packets from number 0 to the one marked as the last.
     pub replies: u64,
 }
 
@@ -33,7 +33,7 @@ struct Counted {
     over: AtomicBool,
 }
 
-/// A socket that is listened to until this is dropped.
+/// A socket on which a thread counts datagrams until this is dropped.
 pub struct Victim {
     counted: Arc<Counted>,
     thread: Option<JoinHandle<()>>,
@@ -43,12 +43,12 @@ impl Victim {
     /// Listens on an address and port.
     ///
     /// # Errors
-    /// They aren't to be had in this namespace.
+    /// The address isn't one of the namespace's, or the port is in use.
     pub fn listen(netns: &Netns, address: &str, port: u16) -> Result<Self> {
         let socket = netns
             .enter(|| UdpSocket::bind(format!("{address}:{port}")))
             .with_context(|| format!("{address} port {port} can't be had"))?;
-        // What a busy machine reads late isn't lost.
+        // A large buffer, so that nothing is lost when a busy machine reads late.
         setsockopt(&socket, RcvBufForce, &(32 << 20))?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let counted = Arc::new(Counted::default());
@@ -56,7 +56,7 @@ impl Victim {
         Ok(Self { counted, thread: Some(thread::spawn(move || count(&socket, &counts))) })
     }
 
-    /// What has come so far.
+    /// What has arrived so far.
     pub fn received(&self) -> Received {
         let Counted { packets, bytes, replies, .. } = &*self.counted;
         let [packets, bytes, replies] = [packets, bytes, replies].map(|counter| counter.load(Relaxed));
@@ -78,8 +78,8 @@ fn count(socket: &UdpSocket, counted: &Counted) {
     }
 }
 
-/// Whether a datagram is the last one of a reply of which all came, in order; `next` is the number that the next one of the
-/// reply has, if nothing is missing so far.
+/// Whether a datagram is the last one of a reply that arrived completely and in order; `next` is the expected number of the
+/// reply's next packet, if nothing is missing so far.
 fn completes(datagram: &[u8], next: &mut Option<u8>) -> bool {
     let (head, number) = match datagram {
         [head, number, ..] if head & 0x87 == 0x87 => (*head, *number),

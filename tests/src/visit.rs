@@ -1,22 +1,22 @@
-//! A visit of `ntpguard doctor`, and what it said.
+//! Runs `ntpguard doctor` and reads its report.
 
 use crate::{guard::binary, netns::Netns};
 use serde_json::Value;
 use std::process::{Command, Output};
 
-/// For ntpq on the host itself, by which the lab waits for the daemon.
+/// Lines that allow ntpq on the host itself, by which the lab waits for the daemon.
 pub const LOCAL: &str = "restrict 127.0.0.1\nrestrict ::1\n";
 
-/// What the doctor said.
+/// The result of a run of `ntpguard doctor`.
 pub struct Visit {
     /// The exit code.
     pub code: i32,
-    /// What it wrote.
+    /// The report as JSON.
     pub report: Value,
 }
 
 impl Visit {
-    /// By a command that runs the doctor with JSON.
+    /// Parses the output of a command that runs `doctor` with JSON.
     pub fn from(output: Output) -> Self {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!said.contains("panicked"), "{said}");
@@ -24,17 +24,17 @@ impl Visit {
         Self { code: output.status.code().unwrap(), report }
     }
 
-    /// In a namespace, with options.
+    /// Runs `doctor` in a namespace, with these options.
     pub fn pay(host: &Netns, options: &[&str]) -> Self {
         Self::from(command(host, options).output().unwrap())
     }
 
-    /// The findings of a check.
+    /// All findings of a check.
     pub fn all(&self, check: &str) -> Vec<&Value> {
         self.report["checks"].as_array().unwrap().iter().filter(|found| found["check"] == check).collect()
     }
 
-    /// Status and message of the one finding of a check.
+    /// Status and message of a check that has exactly one finding.
     pub fn of(&self, check: &str) -> (&str, &str) {
         let all = self.all(check);
         assert_eq!(all.len(), 1, "{check}: {:#}", self.report);
@@ -42,7 +42,7 @@ impl Visit {
     }
 }
 
-/// The doctor's command.
+/// The command that runs `doctor` with JSON.
 pub fn command(host: &Netns, options: &[&str]) -> Command {
     let mut command = host.command(binary().unwrap());
     command.args(["doctor", "--format", "json"]).args(options);

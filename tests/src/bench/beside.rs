@@ -1,4 +1,4 @@
-//! A client beside a flood: on the same wire, in front of the same daemon, with one filter after the other between.
+//! A client beside a flood: on the same wire, in front of the same daemon, with each filter in turn between them.
 
 use super::{
     Plan,
@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// In the order of the table. A bare XDP_DROP serves nobody.
+/// The filters, in the order of the table. A bare XDP_DROP is left out, since it serves nobody.
 const FILTERS: [Filter; 6] = [
     Filter::Ntpguard,
     Filter::XdpFilterClients,
@@ -34,28 +34,28 @@ const FILTERS: [Filter; 6] = [
     Filter::Iptables,
     Filter::None,
 ];
-/// Frames a second; none, and as many as the machine makes.
+/// Frames of the flood a second: from none to as many as the machine can send (`None`).
 const RATES: [Option<u32>; 5] = [Some(0), Some(500_000), Some(1_000_000), Some(2_000_000), None];
-/// Between two requests of the client.
+/// Time between two requests of the client.
 const PAUSE: Duration = Duration::from_millis(10);
-/// An answer that takes longer has no use for a clock.
+/// Time limit of an answer: a slower one is of no use to a clock.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What came of a client and a flood.
+/// The measurements of one client beside one flood.
 #[derive(Clone, Debug, Default)]
 struct Outcome {
     asked: usize,
     /// Delays of the answers in µs.
     delays: Vec<f64>,
-    /// Frames of the flood, and for how long.
+    /// Number of frames that the flood sent, and the duration of the flood.
     flooded: u64,
     seconds: f64,
 }
 
-/// Measures them.
+/// Measures all filters at all rates.
 ///
 /// # Errors
-/// No right to; the daemon doesn't come up.
+/// No right to do so, or a daemon doesn't start.
 pub fn beside(plan: &Plan) -> Result<Section> {
     let mut section = Section {
         name: "beside",
@@ -109,7 +109,7 @@ pub fn beside(plan: &Plan) -> Result<Section> {
     Ok(section)
 }
 
-/// The client asks for so long while the flood goes on.
+/// Has the client ask for this time while the flood goes on.
 fn measure(outcome: &mut Outcome, guarded: &Guarded, flood: Option<&Flood>, time: Duration) -> Result<()> {
     let outside = &guarded.lab.outside;
     let frame = made_up(&Frame::from("32.0.0.0", 40000).payload(payload::MONLIST));
@@ -123,26 +123,26 @@ fn measure(outcome: &mut Outcome, guarded: &Guarded, flood: Option<&Flood>, time
     })?;
     outcome.flooded += flooded;
     outcome.seconds += seconds.as_secs_f64();
-    // Full sockets are read empty before the next one begins.
+    // Full sockets are drained before the next measurement begins.
     thread::sleep(ANSWER_TIMEOUT);
     Ok(())
 }
 
-/// Sends until it is over; how many frames, and for how long.
+/// Sends until `over` is set; returns the number of frames and the time that it took.
 fn send(flood: &Flood, frame: &[u8], time: Duration, over: &AtomicBool) -> Result<(u64, Duration)> {
-    /// Of a run: the kernel takes some 20 ms to begin and end one, in which nothing is sent.
+    /// Minimum number of frames in a run: the kernel takes about 20 ms to start and end one, during which nothing is sent.
     const FIRST: u32 = 50_000;
     on_the_last_core()?;
     let (start, before, mut frames) = (Instant::now(), flood.sent()?, FIRST);
     while !over.load(Relaxed) {
         let mean = flood.run(frame, frames)?.as_secs_f64().max(1e-9);
-        // The next one takes what is left.
+        // The next run takes the time that is left.
         frames = ((time.saturating_sub(start.elapsed()).as_secs_f64() / mean) as u32).max(FIRST);
     }
     Ok((flood.sent()? - before, start.elapsed()))
 }
 
-/// Asks for a time, and takes answers as they come.
+/// Sends requests for this time, and receives answers meanwhile.
 fn ask(outcome: &mut Outcome, time: Duration) -> Result<()> {
     let socket = UdpSocket::bind((CLIENT, 0))?;
     socket.connect((SERVER_V4, 123))?;
@@ -152,11 +152,11 @@ fn ask(outcome: &mut Outcome, time: Duration) -> Result<()> {
         if next <= Instant::now() && start.elapsed() < time {
             number += 1;
             let mut request = payload::time(3, 4);
-            // The daemon sends it back as the origin (RFC 5905 §7.3).
+            // The daemon returns this transmit timestamp as the origin timestamp (RFC 5905 §7.3).
             request[40..48].copy_from_slice(&number.to_be_bytes());
             outcome.asked += 1;
             waiting.insert(number, Instant::now());
-            // Full queues lose what they would on a wire.
+            // A request that a full queue refuses counts as lost, as it would be on a wire.
             let _ = socket.send(&request);
             next += PAUSE;
         }
@@ -178,14 +178,14 @@ fn ask(outcome: &mut Outcome, time: Duration) -> Result<()> {
 }
 
 impl Outcome {
-    /// As it stands in the table.
+    /// The cell of the table.
     fn cell(mut self, rate: Option<u32>) -> Cell {
         self.delays.sort_unstable_by(f64::total_cmp);
         let share = self.delays.len() as f64 / self.asked.max(1) as f64;
         let [median, p99] = [0.5, 0.99].map(|share| quantile(&self.delays, share));
         let words = |delay: Option<f64>| delay.map_or("–".into(), |delay| format!("{delay:.0}"));
         let mpps = self.flooded as f64 / self.seconds.max(1e-9) / 1e6;
-        // A flood that isn't what was asked for is said.
+        // A rate that differs from the one asked for is shown.
         let wanted = rate.map(|rate| f64::from(rate) / 1e6);
         let at = match wanted {
             Some(wanted) if (mpps - wanted).abs() <= wanted / 20.0 => String::new(),

@@ -1,11 +1,11 @@
-//! What ntpguard may cost: limits on what is measured, and whether they are kept.
+//! Budgets: limits on what ntpguard may cost, and whether they are met.
 //!
-//! Contract: a limit that wasn't measured is shown as such, and never counts as kept.
+//! Contract: a limit that wasn't measured is reported as such, and never counts as met.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What a limit is about.
+/// The quantity that a limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is told in `BUDGETS`")]
 pub enum Id {
@@ -38,7 +38,7 @@ enum Side {
 
 use Side::{AtLeast, AtMost};
 
-/// All limits: what is measured, the side, the limit, its unit.
+/// All limits: what is measured, the side, the limit and its unit.
 const BUDGETS: &[(Id, &str, Side, f64, &str)] = &[
     (Id::Monlist, "monlist dropped, nobody may query, over a bare drop", AtMost, 10.0, "ns"),
     (Id::Readvar, "readvar dropped, nobody may query, over a bare drop", AtMost, 10.0, "ns"),
@@ -60,29 +60,29 @@ const BUDGETS: &[(Id, &str, Side, f64, &str)] = &[
     (Id::ClockOffset, "a client's offset, with the guard to without", AtMost, 1.0, "µs"),
 ];
 
-/// What became of a limit.
+/// A limit, with the value that was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// What is measured.
     pub what: &'static str,
     /// The limit.
     pub limit: f64,
-    /// Whether it is a lower one.
+    /// Whether the value has to be at least the limit.
     pub at_least: bool,
-    /// Of the limit and the value.
+    /// The unit of the limit and the value.
     pub unit: &'static str,
-    /// What it came to; `None` if it wasn't measured.
+    /// The measured value; `None` if it wasn't measured.
     pub value: Option<f64>,
 }
 
 impl Outcome {
-    /// Whether the limit is kept; `None` if nobody knows.
+    /// Whether the limit is met; `None` if it wasn't measured.
     pub fn kept(&self) -> Option<bool> {
         let Self { limit, at_least, value, .. } = *self;
         value.map(|value| if at_least { value >= limit } else { value <= limit })
     }
 
-    /// As a word.
+    /// The outcome as a word.
     pub fn word(&self) -> &'static str {
         match self.kept() {
             Some(true) => "met",
@@ -91,7 +91,7 @@ impl Outcome {
         }
     }
 
-    /// As JSON.
+    /// The outcome as JSON.
     pub fn json(&self) -> Value {
         let Self { what, limit, at_least, unit, value } = self;
         json!({
@@ -105,7 +105,7 @@ impl Outcome {
     }
 }
 
-/// All limits with what was found.
+/// All limits, with the values that were found.
 pub fn outcomes(found: &BTreeMap<Id, f64>) -> Vec<Outcome> {
     let outcome = |&(id, what, side, limit, unit): &(Id, &'static str, Side, f64, &'static str)| Outcome {
         what,

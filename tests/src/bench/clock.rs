@@ -1,4 +1,4 @@
-//! Clients' clocks: what a guard on the way does to a chronyd's measurements.
+//! Clients' clocks: how ntpguard between a client and a server affects a chronyd's measurements.
 
 use super::{
     Plan,
@@ -17,7 +17,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::thread;
 
-/// The wires, in order.
+/// The wires, in the order in which they are set up.
 const NAMES: [&str; 5] = [
     "without",
     "without, once more",
@@ -26,10 +26,10 @@ const NAMES: [&str; 5] = [
     "ntpguard, 1,000 rules",
 ];
 
-/// Measures through the guard and without it, at the same time.
+/// Measures with ntpguard and without it, at the same time.
 ///
 /// # Errors
-/// No right to; a daemon doesn't come up.
+/// No right to do so, or a daemon doesn't start.
 pub fn clock(plan: &Plan) -> Result<Section> {
     let mut section = Section {
         name: "clock",

@@ -1,5 +1,5 @@
-//! Another source for each frame (BPF_PROG_TEST_RUN behind a program that rewrites it): caches are as cold as a table is
-//! large.
+//! A different source in each frame (BPF_PROG_TEST_RUN behind a program that rewrites the frame): the larger the table, the
+//! colder the caches.
 
 use super::{
     Plan,
@@ -13,23 +13,23 @@ use anyhow::{Context as _, Result, ensure};
 use ntpguard::bpf::{Guard, TestRun};
 use ntpguard_common::{Action, Reason};
 
-/// Rules whose sources all come; none has no sources.
+/// Numbers of rules. Frames come from the sources of all rules, so 0 isn't among them.
 const RULES: [u32; 4] = [10, 1000, 100_000, 1_000_000];
 
-/// What is measured: what runs, the same before nothing but a drop, and what must become of frames.
+/// A measurement: the spray program with the program behind it, the frame, and the expected action.
 struct Variant {
     spray: Spray,
     frame: Vec<u8>,
     action: Action,
 }
 
-/// Measures ntpguard and the kernel's trie on the same sources.
+/// Measures ntpguard and the kernel's LPM trie on the same sources.
 ///
 /// # Errors
-/// A frame comes to something else than it should; no right to.
+/// A frame isn't treated as it should be, or there is no right to do so.
 pub fn cold(plan: &Plan) -> Result<Section> {
     let floor = Bare::dropping()?;
-    // What they run needs to live as long.
+    // Everything that the variants run has to live as long as they do.
     let (mut guards, mut tries, mut variants) = (Vec::new(), Vec::new(), Vec::new());
     let ignored = request("192.0.2.66").build();
     for rules in RULES {
@@ -56,7 +56,7 @@ pub fn cold(plan: &Plan) -> Result<Section> {
     }
     let guard = &guards[0];
     let limits = [
-        // Few enough to be remembered, and all of them over their limits.
+        // Few enough to be remembered, and each of them over its limit.
         ("sources over their limits, 65,536 of them", (1 << 16) - 1, Action::Drop),
         ("sources that are new, limited, served", LIMITED_BITS, Action::Pass),
     ];
@@ -69,14 +69,14 @@ pub fn cold(plan: &Plan) -> Result<Section> {
         });
         variants.push(Variant { spray: Spray::before(guard.borrow().id()?, sources)?, frame, action });
         if action == Action::Drop {
-            // So that each is over it when measuring begins.
+            // So that each source is over its limit when measuring begins.
             variants.last().context("a variant")?.spray.test_run(&limited().build(), 1 << 22)?;
         }
     }
     let rounds = Rounds::run(variants.len(), plan.rounds, |number| {
         let Variant { spray, frame, action } = &variants[number];
         let TestRun { action: came, duration, .. } = spray.test_run(frame, plan.repeat)?;
-        // Of a source that is over its limit a packet passes now and then.
+        // A packet of a source over its limit passes now and then.
         ensure!(came == *action || limits.len() * 2 + number >= variants.len(), "variant {number}: {came:?}");
         Ok(duration.as_nanos() as f64)
     })?;
@@ -120,7 +120,7 @@ pub fn cold(plan: &Plan) -> Result<Section> {
     Ok(section)
 }
 
-/// Whether it is the rules that are measured.
+/// Checks that all frames meet a rule, so that the rules are what is measured.
 fn all_are_ignored(guard: &mut Guard, spray: &Spray, frame: &[u8]) -> Result<()> {
     const FRAMES: u32 = 10_000;
     let before = guard.maps.counters(true)?.of(Reason::Ignore).packets;
@@ -130,7 +130,7 @@ fn all_are_ignored(guard: &mut Guard, spray: &Spray, frame: &[u8]) -> Result<()>
     Ok(())
 }
 
-/// 1000000 as 1,000,000.
+/// The number with thousands separators: 1000000 becomes 1,000,000.
 pub fn grouped(number: u32) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();

@@ -1,4 +1,4 @@
-//! The filter at its two hooks, and under the limits of each daemon (BPF_PROG_TEST_RUN).
+//! The filter at both hooks, and with the limits of each daemon (BPF_PROG_TEST_RUN).
 
 use super::{
     Plan,
@@ -19,7 +19,7 @@ use ntpguard::{
 use ntpguard_common::Action;
 use std::fs;
 
-/// A frame for a program, and what must become of it.
+/// A frame for a program, and the expected action.
 struct Variant {
     name: String,
     guard: usize,
@@ -30,7 +30,7 @@ struct Variant {
 /// Measures XDP and tc with the same policy.
 ///
 /// # Errors
-/// A frame comes to something else than it should; no right to.
+/// A frame isn't treated as it should be, or there is no right to do so.
 pub fn hooks(plan: &Plan) -> Result<Section> {
     let image = policy::image(&policy::text(0))?;
     let mut guards = Vec::new();
@@ -71,10 +71,10 @@ pub fn hooks(plan: &Plan) -> Result<Section> {
     })
 }
 
-/// Measures a source over its limit, which nothing but its account is needed for.
+/// Measures a source over its limit, for which only its account is needed.
 ///
 /// # Errors
-/// It isn't dropped; no right to.
+/// It isn't dropped, or there is no right to do so.
 pub fn limits(plan: &Plan) -> Result<Section> {
     let files = tempfile::tempdir()?;
     let conf = files.path().join("ntp.conf");
@@ -86,7 +86,7 @@ pub fn limits(plan: &Plan) -> Result<Section> {
         guard.install(&image)?;
         for source in ["203.0.113.7", "2001:db8::7"] {
             let frame = Frame::from(source, 40000).payload(&payload::time(3, 4)).build();
-            // Over the limit of every daemon, and of what any takes for doubt.
+            // Brings the source over every daemon's limit, beyond the range in which packets pass because of doubt.
             guard.test_run(&frame, 1000, None)?;
             let name = format!("{source}, by {dialect}'s limits");
             variants.push(Variant { name, guard: guards.len(), frame, action: Action::Drop });
@@ -110,7 +110,7 @@ pub fn limits(plan: &Plan) -> Result<Section> {
     })
 }
 
-/// Runs them all in turn; last, on the first one's frame, what they are compared with.
+/// Measures all variants in turn; last comes the program with which they are compared, on the first one's frame.
 fn run(plan: &Plan, guards: &mut [Guard], variants: &[Variant], floor: Option<&Bare>) -> Result<Rounds> {
     Rounds::run(variants.len() + usize::from(floor.is_some()), plan.rounds, |number| {
         let run = match (variants.get(number), floor) {

@@ -1,4 +1,4 @@
-//! From a file of many lines to a policy in force, and a start of the command: time and memory.
+//! Time and memory for bringing a file with many lines into force, and for starting the command.
 
 use super::{
     Plan,
@@ -25,13 +25,13 @@ use ntpguard::{
 use serde_json::{Value, json};
 use std::{env, fs, io, path::Path, process::Command, time::Instant};
 
-/// The word by which the measuring program is told to be the process that is measured.
+/// The argument that makes the measuring program the process that is measured.
 pub const ALONE: &str = "install-alone";
 
-/// Measures them, each time in a process of its own.
+/// Measures installations, each in a process of its own.
 ///
 /// # Errors
-/// No right to, or no memory.
+/// No right to do so, or no memory.
 pub fn install(plan: &Plan) -> Result<Section> {
     let mut section = Section {
         name: "install",
@@ -108,17 +108,17 @@ pub fn install(plan: &Plan) -> Result<Section> {
     Ok(section)
 }
 
-/// What the process says that was measured.
+/// Runs the process, and returns the measurements that it prints.
 fn alone(path: &Path) -> Result<Value> {
     let output = Command::new(env::current_exe()?).arg(ALONE).arg(path).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Is that process: installs a file, and tells what that took, in seconds and megabytes.
+/// The measured process: installs a file, and returns what that took, in seconds and megabytes.
 ///
 /// # Errors
-/// No right to, or no memory.
+/// No right to do so, or no memory.
 pub fn be_alone(path: &Path) -> Result<Value> {
     let newest = newest_map();
     let start = Instant::now();

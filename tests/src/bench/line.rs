@@ -1,21 +1,21 @@
-//! What is measured, held against what a card brings: cores for a link that is full.
+//! What the measured costs mean for a network card: how many cores a full link needs.
 
 use super::{
     budget::Id,
     report::{Cell, Section},
 };
 
-/// Bits that Ethernet adds to a frame on the wire: preamble, checksum and gap of 24 bytes.
+/// Bits that Ethernet adds to a frame on the wire: 24 bytes of preamble, frame check sequence and interframe gap.
 const GAP: f64 = 24.0 * 8.0;
-/// A frame of the shortest kind, and an NTP packet of 48 bytes in IPv4, without their checksums.
+/// Lengths in bytes without the frame check sequence: the shortest frame, and an NTP packet of 48 bytes in IPv4.
 const FRAMES: [f64; 2] = [60.0, 90.0];
-/// Links, in Gbit/s.
+/// Link speeds in Gbit/s.
 const LINKS: [f64; 3] = [10.0, 25.0, 100.0];
-/// What a driver takes for a frame that is dropped at once: 24 Mpps on a core, published for mlx5
-/// (T. Høiland-Jørgensen et al., The eXpress Data Path, CoNEXT 2018, §4.1).
+/// Nanoseconds that a driver takes for a frame that is dropped at once: 24 Mpps on one core, published for mlx5 (T.
+/// Høiland-Jørgensen et al., The eXpress Data Path, CoNEXT 2018, §4.1).
 const DRIVER: f64 = 1000.0 / 24.0;
 
-/// Cores for links, from what budgets found.
+/// The cores that full links need, by the values that were found for budgets; `None` if one is missing.
 pub fn line(sections: &[Section]) -> Option<Section> {
     let found = |id| {
         let all = sections.iter().flat_map(|section| &section.found);
@@ -62,7 +62,7 @@ pub fn line(sections: &[Section]) -> Option<Section> {
     Some(section)
 }
 
-/// Millions of frames of so many bytes that a link takes in a second.
+/// Millions of frames of this length (in bytes) that a link carries in a second.
 fn mpps(gigabits: f64, bytes: f64) -> f64 {
     gigabits * 1000.0 / (bytes * 8.0 + GAP)
 }
@@ -71,7 +71,7 @@ fn mpps(gigabits: f64, bytes: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The figures that everybody quotes.
+    /// The well-known figures.
     #[test]
     fn a_full_link() {
         assert_eq!(format!("{:.2}", mpps(10.0, 60.0)), "14.88");

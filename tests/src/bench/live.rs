@@ -1,4 +1,5 @@
-//! Floods over a wire (veth, XDP live frames): sender and receiver on one core, one after the other for each batch.
+//! Floods over a wire (veth, XDP live frames): for each batch, sender and receiver run one after the other on the same
+//! core.
 
 use super::{
     Plan,
@@ -25,7 +26,7 @@ use ntpguard::{
     policy::limiter::Bounds,
 };
 
-/// Filters in front of which monlist comes, in the order of the table.
+/// The filters that a monlist flood meets, in the order of the table.
 const FILTERS: [Filter; 7] = [
     Filter::Drop,
     Filter::Ntpguard,
@@ -36,7 +37,7 @@ const FILTERS: [Filter; 7] = [
     Filter::None,
 ];
 
-/// A flood, and the wire that it goes over.
+/// A flood, and the wire over which it is sent.
 struct Wire<'a> {
     name: String,
     lab: &'a Lab,
@@ -44,10 +45,10 @@ struct Wire<'a> {
     frame: &'a [u8],
 }
 
-/// Measures them.
+/// Measures all filters.
 ///
 /// # Errors
-/// No right to; a filter that is there lets through what it shouldn't.
+/// No right to do so, or an attached filter passes what it shouldn't.
 pub fn live(plan: &Plan) -> Result<Section> {
     let mut section = Section {
         name: "live",
@@ -76,13 +77,13 @@ pub fn live(plan: &Plan) -> Result<Section> {
     }
     let open = guarded.iter().find(|guarded| guarded.filter == Filter::None);
     let _daemon = open.map(|open| Ntpd::start(&open.lab.server, policy::DAEMON)).transpose()?;
-    // A wire whose other end takes nothing: what the sender costs, and giving frames back.
+    // A wire whose other end accepts nothing, for the cost of the sender and of returning frames.
     let alone = Lab::new()?;
     let (over, new) = (limiting(None)?, limiting(Some(1))?);
 
     let monlist = made_up(&Frame::from("32.0.0.0", 40000).payload(payload::MONLIST));
     let mut request = made_up(&limited());
-    // To another host: the stack has little to do with the few that pass.
+    // Another destination MAC address than the server's, so that the stack has little work with the few frames that pass.
     request[5] ^= 0xff;
     let wire = |name: &str, lab, frame, bits| -> Result<Wire<'_>> {
         Ok(Wire { name: name.to_owned(), lab, flood: flood(lab, bits, 0)?, frame })
@@ -92,14 +93,14 @@ pub fn live(plan: &Plan) -> Result<Section> {
         wires.push(wire(guarded.filter.name(), &guarded.lab, &monlist, LIMITED_BITS)?);
     }
     let bare = &guarded[0].lab;
-    // So few that those which a limit lets through don't count, and as many as there are.
+    // So few sources that the packets within their limits are negligible, and as many as there are.
     let few = (1 << 13) - 1;
     let limits = wires.len();
     wires.push(wire("time requests, bare XDP_DROP", bare, &request, few)?);
     wires.push(wire("8,192 sources over their limits, ntpguard", &over.1, &request, few)?);
     wires.push(wire("time requests, bare XDP_DROP", bare, &request, LIMITED_BITS)?);
     wires.push(wire("new sources over --max-rate, ntpguard", &new.1, &request, LIMITED_BITS)?);
-    // So that all of them are over their limits.
+    // So that all sources are over their limits.
     send(&wires[limits + 1], 1 << 21)?;
 
     let rounds = Rounds::run(wires.len(), plan.rounds, |number| send(&wires[number], plan.frames))?;
@@ -138,15 +139,15 @@ pub fn live(plan: &Plan) -> Result<Section> {
     Ok(section)
 }
 
-/// A flood out of the outside's end of a wire, of so many frames a second; 0 is as many as can be.
+/// A flood from the outside's end of a wire, with this many frames a second; 0 is as many as possible.
 ///
 /// # Errors
-/// No right to.
+/// No right to load a program.
 pub fn flood(lab: &Lab, bits: u32, rate: u32) -> Result<Flood> {
     lab.outside.enter(|| Flood::paced(if_nametoindex(INTERFACE)?, bits, rate))
 }
 
-/// Keeps the calling thread on the last core, so that the others are left to what is measured beside.
+/// Pins the calling thread to the last core, so that the other cores are left to what is measured beside it.
 pub fn on_the_last_core() -> Result<()> {
     let last = std::thread::available_parallelism()?.get() - 1;
     let mut cores = CpuSet::new();
@@ -154,7 +155,7 @@ pub fn on_the_last_core() -> Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
-/// Mean nanoseconds a frame.
+/// Sends frames, and returns the mean time of a frame in nanoseconds.
 fn send(wire: &Wire<'_>, frames: u32) -> Result<f64> {
     wire.lab.outside.enter(|| {
         on_the_last_core()?;
@@ -162,7 +163,7 @@ fn send(wire: &Wire<'_>, frames: u32) -> Result<f64> {
     })
 }
 
-/// A lab with ntpguard before nobody, which limits sources, and all together if it says so.
+/// A lab in which ntpguard limits sources, and all requests together if there is a `max_rate`; no daemon is behind it.
 fn limiting(max_rate: Option<u32>) -> Result<(Guard, Lab)> {
     let image = policy::image(&policy::text(1000))?;
     let image = image.bounded(Bounds { max_rate, ..Bounds::default() });

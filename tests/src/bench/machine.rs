@@ -1,15 +1,15 @@
-//! What a reader must know of the machine; never whose it is.
+//! What a reader has to know about the machine, but nothing that identifies its owner.
 
 use std::{fs, thread};
 
-/// In order.
+/// The facts, in the order of the report.
 pub fn machine() -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let virtual_machine =
         cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
-    // What a distribution or a host adds to the release says more than the version.
+    // Suffixes that a distribution or a host adds to the release would reveal more than the version.
     let release = read("/proc/sys/kernel/osrelease");
     let release: String = release.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     let jit = match &read("/proc/sys/net/core/bpf_jit_enable")[..] {
@@ -32,7 +32,7 @@ pub fn machine() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What the kernel does against faults of the processor.
+/// The kernel's mitigations against vulnerabilities of the processor.
 fn mitigations() -> String {
     let files = fs::read_dir("/sys/devices/system/cpu/vulnerabilities");
     let mut all: Vec<String> = files
@@ -42,7 +42,7 @@ fn mitigations() -> String {
         .filter_map(|file| {
             let state = fs::read_to_string(file.path()).ok()?;
             let state = state.trim().strip_prefix("Mitigation: ")?.to_owned();
-            // The first of what is listed is what costs; the rest are details.
+            // The first items decide the cost; the rest are details.
             let state = state.split("; ").take(2).collect::<Vec<_>>().join(", ");
             Some(format!("{}: {state}", file.file_name().to_string_lossy()))
         })

@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: what ntpguard costs, beside what else does the same.
+//! `cargo xtask bench`: what ntpguard costs, compared with other programs that do the same.
 //!
-//! Contract: all that is compared is measured in turn in one run (`sample`). Frames stay in namespaces made here; time and
-//! frames are bounded by the [`Plan`]. What this machine can't measure is told in the report.
+//! Contract: everything that is compared is measured in turn within one run (`sample`). Frames stay in namespaces made
+//! here; time and number of frames are bounded by the [`Plan`]. What can't be measured on this machine is noted in the
+//! report.
 
 pub mod beside;
 pub mod budget;
@@ -27,7 +28,7 @@ pub use plan::Plan;
 use anyhow::{Context as _, Result};
 use report::{Report, Section};
 
-/// Measures sections.
+/// Measures one section.
 type Measure = fn(&Plan) -> Result<Section>;
 
 /// All sections, in the order of the report.
@@ -44,10 +45,10 @@ pub const SECTIONS: &[(&str, Measure)] = &[
     ("sketch", sketch::sketch),
 ];
 
-/// Measures sections, all of them if none is named.
+/// Measures the named sections, or all if none is named.
 ///
 /// # Errors
-/// One can't be measured, with its name.
+/// A section can't be measured; the error names it.
 pub fn run(plan: &Plan, only: &[String]) -> Result<Report> {
     let mut machine = machine::machine();
     let quick = if plan.quick { "with `--quick`, " } else { "" };

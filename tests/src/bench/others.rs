@@ -1,4 +1,4 @@
-//! ntpguard and xdp-filter on the same frames (BPF_PROG_TEST_RUN), with rules that come to the same.
+//! ntpguard and xdp-filter on the same frames (BPF_PROG_TEST_RUN), with equivalent rules.
 
 use super::{
     Plan,
@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use ntpguard_common::Action;
 use std::net::Ipv4Addr;
 
-/// Measures both.
+/// Measures both filters.
 ///
 /// # Errors
-/// No right to; a filter that is there lets a frame through.
+/// No right to do so, or an installed filter passes a frame.
 pub fn others(plan: &Plan) -> Result<Section> {
     let mut section = Section {
         name: "others",

@@ -1,4 +1,4 @@
-//! Single frames, again and again (BPF_PROG_TEST_RUN): the program alone, with caches that are hot.
+//! Single frames, repeated (BPF_PROG_TEST_RUN): the cost of the program alone, with hot caches.
 
 use super::{
     Plan,
@@ -15,14 +15,14 @@ use anyhow::{Context as _, Result, ensure};
 use ntpguard_common::Action;
 use std::net::Ipv4Addr;
 
-/// A frame, and what must become of it.
+/// A frame, and the expected action.
 struct Case {
     name: &'static str,
     frame: Vec<u8>,
     action: Action,
-    /// It takes a rule.
+    /// Whether it needs a rule.
     ruled: bool,
-    /// What it may cost with so many rules.
+    /// Its budgets, by number of rules.
     budgets: &'static [(u32, Id)],
 }
 
@@ -59,21 +59,21 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Measures them with each number of rules.
+/// Measures all frames with each number of rules.
 ///
 /// # Errors
-/// A frame comes to something else than it should; no right to.
+/// A frame isn't treated as it should be, or there is no right to do so.
 pub fn packets(plan: &Plan) -> Result<Section> {
     let floor = Bare::dropping()?;
     let guards = RULES.iter().map(|rules| plan.guard(*rules)).collect::<Result<Vec<_>>>()?;
     let cases = cases();
-    // The first rules are in every policy that has any.
+    // The first rules are in every policy that has rules.
     let variants: Vec<(usize, usize)> = (0..cases.len())
         .flat_map(|case| (0..RULES.len()).map(move |rules| (case, rules)))
         .filter(|&(case, rules)| RULES[rules] > 0 || !cases[case].ruled)
         .collect();
     for &(case, rules) in &variants {
-        // What takes a limit to its end: one packet a tick at the most would keep it.
+        // Brings the source over its limit: only one packet a clock tick or less would stay within it.
         guards[rules].borrow_mut().test_run(&cases[case].frame, 1000, None)?;
     }
     let rounds = Rounds::run(variants.len() + 1, plan.rounds, |variant| {

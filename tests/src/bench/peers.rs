@@ -1,5 +1,5 @@
-//! What else people put in front of a daemon: xdp-filter, nftables, iptables, as Debian ships them, unpacked and not
-//! installed. Each stands in a lab of its own, with the same rule as far as it can say it.
+//! Filters that others put in front of a daemon: xdp-filter, nftables and iptables as Debian ships them, unpacked but not
+//! installed. Each runs in a lab of its own, with the same rule as far as it can express it.
 
 use super::policy;
 use crate::{
@@ -19,38 +19,38 @@ use std::{
     time::Duration,
 };
 
-/// Who stands in front of the daemon.
+/// The filter in front of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Nobody.
+    /// No filter.
     None,
-    /// A bare XDP_DROP: the daemon is as good as off the net.
+    /// A bare XDP_DROP, behind which nobody reaches the daemon.
     Drop,
-    /// A bare XDP_PASS: nobody, but a wire with an XDP program.
+    /// A bare XDP_PASS: no filter, but a wire with an XDP program.
     Pass,
-    /// ntpguard with 1,000 rules beside.
+    /// ntpguard with 1,000 rules.
     Ntpguard,
-    /// xdp-filter, which knows ports and addresses: here port 123 is closed.
+    /// xdp-filter, which can match ports and addresses; here port 123 is closed.
     XdpFilterPort,
-    /// xdp-filter with port 123 closed, and 100 addresses.
+    /// xdp-filter with port 123 closed and 100 addresses.
     XdpFilter,
-    /// xdp-filter that lets nobody in but the client.
+    /// xdp-filter that passes only the client.
     XdpFilterClients,
-    /// nftables, in the hook before everything else of the stack.
+    /// nftables in the netdev ingress hook, before everything else in the stack.
     NftIngress,
-    /// nftables, where iptables' raw table is.
+    /// nftables at the hook and priority of iptables' raw table.
     NftRaw,
-    /// iptables, the old one, with a word of the payload (u32).
+    /// iptables-legacy, which matches a word of the payload (u32).
     Iptables,
 }
 
-/// Addresses that [`Filter::XdpFilter`] refuses.
+/// Number of addresses that [`Filter::XdpFilter`] refuses.
 pub const REFUSED: u32 = 100;
-/// The client whom [`Filter::XdpFilterClients`] lets in: the lab's own outside.
+/// The client that [`Filter::XdpFilterClients`] passes: the lab's outside host.
 pub const CLIENT: &str = "192.0.2.2";
 
 impl Filter {
-    /// For tables.
+    /// The filter's name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "no filter",
@@ -66,7 +66,7 @@ impl Filter {
         }
     }
 
-    /// Whether time requests of the client come through.
+    /// Whether time requests of the client pass.
     const fn serves(self) -> bool {
         !matches!(self, Self::Drop | Self::XdpFilterPort | Self::XdpFilter)
     }
@@ -79,15 +79,15 @@ impl Filter {
 
 /// A lab with a filter on the server's end of the wire.
 pub struct Guarded {
-    /// Who it is.
+    /// The filter.
     pub filter: Filter,
-    /// The hosts.
+    /// The two hosts.
     pub lab: Lab,
-    /// Its program, if it is loaded here.
+    /// The filter's program, if this process has loaded it.
     _program: Program,
 }
 
-/// A program that is attached as long as it lives.
+/// A program that stays attached as long as this value lives.
 enum Program {
     Bare { _attached: Bare },
     Guard { _attached: Box<Guard> },
@@ -95,7 +95,7 @@ enum Program {
 }
 
 impl Program {
-    /// Attaches the filter's on an interface.
+    /// Attaches the filter's program to an interface.
     fn attach(filter: Filter, interface: &str) -> Result<Self> {
         let mut bare = match filter {
             Filter::Drop => Bare::dropping()?,
@@ -119,18 +119,18 @@ impl Program {
 }
 
 impl Guarded {
-    /// Makes it, and sees that it does what it should: monlist and time requests are sent, and what arrives is counted.
+    /// Sets the filter up and checks that it does what it should: sends monlist and time requests, and counts what arrives.
     ///
     /// # Errors
-    /// The filter isn't there, this kernel hasn't what it needs, or it lets through what it shouldn't.
+    /// The filter isn't installed, this kernel lacks what it needs, or it passes what it shouldn't.
     pub fn new(filter: Filter) -> Result<Self> {
         let lab = Lab::new()?;
-        // Nobody has to ask who has an address: a filter may not let that through.
+        // Static neighbour entries, since a filter may not pass ARP.
         lab.server.run(&format!("ip neighbour replace {CLIENT} lladdr 02:00:00:00:00:02 dev {INTERFACE}"))?;
         lab.outside
             .run(&format!("ip neighbour replace 192.0.2.1 lladdr 02:00:00:00:00:01 dev {INTERFACE}"))?;
         if !filter.is_xdp() {
-            // XDP's frames arrive at a veth only where it polls.
+            // A veth receives frames from XDP only while it polls (GRO).
             lab.server.run(&format!("ethtool --features {INTERFACE} gro on"))?;
         }
         let program = lab.server.enter(|| Program::attach(filter, INTERFACE))?;
@@ -167,7 +167,7 @@ impl Guarded {
             Filter::NftRaw => nft(server, "ip", "prerouting priority raw"),
             Filter::Iptables => {
                 let mut command = peer(server, "xtables-legacy-multi")?;
-                // After the IPv4 header and the UDP header, the low bits of the first byte: mode 6 or 7.
+                // Skips the IPv4 header and the UDP header, then compares the low bits of the first byte: mode 6 or 7.
                 command.args(["iptables", "-t", "raw", "-A", "PREROUTING", "-i", INTERFACE]);
                 command.args(["-p", "udp", "--dport", "123"]);
                 command.args(["-m", "u32", "--u32", "0>>22&0x3C@8>>24&0x7=6:7", "-j", "DROP"]);
@@ -176,7 +176,7 @@ impl Guarded {
         }
     }
 
-    /// Sends some of both kinds, and counts what a socket on port 123 gets.
+    /// Sends monlist and time requests, and counts what a socket on port 123 receives.
     fn prove(&self) -> Result<()> {
         const EACH: usize = 20;
         let socket = self.lab.server.enter(|| UdpSocket::bind("0.0.0.0:123"))?;
@@ -205,8 +205,8 @@ impl Guarded {
     }
 }
 
-/// Two rules on the payload, in a chain at a hook: the mode is 6, the mode is 7. For one interface: the daemon is asked
-/// over the loopback, too.
+/// A chain at a hook with two rules on the payload: for mode 6, and for mode 7. They match only one interface, since the
+/// daemon is also queried over the loopback.
 fn nft(netns: &Netns, family: &str, hook: &str) -> Result<()> {
     let rules = format!(
         "table {family} guard {{\nchain in {{\ntype filter hook {hook};\n\
@@ -220,14 +220,14 @@ fn nft(netns: &Netns, family: &str, hook: &str) -> Result<()> {
 }
 
 fn xdp_filter(netns: &Netns, arguments: &[&str]) -> Result<()> {
-    // Where it keeps its maps; seen by this host's commands alone, and gone with it.
+    // xdp-filter keeps its maps there. The mount is visible only to this host's commands, and ends with the host.
     if arguments[0] == "load" {
         netns.run("mount -t bpf bpf /sys/fs/bpf")?;
     }
     done(peer(netns, "xdp-filter")?.args(arguments))
 }
 
-/// A program that `cargo xtask setup` has unpacked, with its libraries.
+/// A command that runs a program unpacked by `cargo xtask setup`, with its libraries.
 fn peer(netns: &Netns, program: &str) -> Result<Command> {
     let root = installed("peers/usr")?.canonicalize()?;
     let libraries = root.join("lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));

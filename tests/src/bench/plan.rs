@@ -1,4 +1,4 @@
-//! How long is measured, and how much; and the filters that all sections share.
+//! How long and how often things are measured, and the filters that all sections share.
 
 use super::policy;
 use anyhow::Result;
@@ -13,32 +13,32 @@ use std::{
 /// Filters by the number of their rules.
 type Guards = RefCell<BTreeMap<u32, Rc<RefCell<Guard>>>>;
 
-/// How long and how much.
+/// How long and how often things are measured.
 pub struct Plan {
-    /// It is to be over soon.
+    /// Whether this is the quick plan.
     pub quick: bool,
-    /// Rounds in which everything takes its turn.
+    /// Number of rounds, in each of which every variant is measured once.
     pub rounds: usize,
-    /// Frames of a test run in a round.
+    /// Number of frames in a test run.
     pub repeat: u32,
-    /// Frames of a flood in a round.
+    /// Number of frames of a flood in a round.
     pub frames: u32,
-    /// Rounds of a client beside floods, each of which has so many floods.
+    /// Number of rounds of a client beside floods.
     pub floods: usize,
-    /// How long each of these goes on.
+    /// Duration of each of these floods.
     pub flood: Duration,
     /// How long chronyd measures.
     pub clock: Duration,
-    /// How often policies are installed.
+    /// How often each policy is installed.
     pub installs: usize,
-    /// How many rules a policy may have at most for `ntpguard run` to be started with it.
+    /// The largest policy, in rules, with which `ntpguard run` is started.
     pub starts: u32,
     guards: Guards,
     began: Instant,
 }
 
 impl Plan {
-    /// Everything, for figures to be published: about ten minutes.
+    /// The plan for figures to be published: about ten minutes.
     pub fn full() -> Self {
         Self {
             quick: false,
@@ -71,10 +71,10 @@ impl Plan {
         }
     }
 
-    /// A filter with so many rules, which is made once: a million take their time.
+    /// A filter with this many rules. It is made once, since a million rules take their time.
     ///
     /// # Errors
-    /// As [`policy::guard`].
+    /// The same as those of [`policy::guard`].
     pub fn guard(&self, rules: u32) -> Result<Rc<RefCell<Guard>>> {
         let mut guards = self.guards.borrow_mut();
         if let Some(guard) = guards.get(&rules) {
@@ -86,7 +86,7 @@ impl Plan {
         Ok(guard)
     }
 
-    /// Tells of progress, on standard error.
+    /// Reports progress on standard error.
     pub fn say(&self, what: &str) {
         eprintln!("{:4} s {what}", self.began.elapsed().as_secs());
     }

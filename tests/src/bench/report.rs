@@ -1,4 +1,4 @@
-//! What was measured: sections of rows, as JSON for programs; [`super::table`] makes it readable.
+//! The results of measurements: sections with rows, as JSON for programs; [`super::table`] formats them for people.
 
 use super::{
     budget::{self, Outcome},
@@ -7,30 +7,30 @@ use super::{
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// What stands in a row under a heading.
+/// The value in one column of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Times something else.
+    /// A multiple of something else.
     Ratio(f64),
     /// A measured value, with its spread.
     Measured(Spread),
-    /// A value without one.
+    /// A value without a spread.
     Number(f64),
-    /// Words.
+    /// Text.
     Text(String),
-    /// Several values: how they read, and the same for programs.
+    /// Several values: as text, and as JSON.
     Several(String, Value),
-    /// It can't be had here.
+    /// Not available on this machine.
     None,
 }
 
 impl Cell {
-    /// What was measured, if anything was.
+    /// A cell with a measured value, if there is one.
     pub fn measured(spread: Option<Spread>) -> Self {
         spread.map_or(Self::None, Self::Measured)
     }
 
-    /// A ratio, if there is one.
+    /// A cell with a ratio, if there is one.
     pub fn ratio(ratio: Option<f64>) -> Self {
         ratio.map_or(Self::None, Self::Ratio)
     }
@@ -46,22 +46,22 @@ impl Cell {
     }
 }
 
-/// One kind of measurement.
+/// The results of one kind of measurement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Section {
     /// Its name on the command line and in JSON.
     pub name: &'static str,
     /// Its heading.
     pub title: &'static str,
-    /// How it was measured: a paragraph.
+    /// A paragraph that says how it was measured.
     pub how: String,
-    /// Headings of the columns; the first is that of what a row is about.
+    /// The headings of the columns; the first column names what a row is about.
     pub head: Vec<&'static str>,
     /// The rows.
     pub rows: Vec<Vec<Cell>>,
-    /// What can't be measured here, and why.
+    /// What can't be measured on this machine, with the reason.
     pub missing: Vec<String>,
-    /// Values that have a budget.
+    /// Values for which there is a budget.
     pub found: Vec<(budget::Id, f64)>,
 }
 
@@ -81,24 +81,24 @@ impl Section {
     }
 }
 
-/// A whole run.
+/// The results of a whole run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The machine, and what else a reader must know, in order.
+    /// Facts about the machine and the run, in the order of the report.
     pub machine: Vec<(&'static str, String)>,
     /// What was measured.
     pub sections: Vec<Section>,
 }
 
 impl Report {
-    /// What became of the budgets.
+    /// All budgets, with their outcomes.
     pub fn budgets(&self) -> Vec<Outcome> {
         let found: BTreeMap<_, _> =
             self.sections.iter().flat_map(|section| section.found.iter().copied()).collect();
         budget::outcomes(&found)
     }
 
-    /// All of it.
+    /// The whole report as JSON.
     pub fn json(&self) -> Value {
         let machine: Map<_, _> =
             self.machine.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();

@@ -1,22 +1,22 @@
-//! Repeated measurements: all variants in turn, again and again in one run, so that what else the machine does falls on
-//! all of them alike; then medians and quartiles, of differences and ratios within a round before anything else.
+//! Repeated measurements. All variants are measured in turn, round after round, so that other load on the machine affects
+//! all of them alike. Differences and ratios are taken within a round, and then summarised by medians and quartiles.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// The middle of what was measured, and where its middle half lies.
+/// The median and quartiles of a set of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// Half of all values are at most this.
+    /// The median.
     pub median: f64,
-    /// A quarter of them are.
+    /// The lower quartile.
     pub low: f64,
-    /// Three quarters are.
+    /// The upper quartile.
     pub high: f64,
 }
 
 impl Spread {
-    /// Of values in any order; none of them is a number that isn't one. `None` of no values.
+    /// The spread of values in any order, none of which is NaN; `None` if there are no values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -24,32 +24,33 @@ impl Spread {
         Some(Self { median: at(0.5)?, low: at(0.25)?, high: at(0.75)? })
     }
 
-    /// As JSON.
+    /// The spread as JSON.
     pub fn json(self) -> Value {
         let Self { median, low, high } = self;
         json!({"median": median, "q1": low, "q3": high})
     }
 }
 
-/// The value below which this share of the sorted ones lies, between neighbours by their distance.
+/// The quantile of sorted values, interpolated linearly.
 pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * sorted.len().checked_sub(1)? as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     Some(below + (above - below) * place.fract())
 }
 
-/// What every variant came to in every round.
+/// The values of every variant in every round.
 #[derive(Clone, Debug, Default)]
 pub struct Rounds {
-    /// By variant, then by round.
+    /// The values by variant, then by round.
     values: Vec<Vec<f64>>,
 }
 
 impl Rounds {
-    /// Measures each of `variants` once a round. Every other round goes backwards, so that none always follows the same.
+    /// Measures each of `variants` once in each round. Every other round runs backwards, so that no variant always follows
+    /// the same one.
     ///
     /// # Errors
-    /// That of the first measurement that fails.
+    /// The error of the first measurement that fails.
     pub fn run(
         variants: usize,
         rounds: usize,
@@ -65,23 +66,23 @@ impl Rounds {
         Ok(Self { values })
     }
 
-    /// One variant as it is.
+    /// The values of one variant.
     pub fn total(&self, variant: usize) -> Option<Spread> {
         Spread::of(self.values[variant].iter().copied())
     }
 
-    /// How much more one takes than another in the same round.
+    /// How much more one variant takes than another in the same round.
     pub fn over(&self, variant: usize, floor: usize) -> Option<Spread> {
         Spread::of(self.pairs(variant, floor).map(|(value, floor)| value - floor))
     }
 
-    /// How many times as much one takes as another in the same round.
+    /// How many times as much one variant takes as another in the same round.
     pub fn ratio(&self, variant: usize, base: usize) -> Option<Spread> {
         Spread::of(self.pairs(variant, base).map(|(value, base)| value / base))
     }
 
-    /// The same of what each takes over a floor of its own. By medians: the difference of a single round may be next to
-    /// nothing.
+    /// The ratio of what two variants take over their floors. It is computed from medians, since a single round's
+    /// difference may be close to zero.
     pub fn ratio_over(&self, [variant, floor]: [usize; 2], [base, its_floor]: [usize; 2]) -> Option<f64> {
         let (over, base) = (self.over(variant, floor)?.median, self.over(base, its_floor)?.median);
         (base > 0.0).then_some(over / base)
@@ -100,7 +101,7 @@ mod tests {
     fn medians_and_quartiles() {
         let spread = Spread::of([5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
         assert_eq!(spread, Spread { median: 3.0, low: 2.0, high: 4.0 });
-        // Between two values, and of one.
+        // Interpolated between two values, and of a single one.
         let spread = Spread::of([10.0, 20.0]).unwrap();
         assert_eq!(spread, Spread { median: 15.0, low: 12.5, high: 17.5 });
         assert_eq!(Spread::of([7.0]).unwrap(), Spread { median: 7.0, low: 7.0, high: 7.0 });
@@ -119,7 +120,7 @@ mod tests {
         assert!(Rounds::run(2, 2, |_| anyhow::bail!("no")).is_err());
     }
 
-    /// A machine that is ever busier: every round is compared with itself.
+    /// On a machine that becomes ever busier, each round is compared only with itself.
     #[test]
     fn a_drift_falls_out_of_differences() {
         let mut time = 0.0;
@@ -132,7 +133,7 @@ mod tests {
         assert!(rounds.total(1).unwrap().high > 7000.0);
         assert!(rounds.ratio(1, 0).unwrap().median < 1.01);
         assert_eq!(rounds.ratio_over([1, 0], [1, 0]), Some(1.0));
-        // Nothing over the floor has no ratio.
+        // There is no ratio to a variant that takes nothing over its floor.
         assert_eq!(rounds.ratio_over([1, 0], [0, 0]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What `events`, `top` and `report` keep of sources: how long one more packet takes.
+//! The sketch of sources that `events`, `top` and `report` keep: how long adding one packet takes.
 
 use super::{
     Plan,
@@ -11,18 +11,18 @@ use anyhow::Result;
 use ntpguard::observe::{estimate::Estimate, sketch::Sketch};
 use std::{net::IpAddr, time::Instant};
 
-/// How many sources a sketch has room for: the product's own sizes lie among these.
+/// Sizes of the sketch in sources: the sizes that the product uses are within this range.
 const PLACES: [usize; 3] = [256, 1024, 8192];
 
-/// Measures a stream in which almost every packet has another source, which is the most work.
+/// Measures a stream in which almost every packet has a new source, which is the most work.
 ///
 /// # Errors
-/// None: it is as the other sections are.
+/// None; the signature is that of all sections.
 pub fn sketch(plan: &Plan) -> Result<Section> {
     let mut random = Random::new(2);
     let mut made_up = || IpAddr::from((random.next() as u32 | 1 << 31).to_be_bytes());
     let heavy = |at: u32| IpAddr::from((at % 10 + 1).to_be_bytes());
-    // Ten sources with a 260th of it each, in front of the others.
+    // Ten sources, each with 1/260 of the stream, come before all others.
     let stream: Vec<_> =
         (0..plan.repeat / 26).map(heavy).chain((0..plan.repeat / 26 * 25).map(|_| made_up())).collect();
     let rounds = Rounds::run(PLACES.len(), plan.rounds, |number| {

@@ -1,20 +1,20 @@
-//! A report as Markdown, which is readable as it is, too: columns are padded.
+//! A report as Markdown, with padded columns, so that the source is readable too.
 
 use super::report::{Cell, Report, Section};
 use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
 
-/// Between these lines of a document lies a report.
+/// The lines of a document between which the report is put.
 pub const MARKS: [&str; 2] = [
     "<!-- written by `cargo xtask bench --write`; begin -->",
     "<!-- written by `cargo xtask bench --write`; end -->",
 ];
 
-/// All of it.
+/// The whole report as Markdown.
 pub fn markdown(report: &Report) -> String {
     let mut text = String::from("### The machine\n\n");
     for (key, value) in &report.machine {
-        // A String takes everything.
+        // Writing to a `String` can't fail.
         let _ = writeln!(text, "- {key}: {value}");
     }
     text.push_str("\n### Budgets\n\n");
@@ -46,7 +46,7 @@ fn section(section: &Section) -> String {
 /// Puts a report between the [`MARKS`] of a document.
 ///
 /// # Errors
-/// It doesn't have them.
+/// The document doesn't have the marks.
 pub fn insert(document: &str, report: &str) -> Result<String> {
     let [begin, end] = MARKS;
     let (before, rest) = document.split_once(begin).with_context(|| format!("there is no line `{begin}`"))?;
@@ -54,7 +54,7 @@ pub fn insert(document: &str, report: &str) -> Result<String> {
     Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", report.trim_end()))
 }
 
-/// Padded columns: the first to the left, the others to the right.
+/// A table with padded columns: the first is left-aligned, the others are right-aligned.
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let width = |column: usize| {
@@ -93,7 +93,7 @@ fn cell(cell: &Cell) -> String {
     }
 }
 
-/// Three digits that count, and no more; nothing after the point from a hundred on.
+/// A number with three significant digits; from a hundred on, without decimals.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 99.95 => 0,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures, and writes what it found as a table and as JSON.
+//! `cargo xtask bench`: measures, and writes the results as a table and as JSON.
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -59,7 +59,7 @@ fn run(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
-/// Reads a document before anything is measured for it, and looks for its marks.
+/// Reads a document before anything is measured for it, and checks that it has the marks.
 fn read(path: &PathBuf) -> Result<String> {
     let document = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
     table::insert(&document, "")?;

@@ -1,4 +1,5 @@
-//! `cargo xtask vm --nic …`: network cards in guests, asked from outside; in the guest, what it runs.
+//! `cargo xtask vm --nic …`: boots guests with network cards and tests them from outside; also the programs that run in the
+//! guest.
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -56,7 +57,7 @@ struct Options {
     write: Option<PathBuf>,
 }
 
-/// The series that runs may be kept of.
+/// The kernel series of which results may have been saved.
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 fn main() -> ExitCode {
@@ -111,13 +112,13 @@ fn matrix(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is kept of a run of this build; `None` where builds aren't told apart.
+/// The file for the result of a run of this build; `None` if builds aren't distinguished, so that none is saved.
 fn place(options: &Options, kernel: &str, card: Card) -> Option<PathBuf> {
     let build = options.build.as_ref()?;
     Some(options.consoles.join(format!("run-{build}-{kernel}-{}.json", card.name())))
 }
 
-/// What the page has of these runs, and of those that are kept of the same build.
+/// The page's entries for these runs, and for runs of the same build whose results were saved.
 fn kept(options: &Options, runs: &[Run]) -> Result<Vec<Value>> {
     let kernels: BTreeSet<_> = runs.iter().map(|run| &*run.kernel).chain(KERNELS).collect();
     let mut entries = Vec::new();
@@ -131,7 +132,7 @@ fn kept(options: &Options, runs: &[Run]) -> Result<Vec<Value>> {
     Ok(entries)
 }
 
-/// Runs all, as many at a time as is said, and returns what they came to in their order.
+/// Runs all guests, as many at a time as the options say, and returns the results in the order of `tries`.
 fn all(tries: &[(Boot, Card)], options: &Options) -> Result<Vec<Run>> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
@@ -142,7 +143,7 @@ fn all(tries: &[(Boot, Card)], options: &Options) -> Result<Vec<Run>> {
                     let Some((boot, card)) = tries.get(number) else { return };
                     let run =
                         run(boot, *card).with_context(|| format!("{} on Linux {}", card.name(), boot.kernel));
-                    // Without it, the table has this card only if all of them end.
+                    // If this fails, the table contains the card only if all runs complete.
                     let place = place(options, &boot.kernel, *card);
                     if let (Ok(run), Some(file)) = (&run, place) {
                         let _ = fs::write(file, page::entry(run).to_string());
@@ -155,7 +156,7 @@ fn all(tries: &[(Boot, Card)], options: &Options) -> Result<Vec<Run>> {
     done.into_inner().expect("nobody panics with it").into_values().collect()
 }
 
-/// The cards by their names.
+/// The cards with these names.
 fn cards(names: &[String]) -> Result<Vec<Card>> {
     let words = names.iter().flat_map(|words| words.split(','));
     let mut cards = Vec::new();

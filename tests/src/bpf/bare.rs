@@ -1,11 +1,11 @@
-//! Programs of one instruction: what any XDP program costs.
+//! Programs of one instruction, for the cost that any XDP program has.
 
 use super::object::Object;
 use anyhow::Result;
 use aya::{EbpfLoader, programs::XdpMode};
 use ntpguard::bpf::TestRun;
 
-/// The object of the one that drops.
+/// The object file of the program that drops.
 pub const DROP: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floor"));
 const PASS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pass"));
 
@@ -13,32 +13,32 @@ const PASS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pass"
 pub struct Bare(Object);
 
 impl Bare {
-    /// Loads an XDP_DROP: what measurements subtract.
+    /// Loads a program that returns XDP_DROP, whose cost measurements subtract.
     ///
     /// # Errors
-    /// No right to.
+    /// No right to load a program.
     pub fn dropping() -> Result<Self> {
         Object::load(&mut EbpfLoader::new(), DROP).map(Self)
     }
 
-    /// Loads an XDP_PASS.
+    /// Loads a program that returns XDP_PASS.
     ///
     /// # Errors
-    /// No right to.
+    /// No right to load a program.
     pub fn passing() -> Result<Self> {
         Object::load(&mut EbpfLoader::new(), PASS).map(Self)
     }
 
-    /// Attaches it in an interface's driver, for as long as it lives.
+    /// Attaches it to an interface in native mode, for as long as this value lives.
     ///
     /// # Errors
-    /// No such interface, or another program is there.
+    /// There is no such interface, or it has another program.
     pub fn attach(&mut self, interface: &str) -> Result<()> {
         self.0.program_mut()?.attach(interface, XdpMode::Driver)?;
         Ok(())
     }
 
-    /// The kernel's number for it.
+    /// The kernel's id of the program.
     ///
     /// # Errors
     /// The kernel doesn't report it.
@@ -46,10 +46,10 @@ impl Bare {
         self.0.id()
     }
 
-    /// As [`ntpguard::bpf::Guard::test_run`].
+    /// Like [`ntpguard::bpf::Guard::test_run`].
     ///
     /// # Errors
-    /// As there.
+    /// The same as those of that function.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun> {
         self.0.test_run(frame, repeat)
     }

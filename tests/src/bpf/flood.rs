@@ -1,4 +1,4 @@
-//! A flood from made-up addresses, for measurements in namespaces.
+//! A flood from forged addresses, for measurements in namespaces.
 
 use super::object::Object;
 use anyhow::{Context as _, Result};
@@ -7,26 +7,27 @@ use std::time::Duration;
 
 const FLOOD: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flood"));
 
-/// How many frames the kernel makes at once.
+/// Number of frames in the kernel's batches.
 const BATCH: u32 = 64;
 
-/// A program that sends.
+/// A program that sends frames.
 pub struct Flood(Object);
 
 impl Flood {
-    /// Loads it. Frames will go out of an interface, by its index, with random bits of the source address.
+    /// Loads the program. It sends frames out of the interface with this index; `random` are the bits of the source address
+    /// that vary.
     ///
     /// # Errors
-    /// No right to.
+    /// No right to load a program.
     pub fn load(interface: u32, random: u32) -> Result<Self> {
         Self::paced(interface, random, 0)
     }
 
-    /// The same with at most `rate` frames a second; 0 is no bound. Runs then take up the core in between, too, and of
-    /// the frames that they are told to send only those go out that are due.
+    /// The same with at most `rate` frames a second; 0 means no limit. With a limit, a run keeps the core busy between
+    /// frames too, and sends only those of its frames that are due.
     ///
     /// # Errors
-    /// No right to.
+    /// No right to load a program.
     pub fn paced(interface: u32, random: u32, rate: u32) -> Result<Self> {
         let interval = 1_000_000_000_u32.checked_div(rate).unwrap_or(0);
         let mut loader = EbpfLoader::new();
@@ -35,7 +36,7 @@ impl Flood {
         Object::load(&mut loader, FLOOD).map(Self)
     }
 
-    /// Sends a frame `count` times, and returns the mean time for one. In the namespace of the calling thread.
+    /// Sends a frame `count` times in the namespace of the calling thread, and returns the mean time of a frame.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -49,7 +50,7 @@ impl Flood {
         Ok(self.0.program()?.test_run(options)?.duration)
     }
 
-    /// How many frames have gone out so far.
+    /// Number of frames sent so far.
     ///
     /// # Errors
     /// The kernel doesn't report it.

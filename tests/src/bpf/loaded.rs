@@ -1,4 +1,4 @@
-//! Programs and maps that are loaded, by whomever, looked at by their numbers.
+//! Programs and maps that any process has loaded, looked up by id.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
@@ -14,28 +14,28 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-/// An XDP program.
+/// A loaded XDP program.
 pub struct Loaded(pub(super) Xdp);
 
 impl Loaded {
-    /// Opens it by its number.
+    /// Opens the program with this id.
     ///
     /// # Errors
-    /// It is gone, or none of XDP's.
+    /// The program is gone, or isn't an XDP program.
     pub fn open(id: u32) -> Result<Self> {
         Ok(Self(Xdp::from_program_info(info(id)?, "loaded".into(), XdpAttachType::Interface)?))
     }
 
-    /// As [`ntpguard::bpf::Guard::test_run`].
+    /// Like [`ntpguard::bpf::Guard::test_run`].
     ///
     /// # Errors
-    /// As there.
+    /// The same as those of that function.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun> {
         run(&self.0, frame, repeat)
     }
 }
 
-/// Runs a frame through a program `repeat` times.
+/// Runs a program on a frame `repeat` times.
 pub(super) fn run(program: &Xdp, frame: &[u8], repeat: u32) -> Result<TestRun> {
     let mut out = vec![0; frame.len()];
     let options =
@@ -50,24 +50,24 @@ pub(super) fn run(program: &Xdp, frame: &[u8], repeat: u32) -> Result<TestRun> {
     Ok(TestRun { action, duration: result.duration, frame: out })
 }
 
-/// What a program is to the kernel, in figures that don't depend on how fast it is.
+/// The kernel's figures about a program that don't depend on the machine's speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
-    /// Instructions that the verifier walked.
+    /// Instructions that the verifier processed.
     pub verified: u32,
-    /// Bytes of instructions after it.
+    /// Length of the translated instructions in bytes.
     pub translated: u32,
-    /// Bytes of machine code; 0 without a compiler in the kernel.
+    /// Length of the machine code in bytes; 0 without a JIT.
     pub jitted: u32,
-    /// The kernel's hash of the instructions.
+    /// The kernel's hash of the instructions (its tag).
     pub tag: u64,
 }
 
 impl Figures {
-    /// Of the program of this number, of any kind.
+    /// The figures of the program with this id, of any type.
     ///
     /// # Errors
-    /// It is gone, or the kernel doesn't report them (before 5.16).
+    /// The program is gone, or the kernel doesn't report them (before 5.16).
     pub fn of(id: u32) -> Result<Self> {
         let info = info(id)?;
         let reported = |figure: Option<u32>| figure.ok_or_else(|| anyhow!("the kernel doesn't report it"));
@@ -85,20 +85,19 @@ fn info(id: u32) -> Result<ProgramInfo> {
     found.with_context(|| format!("there is no program {id}"))
 }
 
-/// The number of the map that was made last.
+/// The id of the newest map.
 pub fn newest_map() -> u32 {
     loaded_maps().filter_map(Result::ok).map(|info| info.id()).max().unwrap_or_default()
 }
 
-/// How many bytes the maps take that were made after that one, by whomever, as the kernel counts them in
-/// /proc/self/fdinfo.
+/// The memory in bytes of all maps created after that one, by any process, as the kernel reports it in /proc/self/fdinfo.
 ///
 /// # Errors
-/// No right to.
+/// No right to open maps.
 pub fn memory_since(newest: u32) -> Result<u64> {
     let mut sum = 0;
     for info in loaded_maps().filter_map(Result::ok).filter(|info| info.id() > newest) {
-        // One that is gone takes none.
+        // A map that is gone uses no memory.
         let Ok(map) = info.fd() else { continue };
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_fd().as_raw_fd()))?;
         let line = text.lines().find_map(|line| line.strip_prefix("memlock:")).context("no memlock")?;

@@ -1,6 +1,6 @@
-//! Programs that only measure (`tests/ebpf`), and what can be said of a program that somebody else has loaded.
+//! Programs that are only for measuring (`tests/ebpf`), and facts about programs that other processes have loaded.
 //!
-//! Contract: none of them is in the product; what is loaded here goes with its value.
+//! Contract: none of them is part of the product; what is loaded here is unloaded when its value is dropped.
 
 mod bare;
 mod flood;

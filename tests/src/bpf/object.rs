@@ -5,10 +5,10 @@ use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
 use ntpguard::bpf::TestRun;
 
-/// What the program of each of them is called.
+/// The name of the program in each of them.
 const PROGRAM: &str = "ntpguard";
 
-/// Its maps, and its program, which is loaded.
+/// An object's maps and its loaded program.
 pub(super) struct Object(pub(super) Ebpf);
 
 impl Object {
@@ -26,7 +26,7 @@ impl Object {
         Ok(self.0.program_mut(PROGRAM).context("the object has no program")?.try_into()?)
     }
 
-    /// Its program's number.
+    /// The program's id.
     pub(super) fn id(&self) -> Result<u32> {
         Ok(self.program()?.info()?.id())
     }

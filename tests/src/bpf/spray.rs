@@ -1,4 +1,4 @@
-//! Test runs in which every frame has another source: caches are as cold as a table is large.
+//! Test runs in which every frame has a different source: the larger the table, the colder the caches.
 
 use super::{loaded::Loaded, object::Object};
 use anyhow::{Context as _, Result};
@@ -11,26 +11,26 @@ use ntpguard_tests_ebpf::spread;
 
 const SPRAY: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spray"));
 
-/// Which sources frames get.
+/// The sources that frames get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sources {
-    /// The first N of [`spread`], at least 1, in random order.
+    /// The first N sources of [`spread`], at least 1, in random order.
     Spread(u32),
-    /// These bits of the frame's own are random.
+    /// The frame's own source, with these bits random.
     Random(u32),
 }
 
-/// A program that goes before the one that is measured.
+/// A program that rewrites the source and then tail-calls the program that is measured.
 pub struct Spray {
     object: Object,
     _next: ProgramArray<MapData>,
 }
 
 impl Spray {
-    /// Loads it before an XDP program for frames in several buffers, by its number.
+    /// Loads it in front of the XDP program with this id, which has to support frames in several buffers.
     ///
     /// # Errors
-    /// No right to, or the program is gone.
+    /// No right to load a program, or the measured program is gone.
     pub fn before(program: u32, sources: Sources) -> Result<Self> {
         let (count, random) = match sources {
             Sources::Spread(count) => (count.clamp(1, spread::MOST), 0),
@@ -44,7 +44,7 @@ impl Spray {
         Ok(Self { object, _next: next })
     }
 
-    /// Runs both programs on a frame, `repeat` times.
+    /// Runs both programs on a frame `repeat` times.
     ///
     /// # Errors
     /// The kernel refuses.

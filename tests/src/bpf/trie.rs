@@ -1,4 +1,4 @@
-//! A look-up in the kernel's trie, alone: what measurements hold ntpguard's rules against.
+//! A program that only looks up in the kernel's LPM trie, with which ntpguard's rules are compared.
 
 use super::object::Object;
 use anyhow::{Context as _, Result};
@@ -10,14 +10,14 @@ use std::net::Ipv4Addr;
 
 const TRIE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trie"));
 
-/// A program that drops what has a rule.
+/// A program that drops frames whose source has a rule.
 pub struct Trie(Object);
 
 impl Trie {
-    /// Loads it with rules for these prefixes.
+    /// Loads it with a rule for each of these prefixes.
     ///
     /// # Errors
-    /// No right to, or no memory.
+    /// No right to load a program, or no memory.
     pub fn load(prefixes: &[(Ipv4Addr, u8)]) -> Result<Self> {
         let entries = u32::try_from(prefixes.len())?.max(1);
         let mut object = Object::load(EbpfLoader::new().map_max_entries("RULES", entries), TRIE)?;
@@ -28,7 +28,7 @@ impl Trie {
         Ok(Self(object))
     }
 
-    /// The kernel's number for its program.
+    /// The kernel's id of the program.
     ///
     /// # Errors
     /// The kernel doesn't report it.

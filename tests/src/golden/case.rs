@@ -1,4 +1,4 @@
-//! One golden packet, and what the tables of them are written with.
+//! One golden packet, and the functions with which the tables of them are written.
 
 use crate::frame::{
     Frame,
@@ -7,30 +7,30 @@ use crate::frame::{
 use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
-/// What must become of a frame.
+/// The expected treatment of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Passes, and no counter moves.
+    /// It passes, and no counter changes.
     Untouched,
-    /// Passes or is dropped as the reason says, and that counter alone moves by one; the line of ntp.conf that
-    /// caused a drop, if one did.
+    /// It passes or is dropped, as the reason says, and only that reason's counter increases, by one. The second field is
+    /// the line of ntp.conf that caused a drop, if one did.
     Counted(Reason, Option<usize>),
 }
 
 /// A golden packet.
 #[derive(Clone, Debug)]
 pub struct Golden {
-    /// What it shows.
+    /// What the packet tests.
     pub name: &'static str,
-    /// The fixture in force.
+    /// The fixture that is in force.
     pub fixture: &'static str,
-    /// The daemon that reads it.
+    /// The daemon that reads the fixture.
     pub dialect: Dialect,
     /// The frame.
     pub frame: Vec<u8>,
-    /// What must become of it.
+    /// The expected treatment.
     pub expect: Expect,
-    /// The length of the frame's first buffer, if the test says (Linux 6.18).
+    /// The length of the frame's first buffer, if the test chooses it (Linux 6.18).
     pub linear: Option<u32>,
 }
 
@@ -38,12 +38,12 @@ pub(super) const OUTSIDER: &str = "192.0.2.66";
 pub(super) const OUTSIDER6: &str = "2001:db8::66";
 
 pub(super) fn golden(name: &'static str, fixture: &'static str, frame: &Frame, expect: Expect) -> Golden {
-    // The one that takes most: mode 7 without being told to.
+    // The daemon that accepts most: mode 7 without a line that enables it.
     Golden { name, fixture, dialect: Dialect::Ntp426, frame: frame.build(), expect, linear: None }
 }
 
 impl Golden {
-    /// The same before another daemon.
+    /// The same packet in front of another daemon.
     pub(super) fn before(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }
     }

@@ -1,7 +1,7 @@
-//! Golden packets: a named frame, the configuration it meets, and what must become of it.
+//! Golden packets: named frames, each with the configuration that it meets and the expected treatment.
 //!
-//! Expectations are written by hand from the RFCs, the daemons' manuals and the kernel's sources; nothing here is
-//! derived from the code under test.
+//! The expectations are written by hand from the RFCs, the daemons' manuals and the kernel's sources; none is derived from
+//! the code under test.
 
 mod case;
 mod path;
@@ -10,7 +10,7 @@ mod policy;
 
 pub use case::{Expect, Golden};
 
-/// All of them.
+/// All golden packets.
 pub fn cases() -> Vec<Golden> {
     [payload::cases(), policy::cases(), path::cases()].concat()
 }

@@ -1,4 +1,5 @@
-//! What stands between the frame's start and the payload: tags, options, extension headers, fragments, lengths, buffers.
+//! Everything between the start of the frame and the payload: tags, options, extension headers, fragments, lengths,
+//! buffers.
 
 use super::case::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
 use crate::frame::{
@@ -9,12 +10,12 @@ use crate::frame::{
 use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
-/// All of them.
+/// All cases of this file.
 pub(super) fn cases() -> Vec<Golden> {
     [wrapped(), sessions(), tunnels(), fragments(), lengths(), buffers()].concat()
 }
 
-/// What stands between the frame's start and UDP.
+/// Headers between the start of the frame and UDP.
 fn wrapped() -> Vec<Golden> {
     let conf = "pool.conf";
     let mode7 = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::Mode7));
@@ -81,14 +82,15 @@ fn wrapped() -> Vec<Golden> {
     ]
 }
 
-/// In so many tags of both kinds.
+/// The frame with this many VLAN tags, of both kinds.
 fn tagged(frame: &Frame, tags: u16) -> Frame {
     (0..tags).fold(frame.clone(), |frame, number| {
         frame.vlan(if number % 2 == 0 { 0x88a8 } else { 0x8100 }, number)
     })
 }
 
-/// PPPoE: RFC 2516; PPP's numbers of IPv4 and IPv6: RFC 1332, RFC 5072; the short form: RFC 1661, 6.5.
+/// PPPoE is RFC 2516; PPP's protocol numbers for IPv4 and IPv6 are in RFC 1332 and RFC 5072; their short form is in RFC
+/// 1661, 6.5.
 fn sessions() -> Vec<Golden> {
     let conf = "pool.conf";
     let mode7 = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::Mode7));
@@ -127,7 +129,7 @@ fn sessions() -> Vec<Golden> {
     ]
 }
 
-/// A packet within a packet is counted, whatever is in it.
+/// A packet inside another packet is counted as encapsulated, whatever it contains.
 fn tunnels() -> Vec<Golden> {
     let conf = "pool.conf";
     let hidden = |name, frame: &Frame| golden(name, conf, frame, passes(Reason::Encapsulated));
@@ -157,7 +159,7 @@ fn fragments() -> Vec<Golden> {
     let first = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::Fragment));
     let other = |name, frame: &Frame| golden(name, conf, frame, Expect::Untouched);
     let (v4, v6) = (monlist(OUTSIDER), monlist(OUTSIDER6));
-    let tiny = Frame::from(OUTSIDER, 40000).udp_length(16); // UDP's header, and no mode byte
+    let tiny = Frame::from(OUTSIDER, 40000).udp_length(16); // only UDP's header, without the mode byte
     vec![
         first("first fragment", &v4.clone().fragment(0, true)),
         first("first fragment of a time packet", &client(OUTSIDER).fragment(0, true)),
@@ -192,7 +194,7 @@ fn fragments() -> Vec<Golden> {
     ]
 }
 
-/// Length fields that lie.
+/// Length fields with wrong values.
 fn lengths() -> Vec<Golden> {
     let conf = "pool.conf";
     let mode7 = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::Mode7));

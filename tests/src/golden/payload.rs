@@ -1,4 +1,4 @@
-//! What the datagram says: modes, versions, opcodes, forms.
+//! The contents of the datagram: modes, versions, opcodes, forms.
 
 use super::case::{Golden, OUTSIDER, drops, golden, passes};
 use crate::frame::{
@@ -8,12 +8,12 @@ use crate::frame::{
 use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
-/// All of them.
+/// All cases of this file.
 pub(super) fn cases() -> Vec<Golden> {
     [modes(), forms()].concat()
 }
 
-/// Every mode, version and opcode that threats name; nobody may query.
+/// Every mode, version and opcode that is known from attacks; nobody may query.
 fn modes() -> Vec<Golden> {
     let conf = "debian-ntpsec.conf";
     let query = |name, bytes: &[u8], reason| {
@@ -78,12 +78,12 @@ fn modes() -> Vec<Golden> {
     let padded = |length| Frame::from(OUTSIDER, 40000).payload(&with_zeros(&time(3, 4), length));
     all.push(golden("client with MD5 MAC", conf, &padded(68), passes(Reason::Time)));
     all.push(golden("client with SHA-1 MAC", conf, &padded(72), passes(Reason::Time)));
-    // Zeros are no extension fields, but NTPsec looks at them only when it verifies NTS.
+    // The trailing zeros aren't valid extension fields, but NTPsec parses these only when it verifies NTS.
     all.push(golden("client with NTS", conf, &padded(1012), passes(Reason::Time)).before(Dialect::NtpSec));
     all
 }
 
-/// What every daemon discards by its form, from one who may have everything.
+/// What every daemon discards for its form, from a source that may do everything.
 fn forms() -> Vec<Golden> {
     let permitted = |name, bytes: &[u8], reason| {
         golden(name, "flags.conf", &Frame::from("198.51.100.66", 40000).payload(bytes), passes(reason))

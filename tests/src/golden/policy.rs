@@ -1,4 +1,4 @@
-//! Who sent it: sources that can't be, ports that make loops, and the restrict lines of the fixtures.
+//! The sender: impossible sources, ports that cause loops, and the restrict lines of the fixtures.
 
 use super::case::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
 use crate::frame::{
@@ -8,14 +8,14 @@ use crate::frame::{
 use ntpguard::daemon::dialect::Dialect;
 use ntpguard_common::Reason;
 
-/// All of them.
+/// All cases of this file.
 pub(super) fn cases() -> Vec<Golden> {
     [sources(), rules(), daemons(), gaps()].concat()
 }
 
-/// Sources that can't be, and ports that make loops.
+/// Impossible sources, and source ports that cause loops.
 fn sources() -> Vec<Golden> {
-    let conf = "hosting.conf"; // has `restrict 127.0.0.1`, full access
+    let conf = "hosting.conf"; // has `restrict 127.0.0.1`, which allows everything
     let impossible = |name, frame: &Frame| golden(name, conf, frame, drops(Reason::ImpossibleSource));
     let mut all = vec![
         golden("monlist as if from 127.0.0.1", conf, &monlist("127.0.0.1"), drops(Reason::Mode7)),
@@ -115,7 +115,7 @@ fn rules() -> Vec<Golden> {
     ]
 }
 
-/// What one daemon discards and another takes (ntp_proto.c:receive of each).
+/// Packets that one daemon discards and another accepts (ntp_proto.c:receive of each).
 fn daemons() -> Vec<Golden> {
     use Dialect::{Ntp426, Ntp428, NtpSec};
     let mut all = Vec::new();
@@ -136,7 +136,7 @@ fn daemons() -> Vec<Golden> {
     case("version 5", &time(3, 5), [Time, Time, Malformed]);
     case("version 1 in mode 0", &time(0, 1), [Time; 3]);
     case("a MAC of an unknown key", &with(&mac), [Time, Time, Mac]);
-    // 4.2.8's limiter may answer it with a kiss: pool.conf says `limited kod`. Without, 4.2.8 discards it.
+    // 4.2.8's limiter may answer this packet with a kiss, since pool.conf says `limited kod`; otherwise 4.2.8 discards it.
     case("a MAC of 4 bytes", &with(&[0; 4]), [Time, Time, Malformed]);
     case("a MAC of 8 bytes", &with(&[0; 8]), [Time, Time, Malformed]);
     case("3 bytes too many", &with(&[0; 3]), [Malformed; 3]);
@@ -149,7 +149,7 @@ fn daemons() -> Vec<Golden> {
     all
 }
 
-/// Masks with gaps, port 123, and the flags `version` and `notrust`.
+/// Non-contiguous masks, port 123, and the flags `version` and `notrust`.
 fn gaps() -> Vec<Golden> {
     use Expect::Counted;
     let conf = "gaps.conf";

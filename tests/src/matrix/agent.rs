@@ -1,4 +1,4 @@
-//! The guest's side: runs what it is told over a serial line, and answers NTP like a daemon that refuses nobody.
+//! The guest's side: runs scripts that arrive over a serial line, and answers NTP like a daemon that refuses nobody.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Reads requests from standard input, one JSON object a line, and writes the outcome of each to standard output.
+/// Reads requests from standard input, one JSON object in each line, and writes the outcome of each to standard output.
 ///
-/// A request has `script`, lines for a shell, and `seconds`, after which it is killed. An outcome has `code`, -1 for a
-/// script that was killed, and `text`, what it wrote to either stream.
+/// A request has `script`, lines for a shell, and `seconds`, after which the shell is killed. An outcome has `code`, -1 for
+/// a killed script, and `text`, everything that the script wrote to standard output and standard error.
 ///
 /// # Errors
-/// The line to the host is lost.
+/// The connection to the host is lost.
 pub fn serve() -> Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{}", json!({ "ready": true }))?;
@@ -35,9 +35,9 @@ pub fn serve() -> Result<()> {
 }
 
 fn execute(script: &str, patience: Duration) -> Result<(i32, String)> {
-    // A file, not a pipe: what the script leaves running doesn't hold it up.
+    // A file rather than a pipe, so that processes which the script leaves running don't keep it open.
     const OUTPUT: &str = "/tmp/output";
-    // busybox's shell takes its own `ip` for iproute2's.
+    // busybox's shell would run its own `ip` instead of iproute2's.
     const IPROUTE2: &str = "ip() { /bin/ip \"$@\"; }";
     let file = File::create(OUTPUT)?;
     let mut shell = Command::new("sh");
@@ -62,19 +62,19 @@ fn execute(script: &str, patience: Duration) -> Result<(i32, String)> {
     Ok((code, String::from_utf8_lossy(&fs::read(OUTPUT)?).into_owned()))
 }
 
-/// The port on which datagrams of any length are answered.
+/// The port on which every datagram is answered with its length.
 pub const ECHO: u16 = 7;
 
-/// Answers modes 3, 6 and 7 on port 123 as an open daemon does, and any datagram on port 7 with its length.
+/// Answers modes 3, 6 and 7 on port 123 like a daemon without restrictions, and any datagram on port 7 with its length.
 ///
 /// # Errors
-/// A port is taken.
+/// A port is in use.
 pub fn respond() -> Result<()> {
     let echo = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, ECHO))?;
     thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
         while let Ok((length, from)) = echo.recv_from(&mut buffer) {
-            // Who asked may be unreachable for a moment.
+            // The sender may be unreachable for a moment.
             let _ = echo.send_to(&(length as u32).to_be_bytes(), from);
         }
     });
@@ -88,18 +88,18 @@ pub fn respond() -> Result<()> {
     }
 }
 
-/// What an open daemon answers, as far as its first bytes and length tell.
+/// The answer of a daemon without restrictions, as far as the request's first bytes and its length decide it.
 fn answer(request: &[u8]) -> Option<Vec<u8>> {
     let first = *request.first()?;
     match first & 7 {
         3 if request.len() >= 48 => {
             let mut time = request[..48].to_vec();
-            // Mode 4, stratum 2, and what was the transmit timestamp is the origin.
+            // Mode 4, stratum 2, and the request's transmit timestamp as the origin timestamp.
             (time[0], time[1]) = (first & !7 | 4, 2);
             time.copy_within(40..48, 24);
             Some(time)
         }
-        // The response bit: of mode 6 in the second byte, of mode 7 in the first.
+        // The response bit is in the second byte of mode 6, and in the first byte of mode 7.
         6 if request.len() >= 12 => {
             let mut response = request.to_vec();
             response[1] |= 0x80;
@@ -108,7 +108,7 @@ fn answer(request: &[u8]) -> Option<Vec<u8>> {
         7 if request.len() >= 8 => {
             let mut response = request.to_vec();
             response[0] |= 0x80;
-            // A list of 440 bytes, the longest of one packet.
+            // A list of 440 bytes, the longest that fits into one packet.
             response.resize(440, 0);
             Some(response)
         }

@@ -1,4 +1,4 @@
-//! What a card does without any program, so that what it loses or refuses anyway isn't taken for the filter's doing.
+//! How a card behaves without any program, so that what it loses or refuses anyway isn't attributed to the filter.
 
 use super::{
     course::Course,
@@ -9,17 +9,17 @@ use super::{
 };
 use anyhow::Result;
 
-/// How often is looked: what QEMU's own models lose of long frames differs from look to look.
+/// Number of looks: the losses of long frames by QEMU's own models differ between looks.
 const LOOKS: usize = 5;
 
 impl Course<'_> {
-    /// Takes it, before ntpguard comes.
+    /// Takes the baseline, before ntpguard starts.
     pub(super) fn take_baseline(&mut self) -> Result<Baseline> {
         let channels = self.channels()?;
         self.machine.run(&self.card.address())?;
         let (mut time, mut long) = (Vec::new(), Vec::new());
         for _ in 0..LOOKS {
-            // Anew each time: what a card loses may hang on the state in which the change has left it.
+            // Repeated each time: what a card loses may depend on the state in which the MTU change has left it.
             self.machine.run(&self.card.mtu(1500))?;
             self.machine.run(&self.card.mtu(9000))?;
             self.machine.run(&self.card.address())?;
@@ -27,7 +27,7 @@ impl Course<'_> {
             time.push(self.probe()?.time);
             long.push(self.long()?);
             let all = |counts: &[Count]| counts.iter().all(|count| count.served == count.sent);
-            // A card that loses nothing at two looks loses nothing.
+            // A card that loses nothing in two looks is taken for one that loses nothing.
             if time.len() == 2 && all(&time) && all(&long) {
                 break;
             }
@@ -39,7 +39,7 @@ impl Course<'_> {
         Ok(Baseline { time, long, channels })
     }
 
-    /// Why the number of channels can't be changed without a program either; `None` if it can.
+    /// Why the number of channels can't be changed even without a program; `None` if it can.
     fn channels(&mut self) -> Result<Option<String>> {
         let told = self.machine.script("ethtool -l eth0")?;
         if told.code != 0 {
@@ -53,7 +53,7 @@ impl Course<'_> {
                 let tried = self.machine.script(&script)?;
                 let refused =
                     || format!("the driver refuses it without a program, too ({})", line(&tried.text));
-                // From 2 to 2 there is no change, and some drivers say so.
+                // Setting 2 channels where there are 2 is no change, and some drivers refuse that.
                 Ok((tried.code != 0 && now != 2).then(refused))
             }
             (Some(_), _) => Ok(Some("the card has one channel".to_owned())),
@@ -61,7 +61,7 @@ impl Course<'_> {
         }
     }
 
-    /// Another number of channels, where there is another one.
+    /// Changes the number of channels, if the card allows it.
     pub(super) fn change_channels(&mut self, name: &'static str) -> Result<()> {
         match self.baseline.channels.clone() {
             Some(why) => self.note(name, Verdict::NotRun, why),
@@ -75,13 +75,13 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The same look without a program, after a `detach`: what it shows isn't the filter's doing either.
+    /// Takes one more look without a program, after a `detach`: what it shows isn't the filter's doing either.
     pub(super) fn look_again(&mut self) -> Result<String> {
         let (time, long) = (self.probe()?.time, self.long()?);
         self.baseline.time.add(time);
         self.baseline.long.add(long);
         for step in self.steps.iter_mut().filter(|step| step.name == Self::LONG_FRAMES) {
-            // What was lost before may have been lost in the same way.
+            // Frames that were lost before may have been lost for the same reason.
             if step.verdict == Verdict::Lost && long.served == 0 {
                 step.verdict = Verdict::NotRun;
                 step.note += &format!("; later, without a program, 0/{}, too", long.sent);

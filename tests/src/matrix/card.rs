@@ -1,8 +1,8 @@
-//! The kinds of network card that a guest can have: what QEMU is told, and what the guest makes of it.
+//! The kinds of network card that a guest can have: QEMU's options for each, and its configuration in the guest.
 
 use crate::frame::{SERVER_V4, SERVER_V6};
 
-/// The VLAN that the kinds with a VLAN device use.
+/// The VLAN of the kinds that have a VLAN device.
 pub const VLAN: u16 = 5;
 
 /// A kind of network card, or of interface on top of one.
@@ -34,7 +34,7 @@ pub enum Card {
 }
 
 impl Card {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::Virtio,
         Self::Virtio4q,
@@ -49,13 +49,13 @@ impl Card {
         Self::Bridge,
     ];
 
-    /// The name on command lines and in tables.
+    /// The kind's name on command lines and in tables.
     pub fn name(self) -> String {
         let value = clap::ValueEnum::to_possible_value(&self).expect("no kind is hidden");
         value.get_name().to_owned()
     }
 
-    /// QEMU's model, as `-device` takes it.
+    /// QEMU's model for `-device`.
     pub fn model(self) -> &'static str {
         match self {
             Self::Vmxnet3 => "vmxnet3",
@@ -65,7 +65,7 @@ impl Card {
         }
     }
 
-    /// Properties of the model.
+    /// Properties of QEMU's model.
     pub fn properties(self) -> &'static str {
         match self {
             Self::Virtio4q => ",mq=on,vectors=10",
@@ -75,17 +75,17 @@ impl Card {
         }
     }
 
-    /// How many queues the tap has.
+    /// Number of queues of the tap.
     pub fn queues(self) -> u32 {
         if self == Self::Virtio4q { 4 } else { 1 }
     }
 
-    /// How many cards there are.
+    /// Number of cards in the guest.
     pub fn cards(self) -> u32 {
         if self == Self::Bond { 2 } else { 1 }
     }
 
-    /// The modules that the guest loads, beside what these need.
+    /// The modules that the guest loads, without their dependencies.
     pub fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Vmxnet3 => &["vmxnet3"],
@@ -107,7 +107,7 @@ impl Card {
         }
     }
 
-    /// The interface with the addresses.
+    /// The interface that has the addresses.
     pub fn addressed(self) -> &'static str {
         match self {
             Self::Bond => "bond0",
@@ -117,12 +117,12 @@ impl Card {
         }
     }
 
-    /// The VLAN tag of frames on the wire.
+    /// The VLAN tag of frames on the wire, if they have one.
     pub fn tag(self) -> Option<u16> {
         matches!(self, Self::Vlan | Self::VlanBelow).then_some(VLAN)
     }
 
-    /// Every interface of the guest, the cards first.
+    /// All interfaces of the guest, the cards first.
     pub fn interfaces(self) -> Vec<&'static str> {
         let mut all = vec!["eth0", "eth1"];
         all.truncate(self.cards() as usize);
@@ -131,10 +131,10 @@ impl Card {
         all
     }
 
-    /// The lines of a shell that build the interfaces, once after the start.
+    /// The shell lines that build the interfaces, to be run once after the boot.
     pub fn build(self) -> String {
         match self {
-            // The module brings one of its own with it.
+            // The bonding module creates one by itself.
             Self::Bond => "ip link del bond0 2>/dev/null || true\n\
                  ip link add bond0 type bond mode active-backup miimon 100\n\
                  for card in eth0 eth1; do ip link set $card master bond0; done\n"
@@ -147,7 +147,8 @@ impl Card {
         }
     }
 
-    /// The lines that give addresses, routes and the neighbour to the interfaces; link down takes some of them away.
+    /// The shell lines that set the interfaces up and give them addresses, routes and neighbour entries; setting a link
+    /// down removes some of these.
     pub fn address(self) -> String {
         let up: String = self.interfaces().iter().map(|name| format!("ip link set {name} up\n")).collect();
         let on = self.addressed();
@@ -162,14 +163,14 @@ impl Card {
         )
     }
 
-    /// The lines that set the MTU of the guarded interface, and of what must follow it.
+    /// The shell lines that set the MTU of the guarded interface, and of the interfaces that have to match it.
     pub fn mtu(self, mtu: u32) -> String {
         let mut order = self.interfaces();
-        // A VLAN device may not be longer than what lies below: that goes up first and down last.
+        // A VLAN device's MTU may not exceed its lower device's, so the lower device is raised first and lowered last.
         if mtu <= 1500 {
             order.reverse();
         }
-        // Members follow their bond.
+        // Members take their bond's MTU.
         order.retain(|name| self != Self::Bond || *name == "bond0");
         order.iter().map(|name| format!("ip link set {name} mtu {mtu}\n")).collect()
     }

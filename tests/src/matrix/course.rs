@@ -1,4 +1,4 @@
-//! The course that each card takes: what happens to it, and what each step came to, judged from outside.
+//! The course that each card takes: a sequence of events, each of which is judged from outside.
 
 use super::{
     card::Card,
@@ -9,43 +9,44 @@ use super::{
 };
 use anyhow::{Context as _, Result, bail};
 
-/// The guest's ntp.conf; sources of 198.51.100.0/24 get a kiss for the second of two quick requests.
+/// The guest's ntp.conf; a source in 198.51.100.0/24 gets a kiss for the second of two requests in quick succession.
 const CONF: &str = "enable mode7\n\
                     restrict default nomodify\n\
                     restrict -6 default nomodify\n\
                     restrict 198.51.100.0 mask 255.255.255.0 limited kod\n\
                     restrict 127.0.0.1\n";
 
-/// A guest and its outside on their way.
+/// A guest and its outside, with the state of the course.
 pub struct Course<'a> {
     pub(super) machine: &'a mut Machine,
     pub(super) outside: &'a Outside,
     pub(super) card: Card,
-    /// What lines of it begin with.
+    /// The prefix of output lines about this guest.
     label: String,
     /// The steps so far.
     pub steps: Vec<Step>,
-    /// How it is attached, as `status` says.
+    /// The mode in which the filter is attached, as `status` reports it.
     pub mode: Option<String>,
-    /// What the guest's interfaces were like before the first attachment.
+    /// The state of the guest's interfaces before the first attachment.
     pub(super) before: String,
-    /// What the card does without a program.
+    /// The card's behaviour without a program.
     pub(super) baseline: Baseline,
-    /// Programs that an earlier detachment has left loaded, and has named.
+    /// Programs that an earlier `detach` has left loaded, and has reported.
     pub(super) stayed: Vec<String>,
-    /// Long frames are allowed now.
+    /// Whether the MTU allows long frames now.
     pub(super) long: bool,
-    /// The last look saw queries answered.
+    /// Whether queries were answered in the last look.
     pub(super) leaking: bool,
-    /// How many lines `run` had written to standard error when the step began.
+    /// Number of lines that `run` had written to standard error when the step began.
     pub(super) heard: usize,
 }
 
 impl<'a> Course<'a> {
-    /// Takes a guest that has just come up: builds its interfaces, starts the responder, and sees that all is answered.
+    /// Prepares a guest that has just booted: builds its interfaces, starts the responder, and checks that everything is
+    /// answered.
     ///
     /// # Errors
-    /// Something isn't answered although nothing filters.
+    /// Something isn't answered although no filter is attached.
     pub fn new(machine: &'a mut Machine, outside: &'a Outside, card: Card, kernel: &str) -> Result<Self> {
         machine.run(&format!(
             "{}{}cat > /etc/ntp.conf <<END\n{CONF}END\nmatrix respond >/tmp/responder 2>&1 &",
@@ -73,10 +74,10 @@ impl<'a> Course<'a> {
         Ok(course)
     }
 
-    /// All steps.
+    /// Runs all steps.
     ///
     /// # Errors
-    /// The guest is gone, or ntpguard can't even start.
+    /// The guest is gone, or ntpguard can't be started.
     pub fn run(&mut self) -> Result<()> {
         let predicted = self.predict()?;
         self.start("attach", "run")?;
@@ -97,7 +98,7 @@ impl<'a> Course<'a> {
         self.start("take-over by run", "run")?;
         self.machine.script("kill -TERM $(cat /tmp/run.pid); while kill -0 $(cat /tmp/run.pid); do sleep 0.1; done 2>/dev/null")?;
         self.start("take-over by attach", "attach")?;
-        // Nobody is there to mend anything from here on: status must know.
+        // From here on no process looks after the filter, so `status` has to report what is wrong.
         self.event("alone: link down, up", &self.flap())?;
         self.mtu("alone: MTU 9000", 9000)?;
         self.mtu("alone: MTU 1500", 1500)?;
@@ -114,15 +115,16 @@ impl<'a> Course<'a> {
         format!("ip link set {on} down\nsleep 0.3\nip link set {on} up\n{}", self.card.address())
     }
 
-    /// A command that not every driver takes; what took effect may have taken addresses away.
+    /// A script with an ethtool command that not every driver supports; it sets the addresses again, which the change may
+    /// have removed.
     pub(super) fn ethtool(&self, arguments: &str) -> String {
         format!("ethtool {arguments} || exit {}\n{}", Self::NOT_RUN, self.card.address())
     }
 
-    /// The step that looks at long frames.
+    /// The name of the step that tests long frames.
     pub(super) const LONG_FRAMES: &'static str = "MTU 9000, long frames";
 
-    /// The exit code of an event that this driver doesn't have.
+    /// Exit code of an event that this driver doesn't support.
     const NOT_RUN: i32 = 77;
 
     pub(super) fn note(&mut self, name: &'static str, verdict: Verdict, note: impl Into<String>) {
@@ -131,9 +133,9 @@ impl<'a> Course<'a> {
         self.steps.push(Step { name, verdict, note });
     }
 
-    /// Starts `ntpguard run` or `attach` under traffic, and sees that nothing leaks from then on.
+    /// Starts `ntpguard run` or `attach` under traffic, and checks that nothing leaks once it is attached.
     fn start(&mut self, name: &'static str, verb: &str) -> Result<()> {
-        // What an earlier one wrote isn't about this.
+        // Output of an earlier process doesn't belong to this step.
         self.machine.run("rm -f /tmp/run.err")?;
         self.heard = 0;
         let stream = self.outside.stream();
@@ -168,7 +170,7 @@ impl<'a> Course<'a> {
         self.judge("drops", probe, Flow::default(), "")
     }
 
-    /// Something happens to the card under traffic.
+    /// Runs a script that changes the card under traffic, and judges the result.
     pub(super) fn event(&mut self, name: &'static str, script: &str) -> Result<()> {
         self.hear()?;
         let stream = self.outside.stream();
@@ -194,7 +196,7 @@ impl<'a> Course<'a> {
     fn mtu(&mut self, name: &'static str, mtu: u32) -> Result<()> {
         self.long = mtu > 1500;
         self.event(name, &self.card.mtu(mtu))?;
-        // A driver that refuses it keeps the MTU that it has, and with it what goes through.
+        // If the driver refuses the MTU, it keeps the previous one, and with it the limit on frames.
         self.long &= self.machine.script(&format!("grep -qx {mtu} /sys/class/net/eth0/mtu"))?.code == 0;
         Ok(())
     }

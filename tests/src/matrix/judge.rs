@@ -1,4 +1,4 @@
-//! What a step came to, by what was answered outside and by what ntpguard said inside.
+//! Judges a step by what was answered outside and by what ntpguard reported inside.
 
 use super::{
     course::Course,
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A source of the network that is limited.
+/// A source in the network that is limited.
 const LIMITED: &str = "198.51.100.7";
 
 impl Course<'_> {
@@ -24,9 +24,9 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// A kiss comes from the filter alone: the responder never sends one.
+    /// Kisses come only from the filter: the responder never sends any.
     pub(super) fn kiss(&mut self) -> Result<()> {
-        // The first is served, and one of the others earns the kiss, whatever the length of a second here.
+        // The first request is served, and at least one of the others gets a kiss, however slow this machine is.
         const REQUESTS: usize = 4;
         let ports = self.outside.send(Request::Time, LIMITED, REQUESTS)?;
         let kissed = || self.outside.count(&ports).kisses > 0;
@@ -63,7 +63,7 @@ impl Course<'_> {
                 flow.silence.as_millis()
             );
         }
-        // What leaked before it began to leak no more was judged by the step before.
+        // Leaks that began before this step were already judged in the previous one.
         let leaked = queries.served > 0 || flow.leaked > 0 && !self.leaking;
         self.leaking = queries.served > 0;
         let verdict = if leaked {
@@ -87,7 +87,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Long frames go through as before, or ntpguard says why they don't.
+    /// Judges whether long frames pass as they do without the filter, or ntpguard reports why they don't.
     pub(super) fn long_frames(&mut self, name: &'static str) -> Result<()> {
         if !self.long {
             self.note(name, Verdict::NotRun, "the driver refuses this MTU while it has a program");
@@ -102,7 +102,7 @@ impl Course<'_> {
         let verdict = if served == sent || without.least > 0 && served >= without.least {
             Verdict::Held
         } else if without.least == 0 {
-            // What is lost in any case shows nothing.
+            // Frames that are lost even without the filter prove nothing.
             Verdict::NotRun
         } else {
             let doctor = format!("ntpguard doctor --interface {}", self.card.guarded());

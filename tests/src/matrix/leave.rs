@@ -1,4 +1,4 @@
-//! `detach`, and what it leaves.
+//! `detach`, and the state in which it leaves the card.
 
 use super::{
     course::Course,
@@ -8,14 +8,14 @@ use super::{
 use anyhow::Result;
 
 impl Course<'_> {
-    /// Detaches under traffic, and sees that all is as before.
+    /// Detaches under traffic, and checks that everything is as it was before.
     pub(super) fn detach(&mut self, name: &'static str) -> Result<()> {
         let stream = self.outside.stream();
         let outcome = self.machine.script("ntpguard detach --all")?;
         let flow = stream.end();
         let left = self.left()?;
         let mut problems: Vec<_> = left.iter().map(|program| format!("a program stays: {program}")).collect();
-        // Without its program a driver may begin anew, link and all.
+        // When its program is removed, a driver may reinitialise the card, which takes the link down.
         if let Err(error) = self.reachable().and_then(|_| self.open()) {
             problems.push(format!("{error:#}"));
         }
@@ -39,15 +39,15 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The programs of ntpguard's that are loaded and that no earlier detachment has left, as `bpftool` shows them.
+    /// ntpguard's programs that are loaded, as `bpftool` lists them, except those that an earlier detachment has left.
     fn left(&mut self) -> Result<Vec<String>> {
         let shown = self.loaded(self.stayed.len())?;
         Ok(shown.into_iter().filter(|line| !self.stayed.contains(line)).collect())
     }
 
-    /// The programs of ntpguard's that are loaded, once there are no more than these, or after a while.
+    /// ntpguard's programs that are loaded, once there are no more than `expected`, or after three seconds.
     fn loaded(&mut self, expected: usize) -> Result<Vec<String>> {
-        // The kernel frees a program a little later. Both forms begin like this.
+        // The kernel frees a program a little later. The names of both forms begin like this.
         const LOADED: &str = "bpftool prog show | grep 'name ntpguard'";
         let wait = format!(
             "for i in $(seq 30); do [ $({LOADED} | wc -l) -le {expected} ] && break; sleep 0.1; done\n{LOADED}; true"
@@ -56,13 +56,13 @@ impl Course<'_> {
         Ok(shown.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// Does what the last `detach` advised, if it advised anything: it must help. All must be as before then; a program that
-    /// nothing runs may be loaded still if that was said.
+    /// Follows the advice of the last `detach`, if it gave any, and checks that it helps: everything has to be as before,
+    /// except that a program that isn't run may still be loaded if `detach` said so.
     pub(super) fn follow_advice(&mut self, name: &'static str) -> Result<()> {
         let advised = |step: &&Step| step.verdict == Verdict::Said && step.note.contains("once more");
         let Some(advice) = self.steps.last().filter(advised) else { return Ok(()) };
         let is_foretold = advice.note.contains("stays loaded until the next boot");
-        // The MTU is 1500 again.
+        // The MTU is 1500 again at this point.
         let on = self.card.guarded();
         let script = format!(
             "set -e\nntpguard attach --interface {on} --dialect ntp-4.2.8 --config /etc/ntp.conf </dev/null\n\

@@ -1,11 +1,11 @@
-//! What came of looks without any program.
+//! The results of looks without any program.
 
 use super::outside::Count;
 
-/// How many requests of one look were answered, at the worst and at the best look.
+/// The number of requests that were answered in the worst and in the best look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spread {
-    /// How many were sent each time.
+    /// Number of requests sent in each look.
     pub(super) sent: usize,
     /// The fewest answers.
     pub(super) least: usize,
@@ -14,7 +14,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Of several looks.
+    /// The spread over several looks.
     pub(super) fn of(counts: &[Count]) -> Self {
         let served = || counts.iter().map(|count| count.served);
         let sent = counts.first().map_or(0, |count| count.sent);
@@ -27,12 +27,12 @@ impl Spread {
         self.most = self.most.max(count.served);
     }
 
-    /// Whether some had no answer.
+    /// Whether a look had unanswered requests.
     pub(super) const fn lossy(self) -> bool {
         self.least < self.sent
     }
 
-    /// In words.
+    /// The spread as text.
     pub(super) fn words(self) -> String {
         let Self { sent, least, most } = self;
         match least == most {
@@ -42,13 +42,13 @@ impl Spread {
     }
 }
 
-/// What a card does without any program.
+/// A card's behaviour without any program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Baseline {
-    /// Time requests, with long frames allowed.
+    /// Answers to time requests while the MTU allows long frames.
     pub(super) time: Spread,
-    /// Long frames.
+    /// Answers to long frames.
     pub(super) long: Spread,
-    /// Why there is nothing to see when the number of channels is changed, if so.
+    /// Why a change of the number of channels can't be tested, if it can't.
     pub(super) channels: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! A guest under QEMU, whose cards end in a namespace of this host, and whose shell is a serial line away.
+//! A guest under QEMU, whose cards are connected to a namespace of this host, and which runs scripts that it gets over a
+//! serial line.
 
 use super::card::Card;
 use crate::netns::Netns;
@@ -16,7 +17,7 @@ use std::{
 /// A kernel with its userland, and the QEMU that boots it.
 #[derive(Clone, Debug)]
 pub struct Boot {
-    /// The series, for people.
+    /// The name of the kernel's series.
     pub kernel: String,
     /// The kernel's image.
     pub image: PathBuf,
@@ -24,13 +25,13 @@ pub struct Boot {
     pub initramfs: PathBuf,
     /// The emulator.
     pub qemu: PathBuf,
-    /// Folders in which the emulator looks for firmware beside its own.
+    /// Folders in which the emulator looks for firmware in addition to its own.
     pub firmware: Vec<PathBuf>,
-    /// Where the guest's console is written.
+    /// The file to which the guest's console is written.
     pub console: PathBuf,
 }
 
-/// A running guest; killed when dropped, and when the thread that started it ends.
+/// A running guest; killed when dropped, or when the thread that started it ends.
 pub struct Machine {
     child: Child,
     requests: ChildStdin,
@@ -38,20 +39,20 @@ pub struct Machine {
     console: PathBuf,
 }
 
-/// What a script in the guest came to.
+/// The outcome of a script in the guest.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its exit code, -1 if it was killed.
+    /// Its exit code; -1 if it was killed.
     pub code: i32,
-    /// What it wrote, to standard output and standard error.
+    /// Its standard output and standard error.
     pub text: String,
 }
 
 impl Outcome {
-    /// What it wrote, if it succeeded.
+    /// The output, if the script succeeded.
     ///
     /// # Errors
-    /// It failed.
+    /// The script failed.
     pub fn ok(self) -> Result<String> {
         match self.code {
             0 => Ok(self.text),
@@ -61,15 +62,16 @@ impl Outcome {
 }
 
 impl Machine {
-    /// Whether this QEMU has the model at all.
+    /// Whether this QEMU has the card's model.
     ///
     /// # Errors
-    /// There is no QEMU, or one that doesn't even run: a card that isn't tried for that isn't one that QEMU lacks.
+    /// There is no QEMU, or it doesn't run. This is an error, since a card that isn't tested for this reason isn't one that
+    /// QEMU lacks.
     pub fn has(boot: &Boot, card: Card) -> Result<bool> {
         let mut ask = qemu(boot, Command::new(&boot.qemu));
         let output = ask.arg("-device").arg(format!("{},help", card.model())).output()?;
         let [listed, said] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-        // The exit code is 0 in either case.
+        // The exit code is 0 in both cases.
         if listed.contains(&format!("{} options:", card.model())) {
             Ok(true)
         } else if said.contains(&format!("Device '{}' not found", card.model())) {
@@ -79,13 +81,13 @@ impl Machine {
         }
     }
 
-    /// Boots a guest with the cards of a kind, whose other ends are the taps `tap0`, … of `outside`.
+    /// Boots a guest with the cards of a kind, connected to the taps `tap0`, `tap1` and so on of `outside`.
     ///
     /// # Errors
-    /// It doesn't come up within minutes; the error has the end of its console.
+    /// The guest doesn't boot within minutes; the error contains the end of its console.
     pub fn start(boot: &Boot, card: Card, outside: &Netns) -> Result<Self> {
         let mut command = qemu(boot, outside.command(&boot.qemu));
-        // Emulated: KVM isn't everywhere, and this must run anywhere.
+        // Emulated without KVM, which isn't available everywhere.
         command.args(["-accel", "tcg", "-cpu", "max", "-m", "768", "-machine", "q35", "-no-reboot"]);
         command.args(["-smp", &card.queues().to_string()]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
@@ -96,7 +98,7 @@ impl Machine {
             command.arg("-netdev").arg(format!(
                 "tap,id=net{number},ifname=tap{number},script=no,downscript=no,vhost=off,queues={queues}"
             ));
-            // Addresses of the first as the frames have them.
+            // The first card's MAC address is the destination of the test frames.
             command.arg("-device").arg(format!(
                 "{},netdev=net{number},mac=02:00:00:00:00:{:02x},romfile={}",
                 card.model(),
@@ -105,7 +107,7 @@ impl Machine {
             ));
         }
         command.arg("-kernel").arg(&boot.image).arg("-initrd").arg(&boot.initramfs);
-        // On a busy machine emulated timers are late, and the kernel would take them for broken.
+        // On a busy machine emulated timers are late, and the kernel would consider them broken.
         command.arg("-append").arg(format!(
             "console=ttyS0 loglevel=4 panic=-1 no_timer_check net.ifnames=0 modules={}",
             card.modules().join(",")
@@ -116,7 +118,7 @@ impl Machine {
         let lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
         let (send, outcomes) = channel();
         thread::spawn(move || {
-            // What isn't JSON is noise of a line that isn't set up yet.
+            // Lines that aren't JSON are noise from before the serial line was set up.
             for value in lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()) {
                 if send.send(value).is_err() {
                     return;
@@ -124,7 +126,7 @@ impl Machine {
             }
         });
         let machine = Self { child, requests, outcomes, console: boot.console.clone() };
-        // An emulated boot takes seconds; on a busy machine, more.
+        // An emulated boot takes seconds, but more on a busy machine.
         let ready = machine.outcomes.recv_timeout(Duration::from_secs(300));
         if !ready.is_ok_and(|ready| ready["ready"] == true) {
             bail!("the guest didn't come up; its console ends:\n{}", machine.console());
@@ -132,12 +134,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Runs lines of a shell in the guest, and waits for their end.
+    /// Runs shell lines in the guest, and waits for their end.
     ///
     /// # Errors
     /// The guest is gone.
     pub fn script(&mut self, script: &str) -> Result<Outcome> {
-        // Emulated on a busy machine, loading the program alone may take minutes.
+        // In a guest that is emulated on a busy machine, loading the program alone may take minutes.
         const SECONDS: u64 = 600;
         writeln!(self.requests, "{}", json!({ "script": script, "seconds": SECONDS }))?;
         self.requests.flush()?;
@@ -148,10 +150,10 @@ impl Machine {
         Ok(Outcome { code, text: outcome["text"].as_str().unwrap_or_default().to_owned() })
     }
 
-    /// As [`Machine::script`], and it must succeed.
+    /// Like [`Machine::script`], for a script that has to succeed.
     ///
     /// # Errors
-    /// It doesn't, or the guest is gone.
+    /// The script fails, or the guest is gone.
     pub fn run(&mut self, script: &str) -> Result<String> {
         self.script(&format!("set -e\n{script}"))?.ok().with_context(|| format!("`{}`", script.trim()))
     }
@@ -167,13 +169,13 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The emulator, with the folders of its firmware.
+/// Adds the folders of firmware to the emulator's command.
 fn qemu(boot: &Boot, mut command: Command) -> Command {
     for folder in &boot.firmware {
         command.arg("-L").arg::<&Path>(folder);
@@ -181,7 +183,7 @@ fn qemu(boot: &Boot, mut command: Command) -> Command {
     command
 }
 
-/// The last line that says something.
+/// The last line that isn't empty.
 pub(super) fn line(text: &str) -> String {
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }

@@ -1,6 +1,7 @@
-//! The matrix of network cards: each kind in a guest under QEMU, asked from outside of it.
+//! The matrix of network cards: each kind of card in a guest under QEMU, tested from outside the guest.
 //!
-//! Contract: the guest's cards end in a namespace that this process made; QEMU dies with it, and nothing else is touched.
+//! Contract: the guest's cards are connected to a namespace that this process made; QEMU ends with the process, and nothing
+//! else is touched.
 
 pub mod agent;
 mod baseline;
@@ -29,7 +30,8 @@ use std::time::Instant;
 /// Takes a card through its course on a kernel.
 ///
 /// # Errors
-/// There is no QEMU that runs. All else is a step, also a guest that doesn't come up, or that isn't reached without ntpguard.
+/// No QEMU can be run. All other problems are steps of the result, including a guest that doesn't boot or can't be reached
+/// without ntpguard.
 pub fn run(boot: &Boot, card: Card) -> Result<Run> {
     let label = format!("{} on {}", card.name(), boot.kernel);
     let start = Instant::now();
@@ -57,7 +59,7 @@ pub fn run(boot: &Boot, card: Card) -> Result<Run> {
     Ok(run)
 }
 
-/// Boots, and takes the whole course; what was seen until an error is in `run`.
+/// Boots the guest and runs the whole course; if there is an error, the steps before it are in `run`.
 fn take(boot: &Boot, card: Card, start: Instant, run: &mut Run) -> Result<()> {
     let outside = Outside::new(card)?;
     let mut machine = Machine::start(boot, card, &outside.netns)?;

@@ -1,6 +1,6 @@
-//! Everybody else: a namespace with the other ends of the guest's cards, from which requests go out and answers are counted.
+//! The outside of a guest: a namespace to which the guest's cards are connected, which sends requests and counts answers.
 //!
-//! Each request has a source port of its own, and an answer counts for the request whose port it goes to.
+//! Each request has its own source port, and an answer is assigned to the request by its destination port.
 
 use super::{agent::ECHO, card::Card};
 use crate::{
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is asked.
+/// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// monlist, mode 7.
@@ -43,25 +43,25 @@ pub enum Request {
     Time6,
     /// monlist over IPv6.
     Monlist6,
-    /// A frame of 8,000 bytes to another port.
+    /// A frame with 8,000 bytes, to another port.
     Long,
 }
 
-/// What an answer is.
+/// A kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Of modes 4, 6 and 7, or an echo: from the responder.
+    /// An answer of the responder: mode 4, 6 or 7, or an echo.
     Served,
     /// A kiss-o'-death packet with the code RATE, which the responder never sends.
     Kiss,
 }
 
-/// Answers by the port that they went to, and when.
+/// Answers by destination port, each with its time of arrival.
 type Answers = Arc<Mutex<HashMap<u16, (Answer, Instant)>>>;
 
-/// The namespace, its wire, and what listens on it.
+/// The namespace, its wire, and the thread that receives answers.
 pub struct Outside {
-    /// The namespace with the taps.
+    /// The namespace that contains the taps.
     pub netns: Netns,
     wire: Arc<Wire>,
     tag: Option<u16>,
@@ -71,10 +71,10 @@ pub struct Outside {
     listener: Option<JoinHandle<()>>,
 }
 
-/// Requests of one kind, and the answers to them.
+/// The numbers of requests of one kind and of the answers to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Sent.
+    /// Requests sent.
     pub sent: usize,
     /// Answered by the responder.
     pub served: usize,
@@ -112,10 +112,11 @@ impl Outside {
         Ok(Self { netns, wire, tag: card.tag(), port, answers, end: stop, listener: Some(listener) })
     }
 
-    /// Sends `count` requests of a kind from one address, in bursts that a card's ring holds; returns their ports.
+    /// Sends `count` requests of a kind from one address, in bursts that fit into a card's ring; returns their source
+    /// ports.
     ///
     /// # Errors
-    /// The wire takes nothing more.
+    /// The wire's queue stays full.
     pub fn send(&self, request: Request, source: &str, count: usize) -> Result<Vec<u16>> {
         let ports: Vec<u16> = (0..count).map(|_| next(&self.port, &self.answers)).collect();
         for burst in ports.chunks(32) {
@@ -129,12 +130,12 @@ impl Outside {
         Ok(ports)
     }
 
-    /// What came back to these ports so far.
+    /// The answers to these ports so far.
     pub fn count(&self, ports: &[u16]) -> Count {
         count(&self.answers, ports)
     }
 
-    /// Waits until all of these ports have an answer; false if some still have none when the time is over.
+    /// Waits until all of these ports have an answer; `false` if some have none in time.
     pub fn wait(&self, ports: &[u16], patience: Duration) -> bool {
         let start = Instant::now();
         loop {
@@ -149,7 +150,7 @@ impl Outside {
         }
     }
 
-    /// Starts to send monlist, readvar and time requests without an end.
+    /// Starts to send monlist, readvar and time requests until the stream is ended.
     pub fn stream(&self) -> Stream {
         let end = Arc::new(AtomicBool::new(false));
         let (wire, port, tag, over) = (self.wire.clone(), self.port.clone(), self.tag, end.clone());
@@ -165,7 +166,8 @@ impl Outside {
                         sent.push((request, port, Instant::now()));
                     }
                 }
-                // What takes longer than seconds is the emulator's loading of programs, which needs its time for that.
+                // A stream of more than a few seconds means that the emulator is loading programs, for which it needs the
+                // time.
                 let pause = if sent.len() < 4000 { 10 } else { 100 };
                 thread::sleep(Duration::from_millis(pause));
             }
@@ -179,23 +181,23 @@ impl Drop for Outside {
     fn drop(&mut self) {
         self.end.store(true, Ordering::Relaxed);
         if let Some(listener) = self.listener.take() {
-            // It looks at the mark a few times a second.
+            // The listener checks the flag several times a second.
             let _ = listener.join();
         }
     }
 }
 
-/// Traffic that goes on while something happens.
+/// Traffic that continues while something happens.
 pub struct Stream {
     end: Arc<AtomicBool>,
     sender: JoinHandle<Vec<(Request, u16, Instant)>>,
     answers: Answers,
 }
 
-/// What came of a stream.
+/// The result of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flow {
-    /// Queries that were sent, of modes 6 and 7.
+    /// Queries of modes 6 and 7 that were sent.
     pub queries: usize,
     /// Queries that were answered.
     pub leaked: usize,
@@ -208,7 +210,7 @@ pub struct Flow {
 }
 
 impl Stream {
-    /// Ends it, and waits for late answers.
+    /// Ends the stream, and waits for late answers.
     pub fn end(self) -> Flow {
         self.end.store(true, Ordering::Relaxed);
         let sent = self.sender.join().expect("the sender doesn't panic");
@@ -237,7 +239,7 @@ impl Stream {
     }
 }
 
-/// The next source port: none is used twice within fifty thousand requests, and what was answered to it before is forgotten.
+/// The next source port. None is used again within fifty thousand requests; an earlier answer to it is removed.
 fn next(port: &AtomicU16, answers: &Answers) -> u16 {
     let after = |port: u16| Some(if port >= 60_000 { 10_000 } else { port + 1 });
     let port = port.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).expect("there is always one");
@@ -284,7 +286,7 @@ fn listening(interface: &str) -> Result<OwnedFd> {
         sll_halen: 0,
         sll_addr: [0; 8],
     };
-    // SAFETY: a whole sockaddr_ll, of the length given.
+    // SAFETY: the argument is a whole sockaddr_ll with its length.
     let address = unsafe {
         LinkAddr::from_raw((&raw const address).cast(), Some(size_of_val(&address) as nix::libc::socklen_t))
     };
@@ -293,11 +295,11 @@ fn listening(interface: &str) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Notes answers until the end.
+/// Records answers until `end` is set.
 fn listen(socket: &OwnedFd, answers: &Answers, end: &AtomicBool) {
     let mut buffer = vec![0; 1 << 16];
     while !end.load(Ordering::Relaxed) {
-        // A time-out, or an interface that is down for a moment.
+        // A timeout, or an interface that is down for a moment.
         let Ok(length) = recv(socket.as_raw_fd(), &mut buffer, nix::sys::socket::MsgFlags::empty()) else {
             continue;
         };
@@ -307,9 +309,9 @@ fn listen(socket: &OwnedFd, answers: &Answers, end: &AtomicBool) {
     }
 }
 
-/// The port that a frame goes to, and what it is, if it is an answer of the guest.
+/// The destination port of a frame and the kind of answer that it is; `None` if it isn't an answer of the guest.
 ///
-/// The kernel has taken a VLAN tag off before a packet socket sees the frame.
+/// The kernel removes a VLAN tag before a packet socket gets the frame.
 fn answer(frame: &[u8]) -> Option<(u16, Answer)> {
     let datagram = match frame.get(12..14)? {
         [0x08, 0x00] => frame.get(14 + 4 * usize::from(frame.get(14)? & 15)..)?,
@@ -341,7 +343,7 @@ mod tests {
         assert_eq!(count(&answers, &ports), Count { sent: 2, served: 0, kisses: 0 });
     }
 
-    /// An answer is the request's frame turned round, as far as this looks.
+    /// Answers are built like requests with swapped ports, which is all that is checked here.
     #[test]
     fn answers_are_told_apart() {
         let from_server = |bytes: &[u8]| {
@@ -355,7 +357,7 @@ mod tests {
         let mut kiss = payload::time(4, 4);
         kiss[12..16].copy_from_slice(b"RATE");
         assert_eq!(from_server(&kiss), Some(Answer::Kiss));
-        // A request, as the host's own sending shows it.
+        // A request, as a packet socket also gets the frames that the host itself sends.
         assert_eq!(from_server(&payload::time(3, 4)), None);
         let other = Frame::from("192.0.2.2", 53).to_port(40_000).payload(&payload::time(4, 4)).build();
         assert_eq!(answer(&other), None);

@@ -1,17 +1,17 @@
-//! The matrix as a page of the documentation.
+//! The matrix as part of a page of the documentation.
 
 use super::verdict::{Run, Step, Verdict};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// How `run` begins to tell how soon it has put the filter back.
+/// The beginning of `run`'s message about how soon it has put the filter back.
 pub(super) const REPAIR: &str = "put back after";
 
-/// What stands around the table in the document.
+/// The marks around the table in the document.
 const MARKS: [&str; 2] = ["<!-- matrix: begin -->", "<!-- matrix: end -->"];
 
-/// What a page has of a run: its row of the table, the steps that didn't simply hold, and repairs.
+/// The page's entry for a run: its row of the table, the steps with another verdict than "held", and the repairs.
 pub fn entry(run: &Run) -> Value {
     let label = format!("{}, {}", run.card.name(), run.kernel);
     let held = run.steps.iter().filter(|step| step.verdict == Verdict::Held).count();
@@ -31,7 +31,7 @@ pub fn entry(run: &Run) -> Value {
         let Step { name, verdict, note } = step;
         format!("- {label}, {name}: **{}**. {}", verdict.name(), note.replace('|', "\\|"))
     });
-    // What ntpguard took to put a program back that a driver had lost, and what the kernel.
+    // How soon programs that drivers had lost were put back: the times that ntpguard and the kernel took.
     let repairs = run.steps.iter().flat_map(|step| {
         let repairs = step.note.split("; ").filter(|part| part.starts_with(REPAIR));
         repairs.map(|repair| format!("- {label}, {}: {repair}", step.name))
@@ -39,7 +39,7 @@ pub fn entry(run: &Run) -> Value {
     json!({ "row": row, "others": others.collect::<Vec<_>>(), "repairs": repairs.collect::<Vec<_>>() })
 }
 
-/// A table of all runs: a row a card and kernel, and below it what else there is to say.
+/// A table of all runs, with a row for each card and kernel, and below it the other verdicts and the repairs.
 pub fn markdown(entries: &[Value]) -> String {
     let row = |entry: &Value| entry["row"].as_str().unwrap_or_default().to_owned();
     let of = |name| {
@@ -68,7 +68,7 @@ pub fn markdown(entries: &[Value]) -> String {
 /// Puts the table between the marks of a document.
 ///
 /// # Errors
-/// The document has no marks, or can't be written.
+/// The document doesn't have the marks, or can't be written.
 pub fn write(path: &Path, table: &str) -> Result<()> {
     let document = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
     let [begin, end] = MARKS;

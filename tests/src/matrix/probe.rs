@@ -1,4 +1,4 @@
-//! One look from outside: which queries and time requests the guest answers now.
+//! A look from outside: which queries and time requests the guest answers now.
 
 use super::{
     course::Course,
@@ -10,27 +10,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who asks.
+/// The source of requests.
 const CLIENT: &str = "203.0.113.9";
-/// Who asks over IPv6.
+/// The source of requests over IPv6.
 const CLIENT6: &str = "2001:db8:9::9";
 
-/// How long something may take to come about on a busy machine that emulates another.
+/// Time limit for the guest to become reachable: a busy machine emulates it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The same for the answers to one look: they are waited for no longer than they take to come.
+/// Time limit for the answers to one look; when all have arrived, the look ends earlier.
 pub(super) const ANSWERS: Duration = Duration::from_secs(10);
 
 /// The answers to one look from outside.
 pub(super) struct Probe {
-    /// Of modes 6 and 7.
+    /// Answers to modes 6 and 7.
     pub(super) queries: Count,
-    /// Of mode 3.
+    /// Answers to mode 3.
     pub(super) time: Count,
 }
 
 impl Course<'_> {
-    /// Waits until the guest answers time requests again.
+    /// Waits until the guest answers time requests; returns how long that took.
     pub(super) fn reachable(&mut self) -> Result<Duration> {
         let start = Instant::now();
         while start.elapsed() < ANSWER_TIMEOUT {
@@ -42,7 +42,7 @@ impl Course<'_> {
         bail!("the guest answers no time request")
     }
 
-    /// Queries of both modes and families, then time requests, and what came back.
+    /// Sends queries of both modes and families and then time requests, and counts the answers.
     pub(super) fn probe(&mut self) -> Result<Probe> {
         const EACH: usize = 16;
         let mut queries = self.outside.send(Request::Monlist, CLIENT, EACH)?;
@@ -51,12 +51,12 @@ impl Course<'_> {
         let mut time = self.outside.send(Request::Time, CLIENT, EACH)?;
         time.extend(self.outside.send(Request::Time6, CLIENT6, EACH)?);
         self.outside.wait(&time, ANSWERS);
-        // Of several queues, a slower one.
+        // Waits for answers that come by a slower queue.
         thread::sleep(Duration::from_millis(200));
         Ok(Probe { queries: self.outside.count(&queries), time: self.outside.count(&time) })
     }
 
-    /// As when nothing filters: all is answered.
+    /// Checks that everything is answered, as without a filter.
     pub(super) fn open(&mut self) -> Result<()> {
         let Probe { queries, time } = self.probe()?;
         let lossy = self.long && self.baseline.time.lossy();
@@ -73,14 +73,14 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Long frames, and what came back.
+    /// Sends long frames, and counts the answers.
     pub(super) fn long(&mut self) -> Result<Count> {
         let ports = self.outside.send(Request::Long, CLIENT, 8)?;
         self.outside.wait(&ports, ANSWERS);
         Ok(self.outside.count(&ports))
     }
 
-    /// Looks until nothing leaks and time is served, or patience is at its end; the last look.
+    /// Repeats looks until nothing leaks and time is served, at most four times; returns the last one.
     pub(super) fn settle(&mut self) -> Result<Probe> {
         const LOOKS: u32 = 4;
         for _ in 1..LOOKS {
@@ -92,7 +92,7 @@ impl Course<'_> {
         self.probe()
     }
 
-    /// Whether so few answers are the filter's fault.
+    /// Whether missing answers to time requests have to be attributed to the filter.
     pub(super) fn loses(&self, time: Count) -> bool {
         let without = self.baseline.time;
         let anyway = self.long && without.lossy() && (time.served > 0 || without.least == 0);

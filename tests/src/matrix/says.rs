@@ -1,11 +1,11 @@
-//! What the guest says about itself: ntpguard's own words, and what its interfaces are like.
+//! The guest's own reports: ntpguard's messages, and the state of its interfaces.
 
 use super::{course::Course, page::REPAIR};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 impl Course<'_> {
-    /// What `doctor` says about how this card will be guarded.
+    /// The mode in which `doctor` predicts that this card will be guarded.
     pub(super) fn predict(&mut self) -> Result<String> {
         let on = self.card.guarded();
         let said = self.machine.script(&format!("ntpguard doctor --interface {on} --format json"))?.text;
@@ -15,21 +15,21 @@ impl Course<'_> {
         Ok(mode.and_then(|mode| mode["message"].as_str()).unwrap_or_default().to_owned())
     }
 
-    /// The mode that `status` shows for the guarded interface, if it shows one.
+    /// The mode of the guarded interface that `status` reports, if any.
     pub(super) fn status(&mut self) -> Option<String> {
         let said = self.machine.script("ntpguard status --format json").ok()?;
         let report = json(&said.text)?;
         Some(report["interfaces"].get(0)?["mode"].as_str()?.to_owned())
     }
 
-    /// From here on, what `run` writes is about what comes now.
+    /// Marks the current end of `run`'s messages: later ones belong to the next step.
     pub(super) fn hear(&mut self) -> Result<()> {
         let lines = self.machine.script("cat /tmp/run.err 2>/dev/null | wc -l")?.text;
         self.heard = lines.trim().parse().unwrap_or(0);
         Ok(())
     }
 
-    /// What ntpguard says under traffic: `status`, and what `run` has written since [`Course::hear`].
+    /// ntpguard's messages under traffic: the output of `status`, and what `run` has written since [`Course::hear`].
     pub(super) fn says(&mut self) -> Result<String> {
         let stream = self.outside.stream();
         let since = self.heard + 1;
@@ -39,7 +39,7 @@ impl Course<'_> {
         Ok(said)
     }
 
-    /// How quickly `run` has put the filter back since [`Course::hear`], if it had to.
+    /// How soon `run` has put the filter back since [`Course::hear`], if it had to.
     pub(super) fn mended(&mut self) -> Result<String> {
         let since = self.heard + 1;
         let script = format!("tail -n +{since} /tmp/run.err 2>/dev/null | grep -o '{REPAIR} [^;]*'");
@@ -47,13 +47,13 @@ impl Course<'_> {
         Ok(said.lines().map(|line| format!("{}; ", line.trim())).collect())
     }
 
-    /// The line among these that says that the filter doesn't run, or didn't for a while.
+    /// The first line that says that the filter doesn't run, or didn't for a while.
     pub(super) fn not_running(said: &str) -> Option<&str> {
         const WORDS: &[&str] = &["NOT GUARDING", "isn't guarded", "may have lost the filter"];
         said.lines().map(str::trim).find(|line| WORDS.iter().any(|words| line.contains(words)))
     }
 
-    /// Features, MTUs and XDP programs of the guest's interfaces.
+    /// Features, MTUs and XDP programs of the guest's interfaces, as text.
     pub(super) fn look(&mut self) -> Result<String> {
         let each = |name: &str| {
             format!(
@@ -67,7 +67,7 @@ impl Course<'_> {
     }
 }
 
-/// The JSON object in an output, with what was said before and after it.
+/// The JSON object in an output that may have other lines before and after it.
 fn json(text: &str) -> Option<Value> {
     text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object))
 }

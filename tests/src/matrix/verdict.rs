@@ -1,28 +1,28 @@
-//! What a step came to.
+//! The verdicts on steps, and the results of runs.
 
 use std::time::Duration;
 
-/// What a step of a card's course came to.
+/// The verdict on a step of a card's course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// All is as it should be: nothing leaked, time was served, what was promised came.
+    /// Everything was as it should be: nothing leaked, time was served, and predictions were right.
     Held,
-    /// Something didn't hold, and ntpguard said so.
+    /// Something was wrong, and ntpguard reported it.
     Said,
-    /// QEMU or the driver has no such thing.
+    /// QEMU or the driver doesn't support it.
     NotRun,
-    /// A prediction or a message wasn't true, or something that was due didn't come.
+    /// A prediction or a message was wrong, or something expected didn't happen.
     Wrong,
-    /// Something isn't as it was before ntpguard was attached.
+    /// Something differs from the state before ntpguard was attached.
     Changed,
-    /// Traffic that isn't to be dropped was lost.
+    /// Traffic was lost that shouldn't be dropped.
     Lost,
-    /// A query was answered while the interface was shown as guarded.
+    /// A query was answered while ntpguard reported the interface as guarded.
     Leaked,
 }
 
 impl Verdict {
-    /// The word in tables; those in capitals fail the run.
+    /// The verdict as a word in tables; those in capitals fail the run.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Held => "held",
@@ -35,24 +35,24 @@ impl Verdict {
         }
     }
 
-    /// Whether it fails the run.
+    /// Whether the verdict fails the run.
     pub const fn fails(self) -> bool {
         !matches!(self, Self::Held | Self::Said | Self::NotRun)
     }
 }
 
-/// A step, what it came to, and the figures behind it.
+/// A step, with its verdict and the figures behind it.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What happened.
+    /// The name of the event.
     pub name: &'static str,
-    /// What it came to.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Figures, and what was said: one line.
+    /// Figures and messages, in one line.
     pub note: String,
 }
 
-/// A card on a kernel, from boot to the end.
+/// The run of a card on a kernel, from boot to end.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The kernel's series.
@@ -63,14 +63,14 @@ pub struct Run {
     pub mode: Option<String>,
     /// The steps in their order.
     pub steps: Vec<Step>,
-    /// From the start of QEMU until the guest took orders.
+    /// Time from the start of QEMU until the guest accepted scripts.
     pub boot: Duration,
-    /// From the start of QEMU to the end.
+    /// Time from the start of QEMU to the end of the run.
     pub took: Duration,
 }
 
 impl Run {
-    /// Whether a step fails it.
+    /// Whether the verdict on any step fails the run.
     pub fn fails(&self) -> bool {
         self.steps.iter().any(|step| step.verdict.fails())
     }

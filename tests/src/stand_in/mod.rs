@@ -1,8 +1,8 @@
 //! A stand-in for ntpd 4.2.6p5, which no distribution ships any more: it answers monlist as that daemon does.
 //!
-//! Contract: number, order, lengths and headers of the packets are those of 4.2.6p5, and so is the layout of the items (`struct
-//! info_monitor_1` of its ntp_request.h). A client's time request gets time; nothing else is answered. It obeys no
-//! `restrict` line, and remembers IPv4 addresses alone.
+//! Contract: number, order, lengths and headers of the packets are those of 4.2.6p5, and so is the layout of the items
+//! (`struct info_monitor_1` of its ntp_request.h). A client's time request is answered; nothing else is. The stand-in has
+//! no `restrict` lines, and remembers only IPv4 addresses.
 
 pub mod serve;
 
@@ -12,24 +12,24 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How many clients 4.2.6p5 remembers.
+/// Number of clients that 4.2.6p5 remembers.
 pub const MOST_CLIENTS: usize = 600;
-/// Bytes of an item, and how many fit into the 500 bytes of data that a packet may have.
+/// Length of an item in bytes, and number of items that fit into the 500 bytes of data that a packet may have.
 const ITEM: usize = 72;
 const ITEMS: usize = 500 / ITEM;
-/// Bytes before the items.
+/// Length of the header before the items, in bytes.
 const HEADER: usize = 8;
 
-/// Bits of a mode 7 header's first byte.
+/// Bits in the first byte of a mode 7 header.
 const RESPONSE: u8 = 0x80;
 const MORE: u8 = 0x40;
 
-/// How many bytes of UDP payload answer a monlist request when so many clients are remembered.
+/// Bytes of UDP payload in the answer to a monlist request when this many clients are remembered.
 pub fn reply_bytes(clients: usize) -> usize {
     clients.div_ceil(ITEMS) * HEADER + clients * ITEM
 }
 
-/// What the daemon remembers: who sent something, the last one first.
+/// The daemon's state: its address, and its clients, the most recent one first.
 pub struct StandIn {
     own: Ipv4Addr,
     clients: VecDeque<Client>,
@@ -47,10 +47,10 @@ struct Client {
 }
 
 impl StandIn {
-    /// A daemon with this address, to which `clients` different clients came before.
+    /// A daemon with this address that remembers `clients` different clients.
     pub fn new(own: Ipv4Addr, clients: usize) -> Self {
         let now = Instant::now();
-        // 198.18.0.0/15 is set aside for tests (RFC 2544).
+        // 198.18.0.0/15 is reserved for tests (RFC 2544).
         let address = |number| Ipv4Addr::from(0xc612_0000 + number as u32);
         let client = |number| Client {
             address: address(number),
@@ -64,7 +64,7 @@ impl StandIn {
         Self { own, clients: (1..=clients.min(MOST_CLIENTS)).map(client).collect() }
     }
 
-    /// Takes a datagram, and gives its answer: none, one packet, or many.
+    /// Handles a datagram and returns the answer: no packet, one, or many.
     pub fn receive(&mut self, from: SocketAddrV4, request: &[u8]) -> Vec<Vec<u8>> {
         let Some(&head) = request.first() else { return Vec::new() };
         self.remember(from, head);
@@ -102,7 +102,7 @@ impl StandIn {
     fn packet(&self, version: u8, number: usize, last: usize, clients: &[&Client]) -> Vec<u8> {
         let more = if number == last { 0 } else { MORE };
         let mut bytes = vec![RESPONSE | more | version << 3 | 7, number as u8, 3, 42];
-        bytes.extend((clients.len() as u16).to_be_bytes()); // the upper four bits are the error: none
+        bytes.extend((clients.len() as u16).to_be_bytes()); // the upper four bits are the error code: 0
         bytes.extend((ITEM as u16).to_be_bytes());
         clients.iter().for_each(|client| self.item(client, &mut bytes));
         bytes
@@ -120,13 +120,13 @@ impl StandIn {
         bytes.extend(u32::to_be_bytes(unicast));
         bytes.extend(client.port.to_be_bytes());
         bytes.extend([client.mode, client.version]);
-        // No IPv6, and the place of two IPv6 addresses.
+        // The item isn't for IPv6, so the space for two IPv6 addresses is zero.
         bytes.extend([0; 40]);
     }
 }
 
-/// Request 42 (MON_GETLIST_1) of implementation 3 (XNTPD), in a form that the daemon takes: no response, nothing more to come,
-/// version 1 to 4, no MAC, sequence number, error or items.
+/// Whether this is request 42 (MON_GETLIST_1) of implementation 3 (XNTPD), in a form that the daemon accepts: not a
+/// response, no more packets, version 1 to 4, and no MAC, sequence number, error or items.
 fn is_monlist(request: &[u8]) -> bool {
     let [head, sequence, 3, 42, rest @ ..] = request else { return false };
     head & (RESPONSE | MORE) == 0
@@ -136,7 +136,7 @@ fn is_monlist(request: &[u8]) -> bool {
 }
 
 fn time(request: &[u8]) -> Vec<u8> {
-    /// Between 1900, from which NTP counts, and 1970.
+    /// Seconds from 1900, the epoch of NTP, to 1970.
     const EPOCH: u64 = 2_208_988_800;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = (now.as_secs() + EPOCH) as u32;
@@ -162,11 +162,11 @@ mod tests {
     const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
     const VICTIM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80);
 
-    /// What was measured on 4.2.6p5: clients, packets and bytes that answered one request.
+    /// Measured on 4.2.6p5: the numbers of clients, packets and bytes in the answer to one request.
     #[test]
     fn replies_are_as_large_as_those_of_the_daemon() {
         for (clients, packets, bytes) in [(1, 1, 80), (491, 82, 36_008), (600, 100, 44_000)] {
-            // Who asks is among them.
+            // The client that sends the request is among them.
             let reply = StandIn::new(OWN, clients - 1).receive(VICTIM, MONLIST);
             assert_eq!(reply.len(), packets, "{clients} clients");
             assert_eq!(reply.iter().map(Vec::len).sum::<usize>(), bytes, "{clients} clients");
@@ -174,14 +174,14 @@ mod tests {
         }
     }
 
-    /// The vectors that were seen on 4.2.6p5, where it had heard of nobody before.
+    /// Compares with vectors recorded on a 4.2.6p5 that had no clients before.
     #[test]
     fn what_the_daemon_answered_is_answered_alike() {
         let vectors = include_str!("../../vectors/restrict-vectors.jsonl").lines();
         let mut compared = 0;
         for vector in vectors.map(|line| serde_json::from_str::<Value>(line).unwrap()) {
             let text = |key: &str| vector[key].as_str().unwrap_or_default();
-            // It reads no ntp.conf, and forms are what the daemon answers monlist in.
+            // The stand-in reads no ntp.conf, and accepts monlist only in this form.
             if !text("conf").is_empty() || text("payload_hex") != "1700032a00000000" {
                 continue;
             }

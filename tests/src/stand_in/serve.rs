@@ -1,4 +1,4 @@
-//! The stand-in at work: it answers on port 123 of a namespace, on a thread of its own.
+//! The running stand-in, which answers on port 123 of a namespace on a separate thread.
 
 use super::StandIn;
 use crate::netns::Netns;
@@ -14,17 +14,17 @@ use std::{
     time::Duration,
 };
 
-/// A stand-in at work, until it is dropped.
+/// A running stand-in; it ends when this is dropped.
 pub struct Serving {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StandIn {
-    /// Has it answer on port 123 of its address.
+    /// Starts to answer on port 123 of its address.
     ///
     /// # Errors
-    /// The address isn't one of the namespace's, or the port is taken.
+    /// The address isn't one of the namespace's, or the port is in use.
     pub fn serve(mut self, netns: &Netns) -> Result<Serving> {
         let socket = netns.enter(|| UdpSocket::bind((self.own, 123))).context("port 123 is taken")?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
@@ -59,7 +59,7 @@ impl StandIn {
     }
 }
 
-/// No datagram came, or nobody listened for an earlier one.
+/// Whether the error means that no datagram has arrived, or that nobody received an earlier answer.
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused)
 }

@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: two servers under attack, without ntpguard and then with it.
+//! `cargo xtask demo`: two servers under attack, first without ntpguard and then with it.
 //!
-//! One has a real daemon, NTPsec's, which knows no monlist. So the other one has a stand-in for ntpd 4.2.6p5, which is named as
-//! one wherever it is shown. Everything happens in three namespaces that end with this process, Ctrl-C included. Sending is
-//! bounded in count.
+//! One server has a real daemon, NTPsec's, which doesn't support monlist. So the other one has a stand-in for ntpd 4.2.6p5,
+//! which is labelled as such wherever it is shown. Everything happens in three namespaces that end with this process, also
+//! at Ctrl-C. The number of packets sent is bounded.
 
 mod outcome;
 mod plan;
@@ -87,7 +87,7 @@ fn demo() -> Result<()> {
     outcome::verdict(&before, &after)
 }
 
-/// A fixture's path, as short as may be.
+/// A fixture's path, relative to the current folder if possible.
 fn shown_path(name: &str) -> Result<PathBuf> {
     let path = fixture::path(name);
     Ok(path.strip_prefix(env::current_dir()?).map(Path::to_path_buf).unwrap_or(path))
@@ -97,14 +97,14 @@ fn print_indented(text: &str) {
     text.lines().for_each(|line| println!("        {line}"));
 }
 
-/// A running `ntpguard run`, and the thread that prints what it prints.
+/// A running `ntpguard run`, and the thread that prints its output.
 struct Guard {
     child: Child,
     printing: JoinHandle<()>,
 }
 
 impl Guard {
-    /// Returns when it is attached.
+    /// Starts it, and returns when it is attached.
     fn start(
         netns: &Netns,
         dialect: &str,
@@ -138,7 +138,7 @@ impl Guard {
     }
 }
 
-/// Prints lines as they come, on a thread of its own.
+/// Prints lines as they come, on a separate thread.
 fn print(from: impl Read + Send + 'static, screen: &Arc<Screen>) -> JoinHandle<()> {
     let screen = screen.clone();
     thread::spawn(move || {
@@ -153,7 +153,7 @@ fn rounds(lab: &Lab, old: &Netns, conf: &str, screen: &Screen) -> Result<Outcome
     let _stand_in = StandIn::new(OLD_SERVER.parse()?, EARLIER_CLIENTS).serve(old)?;
     let client = payload::time(3, 4);
     let mut outcome = Outcome::default();
-    // From the first request in the victim's name on, the old server knows all whom it will know.
+    // After the first request in the victim's name, the old server's list of clients doesn't grow any more.
     for address in CLIENTS {
         add(&mut outcome.old_time, ask(&lab.outside, address, OLD_SERVER, &client, 1)?);
     }
@@ -177,12 +177,12 @@ fn rounds(lab: &Lab, old: &Netns, conf: &str, screen: &Screen) -> Result<Outcome
         outcome.reflection = reflection.join().expect("the attacker doesn't panic")?;
         Ok(())
     })?;
-    // The question itself is counted, in two packets.
+    // The query for this counter is itself counted, as two packets.
     outcome.reached = daemon.sysstat("packets received")? - received - 2;
     Ok(outcome)
 }
 
-/// Asks the old server in the victim's name, and shows what hits the victim meanwhile.
+/// Sends requests to the old server in the victim's name, and shows what reaches the victim meanwhile.
 fn reflect(lab: &Lab, screen: &Screen) -> Result<Reflection> {
     let victim = Victim::listen(&lab.outside, VICTIM, VICTIM_PORT)?;
     let wire = Wire::open_on(&lab.outside, OLD_INTERFACE)?;
@@ -201,7 +201,7 @@ fn reflect(lab: &Lab, screen: &Screen) -> Result<Reflection> {
             }
             sent += 1;
         }
-        // For what is still on its way.
+        // Waits for packets that are still on their way.
         thread::sleep(Duration::from_millis(500));
         over.store(true, Relaxed);
         let rates = watching.join().expect("watching doesn't panic");

@@ -1,10 +1,10 @@
-//! What both parts came to, beside each other, and whether it is as it should be.
+//! The results of both parts side by side, and whether they are as they should be.
 
 use crate::{plan::KNOWN_CLIENTS, screen::plot};
 use anyhow::{Result, ensure};
 use ntpguard_tests::{client::Exchange, frame::payload::MONLIST, stand_in::reply_bytes, victim::Received};
 
-/// What all rounds came to.
+/// The sums over all rounds.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) monlist: Exchange,
@@ -12,19 +12,19 @@ pub(crate) struct Outcome {
     pub(crate) spoofed: Exchange,
     pub(crate) ignored: Exchange,
     pub(crate) time: Exchange,
-    /// Packets that NTPsec's daemon itself counted.
+    /// Packets that NTPsec's daemon itself has counted.
     pub(crate) reached: u64,
     pub(crate) reflection: Reflection,
     /// Time requests to the old server.
     pub(crate) old_time: Exchange,
 }
 
-/// What was asked of the old server in the victim's name.
+/// Requests to the old server in the victim's name, and what reached the victim.
 #[derive(Default)]
 pub(crate) struct Reflection {
     pub(crate) sent: u64,
     pub(crate) received: Received,
-    /// Bytes a second that came to the victim, in each second.
+    /// Bytes that reached the victim in each second.
     pub(crate) rates: Vec<u64>,
 }
 
@@ -33,7 +33,7 @@ impl Reflection {
         self.sent * MONLIST.len() as u64
     }
 
-    /// What a byte of the attacker's came to.
+    /// Bytes that reached the victim for each byte that the attacker sent.
     fn factor(&self) -> f64 {
         self.received.bytes as f64 / self.bytes_sent() as f64
     }
@@ -75,7 +75,7 @@ pub(crate) fn table(before: &Outcome, after: &Outcome) {
     println!("     with     {}   (at most {most} bytes a second)\n", plot(&second.rates, most));
 }
 
-/// Whether the guard did what it promises.
+/// An error unless ntpguard has done what it promises.
 pub(crate) fn verdict(before: &Outcome, after: &Outcome) -> Result<()> {
     let attacks = [after.monlist, after.readvar, after.spoofed, after.ignored];
     let answers: u64 = attacks.iter().map(|attack| attack.answers).sum();
