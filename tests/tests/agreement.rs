@@ -1,6 +1,6 @@
-//! Random and mutated frames: host and kernel agree on action and counter, and both survive.
+//! Random and mutated frames: the host and the kernel agree on action and counter, and neither crashes.
 //!
-//! `FRAMES=2000000 SEED=987654321 cargo test -p ntpguard-tests --test agreement` compares more, and other ones.
+//! `FRAMES=2000000 SEED=987654321 cargo test -p ntpguard-tests --test agreement` compares more frames, and different ones.
 
 use ntpguard::bpf::Object;
 use ntpguard_tests::agreement::{Agreement, agreement, frames};
@@ -13,6 +13,6 @@ fn host_and_kernel_agree() {
         "{frames} frames: {judged} to port 123, {dropped} dropped, {kisses} kissed; host and kernel differ on {differing}"
     );
     assert_eq!(differing, 0);
-    // Had the mutations lost the way to port 123, agreement would be worth nothing.
+    // If mutated frames didn't reach port 123 any more, agreement would prove nothing.
     assert!(judged > frames / 4 && dropped > frames / 8 && kisses > 10 && plain > frames / 4);
 }

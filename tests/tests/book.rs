@@ -1,4 +1,4 @@
-//! The commands of the book and of the README, as their readers type them.
+//! Runs the commands of the book and of the README, as their readers type them.
 
 #[path = "../../xtask/src/book/blocks.rs"]
 mod blocks;
@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-/// All pages, and the README.
+/// The paths of all pages and of the README.
 fn pages() -> Vec<PathBuf> {
     fn read(folder: &Path, pages: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -55,7 +55,7 @@ fn every_command_does_what_is_shown() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Runs the commands of a block, and notes what is wrong with them.
+/// Runs the commands of a block, and records what is wrong with them; returns how many it has run.
 fn commands(reader: &mut Reader<'_>, block: &Block, page: &Path, wrong: &mut Vec<String>) -> usize {
     let mut ran = 0;
     for step in &block.steps {

@@ -1,5 +1,5 @@
-//! What a packet may cost, in figures that don't hang on the machine or its mood: how much code there is, and how often a
-//! path through it looks something up.
+//! The cost of a packet in figures that don't depend on the machine or its load: the amount of code, and the number of
+//! look-ups on a path through it.
 
 use ntpguard::{
     bpf::{Guard, Object, Size},
@@ -25,15 +25,15 @@ use std::{
     path::Path,
 };
 
-/// What a program came to when its bound was set.
+/// The figures that were measured for a program when its bound was set.
 struct Measured {
     verified: u32,
     translated: u32,
     jitted: u32,
 }
 
-/// The verifier gives up at a million. Kernels and compilers differ by some percent, so a bound is what was measured (rustc
-/// 1.95 and its nightly, Linux 6.18) and 5 % more.
+/// The verifier gives up at a million instructions. Kernels and compilers differ by a few percent, so the bound is the
+/// measured figure (rustc 1.95 and its nightly, Linux 6.18) plus 5 %.
 #[test]
 fn the_program_is_no_larger_than_it_was() {
     for (object, measured) in [
@@ -52,7 +52,7 @@ fn the_program_is_no_larger_than_it_was() {
     }
 }
 
-/// A policy that counts how often it is asked.
+/// A policy that counts look-ups.
 struct Counting<'a> {
     image: &'a Image,
     settings: Cell<u32>,
@@ -88,7 +88,7 @@ fn what_floods_are_made_of_asks_for_no_rule() {
     }
 }
 
-/// The chunks of a policy, counting how often a far one is looked up.
+/// The chunks of a policy, which count look-ups of far ones.
 struct Chunked<'a> {
     flat: &'a Flat,
     far: Cell<u32>,
@@ -105,7 +105,8 @@ impl Chunks for Chunked<'_> {
     }
 }
 
-/// Two in the mean, a node's bucket and a run, and no more than a few at worst, where an LPM trie walks some seventeen nodes.
+/// Two look-ups on average, for a node's bucket and a run, and only a few at worst, where an LPM trie walks about seventeen
+/// nodes.
 #[test]
 fn a_rule_among_many_takes_two_lookups() {
     for (lines, chunks) in [(10, [0, 0]), (500, [0, 0]), (60_000, [2, 3])] {
@@ -143,7 +144,7 @@ fn a_rule_among_many_takes_two_lookups() {
     }
 }
 
-/// Hosts of one network, each in a network of its own.
+/// A host in one network, whose /96 depends on the word.
 fn host(word: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(word) << 32)
 }

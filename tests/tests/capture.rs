@@ -1,4 +1,4 @@
-//! Captures that are written, as others read them: tshark and capinfos.
+//! Written captures, as other programs read them: tshark and capinfos.
 
 use ntpguard::{
     capture::Writer,

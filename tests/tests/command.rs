@@ -1,4 +1,4 @@
-//! The command as its users meet it: exit codes, and a sentence for everything that can go wrong.
+//! The command as its users meet it: exit codes, and a message for everything that can go wrong.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -75,10 +75,10 @@ fn the_only_interface_that_makes_sense_is_taken_and_said() {
     let attach = format!("attach --dialect ntpsec -c {conf}");
     let first = |said: &str| said.lines().next().unwrap_or_default().to_owned();
 
-    // Nothing is guarded, so nothing is given up.
+    // Nothing is guarded, so there is nothing to detach.
     let (status, errors) = fails(&mut home.command("detach").unwrap());
     assert!(status == 2 && errors.contains("nothing is guarded"), "{errors}");
-    // The lab's default route is by the first one.
+    // The lab's default route is by the first interface.
     let said = home.run(&attach).unwrap();
     assert_eq!(
         first(&said),
@@ -91,7 +91,7 @@ fn the_only_interface_that_makes_sense_is_taken_and_said() {
     assert_eq!(first(&said), format!("no interface named; taking {INTERFACE}, the only one that is guarded"));
     assert_eq!(lab.attached().unwrap(), [0; 0]);
 
-    // Two make sense: neither is taken, and what to type is said.
+    // Two interfaces make sense: neither is taken, and the message says what to type.
     lab.server.run("ip -6 route add default via fe80::1 dev ntp1 metric 9000").unwrap();
     let (status, errors) = fails(&mut home.command(&attach).unwrap());
     assert_eq!(status, 64, "{errors}");
@@ -99,7 +99,8 @@ fn the_only_interface_that_makes_sense_is_taken_and_said() {
     assert!(errors.contains(&both), "{errors}");
     assert_eq!(lab.attached().unwrap(), [0; 0]);
 
-    // A plain argument and the option are as good; what is guarded goes on where nothing is named.
+    // Interfaces may be given as positional arguments or by the option; without a name, what is guarded already stays
+    // guarded.
     home.run(&format!("{attach} ntp1 -i {INTERFACE}")).unwrap();
     assert_eq!(lab.attached().unwrap().len(), 1);
     let (status, errors) = fails(&mut home.command("detach").unwrap());
@@ -117,7 +118,7 @@ fn without_the_right_to_it_says_so() {
     let lab = Lab::new().unwrap();
     let pool = path("pool.conf");
     let guard = command(&lab.server, &run(INTERFACE, pool.to_str().unwrap())).unwrap();
-    // All capabilities but those for BPF and for networks: what a service without them would have.
+    // All capabilities except those for BPF and networks, as a service without these would have.
     let mut bounded = lab.server.command("setpriv");
     bounded.args(["--bounding-set=-sys_admin,-bpf,-net_admin,-perfmon", "--inh-caps=-all"]);
     bounded.arg(guard.get_program()).args(guard.get_args());
@@ -154,7 +155,7 @@ fn a_driver_without_native_xdp_gets_generic_and_a_word() {
     assert_eq!(status, 2, "{errors}");
     assert!(errors.contains("the driver of br0 has no native XDP"), "{errors}");
 
-    // Both at once: native on the wire, generic on the bridge, each said.
+    // Both at once: native on the wire and generic on the bridge, with a line about each.
     let mut guard = Guarding::start(&lab.server, &pool, &["--interface", "br0"]).unwrap();
     assert_eq!(
         (&guard.attached["interface"], &guard.attached["mode"]),
@@ -178,7 +179,7 @@ fn every_mode_drops_and_counts() {
         flood(&lab.outside, "2001:db8::2", "2001:db8::1", payload::READVAR, 25).unwrap();
         let seen = (0..50).map(|_| guard.line().unwrap()).find(|line| line["dropped"]["packets"] == 75);
         let seen = seen.expect("the counters come while it runs");
-        // pool.conf's default lines say noquery.
+        // pool.conf's default lines have `noquery`.
         assert_eq!(seen["reasons"]["noquery"]["packets"], 0, "{mode}: nobody may query, so no rule is asked");
         assert_eq!(
             (&seen["reasons"]["mode7"]["packets"], &seen["reasons"]["mode6"]["packets"]),
@@ -218,7 +219,8 @@ fn of_many_odd_lines_none_goes_unsaid() {
     let lab = Lab::new().unwrap();
     let files = tempfile::tempdir().unwrap();
     let conf = files.path().join("ntp.conf");
-    // Several times what is kept for a slow reader; in bytes less than a pipe holds, since it is read at the end.
+    // Several times the number of lines kept for a slow reader, but in bytes less than a pipe holds, since it is read at
+    // the end.
     const LINES: usize = 300;
     fs::write(&conf, "restrict 192.0.2.7 bogus\n".repeat(LINES)).unwrap();
     let errors = Guarding::start(&lab.server, &conf, &[]).unwrap().end(Signal::SIGTERM).unwrap().errors;

@@ -1,6 +1,7 @@
-//! What the daemon's limiter hears, the filter's does: packets that are discarded for their form have counted before.
+//! The filter's limiter counts the same packets as the daemon's: those that are discarded for their form have been counted
+//! before.
 //!
-//! The truth is a live NTPsec's: after a burst of such packets it answers a good request, or is silent.
+//! The reference is a live NTPsec: after a burst of such packets it either answers a valid request, or doesn't.
 
 use ntpguard::{
     compile::{Hardening, Image},
@@ -18,17 +19,17 @@ use ntpguard_tests::{
 };
 use std::{fs, net::IpAddr};
 
-/// More than NTPsec's limiter serves at once, and more than those that it would kiss.
+/// More packets than NTPsec's limiter serves at once, and more than those that it would answer with a kiss.
 const BURST: usize = 60;
 
-/// A payload of zeros behind its first byte.
+/// A payload with this version and mode in its first byte, followed by zeros.
 fn zeros(version: u8, mode: u8, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     bytes[0] = version << 3 | mode;
     bytes
 }
 
-/// Payloads that NTPsec discards for their form, and whether its limiter has counted them by then.
+/// Payloads that NTPsec discards for their form, and whether its limiter has counted them before.
 fn discarded() -> Vec<(&'static str, Vec<u8>, bool)> {
     let mut rows = vec![
         ("a request cut short", zeros(4, 3, 47), true),
@@ -57,7 +58,7 @@ fn image(conf: &str, dialect: Dialect) -> Image {
     compile(Some(&path), dialect, Hardening::ALL).unwrap().image
 }
 
-/// What becomes of each frame, one after the other.
+/// The verdicts on frames, one after the other.
 fn judged(image: &Image, frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<(Reason, Action)> {
     let model = Model::new(image, Clock::IDEAL, 64);
     let one = |frame: Vec<u8>| match model.judge(image, &frame) {
@@ -67,7 +68,7 @@ fn judged(image: &Image, frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<(Reas
     frames.into_iter().map(one).collect()
 }
 
-/// What becomes of a request after a burst of payloads from its source.
+/// The verdict on a request after a burst of payloads from its source.
 fn after(image: &Image, payload: &[u8]) -> Reason {
     let frame = |payload: &[u8]| Frame::from("192.0.2.2", 40_000).payload(payload).build();
     let mut frames = vec![frame(payload); BURST];
@@ -84,13 +85,13 @@ fn a_burst_of_malformed_packets_limits_as_a_live_ntpsec_does() {
     let to: [IpAddr; 2] = [SERVER_V4.parse().unwrap(), SERVER_V6.parse().unwrap()];
     let wire = Wire::open(&lab.outside).unwrap();
     for (number, (what, payload, counted)) in discarded().into_iter().enumerate() {
-        // A source of its own, which nothing is held against yet.
+        // A new source, which the limiter holds nothing against yet.
         let source = format!("198.51.100.{}", number + 1);
         lab.address(&source).unwrap();
         let before = daemon.sysstat("packets received").unwrap();
         let frame = Frame::from(&source, 40_000).payload(&payload).build();
         (0..BURST).for_each(|_| wire.send(&frame).unwrap());
-        // Two of these are ntpq's own, each time that it asks.
+        // ntpq's own queries are counted too: two packets each time.
         while daemon.sysstat("packets received").unwrap() < before + BURST as u64 {}
         let probe = Probe { from: source.parse().unwrap(), port: 0, payload: payload::time(3, 4) };
         let is_answered = answered(&lab.outside, &[probe], to).unwrap() == [true];
@@ -99,8 +100,8 @@ fn a_burst_of_malformed_packets_limits_as_a_live_ntpsec_does() {
     }
 }
 
-/// NTPsec 1.2.2 discards mode 1 before its limiter, 1.2.5 counts it: nothing is held against others for it, but against
-/// more of its kind.
+/// NTPsec 1.2.2 discards mode 1 before its limiter, while 1.2.5 counts it. So mode 1 isn't held against other packets, only
+/// against more of mode 1.
 #[test]
 fn mode_1_of_ntpsec_has_an_account_of_its_own() {
     let image = image("restrict default limited kod noquery\n", Dialect::NtpSec);
@@ -111,11 +112,11 @@ fn mode_1_of_ntpsec_has_an_account_of_its_own() {
     assert_eq!(verdicts[0], (Reason::Time, Action::Pass));
     assert_eq!(verdicts[BURST - 1], (Reason::Limited, Action::Drop));
     assert!(verdicts.iter().all(|(reason, _)| *reason != Reason::Kod), "1.2.2 is silent: no kiss goes out");
-    // In version 1 a bare header is a client's.
+    // In version 1, a bare header in this mode is a client's request.
     assert_eq!(after(&image, &payload::time(1, 1)), Reason::Limited);
 }
 
-/// ntp.org's limiter comes last, and hears what is well formed; of the rest 4.2.8 counts crypto-NAKs.
+/// ntp.org's limiter comes last, and counts only well-formed packets; of the others, 4.2.8 counts crypto-NAKs.
 #[test]
 fn a_crypto_nak_counts_in_428() {
     let naks = [0, 3, 5].map(|mode| (zeros(if mode == 0 { 1 } else { 4 }, mode, 52), mode));

@@ -1,5 +1,5 @@
-//! Which daemon runs here and what its command line says: found by what the kernel shows, with all rights and with the
-//! unit's.
+//! Which daemon runs here and what its command line says: detected from what the kernel shows, with all rights and with
+//! those of the unit.
 
 use ntpguard_tests::{
     chrony::Chronyd,
@@ -11,7 +11,7 @@ use ntpguard_tests::{
 };
 use std::{fs, process::Output};
 
-/// A request to the daemon's own servers is answered from there.
+/// Only the daemon's own servers may send to it, by `restrict source`.
 const IGNORING: &str = "restrict default ignore\nrestrict source nomodify\nrestrict 127.0.0.1\n";
 const LOCAL: &str = "restrict default limited nomodify noquery\nrestrict 127.0.0.1\n";
 
@@ -35,7 +35,8 @@ fn servers_on_the_command_line_are_associations() {
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         said(&output).split(',').next().unwrap().to_owned()
     };
-    // By hand, for both that have templates; without a server there is no hole.
+    // With the daemon's arguments given by hand, for both dialects that have `restrict source`; without a server there is
+    // no exception for one.
     for dialect in ["ntp-4.2.8", "ntpsec"] {
         let with = |arguments: &str| answer(&format!("--dialect {dialect} --daemon-args={arguments}"));
         assert_eq!([with("192.0.2.2"), with("-g")], ["pass", "drop"], "{dialect}");
@@ -47,12 +48,12 @@ fn servers_on_the_command_line_are_associations() {
     let words = said(&output);
     assert!(words.contains(&format!("read as ntpsec does (process {}, ", daemon.id())), "{words}");
     assert!(words.contains("command line (process") && words.contains("says: servers 192.0.2.2"), "{words}");
-    // Another namespace is another host.
+    // Another namespace is like another host.
     let elsewhere = said(&ntpguard(&lab.outside, &format!("check {}", conf.path().display())));
     assert!(!elsewhere.contains("192.0.2.2") && !elsewhere.contains("process"), "{elsewhere}");
 }
 
-/// A request with a MAC of a key that the command line trusts may be right.
+/// A request whose MAC has a key that the command line trusts may be authentic.
 #[test]
 fn a_key_on_the_command_line_may_be_right() {
     let lab = Lab::new().unwrap();
@@ -78,7 +79,7 @@ fn with_the_units_rights_the_daemon_is_found_too() {
     let lab = Lab::new().unwrap();
     let unit = Unit::new(&lab.server, LOCAL).unwrap();
     let daemon = Ntpd::start_with(&lab.server, LOCAL, &["-t", "5"]).unwrap();
-    // Its sockets can't be seen by such a process.
+    // A process with these rights can't see the daemon's sockets.
     let conf = unit.home.conf();
     let line = format!("attach --interface {INTERFACE} --config {}", conf.display());
     let words = unit.run(&line);

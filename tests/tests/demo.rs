@@ -1,4 +1,4 @@
-//! The demo: what its table says; and, cut short at bad moments, that nothing of it stays.
+//! The demo: the figures in its table, and that nothing of it stays when it is interrupted at bad moments.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// In the environment of the demo and so of all its children.
+/// An environment variable of the demo, which all its child processes inherit.
 const MARK: &str = "NTPGUARD_DEMO_UNDER_TEST=1";
 
-/// One looks for programs that are left, while the other one has its own.
+/// One test looks for programs that are left, so the other one's programs mustn't be loaded meanwhile.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What the demo says is so: the victim got every packet of every list, and behind the guard not a byte.
+/// The demo's figures: without ntpguard the victim got every packet of every list, and with it not a byte.
 #[test]
 fn the_victim_gets_whole_lists_and_behind_the_guard_not_a_byte() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,7 +28,7 @@ fn the_victim_gets_whole_lists_and_behind_the_guard_not_a_byte() {
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{errors}\n{shown}");
     assert!(shown.contains("a stand-in for ntpd 4.2.6p5"), "it is named as one: {shown}");
-    // Sent, without the guard, and with it.
+    // The columns: sent, without ntpguard, and with it.
     let row = |name: &str| -> Vec<u64> {
         let table = shown.split("3. What came of it").nth(1).unwrap();
         let (_, after) = table.split_once("Stand-in for 4.2.6p5").unwrap();
@@ -40,12 +40,12 @@ fn the_victim_gets_whole_lists_and_behind_the_guard_not_a_byte() {
     assert!(requests > 0);
     assert_eq!(row("complete lists"), [requests, requests, 0]);
     assert_eq!(row("packets at the victim"), [requests, 100 * requests, 0]);
-    // The last one is shorter: 596 clients of 72 bytes, six a packet.
+    // The last packet is shorter: 596 clients of 72 bytes each, six in a packet.
     let list = 99 * 440 + (8 + 2 * 72);
     assert_eq!(row("bytes at the victim"), [8 * requests, list * requests, 0]);
     let time = row("time requests");
     assert!(time[0] > 0 && time.iter().all(|served| *served == time[0]), "{time:?}");
-    // Seen as it happens: seconds in which the victim was hit, and after these such in which it wasn't.
+    // The output while it runs: seconds in which packets reached the victim, and after these, seconds in which none did.
     let seconds = shown.lines().filter(|line| line.contains("at the victim ") && line.contains("bytes/s"));
     let hit: Vec<_> = seconds.map(|line| !line.contains(" 0 bytes/s")).collect();
     assert!(hit.len() > 2 && hit[1] && !hit[hit.len() - 1], "{hit:?} {shown}");
@@ -55,7 +55,7 @@ fn the_victim_gets_whole_lists_and_behind_the_guard_not_a_byte() {
 fn ctrl_c_and_kill_leave_nothing_behind() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = programs();
-    // While the daemon starts, in the first flood, and when one guard is attached, or both.
+    // While the daemon starts, in the first flood, with one guard attached, and with both.
     for (signal, moment) in [
         (Signal::SIGINT, "1. Without ntpguard"),
         (Signal::SIGKILL, "at the victim"),
@@ -88,7 +88,7 @@ fn ctrl_c_and_kill_leave_nothing_behind() {
     }
 }
 
-/// Processes that carry the mark.
+/// Number of processes that have the variable.
 fn children() -> usize {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let marked =
@@ -96,7 +96,7 @@ fn children() -> usize {
     processes.filter(|process| fs::read(process.path().join("environ")).is_ok_and(marked)).count()
 }
 
-/// XDP programs of ntpguard's in the kernel, attached or not.
+/// Number of ntpguard's XDP programs in the kernel, attached or not.
 fn programs() -> usize {
     let output = Command::new("bpftool").args(["--json", "prog", "list"]).output().unwrap();
     assert!(output.status.success());

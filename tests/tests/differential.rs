@@ -1,5 +1,5 @@
-//! Random configurations and packets, before a live NTPsec: what it answers without the guard it answers behind it, and
-//! what it refuses by its lines never reaches it.
+//! Random configurations and packets in front of a live NTPsec: what it answers without the filter it also answers behind
+//! it, and what its lines refuse never reaches it.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -15,7 +15,7 @@ use std::{fs, net::IpAddr};
 const CONFIGURATIONS: usize = 6;
 const PROBES: usize = 250;
 
-/// Who asks; every network below holds some of them.
+/// The sources; every network below contains some of them.
 const SOURCES: [&str; 8] = [
     "192.0.2.2",
     "198.51.100.5",
@@ -59,7 +59,7 @@ const FLAGS: [&str; 12] = [
     "IGNORE",
 ];
 
-/// Lines that keep the limiter and the lab's own ntpq out of it.
+/// Lines that exclude the daemon's limiter and the lab's own ntpq from the test.
 const FIXED: &str = "\
 limit average 10000 burst 10000
 unrestrict default limited
@@ -92,7 +92,7 @@ fn probe(random: &mut Random) -> Probe {
     payload[0] = version << 3 | mode;
     payload[1] = if mode == 6 { [1, 2, 2, 12, 0x82][random.below(5)] } else { 0 };
     if mode == 3 && length >= 48 {
-        payload[40..48].fill(7); // a transmit time stamp
+        payload[40..48].fill(7); // a transmit timestamp
     }
     Probe { from: source, port: if random.below(8) == 0 { 123 } else { 0 }, payload }
 }

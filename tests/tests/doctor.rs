@@ -1,4 +1,4 @@
-//! `ntpguard doctor` on hosts that the tests make: what it finds, and whether it says so.
+//! `ntpguard doctor` on hosts that the tests prepare: what it finds and reports.
 
 use ntpguard::doctor::Check;
 use ntpguard_tests::{
@@ -30,7 +30,7 @@ fn a_daemon_that_tells_everyone() {
     let (status, release) = visit.of("daemon");
     assert!(status == "ok" && release.starts_with("ntpsec-1."), "{release}");
     let (status, config) = visit.of("config");
-    // The lab's file is a descriptor of this process.
+    // The lab's ntp.conf is a file descriptor of this process.
     let conf = format!("/proc/{}/fd/", std::process::id());
     assert!(
         status == "ok" && config.starts_with(&conf) && config.contains("(-c on its command line)"),
@@ -60,19 +60,19 @@ fn a_daemon_that_tells_nobody() {
     assert_eq!(visit.of("bpffs"), ("ok", "in a BPF file system"));
     assert_eq!((visit.code, &visit.report["failures"]), (0, &0.into()), "{:#}", visit.report);
 
-    // And guarded: whose program it is.
+    // On a guarded host, it reports whose program is attached.
     home.attach().unwrap();
     let visit = Visit::pay(&lab.server, &[&home.places()[0]]);
     let (status, owner) = visit.of("owner");
     assert!(status == "ok" && owner.starts_with("ntpguard's (ntpguard, program "), "{owner}");
     assert_eq!((visit.of("mode"), visit.code), (("ok", "native, as it is now"), 0));
-    // The daemon is asked over loopback, so the guard counts nothing of it.
+    // The daemon is queried over loopback, so the filter doesn't count these packets.
     assert_eq!(home.status().unwrap()["dropped"], 0);
     let elsewhere = Visit::pay(&lab.server, &[]);
     assert_eq!(elsewhere.of("owner").0, "warning", "a program of that name, and no pin");
 }
 
-/// A daemon that answers what an old one does, with whatever `answer` makes of a request.
+/// Runs a stand-in for an old daemon, which sends what `answer` makes of a request.
 fn old_daemon<T>(
     host: &Netns,
     answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Sync,
@@ -122,7 +122,7 @@ fn monlist_is_a_failure() {
     assert_eq!(visit.of("monlist"), ("failure", answered));
     assert_eq!((visit.of("peers").0, visit.of("readvar").0, visit.code), ("ok", "ok", 2));
     assert_eq!(visit.report["failures"], 1, "{:#}", visit.report);
-    // This very process, which is no ntpd.
+    // This process itself holds the port, and isn't an ntpd.
     let (status, port) = visit.of("port");
     assert!(status == "ok" && port.starts_with(&format!("process {} (", std::process::id())), "{port}");
     assert!(port.ends_with("on 192.0.2.1, 2001:db8::1"), "{port}");
@@ -132,7 +132,7 @@ fn monlist_is_a_failure() {
         |request: &[u8]| (request == [0x17, 0, 3, 0, 0, 0, 0, 0]).then(|| vec![0x97, 0, 3, 0, 0, 1, 0, 32]);
     let visit = old_daemon(&lab.server, peers, pay);
     assert_eq!((visit.of("peers").0, visit.of("monlist").0, visit.code), ("warning", "ok", 0));
-    // INFO_ERR_IMPL and the like tell nothing.
+    // Errors such as INFO_ERR_IMPL contain no information.
     let error = |request: &[u8]| (request[0] == 0x17).then(|| vec![0x97, 0, 3, request[3], 0x10, 0, 0, 0]);
     let visit = old_daemon(&lab.server, error, pay);
     assert_eq!(visit.of("monlist"), ("ok", "answered with an error alone, on 192.0.2.1, 2001:db8::1"));
@@ -171,7 +171,7 @@ fn somebody_elses_program_is_named() {
     assert_eq!((visit.of("mode").0, visit.code), ("failure", 2));
     assert_eq!(lab.attached().unwrap(), [id], "nothing was changed");
 
-    // Behind it, at tc's ingress.
+    // At tc's ingress, behind the other program.
     let conf = format!("restrict default noquery\n{LOCAL}");
     let home = Home::new(&lab.server, &conf).unwrap();
     let said = home.run(&format!("{} --hook tc", home.attaching())).unwrap();
@@ -218,7 +218,7 @@ fn without_rights_it_says_what_it_cant_see() {
     let closed = format!("restrict default noquery\n{LOCAL}");
     let _daemon = Ntpd::start(&lab.server, &closed).unwrap();
     let doctor = command(&lab.server, &["--interface", INTERFACE]);
-    // A copy that another user may run, wherever this tree lies.
+    // A copy that another user may run, wherever this source tree is.
     let files = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
@@ -231,7 +231,7 @@ fn without_rights_it_says_what_it_cant_see() {
     let (status, rights) = visit.of("rights");
     assert!(status == "warning" && rights.contains("no CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON"), "{rights}");
     let (status, port) = visit.of("port");
-    // By the socket's control group and the table of its network namespace.
+    // Found by the socket's control group and the socket table of its network namespace.
     assert!(status == "ok" && port.starts_with("process ") && port.contains("(ntpd, /"), "{port}");
     assert_eq!(visit.of("readvar").0, "ok", "anyone may ask");
     assert!(visit.of("daemon").1.starts_with("ntpsec-1."), "by what the daemon itself says");
@@ -260,7 +260,7 @@ fn every_finding_has_the_documented_fields() {
         }
     }
 
-    // For people: the same, a line each.
+    // The text for people has the same findings, one in each line.
     let mut text = lab.server.command(binary().unwrap());
     let output = text.arg("doctor").output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,5 @@
-//! `ntpguard doctor` on guarded hosts, and as a gate: findings are what outside sources meet, and exit codes follow them.
+//! `ntpguard doctor` on guarded hosts, and as a gate: findings describe what outside sources meet, and exit codes depend on
+//! them.
 
 use ntpguard_tests::{
     home::Home,
@@ -9,7 +10,7 @@ use ntpguard_tests::{
 };
 use serde_json::Value;
 
-/// The daemon itself tells everyone; what is judged is what an outside source gets.
+/// The daemon itself answers everybody, but the finding is about the answers that an outside source gets.
 #[test]
 fn a_guarded_daemon_is_judged_with_its_guard() {
     let lab = Lab::new().unwrap();
@@ -33,7 +34,7 @@ fn a_guarded_daemon_is_judged_with_its_guard() {
     let counted = home.status().unwrap();
     assert_eq!((&counted["dropped"], &counted["passed"]), (&0.into(), &0.into()), "nothing is counted");
 
-    // A second way in.
+    // A second interface that leads outside.
     lab.second_wire("ntp9").unwrap();
     lab.server.run("ip address add 203.0.113.1/24 dev ntp9").unwrap();
     let visit = pay();
@@ -46,7 +47,7 @@ fn a_guarded_daemon_is_judged_with_its_guard() {
     );
     lab.server.run("ip address flush dev ntp9").unwrap();
 
-    // A trial drops nothing, and neither does a policy that lets everybody ask.
+    // A trial drops nothing, and neither does a policy that lets everybody query.
     home.run("monitor").unwrap();
     let visit = pay();
     assert!(
@@ -57,7 +58,7 @@ fn a_guarded_daemon_is_judged_with_its_guard() {
     assert_eq!(visit.all("readvar")[0]["fix"], "ntpguard enforce");
     home.run("enforce").unwrap();
     assert_eq!(pay().of("readvar").0, "ok");
-    // A line of its own for half of the world: hardening drops what no line but the default permits.
+    // A line of its own for half of all IPv4 addresses: hardening drops only queries that no line but the default permits.
     home.write(&format!("restrict default noquery\nrestrict 0.0.0.0 mask 128.0.0.0 nomodify\n{LOCAL}"))
         .unwrap();
     home.run("reload").unwrap();
@@ -65,7 +66,7 @@ fn a_guarded_daemon_is_judged_with_its_guard() {
     let (status, answered) = visit.of("readvar");
     assert!(status == "warning" && answered.contains("the policy in force lets everybody ask"), "{answered}");
 
-    // Rules for some sources, in both families and through a mask with gaps, are no rules for all.
+    // Rules for some sources, in both families and with a non-contiguous mask, aren't rules for all.
     let rules = format!(
         "restrict default nomodify noquery\nrestrict 203.0.113.0 mask 255.0.255.0\nrestrict 2001:db8::/32\n{LOCAL}"
     );
@@ -81,7 +82,7 @@ fn a_filter_that_is_not_run_is_a_failure() {
     let _daemon = Ntpd::start(&lab.server, &open).unwrap();
     let home = Home::new(&lab.server, &format!("restrict default noquery\n{LOCAL}")).unwrap();
     home.attach().unwrap();
-    // Somebody takes it off, and leaves the pin.
+    // The link is detached by somebody else, but its pin is left.
     let links: Value = serde_json::from_str(&lab.server.run("bpftool -j link show").unwrap()).unwrap();
     let program = home.status().unwrap()["interfaces"][0]["program"].clone();
     let id = &links.as_array().unwrap().iter().find(|link| link["prog_id"] == program).unwrap()["id"];
@@ -102,7 +103,7 @@ fn exit_codes_are_a_gate() {
         let visit = Visit::pay(&lab.server, &[&[home.places()[0].as_str()], options].concat());
         (visit.code, visit.report["warnings"].as_u64().unwrap())
     };
-    // The lab's daemon has a file of its own, which is one.
+    // The lab's daemon reads a file that no other process has, which is a warning.
     let (plain, warnings) = code(&[]);
     assert!(plain == 0 && warnings > 0, "{plain}, {warnings}");
     assert_eq!(code(&["--deny-warnings"]).0, 1);
@@ -110,7 +111,7 @@ fn exit_codes_are_a_gate() {
     assert_eq!((code(&[]).0, code(&["--deny-warnings"]).0), (2, 2));
 }
 
-/// What is as it should be alarms nobody: an interface on a guarded one, and a container engine's bridge.
+/// An ordinary configuration raises no alarm: an interface on top of a guarded one, and a container engine's bridge.
 #[test]
 fn an_ordinary_host_is_quiet() {
     let lab = Lab::new().unwrap();
@@ -136,7 +137,8 @@ fn an_ordinary_host_is_quiet() {
         .unwrap()
         .iter()
         .filter(|found| ["warning", "failure"].contains(&found["status"].as_str().unwrap()))
-        // The lab's daemon has a file of its own, and starts at no boot; its namespace doesn't show whether programs are compiled.
+        // The lab's daemon reads a file of its own and isn't started at boot, and its namespace doesn't show whether
+        // programs are compiled.
         .filter(|found| !["config", "boot", "jit"].contains(&found["check"].as_str().unwrap()))
         .collect();
     assert!(alarms.is_empty(), "{alarms:#?}");

@@ -1,4 +1,4 @@
-//! `ntpguard events`: which drops are told of, what is told, and what their numbers add up to.
+//! `ntpguard events`: which drops become events, what an event contains, and that the numbers add up.
 
 use nix::sys::signal::Signal;
 use ntpguard::capture::Reader;
@@ -26,7 +26,7 @@ restrict 192.0.2.0 mask 255.255.255.0
 unrestrict default limited
 ";
 
-/// Frames of one kind from one source, with what is to be told of them.
+/// Frames of one kind from one source, with the expected event fields.
 fn mode7() -> Vec<u8> {
     Frame::from("203.0.113.7", 4444).payload(payload::MONLIST).build()
 }
@@ -44,7 +44,7 @@ fn send(lab: &Lab, frame: &[u8], count: u64) {
     (0..count).for_each(|_| wire.send(frame).unwrap());
 }
 
-/// A follower; killed when dropped.
+/// A process that follows events; killed when dropped.
 struct Following {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -59,7 +59,7 @@ impl Following {
         Self { child, lines }
     }
 
-    /// Events until their scales come to `packets` for a reason.
+    /// Reads events until their scales add up to `packets` for a reason.
     fn until(&mut self, reason: &str, packets: u64) -> Vec<Value> {
         let mut events: Vec<Value> = Vec::new();
         while sum(&events, reason) < packets {
@@ -72,19 +72,19 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What events for a reason stand for.
+/// The number of packets that the events for a reason stand for.
 fn sum(events: &[Value], reason: &str) -> u64 {
     let of = events.iter().filter(|event| event["reason"] == reason);
     of.map(|event| event["scale"].as_u64().unwrap()).sum()
 }
 
-/// Follows, and returns when the hub listens to it.
+/// Starts to follow, and returns when the hub has accepted the follower.
 fn follow(home: &Home<'_>, options: &str) -> Following {
     Following::start(home.command(&format!("events --follow --format json {options}")).unwrap())
 }
@@ -96,11 +96,11 @@ fn recent(home: &Home<'_>, options: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The tests of this file run one after the other: each has a hub that looks ten times a second, and a flood.
+/// The tests of this file run one after the other: each has a hub that wakes ten times a second, and a flood.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    // One that failed is no reason for the next to.
+    // A failed test mustn't make the next one fail.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -135,7 +135,7 @@ fn few_drops_are_all_told_with_everything_about_them() {
     let age = now - first["time_ns"].as_u64().unwrap();
     assert!(age < 30_000_000_000, "{age} ns ago");
 
-    // Remembered, and filtered.
+    // The hub remembers events, and filters apply to them too.
     assert_eq!(recent(&home, "").len(), 10);
     assert_eq!(recent(&home, "--filter reason=ignore,mode7 --filter port=123").len(), 5);
     assert_eq!(recent(&home, "-n 2"), events[8..]);
@@ -155,10 +155,10 @@ fn of_a_flood_no_more_are_told_than_asked_for_and_they_stand_for_all() {
     let mut following = follow(&home, "");
     let start = std::time::Instant::now();
     send(&lab, &mode7(), 200_000);
-    // Few among very many.
+    // A few packets of one reason among very many of another.
     send(&lab, &ignored(), 3);
     let mut events = following.until("ignore", 3);
-    // The last one waits for what comes of the flood's end.
+    // The last event of the flood comes some time after its end.
     events.extend(following.until("mode7", 200_000 - sum(&events, "mode7")));
     let seconds = start.elapsed().as_secs_f64();
     println!("{} events in {seconds:.2} s stand for {} drops", events.len(), sum(&events, "mode7"));
@@ -182,7 +182,7 @@ fn without_a_run_whoever_follows_draws_them_and_hands_over() {
     let mut second = follow(&home, "--filter reason=ignore");
     send(&lab, &ignored(), 2);
     assert_eq!(first.until("ignore", 2), second.until("ignore", 2));
-    // The one that drew them goes; the other takes its turn.
+    // The process that draws events ends, and the other one takes over.
     drop(first);
     wait_for("the other draws events", || {
         send(&lab, &ignored(), 1);
@@ -207,7 +207,8 @@ fn what_is_captured_is_what_was_sent() {
         let mut child = home.command(&line).unwrap().stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(said.next().unwrap().unwrap().starts_with("capturing to "));
-        // From the next look at the ring on, whole frames come along: ten times a second, unless the machine is busy.
+        // Whole frames are included from the hub's next look at the ring on: it looks ten times a second, unless the
+        // machine is busy.
         sleep(Duration::from_secs(2));
         (child, said)
     };
@@ -227,11 +228,12 @@ fn what_is_captured_is_what_was_sent() {
     assert_eq!(frames(), [ignored(), mode7(), long.clone()].map(whole));
     assert!(said.next().unwrap().unwrap().contains("3 packets, which stand for 3, in "));
 
-    // Cut off where that is asked for, and at the first that would make it larger than it may get.
+    // Frames are cut off at the given length, and the capture ends before the first frame with which the file would exceed
+    // its maximum size.
     let (mut child, mut said) = start("--snaplen 100 --max-size 1 --count 0");
     send(&lab, &long, 1);
     send(&lab, &ignored(), 1);
-    // At a pace at which they are all told.
+    // Slowly enough that each packet becomes an event.
     wait_for("it is full", || {
         send(&lab, &long, 100);
         child.try_wait().unwrap().is_some()
@@ -245,7 +247,7 @@ fn what_is_captured_is_what_was_sent() {
     drop(guard.end(Signal::SIGTERM).unwrap());
 }
 
-/// A group that may look sees who was dropped, and no packets.
+/// A group with access sees which sources were dropped, but no packets.
 #[test]
 fn readers_see_events_and_no_packets() {
     let _alone = alone();
@@ -273,7 +275,7 @@ fn a_follower_that_does_not_read_holds_nobody_up() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let mut guard = home.guarding_with(&["--event-rate", "4000"]).unwrap();
-    // Its pipe is never read from, and full soon.
+    // Its pipe is never read, and is soon full.
     let slow = follow(&home, "");
     let mut quick = follow(&home, "");
     for _ in 0..20 {

@@ -92,7 +92,7 @@ fn a_verdict_with_its_reason_and_its_line() {
     assert!(text.contains("drop, ignore") && text.contains("ntp.conf:2:1: restrict 192.0.2.0"), "{text}");
 }
 
-/// What the daemon's own limiter refuses isn't hardening, whatever the switches for hardening say.
+/// A packet that the daemon's own limiter refuses isn't dropped by hardening, whatever the hardening options are.
 #[test]
 fn the_daemons_own_limit_is_no_hardening() {
     let folder = Folder::new();
@@ -128,7 +128,8 @@ fn an_own_source_is_impossible_whatever_line_names_it() {
     }
 }
 
-/// `restrict source` may lift `ignore` for any address, so it isn't enforced here: the line alone said that it is.
+/// `restrict source` may lift `ignore` for any address, so `ignore` isn't enforced here, though its line alone says that it
+/// is.
 #[test]
 fn what_is_left_to_the_daemon_is_told() {
     let folder = Folder::new();
@@ -145,7 +146,7 @@ fn what_is_left_to_the_daemon_is_told() {
         let words = explain("40000", dialect);
         assert!(words.starts_with("pass") && words.contains("the daemon drops it (ignore)"), "{words}");
     }
-    // What 4.2.6 has instead is enforced.
+    // The lines by which 4.2.6 achieves the same are enforced.
     let instead = "restrict default ignore\nrestrict default ntpport nomodify notrap nopeer noquery\n";
     fs::write(folder.path("ntp.conf"), instead).unwrap();
     let words = explain("40000", "ntp-4.2.6");
@@ -169,7 +170,7 @@ fn what_makes_no_packet_is_refused() {
     }
 }
 
-/// A pcap of frames, as tcpdump writes it: magic, version 2.4, snapshot length, Ethernet.
+/// A pcap file with these frames, as tcpdump writes it: magic, version 2.4, snapshot length, Ethernet.
 fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
@@ -244,7 +245,7 @@ fn a_capture_that_is_cut_off_is_an_error_and_what_came_before_is_told() {
     assert_eq!(folder.run(&["replay", capture.to_str().unwrap()]).status.code(), Some(1));
 }
 
-/// As `tcpdump -i eth0 port 123` writes it: nothing says which way a frame went.
+/// As `tcpdump -i eth0 port 123` writes it, without the direction of the frames.
 #[test]
 fn what_the_host_sent_itself_is_no_drop() {
     let folder = Folder::new();
@@ -255,12 +256,12 @@ fn what_the_host_sent_itself_is_no_drop() {
         frames.push(Frame::from(source, 123).payload(payload).build());
         if !answer.is_empty() {
             let mut back = Frame::from(SERVER_V4, 123).payload(answer).build();
-            // Its destination: no checksum is looked at.
+            // The destination address; the checksum isn't checked.
             back[30..34].copy_from_slice(&source.parse::<Ipv4Addr>().unwrap().octets());
             frames.push(back);
         }
     };
-    // Two servers of its own, a client, a flood.
+    // Two upstream servers, a client, and a flood.
     (0..20).for_each(|_| asked("198.51.100.1", &time(4, 4), &time(3, 4)));
     (0..20).for_each(|_| asked("198.51.100.2", &time(4, 4), &time(3, 4)));
     (0..20).for_each(|_| asked("203.0.113.5", &time(3, 4), &time(4, 4)));

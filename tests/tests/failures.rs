@@ -1,4 +1,4 @@
-//! What goes wrong around a guard: each is provoked, said in words that help, and opens no gap.
+//! Faults around a running filter: each is provoked, is reported with helpful words, and leaves no gap.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,7 +25,7 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A verb that must fail because of this host, and say so.
+/// Runs a verb that has to fail with exit code 2, and with this message.
 fn fails(home: &Home<'_>, line: &str, expected: &str) {
     let output = home.output(line).unwrap();
     assert_eq!(output.status.code(), Some(2), "{line}: {}", words(&output));
@@ -58,12 +58,12 @@ fn somebody_elses_program_is_replaced_on_request_alone() {
     assert!(said.contains(&format!("took the XDP program `stranger`, id {id} off {INTERFACE}")), "{said}");
     let ours = lab.attached().unwrap();
     assert!(ours.len() == 1 && ours != [id], "{ours:?}");
-    // Our own isn't taken off, but taken over.
+    // ntpguard's own program isn't taken off, but taken over.
     let said = home.run(&format!("{} --replace", home.attaching())).unwrap();
     assert!(!said.contains("took the XDP program"), "{said}");
     home.run("detach --all").unwrap();
 
-    // One that a process holds by a link can't be taken from it.
+    // A program that a process holds by a link can't be taken off.
     let path = path("pool.conf");
     let other = Guarding::start(&lab.server, &path, &[]).unwrap();
     let ours = lab.attached().unwrap();
@@ -94,7 +94,7 @@ fn full_disks_end_nothing() {
     let lab = Lab::new().unwrap();
     lab.address("192.0.2.66").unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
-    // What is said goes to a full disk, and what is known can't be kept on another.
+    // The output goes to a full disk, and the state can't be written on another one.
     let state = home.path().join("state");
     fs::create_dir(&state).unwrap();
     lab.server.run(&format!("mount -t tmpfs -o size=4k tmpfs {}", state.display())).unwrap();
@@ -114,7 +114,7 @@ fn full_disks_end_nothing() {
     assert_eq!((&status["dropped"], &status["policy"]["number"]), (&100.into(), &2.into()), "{status}");
     kill(id, Signal::SIGTERM).unwrap();
     assert_eq!(guard.wait().unwrap().code(), Some(0));
-    // And said where it can be.
+    // The fault is reported where that is possible.
     let said = home.attach().unwrap();
     assert!(said.contains("No space left on device") && said.contains("guarding goes on"), "{said}");
 }
@@ -127,7 +127,8 @@ fn an_interface_that_is_deleted_ends_nothing() {
     let line = home.attaching().replacen(INTERFACE, "ntp1", 1);
     home.run(&line).unwrap();
     lab.server.run("ip link delete ntp1").unwrap();
-    // Without a process: nothing is left that a start can't take over, and the start says what is missing.
+    // Without a process beside the filter, nothing is left that a start can't take over, and the start reports what is
+    // missing.
     fails(&home, &line, "there is no interface ntp1; there are: ");
     assert_eq!(home.status().unwrap()["interfaces"], serde_json::json!([]));
     home.run("reload").unwrap();

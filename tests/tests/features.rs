@@ -1,4 +1,4 @@
-//! Features of a card that attaching turns off: they come back when the filter is taken off, however it ends.
+//! Features of a card that attaching turns off: they are restored when the filter is taken off, however it ends.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -13,7 +13,7 @@ use std::{process::Stdio, thread, time::Duration};
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
 
-/// A macvlan's LRO can be wanted, whatever its lower device does, and generic XDP wants it no longer.
+/// A macvlan's LRO can be requested whatever its lower device does, and attaching generic XDP withdraws the request.
 fn lab_with_lro() -> Lab {
     let lab = Lab::new().unwrap();
     lab.second_wire("ntp1").unwrap();
@@ -29,7 +29,7 @@ fn want_lro(lab: &Lab, on: bool) {
 }
 
 fn want_lro_of(lab: &Lab, name: &str, on: bool) {
-    // It fails, since nothing is turned on by it.
+    // ethtool fails, since the request turns nothing on.
     let _ = lab.server.run(&format!("ethtool -K {name} lro {}", if on { "on" } else { "off" }));
 }
 
@@ -51,7 +51,7 @@ fn features_that_attaching_turned_off_come_back() {
         home.run(line).unwrap();
         assert!(wants_lro(&lab), "{line}, after a take-over");
     }
-    // Somebody has wanted it since, and then no longer: that is no business of ours.
+    // Requested and withdrawn again by somebody else meanwhile, which must have no influence.
     attach();
     want_lro(&lab, true);
     want_lro(&lab, false);
@@ -61,7 +61,7 @@ fn features_that_attaching_turned_off_come_back() {
     attach();
     home.run("detach --interface mac0").unwrap();
     assert!(!wants_lro(&lab), "it was off before");
-    // Of another interface's index, as after a boot: nothing of it is put back.
+    // The same interface index under another name, as after a boot: nothing is restored.
     let file = home.path().join("state/state.json");
     want_lro(&lab, true);
     attach();
@@ -73,7 +73,7 @@ fn features_that_attaching_turned_off_come_back() {
     home.run("detach --all").unwrap();
     lab.server.run("ip link set dev mac1 name mac0 up").unwrap();
     assert!(!wants_lro(&lab), "what is kept is of an interface of another name");
-    // State that an earlier version wrote has nothing of it.
+    // State that an earlier version wrote doesn't contain the cards.
     want_lro(&lab, true);
     attach();
     let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -121,7 +121,7 @@ fn features_come_back_however_an_ephemeral_guard_ends() {
         wait_for("LRO is wanted again", || wants_lro(&lab));
         assert_eq!(program(&lab.server, "mac0"), None, "{signal}");
     }
-    // An interface that comes back is attached to anew, long after the helper was started.
+    // The filter is attached again to an interface that comes back, long after the helper was started.
     let guard = Guarding::start(&lab.server, &home.conf(), &["--interface", "mac0", "--xdp-mode", "generic"]);
     let guard = guard.unwrap();
     lab.server.run("ip link del mac0").unwrap();
@@ -129,11 +129,11 @@ fn features_come_back_however_an_ephemeral_guard_ends() {
     want_lro_of(&lab, "mac1", true);
     lab.server.run("ip link set dev mac1 name mac0 up").unwrap();
     wait_for("it is guarded again", || program(&lab.server, "mac0").is_some() && !wants_lro(&lab));
-    // What is noted is noted with the look that attached it.
+    // The helper is told in the same second in which the filter is attached.
     thread::sleep(Duration::from_millis(500));
     guard.end(Signal::SIGKILL).unwrap();
     wait_for("LRO is wanted again", || wants_lro(&lab));
-    // By hand it does nothing.
+    // Started by hand, the helper does nothing.
     let refused = command(&lab.server, &["restore-features"]).unwrap().stdin(Stdio::null()).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }

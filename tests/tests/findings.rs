@@ -1,4 +1,4 @@
-//! What `ntpguard check` says of every fixture, in every dialect, held as snapshots.
+//! The output of `ntpguard check` for every fixture in every dialect, compared with snapshots.
 
 use ntpguard::{
     compile::Hardening,
@@ -14,7 +14,7 @@ use ntpguard::{
 use ntpguard_tests::fixture::{DIALECTS, FIXTURES, names, path};
 use std::{collections::HashSet, fs};
 
-/// The fixtures that have findings, one after the other.
+/// The fixtures that produce findings.
 const FINDINGS: [&str; 14] = [
     "findings/typos.conf",
     "findings/networks.conf",
@@ -34,7 +34,7 @@ const FINDINGS: [&str; 14] = [
 
 #[test]
 fn every_fixture_and_every_code() {
-    // No file leads to it, but a process that runs (conf/locate.rs has the test).
+    // This code comes from a running process rather than from a file (conf/locate.rs has the test).
     let mut seen = HashSet::from([Code::DaemonOlder]);
     for fixture in FIXTURES.into_iter().flatten().chain(FINDINGS) {
         for dialect in DIALECTS {
@@ -46,7 +46,7 @@ fn every_fixture_and_every_code() {
             let read = Read { path: Some(fixture.into()), conf, because: format!("read as {dialect} does") };
             let report =
                 Report { read: &read, policy: &policy, diagnostics: &diagnostics, hardening: Hardening::ALL };
-            // Where this repository lies is no finding.
+            // The path of this repository isn't part of the finding.
             let text = report.text().replace(&path("").display().to_string(), "");
             let name = format!("{}-{dialect}", fixture.replace(['/', '.'], "-"));
             insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -58,8 +58,8 @@ fn every_fixture_and_every_code() {
     assert!(unseen.is_empty(), "no fixture leads to {unseen:?}");
 }
 
-/// What the packages of distributions install, and their tools write: nothing is wrong with it, and nothing is said to be,
-/// but for what really is open.
+/// The files that distributions' packages install and their tools write: no alarm is raised, except for what really is
+/// open.
 #[test]
 fn no_default_of_a_distribution_raises_an_alarm() {
     let folder = path("distributions");
@@ -68,7 +68,7 @@ fn no_default_of_a_distribution_raises_an_alarm() {
         let file = file.unwrap().path();
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let dialect = DIALECTS.into_iter().find(|dialect| name.ends_with(&dialect.to_string())).unwrap();
-        // With names that resolve to addresses that others have tomorrow, and with none that do.
+        // With names that resolve to addresses which may belong to others tomorrow, and with names that don't resolve.
         for resolves in [true, false] {
             let resolver = |_: &str| match resolves {
                 true => names("0.pool.example.net"),
@@ -78,10 +78,10 @@ fn no_default_of_a_distribution_raises_an_alarm() {
             let policy = Policy::resolve(&conf, &resolver, &[]);
             let found = audit(&conf, &policy, Hardening::ALL, &resolver);
             let alarms = found.iter().filter(|found| found.code.severity() > Severity::Note);
-            // Files of that distribution, which this host hasn't.
+            // The included files belong to that distribution, and don't exist on this host.
             let alarms = alarms.filter(|found| found.code != Code::IncludeLost);
             let alarms: Vec<_> = alarms.map(|found| found.code.name()).collect();
-            // Its package leaves queries open indeed.
+            // OpenWrt's package really leaves queries open.
             let right: &[&str] = if name.starts_with("openwrt") { &["queries-open"] } else { &[] };
             assert_eq!(alarms, right, "{name}: {found:#?}");
         }

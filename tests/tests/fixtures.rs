@@ -1,4 +1,4 @@
-//! What each fixture compiles to: who may get time, who may query.
+//! The rules that each fixture compiles to: which sources may get time, and which may query.
 
 use ntpguard::{
     compile::{Hardening, Image},
@@ -12,10 +12,10 @@ use ntpguard_common::{
 use ntpguard_tests::fixture::{Compiled, DIALECTS, FIXTURES, compile, path};
 use std::fs;
 
-/// The flags of ntp.conf that drop.
+/// The flags of ntp.conf that drop packets.
 const DROPS: u32 = Rule::IGNORE | Rule::NOSERVE | Rule::NOQUERY | Rule::VERSION | Rule::NOTRUST;
 
-/// `net: flags`, one a rule, in the daemon's order, as a reviewer would write it.
+/// The rules as `net: flags`, in the daemon's order and in the form in which a reviewer would write them.
 fn shown(image: &Image) -> Vec<String> {
     let names = [
         (Rule::IGNORE, "ignore"),
@@ -44,7 +44,7 @@ fn image(text: &str, dialect: Dialect, hardening: Hardening) -> Image {
     compiled(text, dialect, hardening).image
 }
 
-/// The rule of a source.
+/// The rule that applies to a source.
 fn rule(image: &Image, source: &str, port: u16) -> Rule {
     image.rule(0, &network::source(source.parse().unwrap()), port)
 }
@@ -159,7 +159,7 @@ fn a_source_line_opens_every_network_to_associations_but_no_listed_host() {
     assert_eq!(bare(text, Ntp428), ["192.0.2.9/32: noserve", "0.0.0.0/0: noquery", "::/0: noquery"]);
     let both = "server 203.0.113.1\nrestrict default noquery\nrestrict source noquery nomodify";
     assert_eq!(bare(both, Ntp428), ["0.0.0.0/0: noquery", "::/0: noquery"]);
-    // NTPsec makes a hole only where the association would break.
+    // NTPsec makes an exception only where the association would fail without it.
     let noserve = "server 203.0.113.1\nrestrict default noserve\nrestrict source";
     assert_eq!(bare(noserve, NtpSec)[0], "0.0.0.0/0: noserve noquery");
     assert_eq!(bare(noserve, Ntp428)[0], "0.0.0.0/0: ");

@@ -1,4 +1,4 @@
-//! Every golden packet through the host's function and through the kernel: action, counter, line.
+//! Every golden packet, judged by the host's function and by the kernel: action, counter and line.
 
 use ntpguard::{
     bpf::{Guard, Object, Size},
@@ -42,7 +42,7 @@ fn the_kernel_does_what_the_golden_packets_say() {
     assert!(run > 100);
 }
 
-/// Policies come into force one after the other, each in the slot that the one before isn't in.
+/// Policies come into force one after the other, each in the slot that the previous one doesn't use.
 #[test]
 fn a_new_policy_replaces_the_old_one_whole() {
     let images = ["hosting.conf", "lan.conf", "flags.conf", "pool.conf", "hosting.conf"]
@@ -58,7 +58,7 @@ fn a_new_policy_replaces_the_old_one_whole() {
     }
 }
 
-/// Three policies, two of them with the same line at another place.
+/// Three policies, of which two have the same line at different places.
 #[test]
 fn a_rule_that_stays_keeps_its_hits() {
     let image = |fixture| compile(Some(&path(fixture)), Dialect::Ntp426, Hardening::ALL).unwrap().image;
@@ -74,7 +74,7 @@ fn a_rule_that_stays_keeps_its_hits() {
     let rule = rule as usize;
     assert_eq!(hits(&guard, rule), 5);
 
-    // Another policy, in which another rule is what that one was.
+    // Another policy, in which another rule takes the place of this one.
     let ignores = |other: &usize| *other != rule && image.rules.get(*other).unwrap().rule.has(Rule::IGNORE);
     let other = (0..image.rules.len()).find(ignores).unwrap();
     let carried = |from: usize, to: usize| -> Vec<_> {
@@ -85,7 +85,7 @@ fn a_rule_that_stays_keeps_its_hits() {
     guard.test_run(&frame, 2, None).unwrap();
     assert_eq!((hits(&guard, other), hits(&guard, rule)), (5, 2));
 
-    // And back, twice: what came over comes over again.
+    // Back again, twice: hits that were carried over are carried over again.
     guard.maps.install(&image, &carried(other, rule)).unwrap();
     guard.maps.install(&image, &carried(rule, rule)).unwrap();
     guard.test_run(&frame, 1, None).unwrap();

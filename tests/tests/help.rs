@@ -1,17 +1,17 @@
-//! The help texts: what a terminal of 80 columns shows of them, and that a letter means one thing.
+//! The help texts: they fit into a terminal of 80 columns, and a short option has only one meaning.
 
 use clap::{Arg, Command, CommandFactory as _};
 use ntpguard::cli::Cli;
 use std::collections::BTreeMap;
 
-/// How wide a line may be, and how many there may be for a screen.
+/// Maximum width of a line, and maximum number of lines, so that a text fits on a screen.
 const COLUMNS: usize = 80;
 const LINES: usize = 45;
 
-/// Options of a verb from this number on stand under headings.
+/// A verb with at least this many options has them under headings.
 const MANY: usize = 10;
 
-/// All verbs that people type, each as it is called.
+/// All verbs that users type, with their full names.
 fn verbs() -> Vec<(String, Command)> {
     let mut cli = Cli::command();
     cli.build();
@@ -22,7 +22,7 @@ fn verbs() -> Vec<(String, Command)> {
     [vec![("ntpguard".to_owned(), cli)], verbs].concat()
 }
 
-/// What is the user's to say: not --help and --version.
+/// The options of a verb, without --help and --version.
 fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
     verb.get_arguments().filter(|option| !matches!(option.get_id().as_str(), "help" | "version"))
 }
@@ -58,7 +58,7 @@ fn the_long_help_has_what_the_short_one_leaves_out() {
 fn where_there_are_many_options_each_has_a_heading() {
     let mut checked = 0;
     for (name, verb) in verbs().into_iter().filter(|(_, verb)| options(verb).count() >= MANY) {
-        // Plain arguments stand first, under a heading of their own.
+        // Positional arguments come first, under a heading of their own.
         for option in options(&verb).filter(|option| !option.is_positional()) {
             assert!(option.get_help_heading().is_some(), "{name}: {}", option.get_id());
         }
@@ -75,7 +75,7 @@ fn a_letter_means_the_same_option_in_every_verb() {
             let letters = option.get_short_and_visible_aliases().unwrap_or_default();
             let long = option.get_long().unwrap_or_default();
             for letter in letters {
-                // tcpdump's count, as its help says.
+                // The count of packets as in tcpdump, as the help text says.
                 if (name.as_str(), letter) != ("ntpguard capture", 'c') {
                     meanings.entry(letter).or_default().push((name.clone(), long.to_owned()));
                 }

@@ -1,4 +1,4 @@
-//! Other users of the host, and odd files: who may look can't hinder, and no file holds anything up.
+//! Other users of the host, and unusual files: who may read the counters can't hinder ntpguard, and no file blocks it.
 
 use nix::{
     sys::{
@@ -32,18 +32,18 @@ const CONF: &str = "restrict default nomodify nopeer noquery\nrestrict 127.0.0.1
 const OTHER: &str =
     "restrict default nomodify nopeer noquery\nrestrict 198.51.100.0 mask 255.255.255.0 ignore\n";
 
-/// A process; killed when dropped.
+/// A process of another user; killed when dropped.
 struct Other(Child);
 
 impl Drop for Other {
     fn drop(&mut self) {
-        // Already dead is fine.
+        // It may be dead already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A user of the group locks whatever it can open; root attaches, reloads, and draws events all the same.
+/// A user in the group locks every file that it can open; root can still attach, reload and draw events.
 #[test]
 fn whoever_may_look_locks_nobody_out() {
     let lab = Lab::new().unwrap();
@@ -75,7 +75,7 @@ fn whoever_may_look_locks_nobody_out() {
     home.run("detach --all").unwrap();
 }
 
-/// What a command comes to, which must end by itself.
+/// The output of a command, which has to end by itself.
 fn ends(command: &mut Command) -> Output {
     let start = Instant::now();
     let mut child =
@@ -94,7 +94,7 @@ fn ends(command: &mut Command) -> Output {
     }
 }
 
-/// Files that nobody reads to their end, and what is said of each.
+/// Files that can't be read to their end, and the message about each.
 const ODD: [(&str, &str); 5] = [
     ("pipe", "it is a named pipe (FIFO)"),
     ("socket", "it is a socket"),
@@ -141,7 +141,7 @@ fn odd_files_are_refused_and_the_old_policy_stays() {
             refused(&mut verb(&format!("explain --dialect ntpsec --vectors {name}")));
             refused(&mut verb(&format!("status --settings {name}")));
         }
-        // What a directory is to the daemon that includes it is known: all in it, or nothing.
+        // A daemon that includes a directory reads all files in it, or none; so this isn't a fault.
         if kind != "folder" {
             home.write(&format!("{OTHER}includefile {name}\n")).unwrap();
             refused(&mut home.command("reload").unwrap());
@@ -160,7 +160,7 @@ fn odd_files_are_refused_and_the_old_policy_stays() {
     assert_eq!(guard.end(Signal::SIGTERM).unwrap().status.code(), Some(0));
 }
 
-/// An /etc of the host's own, with files that are none of a filter's business.
+/// Makes an /etc for the host, with secret files that the filter has no need to read.
 fn make_etc(home: &Home<'_>, lab: &Lab) -> PathBuf {
     let etc = home.path().join("etc");
     for folder in ["", "ssh", "ssl", "ssl/private"] {
@@ -191,20 +191,20 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
         assert_eq!(seen, "", "{secret}");
         assert_eq!(lab.server.run(&format!("cat /etc/{secret}")).unwrap(), "secret");
     }
-    // A single file is uncovered by another one that takes its place, and that is told; a folder isn't.
+    // A single file is uncovered when another one replaces it, which is reported; a folder stays covered.
     for secret in ["shadow", "ssh/ssh_host_ed25519_key"] {
         fs::write(etc.join("new"), "secret").unwrap();
         fs::rename(etc.join("new"), etc.join(secret)).unwrap();
     }
     let key = fs::read_to_string(format!("/proc/{process}/root/etc/ssh/ssh_host_ed25519_key"));
     assert_eq!(key.unwrap_or_default(), "");
-    // An editor puts another file in its place, also of a name that is looked for and wasn't there.
+    // An editor replaces the file, also where the name was looked for before but didn't exist.
     let before = policy(&home);
     fs::write(etc.join("ntp.conf~"), OTHER).unwrap();
     fs::rename(etc.join("ntp.conf~"), etc.join("ntp.conf")).unwrap();
     home.run("reload").unwrap();
     assert!(policy(&home) > before);
-    // Every thread has a filter of system calls.
+    // Every thread has a seccomp filter.
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = 0;
     for task in tasks {
@@ -213,9 +213,9 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
         threads += 1;
     }
     assert!(threads > 3, "{threads} threads");
-    // It draws events, and others hear of them.
+    // It draws events, and other processes get them.
     assert!(home.output("events").unwrap().status.success());
-    // It looks once a second.
+    // It checks for uncovered files once a second.
     thread::sleep(Duration::from_secs(3));
     let errors = guard.end(Signal::SIGTERM).unwrap().errors;
     assert_eq!(errors.matches("could read /etc/shadow again").count(), 1, "{errors}");
@@ -223,7 +223,7 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
     assert!(!errors.contains("could still") && !errors.contains("can still"), "{errors}");
 }
 
-/// Names and texts that would do something to a terminal.
+/// Names and texts that would affect a terminal.
 const HOSTILE: &str = "\x1b]0;title\x07\u{9b}31m\u{202e}\u{61c}\u{200b}\u{ad}\u{e0041}";
 
 #[test]
@@ -334,7 +334,7 @@ fn where_root_would_help_it_is_said() {
     home.run("detach --all").unwrap();
 }
 
-/// A million lines take long to read, at the start and at a reload, and whoever wants to end it meanwhile doesn't wait for that.
+/// Reading a million lines takes long, at the start and at a reload, but a signal to end needn't wait for that.
 #[test]
 fn an_end_is_heard_while_a_million_lines_are_read() {
     let lab = Lab::new().unwrap();

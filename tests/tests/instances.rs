@@ -1,4 +1,4 @@
-//! Which program stands before an interface: the form that fits, the one that is there if it will do, another one where a
+//! Which program is attached to an interface: the form that fits, the present one if it can stay, another instance where a
 //! driver has lost it, and none after a detachment.
 
 use nix::sys::signal::Signal;
@@ -33,7 +33,7 @@ fn leaked(lab: &Lab) -> u64 {
     flood(&lab.outside, ATTACKER, SERVER, payload::MONLIST, 20).unwrap().answers
 }
 
-/// `ip -details` has no name of the program in all of its versions.
+/// Some versions of `ip -details` don't show the program's name.
 fn name_of(host: &Netns, id: u64) -> String {
     let shown = host.run(&format!("bpftool --json prog show id {id}")).unwrap();
     let shown: Value = serde_json::from_str(&shown).unwrap();
@@ -52,7 +52,7 @@ fn the_stack_gets_the_form_without_frags_and_a_driver_that_has_them_the_other() 
         assert_eq!(leaked(&lab), 0, "{mode}");
     }
     assert_eq!(dropped(&home), 60, "all forms count in the same place");
-    // tun's row has no frags.
+    // The table's row for tun doesn't have frags.
     lab.server.run("ip tuntap add dev tap0 mode tap").unwrap();
     home.run("detach --all").unwrap();
     home.run(&format!(
@@ -77,7 +77,7 @@ fn a_take_over_leaves_the_same_program_where_it_is() {
         (program(&lab.server, INTERFACE), program(&lab.server, "ntp1"))
     };
     assert_eq!(again(""), (first.clone(), None));
-    // Another interface gets a program of its own, and both stay then, whoever of them is named.
+    // Another interface gets a program of its own, and then both stay, whichever interface is named.
     let (one, other) = again("--interface ntp1");
     assert_eq!(one, first);
     assert!(other.is_some() && other != first);
@@ -91,17 +91,17 @@ fn a_take_over_leaves_the_same_program_where_it_is() {
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
     assert_eq!((leaked(&lab), dropped(&home)), (0, 20));
 
-    // Other maps take another program, with what was counted.
+    // Other maps need another program; the counts are carried over.
     assert_ne!(again("--sources=1000").0, first);
     assert_eq!((leaked(&lab), dropped(&home)), (0, 40));
-    // Nothing that is on no interface any more stays pinned.
+    // A program that isn't on any interface isn't pinned any more.
     home.run("detach --interface ntp1").unwrap();
     home.attach_with("--sources=1000").unwrap();
     let pinned = lab.server.run(&format!("find {} -name program*", home.bpffs().display())).unwrap();
     assert_eq!(pinned.lines().count(), 1, "{pinned}");
 }
 
-/// What a driver that loses its program needs: veth doesn't lose it, but the update is the same.
+/// The operation that is needed when a driver has lost its program. veth doesn't lose it, but the update is the same.
 #[test]
 fn another_instance_is_put_there_with_one_right() {
     let lab = lab();
@@ -124,7 +124,7 @@ fn another_instance_is_put_there_with_one_right() {
             let held = guard.held(&found).unwrap();
             let there = || interface::find(INTERFACE).unwrap().xdp.unwrap().program;
             let swap = || {
-                // Rights belong to threads.
+                // Rights are per thread.
                 thread::scope(|scope| {
                     let confined = scope.spawn(|| {
                         keep_cap_bpf();
@@ -137,13 +137,13 @@ fn another_instance_is_put_there_with_one_right() {
             let [first, second, third] = [there(), swap(), swap()];
             assert_ne!(first, second);
             assert_eq!(first, third, "there are two");
-            // With one instance there is nothing to swap it for.
+            // With only one instance there is nothing to swap.
             assert_eq!(
                 guard.is_guarded(&interface::find(INTERFACE).unwrap()).unwrap(),
                 pinned.then_some(true)
             );
             if pinned {
-                // Whoever removes the pin takes the filter off, though this process could still swap it.
+                // Removing the pin detaches the filter, although this process could still have swapped the program.
                 std::fs::remove_file(pins.join(format!("links/{}", found.index))).unwrap();
                 wait_for("the interface is free", || interface::find(INTERFACE).unwrap().xdp.is_none());
                 assert!(held.swap().is_err());
@@ -152,7 +152,7 @@ fn another_instance_is_put_there_with_one_right() {
     }
 }
 
-/// What a driver needs that doesn't take its program back.
+/// The operation that is needed when a driver doesn't take its program back.
 #[test]
 fn the_stack_takes_over_from_the_driver_with_one_right() {
     let lab = lab();
@@ -190,11 +190,11 @@ fn where_no_second_instance_is_to_be_had_the_first_stays() {
         guard.install(&image).unwrap();
         guard.attach(INTERFACE, Mode::Native).unwrap();
         let found = interface::find(INTERFACE).unwrap();
-        // Another can't be loaded without CAP_NET_ADMIN, nor this one be opened by its number.
+        // Without CAP_NET_ADMIN another instance can't be loaded, nor can this one be opened by its id.
         keep_cap_bpf();
         assert!(guard.stand_by(std::slice::from_ref(&found), |_| true).is_err());
         guard.settle().unwrap();
-        // Taken off, it can be attached again.
+        // After it was taken off, it can be attached again.
         guard.release([INTERFACE.to_owned()].iter());
         wait_for("the interface is free", || interface::find(INTERFACE).unwrap().xdp.is_none());
         guard.attach(INTERFACE, Mode::Native).unwrap();
@@ -203,7 +203,7 @@ fn where_no_second_instance_is_to_be_had_the_first_stays() {
     });
 }
 
-/// Gives up all rights but CAP_BPF, for this thread.
+/// Gives up all capabilities of this thread except CAP_BPF.
 fn keep_cap_bpf() {
     let kept = [caps::Capability::CAP_BPF].into_iter().collect();
     caps::set(None, caps::CapSet::Effective, &kept).unwrap();
@@ -221,7 +221,7 @@ fn a_program_that_stays_is_told() {
     {
         home.attach().unwrap();
         let (id, _) = program(&lab.server, INTERFACE).unwrap();
-        // To look at it from outside, somebody's pin is no other than a driver that doesn't let go.
+        // Seen from outside, a program that somebody else has pinned is the same as one that its driver doesn't release.
         lab.server.run(&format!("bpftool prog pin id {id} {}", elsewhere.display())).unwrap();
         let output = home.output(&line).unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -236,7 +236,7 @@ fn a_program_that_stays_is_told() {
             assert!(shown.is_err(), "{shown:?}");
         }
     }
-    // What other interfaces run, and what other instances are loaded, is no fault.
+    // Programs on other interfaces, and other loaded instances, are no fault.
     home.attach_with("--interface ntp1 --xdp-mode native").unwrap();
     home.attach_with("--sources=1000").unwrap();
     home.run(&format!("detach --interface {INTERFACE}")).unwrap();
@@ -255,7 +255,7 @@ fn one_that_was_replaced_before_and_stays_is_told_too() {
         home.attach_with("--xdp-mode native").unwrap();
         let (id, _) = program(&lab.server, INTERFACE).unwrap();
         lab.server.run(&format!("bpftool prog pin id {id} {}", elsewhere.display())).unwrap();
-        // The other mode takes another form of the program, around the same maps.
+        // The other mode uses another form of the program, with the same maps.
         home.attach_with("--xdp-mode generic").unwrap();
         assert_ne!(program(&lab.server, INTERFACE).unwrap().0, id);
         let output = home.output(&line).unwrap();

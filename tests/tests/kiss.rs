@@ -1,4 +1,4 @@
-//! Kisses byte by byte, and who gets none; what made-up sources do to the table of those that are real.
+//! Kisses, byte by byte, and the packets that get none; the influence of forged sources on real ones in the table.
 
 use ntpguard::{
     compile::{Hardening, Image},
@@ -20,7 +20,7 @@ fn image(conf: &str, dialect: Dialect) -> Image {
     compile(Some(&path), dialect, Hardening::ALL).unwrap().image
 }
 
-/// What becomes of the packet after so many others of its source, and the kiss if it earns one.
+/// The verdict on a packet after this many others of its source, and the kiss if it earns one.
 fn after(image: &Image, frame: &[u8], others: u32) -> (Reason, Option<Vec<u8>>) {
     let model = Model::new(image, Clock::IDEAL, 1);
     for _ in 0..others {
@@ -33,14 +33,14 @@ fn after(image: &Image, frame: &[u8], others: u32) -> (Reason, Option<Vec<u8>>) 
 
 const KOD: &str = "restrict default limited kod noquery\n";
 
-/// A client's request, every field of its header another: poll 2, precision 0xe9, and so on.
+/// A client's request in which every header field has a different value: poll 2, precision 0xe9, and so on.
 fn request() -> Vec<u8> {
     let mut bytes: Vec<u8> = (0x80..0xb0).collect();
     bytes[..4].copy_from_slice(&[0x23, 9, 2, 0xe9]);
     bytes
 }
 
-/// The NTP part of the answer, by RFC 5905 §7.3 and ntp_proto.c:fast_xmit.
+/// The NTP header of the answer, by RFC 5905 §7.3 and ntp_proto.c:fast_xmit.
 fn answer(first: u8, poll: u8) -> Vec<u8> {
     let request = request();
     let mut bytes = vec![first, 0, poll, 0xe9];
@@ -51,13 +51,13 @@ fn answer(first: u8, poll: u8) -> Vec<u8> {
     bytes
 }
 
-/// The one's complement sum of 16-bit words: 0xffff over what has a checksum in it.
+/// The one's complement sum of 16-bit words, which is 0xffff over data that includes a correct checksum.
 fn sum(bytes: &[u8]) -> u32 {
     let sum: u32 = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
     (sum & 0xffff) + (sum >> 16)
 }
 
-/// UDP's checksum is right; `addresses` are those of the pseudo header.
+/// Whether UDP's checksum is correct; `addresses` are those of the pseudo-header.
 fn udp_is_right(udp: &[u8], addresses: &[u8]) -> bool {
     let pseudo = [addresses, &[0, 17], &(udp.len() as u16).to_be_bytes()].concat();
     let total = sum(udp) + sum(&pseudo);
@@ -66,7 +66,7 @@ fn udp_is_right(udp: &[u8], addresses: &[u8]) -> bool {
 
 #[test]
 fn a_kiss_byte_by_byte() {
-    // NTPsec: the 21st of a burst; ntp.org: the second.
+    // NTPsec sends a kiss for the 21st packet of a burst, ntp.org for the second.
     for (dialect, others) in [(Dialect::Ntp426, 1), (Dialect::Ntp428, 1), (Dialect::NtpSec, 24)] {
         let image = image(KOD, dialect);
         let frame = Frame::from("203.0.113.7", 40000).vlan(0x8100, 7).payload(&request()).build();
@@ -74,7 +74,7 @@ fn a_kiss_byte_by_byte() {
         assert_eq!(reason, Reason::Kod, "{dialect}");
         let kiss = kiss.unwrap();
         assert_eq!(kiss.len(), frame.len());
-        // The other way around, through the same VLAN.
+        // Back to the sender, with the same VLAN tag.
         assert_eq!([&kiss[..6], &kiss[6..12], &kiss[12..18]], [&frame[6..12], &frame[..6], &frame[12..18]]);
         let (ip, udp, time) = (&kiss[18..38], &kiss[38..94], &kiss[46..94]);
         assert_eq!(ip[..8], frame[18..26], "{dialect}");
@@ -83,7 +83,7 @@ fn a_kiss_byte_by_byte() {
         assert_eq!(sum(ip), 0xffff);
         assert_eq!(udp[..6], [0, 123, 0x9c, 0x40, 0, 56]);
         assert!(udp_is_right(udp, &ip[12..20]));
-        // ntp.org's shortest poll is 3, NTPsec's 0: the request's 2 stays.
+        // ntp.org's minimum poll is 3, and NTPsec's 0, so the request's 2 stays.
         let poll = if dialect == Dialect::NtpSec { 2 } else { 3 };
         assert_eq!(time, answer(0xe4, poll), "{dialect}");
 
@@ -110,7 +110,7 @@ fn poll_and_mode_are_the_daemons() {
     assert_eq!(kissed(KOD, Ntp428, 1, &long), (Reason::Kod, Some((0xe4, 17))));
     let slow = &format!("{KOD}discard average 6\n");
     assert_eq!(kissed(slow, Ntp428, 1, &request()), (Reason::Kod, Some((0xe4, 6))));
-    // Mode 1 is answered in mode 1, by NTPsec in version 1 in mode 4; else NTPsec sends the kiss itself, if it does.
+    // Mode 1 is answered in mode 1, and by NTPsec in version 1 in mode 4; otherwise NTPsec itself sends the kiss, if any.
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x21)), (Reason::Kod, Some((0xe1, 3))));
     assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x21)), (Reason::Time, None));
     assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x09)), (Reason::Kod, Some((0xcc, 2))));
@@ -118,14 +118,14 @@ fn poll_and_mode_are_the_daemons() {
     assert_eq!(kissed(KOD, NtpSec, 24, &unset), (Reason::Kod, Some((0xe4, 0))), "a poll of 0 stays");
     assert_eq!(kissed(KOD, Ntp428, 1, &unset), (Reason::Kod, Some((0xe4, 3))));
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x08)), (Reason::Kod, Some((0xcc, 3))));
-    // Answers and broadcasts get none; NTPsec takes the former within its allowance for kisses.
+    // Answers and broadcasts get no kiss; NTPsec accepts answers within its allowance for kisses.
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x24)), (Reason::Limited, None));
     assert_eq!(kissed(KOD, Ntp428, 1, &mode(0x25)), (Reason::Limited, None));
     assert_eq!(kissed(KOD, NtpSec, 24, &mode(0x24)), (Reason::Time, None));
-    // Without `kod`; after the one kiss.
+    // Without `kod`, and after the one kiss.
     assert_eq!(kissed("restrict default limited\n", Ntp428, 1, &request()), (Reason::Limited, None));
     assert_eq!(kissed(KOD, Ntp428, 2, &request()), (Reason::Limited, None));
-    // With a MAC, the daemon answers with one.
+    // The daemon answers a packet with a MAC with a kiss that has a MAC.
     assert_eq!(kissed(KOD, Ntp428, 1, &[&request()[..], &[0; 20]].concat()), (Reason::Time, None));
 }
 
@@ -141,7 +141,7 @@ fn no_kiss_for_what_the_stack_would_not_take() {
         reason(&frame)
     };
     assert_eq!((reason(&good), reason(&good6)), (Reason::Kod, Reason::Kod));
-    // The IPv4 checksum, the UDP checksum, a byte under it; a hardware address of many.
+    // A wrong IPv4 checksum, UDP checksum, or byte covered by it; then a multicast MAC address.
     for at in [24, 40, 89] {
         assert_eq!(changed(&good, at, 0x10), Reason::Time, "{at}");
     }
@@ -149,7 +149,7 @@ fn no_kiss_for_what_the_stack_would_not_take() {
         assert_eq!(changed(&good6, at, 0x10), Reason::Time, "{at}");
     }
     assert_eq!((changed(&good, 0, 1), changed(&good, 6, 1)), (Reason::Time, Reason::Time));
-    // No UDP checksum: allowed over IPv4 alone.
+    // No UDP checksum, which is allowed only over IPv4.
     let without = |frame: &[u8], at: usize| {
         let mut frame = frame.to_vec();
         frame[at..at + 2].fill(0);
@@ -178,7 +178,7 @@ fn made_up_sources_churn_nobody_who_is_heard_again() {
         set.accounts().any(|(holder, _)| holder == key)
     };
     let memory = model.sets().len();
-    // Dropped for another reason: no place.
+    // A packet that is dropped for another reason takes no place in the table.
     assert_eq!(send(0xc633_6401), Reason::Noserve);
     assert!(!is_tracked(0xc633_6401));
     let real = 0x0a00_0000..0x0a00_0000 + 500;

@@ -1,4 +1,4 @@
-//! A real ntpd behind a real guard, in namespaces: what reaches it, and what its clients see.
+//! A real ntpd behind a real filter, in namespaces: which packets reach it, and which answers its clients get.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -11,7 +11,7 @@ use ntpguard_tests::{
 use serde_json::Value;
 use std::{fs, path::PathBuf, thread, time::Duration};
 
-/// Debian's default lines, one ignored network, one without service, one host that may query.
+/// Debian's default lines, one ignored network, one network without service, and one host that may query.
 const CONF: &str = "\
 restrict default kod nomodify nopeer noquery limited
 restrict 127.0.0.1
@@ -22,16 +22,16 @@ restrict 2001:db8:51:: mask ffff:ffff:ffff:: ignore
 restrict 192.0.2.2
 ";
 
-/// What one round of traffic came to.
+/// The results of one round of traffic.
 #[derive(Debug, PartialEq, Eq)]
 struct Round {
     /// Answers to clients that the lines serve.
     served: [u64; 3],
     /// Answers to a host that may query.
     queries: u64,
-    /// Answers to those that may not.
+    /// Answers to sources that are refused.
     refused: u64,
-    /// How far the daemon's own counter of refused packets moved.
+    /// The increase of the daemon's own counter of refused packets.
     restricted: u64,
 }
 
@@ -50,7 +50,7 @@ fn lab() -> Lab {
     lab
 }
 
-/// The same traffic every time, against a fresh daemon, so that its rate limiter starts afresh too.
+/// Sends the same traffic each time to a fresh daemon, so that its rate limiter starts afresh too.
 fn round(lab: &Lab) -> Round {
     let daemon = Ntpd::start(&lab.server, CONF).unwrap();
     let before = daemon.sysstat("restricted").unwrap();
@@ -85,7 +85,8 @@ fn what_the_daemon_refuses_never_reaches_it_and_clients_notice_nothing() {
     println!("with ntpguard:    {guarded:?}");
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
 
-    // Without: the daemon refuses all 800, itself (monlist is no format that NTPsec knows, so not "restricted").
+    // Without ntpguard, the daemon itself refuses all 800 (monlist doesn't count as "restricted", since NTPsec doesn't know
+    // mode 7).
     assert_eq!((bare.refused, bare.restricted), (0, 800));
     assert_eq!((guarded.refused, guarded.restricted), (0, 0));
     assert_eq!((bare.served, bare.queries), ([15; 3], 15));
@@ -93,12 +94,12 @@ fn what_the_daemon_refuses_never_reaches_it_and_clients_notice_nothing() {
 
     let packets = |reason: &str| totals["reasons"][reason]["packets"].as_u64().unwrap();
     let counted = ["mode6", "noquery", "mode7", "ignore", "noserve", "time", "query"].map(packets);
-    // readvar was refused by the default line's noquery; mode 7 is unknown to NTPsec, whatever its lines say.
+    // readvar was refused by the default line's `noquery`; NTPsec doesn't know mode 7, whatever its lines say.
     assert_eq!(counted, [0, 500, 500, 200, 100, 45, 15], "{totals}");
     assert_eq!(hits(&totals), [(1, 500), (4, 100), (5, 100), (6, 100)], "{totals}");
 }
 
-/// Line and packets of each rule with hits.
+/// Line and number of packets of each rule with hits.
 fn hits(totals: &Value) -> Vec<(u64, u64)> {
     let number = |value: &Value| value.as_u64().unwrap();
     let rules = totals["rules"].as_array().unwrap();
@@ -136,7 +137,7 @@ fn an_address_that_the_host_gets_is_its_own_from_then_on() {
     let frame = Frame::from("192.0.2.77", 40000).payload(&payload::time(3, 4)).build();
     wire.send(&frame).unwrap();
     lab.server.run("ip address add 192.0.2.77/32 dev ntp0").unwrap();
-    // Every line of counters is a fifth of a second.
+    // There are five lines of counters a second.
     let counted = (0..50).find_map(|_| {
         wire.send(&frame).unwrap();
         let line = guard.line().unwrap();
@@ -157,8 +158,8 @@ fn spoofed_sources_are_counted_and_other_traffic_is_left_alone() {
             wire.send(&Frame::from(source, 123).payload(&payload::time(3, 4)).build()).unwrap();
         }
     }
-    // Whoever asks the guard that runs is counted, too.
-    // Another test's guard may run meanwhile, and then it can't be told which one is meant.
+    // Packets by which `explain` asks the running filter are counted too. Another test's filter may run meanwhile, and then
+    // the command can't tell which one is meant.
     let answer = (0..100).find_map(|_| {
         let asked = ["explain", "--running", "--source", "127.0.0.1", "--mode", "3", "--format", "json"];
         let answer = command(&lab.server, &asked).unwrap().output().unwrap();
@@ -171,7 +172,7 @@ fn spoofed_sources_are_counted_and_other_traffic_is_left_alone() {
     let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
     assert_eq!((&answer["verdict"], &answer["engine"]), (&"drop".into(), &"running".into()));
     assert_eq!(answer["reason"], "impossible-source");
-    // Ping, ARP and neighbour discovery go their ways.
+    // Ping, ARP and neighbour discovery work as before.
     lab.outside.run("ping -c 2 -i 0.2 -W 1 192.0.2.1").unwrap();
     lab.outside.run("ping -c 2 -i 0.2 -W 1 2001:db8::1").unwrap();
     let ended = guard.end(Signal::SIGINT).unwrap();

@@ -1,4 +1,4 @@
-//! The life of a filter: it stays when its process goes, and nothing that takes its place leaves a gap.
+//! The life of a filter: it stays when its process ends, and nothing that replaces it leaves a gap.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -55,7 +55,7 @@ fn attached_it_stays_without_a_process() {
     assert_eq!(status["interfaces"][0]["program"].as_u64(), programs.first().copied(), "{status}");
     assert_eq!((&status["policy"]["number"], &status["policy"]["rules"]), (&1.into(), &4.into()));
 
-    // Attached once more, the program stays where it is, and the counters go on.
+    // When it is attached again, the program stays where it is, and the counters go on.
     let said = home.attach().unwrap();
     assert!(said.contains("taken over without a gap") && said.contains("policy 2: +0 −0 rules"), "{said}");
     assert_eq!(lab.attached().unwrap(), programs);
@@ -88,13 +88,13 @@ fn a_reload_says_what_changed_and_hits_go_with_their_lines() {
         assert!(lines.len() < 20, "{wanted:?} never came, but {:?}", lines.last());
     };
     seen(&mut guard, &[(3, 10)]);
-    // The line has moved, one is new, and one is gone.
+    // One line has moved, one is new, and one is gone.
     home.write("restrict 203.0.113.0 mask 255.255.255.0 noserve\nrestrict default kod nomodify nopeer noquery limited\n\nrestrict 198.51.100.0 mask 255.255.255.0 ignore\n").unwrap();
     assert_eq!(home.run("reload").unwrap(), "policy 2 is in force\n");
     ignored(&lab, 5);
     seen(&mut guard, &[(4, 15)]);
 
-    // What can't be read changes nothing, and is said everywhere.
+    // A file that can't be read changes nothing, and the error is reported everywhere.
     fs::remove_file(home.conf()).unwrap();
     fs::create_dir(home.conf()).unwrap();
     let refused = home.output("reload").unwrap();
@@ -108,7 +108,7 @@ fn a_reload_says_what_changed_and_hits_go_with_their_lines() {
     assert!(ended.errors.contains("policy 2: +1 −1 rules, 4 in all"), "{}", ended.errors);
     assert!(ended.errors.contains("the old policy stays: "), "{}", ended.errors);
 
-    // And without a process.
+    // The same without a process beside the filter.
     fs::remove_dir(home.conf()).unwrap();
     home.write(CONF).unwrap();
     assert!(home.run("reload").unwrap().contains("policy 3: +1 −1 rules, 4 in all"));
@@ -141,7 +141,7 @@ fn one_process_at_a_time_looks_after_it() {
     drop(guard);
 }
 
-/// Every CPU time that a process has, it is killed or replaced, with time requests and monlist on the wire.
+/// Runs work that kills or replaces a process again and again, with time requests and monlist on the wire.
 fn churn(lab: &Lab, name: &str, work: impl FnOnce() -> anyhow::Result<()>) {
     let through = under_load(lab, work).unwrap();
     println!("{name}: {through:?}");
@@ -154,7 +154,7 @@ fn churn(lab: &Lab, name: &str, work: impl FnOnce() -> anyhow::Result<()>) {
 fn no_reload_restart_or_kill_opens_a_gap() {
     let lab = lab();
     lab.address(CLIENT).unwrap();
-    // Both serve the client, without `limited`, which NTPsec's own default has.
+    // Both policies serve the client, without `limited`, which NTPsec's own default has.
     let plain = "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\n\
         restrict 203.0.113.66 ignore\n";
     let other = &format!("{plain}restrict 198.51.100.0 mask 255.255.255.0 ignore\n");
@@ -180,7 +180,7 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         for round in 0..200_u64 {
             let line = home.attaching().replacen("attach", "run", 1);
             let mut child = home.command(&line)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-            // A start takes about half a second; at all of its moments, and after it.
+            // A start takes about half a second, so the process is killed at every stage of it, and after it.
             thread::sleep(Duration::from_millis(round * 7919 % 900));
             child.kill()?;
             child.wait()?;
@@ -188,7 +188,8 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         anyhow::ensure!(home.guarding()?.end(Signal::SIGTERM)?.status.success());
         Ok(())
     });
-    // From maps of another version, and of another size: both must be replaced, one of them with what was counted.
+    // From maps of another version, and of another size: both have to be replaced, one of them with its counts carried
+    // over.
     churn(&lab, "20 upgrades", || {
         for round in 0..20 {
             let before = dropped(&home.status()?);
@@ -204,11 +205,11 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         }
         Ok(())
     });
-    // One folder of maps, one program, one hold: nothing of 200 accidents is left.
+    // One folder of maps, one program and one link: nothing is left over from 200 accidents.
     assert_eq!(home.pins().unwrap(), 16);
 }
 
-/// After an upgrade the filter of the version before goes on, and whoever looks hears of it, with what to do.
+/// After an upgrade the filter of the previous version stays in force, and commands report it and say what to do.
 #[test]
 fn a_filter_of_another_version_is_named_and_can_be_taken_away() {
     let lab = lab();

@@ -1,4 +1,4 @@
-//! The limiters against models of the daemons', step by step: never stricter, and hardly looser.
+//! The limiters compared with models of the daemons' limiters, step by step: never stricter, and hardly ever looser.
 
 use ntpguard::{
     conf::Limiter,
@@ -21,12 +21,13 @@ fn set_up(limiter: Limiter, clock: Clock) -> Limits {
     limits(&limiter, &Bounds::default(), clock, [1, 2, 3])
 }
 
-/// Between 0 and 1.
+/// A random number between 0 and 1.
 fn unit(random: &mut Random) -> f64 {
     random.below(1 << 30) as f64 / f64::from(1 << 30)
 }
 
-/// Pauses in seconds, of a source that changes its mind now and then: steady around `usual`, in bursts, or silent.
+/// Pauses in seconds between the packets of a source that changes its behaviour now and then: steady around `usual`, in
+/// bursts, or silent.
 struct Pauses {
     usual: f64,
     mood: usize,
@@ -42,7 +43,7 @@ impl Pauses {
     fn next(&mut self, random: &mut Random) -> f64 {
         if self.left == 0 {
             (self.mood, self.left) = (random.below(8), 1 + random.below(400));
-            // From half to twice as often as is right.
+            // From half to twice the permitted rate.
             self.rate = 0.5 * 4_f64.powf(unit(random));
         }
         self.left -= 1;
@@ -56,18 +57,18 @@ impl Pauses {
     }
 }
 
-/// A second for the daemon, in which ntpguard's clock stands at so many ticks.
+/// The ticks of ntpguard's clock at a time in seconds of the daemon's.
 fn ticks(time: f64, clock: Clock) -> u32 {
     (time * f64::from(clock.hz)) as u32
 }
 
-/// What the guard did where the daemon did what.
+/// How the filter's decisions compare with the daemon's.
 #[derive(Debug, Default)]
 struct Compared {
     steps: u64,
     stricter: u64,
     looser: u64,
-    /// A kiss where the daemon is silent, or the other way around.
+    /// A kiss where the daemon sends none, or the other way around.
     other: u64,
 }
 
@@ -81,7 +82,7 @@ impl Compared {
     }
 }
 
-/// NTPsec's ntp_monitor.c:ntp_monitor, in its single precision.
+/// The model of NTPsec's ntp_monitor.c:ntp_monitor, in its single precision.
 struct Score {
     average: f32,
     burst: f32,
@@ -143,10 +144,10 @@ fn the_fixed_point_score_is_never_stricter_and_hardly_looser() {
     }
 }
 
-/// ntp.org's ntp_monitor.c:ntp_monitor.
+/// The model of ntp.org's ntp_monitor.c:ntp_monitor.
 struct Headway {
     limiter: (u32, u32),
-    /// A counter of seconds with a hidden phase (4.2.6), or real time, rounded (4.2.8).
+    /// The hidden phase of a counter of seconds (4.2.6); `None` for real time, rounded (4.2.8).
     phase: Option<f64>,
     last: f64,
     leak: i64,
@@ -213,7 +214,7 @@ fn the_headway_is_never_stricter() {
     }
 }
 
-/// A second has so many requests of those who were heard before, and of others.
+/// A second with this many requests of preferred sources, which were heard before, and of others.
 fn second(
     ceiling: &Ceiling,
     limits: &Limits,
@@ -252,12 +253,12 @@ fn the_ceiling_serves_whom_it_knows_and_draws_lots_for_the_rest() {
         assert!((RATE * 8 / 10..=RATE * 17 / 16).contains(&drawn), "{drawn}");
         println!("second {number}: {served} of those known, {drawn} of the others");
     }
-    // Nobody is known: the whole rate is drawn. All are known, and too many: the others keep a sixteenth.
+    // If no source is known, the whole rate is drawn by lot. If too many are known, the others keep a sixteenth.
     let [_, drawn, _] = second(&ceiling, &limits, 1_010_000, 0, 1_000_000, &mut random);
     assert!((RATE * 8 / 10..=RATE * 17 / 16).contains(&drawn), "{drawn}");
     let [served, drawn, _] = second(&ceiling, &limits, 1_011_000, 30_000, 30_000, &mut random);
     assert!(served + drawn <= RATE * 9 / 8 + RATE / 16 && drawn > 500, "{served} {drawn}");
-    // Two periods later it is as if nothing had been.
+    // Two periods later, the load has no influence any more.
     assert_eq!(second(&ceiling, &limits, 1_012_100, 500, 1000, &mut random), [500, 1000, 1500]);
 }
 
@@ -267,7 +268,7 @@ fn no_more_kisses_than_allowed() {
     let limits = limits(&limiter, &Bounds { kisses: Some(100), ..Bounds::default() }, Clock::IDEAL, [1; 3]);
     let kisses = Kisses::default();
     let spent = (0..10_000_000).filter(|time| kisses.spend(&limits, (1 << 20) + time / 1000)).count();
-    // Ten seconds, and their beginnings.
+    // The rate for ten seconds, and an initial allowance.
     assert!((1000..=1130).contains(&spent), "{spent}");
 }
 
@@ -282,6 +283,6 @@ fn nobody_is_refused_for_what_he_did_weeks_ago() {
         let now = weeks * 7 * 86_400 * 1000;
         assert_eq!(step(word, &limits, account, now, true).0, Outcome::Serve, "{weeks} weeks");
     }
-    // A packet that another CPU was faster with is no such case.
+    // This isn't the case of a packet that is slightly older than the account, since another CPU was faster.
     assert_eq!(step(word, &limits, account, 2_u32.wrapping_neg(), true).0, Outcome::Refuse);
 }

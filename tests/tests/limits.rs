@@ -1,4 +1,4 @@
-//! Limits before a live NTPsec: the same answers and kisses as without the guard, and service during a flood.
+//! Limits in front of a live NTPsec: the same answers and kisses as without the filter, and service during a flood.
 
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use ntpguard::bpf::{Guard, Mode, Object, Size};
@@ -22,11 +22,11 @@ use std::{
     time::Duration,
 };
 
-/// A short memory, so that a packet a second is soon too much.
+/// A small burst allowance, so that a packet a second soon exceeds the limit.
 const CONF: &str =
     "restrict default limited kod nomodify noquery\nlimit burst 5\nrestrict 127.0.0.1\nrestrict ::1\n";
 
-/// Source, destination, packets a second, packets.
+/// Source, destination, packets a second, number of packets.
 const TRAINS: [(&str, &str, u32, u32); 6] = [
     ("198.51.100.1", SERVER_V4, 1, 25),
     ("198.51.100.2", SERVER_V4, 2, 50),
@@ -36,8 +36,8 @@ const TRAINS: [(&str, &str, u32, u32); 6] = [
     ("2001:db8::100", SERVER_V6, 100, 500),
 ];
 
-/// A lab whose wire is like one between machines: whole checksums, and a far end that takes what comes back by XDP_TX,
-/// for which veth wants a program there. One without a policy passes everything.
+/// A lab whose wire is like one between two machines: with complete checksums, and a far end that accepts frames from
+/// XDP_TX, for which veth needs a program there. The program has no policy, so it passes everything.
 fn lab() -> (Lab, Guard) {
     let lab = Lab::new().unwrap();
     lab.outside.run(&format!("ethtool --features {INTERFACE} tx off")).unwrap();
@@ -50,7 +50,7 @@ fn lab() -> (Lab, Guard) {
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    // One that failed is no reason for the next to.
+    // A failed test mustn't make the next one fail.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -65,7 +65,7 @@ fn packets(totals: &Value, reason: &str) -> u64 {
     totals["reasons"][reason]["packets"].as_u64().unwrap()
 }
 
-/// All trains at once, through a lab with a guard and through one without.
+/// Sends all trains at once, through a lab with the filter and through one without.
 #[test]
 fn the_guard_limits_as_the_daemon_does() {
     let _alone = alone();
@@ -93,12 +93,12 @@ fn the_guard_limits_as_the_daemon_does() {
     let kisses: u64 = answers.iter().map(|[_, guarded]| guarded.kisses).sum();
     println!("ntpguard: {} limited, {} kisses", packets(&totals, "limited"), packets(&totals, "kod"));
     for [bare, guarded] in &answers {
-        // One in a hundred, and the one that falls between two clocks.
+        // A tolerance of one in a hundred, and of one packet that falls between two clock ticks.
         let near = |a: u64, b: u64| a.abs_diff(b) <= 1 + a.max(b) / 100;
         assert!(near(bare.times, guarded.times) && near(bare.kisses, guarded.kisses), "{errors}");
         assert!(guarded.times + 1 >= bare.times);
     }
-    // Where there was no doubt, it was ntpguard that sent them.
+    // Where there was no doubt, ntpguard sent the kisses.
     assert!(packets(&totals, "kod") > kisses / 2 && kisses > 10, "{totals}");
 }
 
@@ -106,7 +106,8 @@ fn the_guard_limits_as_the_daemon_does() {
 fn a_real_client_knows_the_kiss() {
     let _alone = alone();
     let (lab, _far) = lab();
-    // A long memory: a minute and a half later this source is still over the limit of 1000, and under that for kisses of 1500.
+    // A large burst allowance: a minute and a half later this source is still over the limit of 1000, and below the limit
+    // of 1500 for kisses.
     let conf = CONF.replace("burst 5", "burst 1000");
     let daemon = Ntpd::start(&lab.server, &conf).unwrap();
     let guard = start(&lab, &conf, &["--kod", "xdp"]);
@@ -119,14 +120,14 @@ fn a_real_client_knows_the_kiss() {
     println!("{before:?}\n{said}");
     assert!(said.contains("stratum 0, probable KOD packet"), "{said}");
     assert!(packets(&totals, "kod") >= 1, "{totals}");
-    // Nothing reached the daemon but ntpq's own questions.
+    // Only ntpq's own queries have reached the daemon.
     assert_eq!(reached, counts[1] - counts[0]);
 }
 
-/// Time requests from 2^20 made-up sources for ten seconds, as fast as this machine makes them.
+/// Time requests from 2^20 forged sources for ten seconds, as fast as this machine can send them.
 #[test]
 fn clients_are_served_during_a_flood() {
-    /// What the lab's daemon takes in without a loss while the flood has one of two cores.
+    /// The rate that the lab's daemon handles without loss while the flood has one of two cores.
     const RATE: u32 = 1000;
     const FLOOD: Duration = Duration::from_secs(10);
     let _alone = alone();
@@ -134,10 +135,10 @@ fn clients_are_served_during_a_flood() {
     let old: Vec<_> = (1..=10).map(|host| format!("198.51.100.{host}")).collect();
     let new: Vec<_> = (1..=10).map(|host| format!("203.0.113.{host}")).collect();
     old.iter().chain(&new).for_each(|address| lab.address(address).unwrap());
-    // Nobody is limited but all together.
+    // There is no limit for single sources, only for all together.
     let conf = "unrestrict default limited\nrestrict 127.0.0.1\nrestrict ::1\n";
     let daemon = Ntpd::start(&lab.server, conf).unwrap();
-    // A flood fills its own wire; what is lost there nobody in front of the daemon could save.
+    // The flood has a wire of its own: frames that a full wire loses can't be saved by anything in front of the daemon.
     lab.second_wire(FLOODED).unwrap();
     let guard = start(&lab, conf, &["--max-rate", &RATE.to_string(), "--interface", FLOODED]);
     let outside = &lab.outside;
@@ -168,7 +169,7 @@ fn clients_are_served_during_a_flood() {
     let after = all(&old, 1, 3);
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
     let (passed, refused) = (packets(&totals, "time"), packets(&totals, "overload"));
-    // What a packet of no standing could expect.
+    // The chance of a packet from a source that isn't preferred.
     let share = (passed - served.sent) as f64 / (passed + refused) as f64;
     println!("flood: {flooded} frames, {passed} passed, {refused} refused; chance {:.3} %", share * 100.0);
     println!("old: calm {calm:?}, flood {served:?}, after {after:?}");
@@ -196,10 +197,10 @@ fn total(answers: &[Answers]) -> Answers {
 /// The flood's own wire.
 const FLOODED: &str = "ntp1";
 
-/// Whose 20 low bits are made up.
+/// The flood's source address, and the 20 low bits of it that are random.
 const MADE_UP: (&str, u32) = ("11.0.0.0", (1 << 20) - 1);
 
-/// Floods, until it is told to stop; how many frames.
+/// Floods until it is told to stop; returns the number of frames.
 fn flood(running: &AtomicBool) -> u64 {
     let flood = Flood::load(if_nametoindex(FLOODED).unwrap(), MADE_UP.1).unwrap();
     let (frame, mut sent) = (made_up(), 0);
@@ -210,7 +211,7 @@ fn flood(running: &AtomicBool) -> u64 {
     sent
 }
 
-/// A client's request as the flood wants it.
+/// A client's request in the form that the flood needs.
 fn made_up() -> Vec<u8> {
     policy::made_up(&Frame::from(MADE_UP.0, 40000).payload(&payload::time(3, 4)))
 }

@@ -1,4 +1,4 @@
-//! What comes otherwise than as one datagram in one Ethernet frame: several datagrams in one, and bare IP.
+//! Packets that don't arrive as one datagram in one Ethernet frame: several datagrams in a frame, and bare IP.
 
 use nix::{
     errno::Errno,
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 /// The first kernel with tcx.
 const HAS_TCX: (u32, u32) = (6, 6);
-/// Serves everybody, and lets nobody query.
+/// A configuration that serves everybody, and lets nobody query.
 const PLAIN: &str = "restrict default nomodify nopeer noquery\n";
 
 fn conf() -> (TempDir, PathBuf) {
@@ -36,7 +36,7 @@ fn conf() -> (TempDir, PathBuf) {
     (folder, conf)
 }
 
-/// A stack that takes what comes from anywhere, and its socket on port 123.
+/// A stack that accepts packets from any source, and a socket on its port 123.
 fn listening(lab: &Lab) -> UdpSocket {
     for knob in ["all", INTERFACE, "default"] {
         lab.server.run(&format!("sysctl -q -w net.ipv4.conf.{knob}.rp_filter=0")).unwrap();
@@ -46,7 +46,7 @@ fn listening(lab: &Lab) -> UdpSocket {
     socket
 }
 
-/// Sends segments of `size` bytes from one socket, in one call: they come as one frame (udp(7): UDP_SEGMENT).
+/// Sends segments of `size` bytes from one socket in one call; they arrive in one frame (udp(7): UDP_SEGMENT).
 fn send_segments(lab: &Lab, bytes: &[u8], size: usize) -> Result<(), Errno> {
     lab.outside.enter(|| {
         let socket = UdpSocket::bind("192.0.2.2:0").unwrap();
@@ -57,9 +57,9 @@ fn send_segments(lab: &Lab, bytes: &[u8], size: usize) -> Result<(), Errno> {
     })
 }
 
-/// The counters of reasons, as soon as so many frames were judged.
+/// The counters by reason, once this many frames have been judged.
 fn reasons(guard: &mut Guarding, frames: u64) -> Value {
-    // Each interface has a line of its own first, without counters.
+    // The first lines are about interfaces, one each, and have no counters.
     let of = |line: &Value, what: &str| line[what]["packets"].as_u64().unwrap_or(0);
     let line = (0..100)
         .map(|_| guard.line().unwrap())
@@ -74,7 +74,7 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
         return;
     }
     let served = |count| time(3, 4).repeat(count);
-    // A segment as long as a packet may be, and the query far behind.
+    // Segments of the maximum length, and a query far behind them.
     let far = [vec![0x23; 1400].repeat(40), MONLIST.to_vec()].concat();
     let queried = [READVAR, &[0; 48][READVAR.len()..], &served(100)].concat();
     for (name, bytes, size, reason, arrive) in [
@@ -87,16 +87,16 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
         ("100 requests, not hardened", served(100), 48, "unread", 100),
         ("a query first of 101", queried.clone(), 48, "segments", 0),
         ("a query first of 101, not hardened", queried.clone(), 48, "mode6", 0),
-        // A query that is permitted vouches for none that aren't looked at.
+        // A permitted query doesn't vouch for datagrams that aren't looked at.
         ("a permitted query first of 101", queried.clone(), 48, "segments", 0),
         ("a permitted query first of 101, not hardened", queried, 48, "query", 101),
     ] {
         let lab = Lab::new().unwrap();
         let socket = listening(&lab);
         let sent = bytes.len().div_ceil(size);
-        // The stack alone hands out each of them.
+        // Without a filter, the stack delivers every segment.
         match send_segments(&lab, &bytes, size) {
-            Err(Errno::EINVAL) if sent > 64 => continue, // more than this kernel sends at once
+            Err(Errno::EINVAL) if sent > 64 => continue, // more segments than this kernel sends at once
             sent => sent.unwrap(),
         }
         let mut buffer = [0; 2048];
@@ -122,7 +122,7 @@ fn a_query_among_several_datagrams_in_a_frame_is_judged_as_one() {
     }
 }
 
-/// The outer tag lies beside the bytes by then, so nine are followed here.
+/// The kernel has moved the outer tag out of the frame by then, so nine tags are followed here.
 #[test]
 fn priority_tags_are_followed_behind_the_one_that_the_kernel_takes_off() {
     if kernel() < HAS_TCX {
@@ -135,7 +135,7 @@ fn priority_tags_are_followed_behind_the_one_that_the_kernel_takes_off() {
         let frame = Frame::from("192.0.2.66", 40_000).payload(payload);
         (0..tags).fold(frame, |frame, tag| frame.vlan([0x8100, 0x88a8][tag % 2], 0)).build()
     };
-    // The stack takes all of them off.
+    // The stack removes all of them.
     for tags in 0..12 {
         wire.send(&tagged(&time(3, 4), tags)).unwrap();
         socket.recv(&mut [0; 64]).unwrap_or_else(|error| panic!("{tags} tags, unguarded: {error}"));
@@ -172,7 +172,7 @@ fn bare_ip_is_judged_as_on_ethernet() {
     let dropped = [
         from("203.0.113.9", MONLIST),
         from("2001:db8:7::9", MONLIST),
-        // Where an Ethernet frame has its type, these have that of IPv4, and that of IPv6.
+        // In these, the bytes at the place of an Ethernet frame's type are those of IPv4, and of IPv6.
         from("8.0.113.9", MONLIST),
         from("2001:db8:86dd::9", MONLIST),
         from("203.0.113.9", MONLIST).options(3),
@@ -197,7 +197,7 @@ fn bare_ip_is_judged_as_on_ethernet() {
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
 }
 
-/// Addresses that look like the beginning of an IPv4 header of 32 bytes, and of an IPv6 header.
+/// MAC addresses that look like the beginning of an IPv4 header of 32 bytes, and of an IPv6 header.
 #[test]
 fn an_ethernet_address_that_looks_like_ip_changes_nothing() {
     if kernel() < HAS_TCX {

@@ -1,4 +1,4 @@
-//! Metrics as a real Prometheus gets them, and what the dashboard and the alerts ask of them.
+//! Metrics as a real Prometheus scrapes them, and the queries of the dashboard and the alerts.
 
 use nix::sys::signal::Signal;
 use ntpguard::metrics::table;
@@ -49,7 +49,7 @@ fn scrape(lab: &Lab) -> String {
     answer.body
 }
 
-/// Scrapes until a sample, given as it begins, has this value.
+/// Scrapes until the sample that begins like this has this value.
 fn expect(lab: &Lab, guard: &mut Guarding, sample: &str, wanted: &str) {
     let line = format!("{sample} {wanted}");
     let seen = (0..60).any(|_| {
@@ -75,7 +75,7 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The queries of the dashboard, for all there is in the last seconds.
+/// The queries of the dashboard, over a range of the last seconds.
 fn queries() -> Vec<String> {
     let dashboard: Value =
         serde_json::from_str(&fs::read_to_string(repository("dist/grafana/ntpguard.json")).unwrap()).unwrap();
@@ -124,7 +124,7 @@ fn a_real_prometheus_counts_what_was_sent() {
     prometheus.expect("ntpguard_configured_associations", "keyword", &lines).unwrap();
     for query in queries() {
         let got = prometheus.query(&query, "instance").unwrap();
-        // Nothing restarts here, and nothing is on trial.
+        // Nothing restarts here, and nothing is on trial, so these may be empty.
         let may_be_empty = query.starts_with("changes(") || query.contains("(ntpguard_trial_packets_total{");
         assert!(!got.is_empty() || may_be_empty, "{query}");
     }
@@ -138,7 +138,7 @@ fn a_scrape_is_clean_and_documented_and_names_nobody() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     let mut guard = home.guarding_with(&LISTEN).unwrap();
-    // The metrics of lines in a trial are there from the first trial on.
+    // The metrics of lines in a trial exist from the first trial on.
     home.run("monitor").unwrap();
     ignored(&lab, 9);
     home.run("enforce").unwrap();
@@ -166,7 +166,7 @@ fn a_scrape_is_clean_and_documented_and_names_nobody() {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success() && said.is_empty(), "{said}");
 
-    // Each has a sample, and no other has one.
+    // Every metric in the table has a sample, and no other metric has one.
     let sampled: BTreeSet<_> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -213,7 +213,7 @@ fn alerts_fire_when_they_should() {
     let tests = repository("dist/prometheus/ntpguard.rules.test.yml");
     let said = succeeds(promtool(&["test", "rules", tests.to_str().unwrap()]).unwrap());
     assert!(said.contains("SUCCESS"), "{said}");
-    // Each is tested, and says what to do.
+    // Each alert is tested, and says what to do.
     let [rules, tests] = ["dist/prometheus/ntpguard.rules.yml", "dist/prometheus/ntpguard.rules.test.yml"]
         .map(|path| fs::read_to_string(repository(path)).unwrap());
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
@@ -274,7 +274,7 @@ fn stalled_and_many_clients_do_not_hold_up_the_guard() {
     let mut stalled: Vec<TcpStream> = lab.server.enter(|| {
         let begin = |_| {
             let mut stream = TcpStream::connect(ADDRESS).unwrap();
-            // One that was shut out meanwhile can't be written to.
+            // The server may have closed the connection meanwhile, so that it can't be written to.
             let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ");
             stream
         };
@@ -339,7 +339,7 @@ fn nothing_else_is_answered_and_a_taken_port_is_said_before_anything_is_attached
     assert_eq!(output.status.code(), Some(64), "{output:?}");
 
     let mut guard = home.guarding_with(&LISTEN).unwrap();
-    // By its first line it has published something.
+    // When it has printed its first line, it has published something.
     guard.line().unwrap();
     for path in ["/", "/metrics/", "/metrics/../metrics", "/etc/passwd", "/-/ready"] {
         assert_eq!(get(&lab.server, ADDRESS, path, "").unwrap().status, 404, "{path}");

@@ -1,4 +1,5 @@
-//! Native XDP where it is refused or not to be had, on real interfaces: the kernel's own reason, and advice that works there.
+//! Native XDP where it is refused or not available, on real interfaces: the kernel's own reason is reported, and the advice
+//! works.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -8,13 +9,13 @@ use ntpguard_tests::{
 };
 use serde_json::Value;
 
-/// A veth whose peer has more queues to send by than it has to receive by.
+/// A veth whose peer has more transmit queues than it has receive queues.
 const FEW_QUEUES: [&str; 3] = [
     "ip link add few0 numrxqueues 1 numtxqueues 1 type veth peer name many0 numrxqueues 4 numtxqueues 4",
     "ip link set few0 up",
     "ip link set many0 up",
 ];
-/// The kernel's words for that (drivers/net/veth.c:veth_xdp_set).
+/// The kernel's message for this (drivers/net/veth.c:veth_xdp_set).
 const WORDS: &str = "XDP expects number of rx queues not less than peer tx queues";
 
 fn lab(lines: &[&str]) -> Lab {
@@ -23,7 +24,7 @@ fn lab(lines: &[&str]) -> Lab {
     lab
 }
 
-/// Standard error of a `run` that wants native XDP and nothing else.
+/// Standard error of a `run` that accepts only native XDP.
 fn refused(host: &Netns, interface: &str) -> String {
     let conf = path("pool.conf");
     let native =
@@ -34,7 +35,7 @@ fn refused(host: &Netns, interface: &str) -> String {
     errors
 }
 
-/// The line about an interface of a `run` in the best mode there is.
+/// The line about an interface by a `run` in the best available mode.
 fn fallback(host: &Netns, interface: &str) -> Value {
     let mut guard = Guarding::start(host, &path("pool.conf"), &["--interface", interface]).unwrap();
     let line = guard.line().unwrap();
@@ -43,7 +44,7 @@ fn fallback(host: &Netns, interface: &str) -> Value {
     line
 }
 
-/// Status, message and fix of what the doctor says of an interface's mode.
+/// Status, message and fix of the doctor's finding about an interface's mode.
 fn foretold(host: &Netns, interface: &str) -> (String, String, Value) {
     let mut doctor = host.command(binary().unwrap());
     let output = doctor.args(["doctor", "--format", "json", "--interface", interface]).output().unwrap();
@@ -78,7 +79,7 @@ fn the_kernels_own_reason_is_shown() {
 fn a_refusal_is_foretold_where_it_can_be_seen() {
     let lab = lab(&FEW_QUEUES);
     let (status, message, _) = foretold(&lab.server, "few0");
-    // Before Linux 6.3 nobody tells.
+    // Before Linux 6.3 the kernel doesn't report it.
     if message != "native" {
         assert!(status == "note" && message.starts_with("generic: "), "{message}");
         assert!(message.contains("fewer queues to receive by than its peer"), "{message}");

@@ -1,12 +1,12 @@
-//! The BPF objects themselves: other loaders take them, and they hold no more than loading needs.
+//! The BPF objects themselves: other loaders accept them, and they contain only what loading needs.
 
 use ntpguard::bpf::{Guard, Object, Size};
 use ntpguard_tests::{bpf::Figures, guard::binary};
 use object::{Object as _, ObjectSection as _, read::elf::ElfFile64};
 use std::{fs, process::Command};
 
-/// bpftool takes it, and shows instructions of the second version of the instruction set (Linux 4.14): "less than" and "less
-/// or equal", unsigned and signed. A nested cargo might leave the option out in silence (`ntpguard-ebpf/objects.rs`).
+/// bpftool loads it, and shows instructions of version 2 of the instruction set (Linux 4.14): "less than" and "less or
+/// equal", unsigned and signed. A nested cargo might silently leave the option out (`ntpguard-ebpf/objects.rs`).
 #[test]
 fn bpftool_loads_it() {
     let files = tempfile::tempdir().unwrap();
@@ -14,7 +14,7 @@ fn bpftool_loads_it() {
     fs::write(&object, Object::Filter.bytes()).unwrap();
     let bpffs = files.path().join("bpf");
     fs::create_dir(&bpffs).unwrap();
-    // A mount of its own, in a mount namespace of its own: pins go with the process.
+    // A mount in a mount namespace of its own, so that the pins vanish with the process.
     let script = "mount -t bpf bpf \"$1\" && bpftool prog load \"$0\" \"$1/ntpguard\" && bpftool prog show pinned \"$1/ntpguard\" \
                   && bpftool prog dump xlated pinned \"$1/ntpguard\"";
     let output = Command::new("unshare")
@@ -33,7 +33,7 @@ fn bpftool_loads_it() {
     assert!(count > 20, "built for the first version of the instruction set: {count}");
 }
 
-/// The form without frags is the same code.
+/// The form without frags has the same code.
 #[test]
 fn both_forms_have_the_same_instructions() {
     let [frags, linear] = [Object::Filter, Object::Linear].map(|object| {
@@ -43,7 +43,7 @@ fn both_forms_have_the_same_instructions() {
     assert_eq!(frags, linear);
 }
 
-/// BTF and no DWARF: what is in an object is in the binary, and in each process's memory.
+/// BTF but no DWARF: everything in an object is part of the binary, and of each process's memory.
 #[test]
 fn they_are_stripped() {
     for object in [Object::Filter, Object::Tc, Object::Trace] {
@@ -58,12 +58,12 @@ fn they_are_stripped() {
     }
 }
 
-/// The program has its own objects within it, and none that only measure.
+/// The program contains its own objects, and none of those that are only for measuring.
 #[test]
 fn the_program_holds_no_others() {
     const BPF: u16 = 247;
     let program = fs::read(binary().unwrap()).unwrap();
     let is_object = |head: &&[u8]| head.starts_with(b"\x7fELF") && head.ends_with(&BPF.to_ne_bytes());
-    // An ELF file's machine is its 19th and 20th byte.
+    // The machine of an ELF file is in its 19th and 20th byte.
     assert_eq!(program.windows(20).filter(is_object).count(), 3);
 }

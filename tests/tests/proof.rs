@@ -1,4 +1,4 @@
-//! Proof of life: a filter that is shown as guarding is one that runs, whatever the kernel says is attached.
+//! Proof of life: a filter is reported as guarding only if it runs, whatever the kernel reports as attached.
 
 use nix::sys::signal::Signal;
 use ntpguard::host::queues;
@@ -21,7 +21,7 @@ use std::{
 const METRICS: &str = "127.0.0.1:9123";
 const CONF: &str = "restrict default nomodify noquery\nrestrict 127.0.0.1\n";
 
-/// What `status` comes to: its exit code, and what it says of the first interface.
+/// The exit code of `status`, and its report about the first interface.
 fn status(home: &Home<'_>) -> (i32, Value) {
     let output = home.output("status --format json").unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -33,7 +33,8 @@ fn with_traffic<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
     with(lab, &Frame::from("192.0.2.2", 40_000).payload(payload::MONLIST), work)
 }
 
-/// Sends a frame again and again. As a frame, it needs no neighbour: a program that drops everything drops ARP, too.
+/// Sends a frame repeatedly while something is done. It is sent as a raw frame, without a neighbour entry, since a program
+/// that drops everything drops ARP too.
 fn with<T>(lab: &Lab, frame: &Frame, work: impl FnOnce() -> T) -> T {
     let (done, frame) = (AtomicBool::new(false), frame.build());
     thread::scope(|scope| {
@@ -67,7 +68,7 @@ fn what_runs_is_told_from_what_is_too_quiet() {
     assert!(text.lines().next().unwrap().contains(", runs: "), "{text}");
 }
 
-/// Each queue is judged by what its driver counts, and one that brings nothing but NTP isn't taken for lost.
+/// Each queue is judged by its driver's count, and a queue that receives only NTP isn't considered lost.
 #[test]
 fn queues_that_run_the_filter_are_not_lost() {
     let lab = Lab::new().unwrap();
@@ -83,7 +84,7 @@ fn queues_that_run_the_filter_are_not_lost() {
     assert_eq!(received().into_keys().collect::<Vec<_>>(), [0, 1, 2, 3], "the driver's names are known");
     let home = Home::new(&lab.server, CONF).unwrap();
     home.run(&home.attaching().replacen(INTERFACE, "wide0", 1)).unwrap();
-    // Other traffic by one flow, and so by one queue, and NTP by all.
+    // Other traffic comes by one flow, and so by one queue; NTP comes by all queues.
     let frame = |port, to| Frame::from("192.0.2.2", port).to_port(to).payload(payload::MONLIST).build();
     let frames: Vec<_> = (40_000..40_064).map(|port| frame(port, 123)).chain([frame(53, 40_000)]).collect();
     let done = AtomicBool::new(false);
@@ -109,7 +110,7 @@ fn queues_that_run_the_filter_are_not_lost() {
     });
 }
 
-/// Frames that aren't NTP are what proves it on most hosts.
+/// On most hosts, frames that aren't NTP are the proof.
 #[test]
 fn other_traffic_proves_it_too() {
     let lab = Lab::new().unwrap();
@@ -124,7 +125,7 @@ fn other_traffic_proves_it_too() {
     }
 }
 
-/// At tc, behind a program that drops everything: attached, and it sees nothing.
+/// At tc, behind a program that drops everything, the filter is attached, but no frame reaches it.
 #[test]
 fn a_filter_that_no_frame_reaches_is_not_run() {
     let lab = Lab::new().unwrap();
@@ -142,13 +143,13 @@ fn a_filter_that_no_frame_reaches_is_not_run() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("the filter doesn't run on {INTERFACE}: ")), "{said}");
 
-    // Once it is gone, frames arrive.
+    // When the other program is gone, frames arrive.
     lab.server.run(&format!("ip link set dev {INTERFACE} xdp off")).unwrap();
     let (code, interface) = with_traffic(&lab, || status(&home));
     assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
 }
 
-/// Somebody takes the program off, and leaves the pins.
+/// Somebody detaches the program, and leaves the pins.
 #[test]
 fn a_filter_that_was_taken_off_is_not_run() {
     let lab = Lab::new().unwrap();
@@ -162,7 +163,7 @@ fn a_filter_that_was_taken_off_is_not_run() {
     lab.server.run(&format!("bpftool link detach id {id}")).unwrap();
     let (code, interface) = status(&home);
     assert_eq!((code, interface["life"].as_str(), &interface["program"]), (2, Some("not run"), &Value::Null));
-    // What it says mends it.
+    // The command that it recommends helps.
     let output = home.output("status").unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("ntpguard attach --interface {INTERFACE}")), "{said}");
@@ -172,7 +173,7 @@ fn a_filter_that_was_taken_off_is_not_run() {
     assert_eq!((code, interface["life"].as_str()), (0, Some("runs")), "{interface}");
 }
 
-/// `run` says it once with what to do, and its metrics say it, too.
+/// `run` reports it once, with what to do, and its metrics report it too.
 #[test]
 fn a_running_process_says_so_too() {
     let lab = Lab::new().unwrap();

@@ -1,5 +1,5 @@
-//! Rules in the kernel's tables against the same policy on the host, from policies of few lines to such that take far chunks;
-//! in one program, as reloads are.
+//! The rules in the kernel's tables compared with the same policy on the host, for policies from a few lines up to sizes
+//! that need far chunks; all in one program, as after reloads.
 
 use ntpguard::{
     bpf::{Guard, Object, Size},
@@ -22,10 +22,10 @@ use std::{
     path::Path,
 };
 
-/// Packets a policy.
+/// Number of packets for each policy.
 const PACKETS: usize = 400;
 
-/// Networks all over the address space and within each other, hosts side by side, both ends of the space.
+/// Networks all over the address space and inside each other, adjacent hosts, and both ends of the space.
 fn network(random: &mut Random, is_v6: bool) -> (IpAddr, u8) {
     let (wide, bits) =
         (u128::from(random.next()) << 64 | u128::from(random.next()), if is_v6 { 128 } else { 32 });
@@ -73,7 +73,7 @@ fn policy(random: &mut Random, lines: usize) -> (String, Vec<IpAddr>) {
     (text, sources)
 }
 
-/// The first or the last address of a network, or the one before or after.
+/// The first or last address of a network, or the one before or after it.
 fn beside(random: &mut Random, first: IpAddr, mask: IpAddr) -> IpAddr {
     let way = random.below(4);
     match (first, mask) {
@@ -101,7 +101,7 @@ fn kernel_and_host_find_the_same_rule_among_any_number() {
         let image = Image::compile(&policy, &conf, Hardening::NONE);
         guard.install(&image).unwrap();
         let mut before = guard.maps.counters(true).unwrap();
-        // All hits are read after each, and there are as many as rules.
+        // All hits are read after each packet, and there are as many as rules.
         for source in sources.iter().take(if lines > 5000 { PACKETS / 4 } else { PACKETS }) {
             let port = [123, 40_000][random.below(2)];
             let frame = Frame::from(&source.to_string(), port)
@@ -120,7 +120,7 @@ fn kernel_and_host_find_the_same_rule_among_any_number() {
             );
             let rules = counted.done.hits.iter().enumerate().filter(|(_, hits)| hits.packets > 0);
             let rules: Vec<_> = rules.map(|(place, _)| place / CAUSES.len()).collect();
-            // Some sources can't be, whatever the rules say.
+            // Some sources are impossible, whatever the rules say.
             let caused = cause(wanted.reason)
                 .filter(|_| wanted.rule != Verdict::NO_RULE)
                 .map(|_| wanted.rule as usize);

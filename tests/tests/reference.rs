@@ -1,5 +1,5 @@
-//! The reference pages of the book have the tables that drive the program, below the mark [`MARK`].
-//! `NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests --test reference` writes them anew.
+//! The reference pages of the book contain the tables that drive the program, below the mark [`MARK`]. `NTPGUARD_UPDATE=1
+//! cargo test -p ntpguard-tests --test reference` writes them anew.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use ntpguard::{
@@ -19,10 +19,10 @@ use ntpguard_tests::{
 use serde_json::Value;
 use std::{env, fs, path::Path};
 
-/// What is below it isn't written by hand.
+/// The mark; everything below it is generated.
 const MARK: &str = "<!-- generated: NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests --test reference -->\n\n";
 
-/// A page has a table below its mark.
+/// Checks that a page has this table below its mark, or writes it.
 fn has(page: &str, table: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference").join(page);
     let written = fs::read_to_string(&path).unwrap();
@@ -51,7 +51,7 @@ fn verbs_and_options() {
     has("commands.md", &verbs.map(verb).collect::<Vec<_>>().join("\n"));
 }
 
-/// A verb, and its options under the headings that `--help` has.
+/// The section about a verb, with its options under the headings that `--help` has.
 fn verb(verb: &Command) -> String {
     let about = verb.get_long_about().or(verb.get_about()).expect("a verb has a description").to_string();
     let usage = verb.clone().render_usage().to_string();
@@ -171,7 +171,7 @@ fn drivers() {
     has("drivers.md", &driver::page());
 }
 
-/// The fields of what a verb writes are in its section of the page on JSON.
+/// All fields that a verb writes are described in its section of the page on JSON.
 #[test]
 fn every_field_is_documented() {
     let lab = Lab::new().unwrap();
@@ -202,7 +202,7 @@ fn every_field_is_documented() {
     let mut missing = Vec::new();
     for (verb, objects) in written {
         let (_, section) = page.split_once(&format!("\n## `{verb}`\n")).unwrap();
-        // What is said of counters counts for all.
+        // The text about counters applies to all verbs.
         let section = [page.split("\n## ").next().unwrap(), section.split("\n## ").next().unwrap()].concat();
         for object in &objects {
             fields(object, &mut |name| {
@@ -227,7 +227,7 @@ fn fields(value: &Value, named: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A capture of one frame.
+/// A capture with one frame.
 fn pcap(frame: &[u8]) -> Vec<u8> {
     let length = frame.len() as u32;
     let words = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 65535, 1, 0, 0, length, length];

@@ -1,4 +1,4 @@
-//! What hostile reviews of the filter's life have found: each was seen to fail before it was mended.
+//! Faults that hostile reviews of the filter's life have found: each test failed before the fault was fixed.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -25,7 +25,7 @@ fn lost(lab: &Lab, home: &Home<'_>, source: &str) -> u64 {
     dropped(home) - before
 }
 
-/// The kernel lets go of a hold a little after its pin is gone, and until then the interface was taken.
+/// The kernel releases a link some time after its pin is removed, and formerly the interface counted as taken until then.
 #[test]
 fn modes_of_xdp_change_and_what_fails_leaves_the_one_before() {
     let lab = Lab::new().unwrap();
@@ -55,7 +55,7 @@ fn modes_of_xdp_change_and_what_fails_leaves_the_one_before() {
 fn what_others_have_pinned_beside_stays() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, PLAIN).unwrap();
-    // ntpguard's folder is made by hand, with what some other program might keep there.
+    // ntpguard's folder is created by hand, with folders that another program might keep there.
     let [pins, _] = home.places();
     let root = pins.split_once('=').unwrap().1.to_owned();
     home.attach().unwrap();
@@ -81,7 +81,7 @@ fn an_attach_that_fails_changes_nothing() {
         let line = home.attaching().replacen(INTERFACE, interface, 1);
         assert_eq!(home.output(&line).unwrap().status.code(), Some(2));
     }
-    // One that is refused by the driver alone, after all that can be looked at before.
+    // An attachment that only the driver refuses, after all checks that can be made before.
     let line = home.attaching().replacen(INTERFACE, "br0", 1) + " --xdp-mode native";
     for _ in 0..3 {
         assert_eq!(home.output(&line).unwrap().status.code(), Some(2));
@@ -104,7 +104,7 @@ fn a_trial_begins_and_ends_whatever_has_become_of_ntp_conf() {
     assert_eq!(enforce.wait().unwrap().code(), Some(2));
     wait_for("it is a trial again", || monitors(&home));
     home.run("enforce").unwrap();
-    // What is compiled anew, for another address of this host, keeps it.
+    // A policy that is compiled again for another address of this host keeps the trial state.
     let before = policy(&home);
     lab.server.run(&format!("ip address add 192.0.2.77/32 dev {INTERFACE}")).unwrap();
     wait_for("another policy", || policy(&home) != before);
@@ -113,7 +113,7 @@ fn a_trial_begins_and_ends_whatever_has_become_of_ntp_conf() {
     assert!(monitors(&home));
     home.run("enforce").unwrap();
 
-    // A crash doesn't undo what was confirmed; an orderly end and another start do.
+    // A crash doesn't undo what was confirmed; an orderly end and a new start do.
     home.write(PLAIN).unwrap();
     guard.end(Signal::SIGKILL).unwrap();
     let guard = home.guarding_with(&["--monitor"]).unwrap();
@@ -122,7 +122,7 @@ fn a_trial_begins_and_ends_whatever_has_become_of_ntp_conf() {
     let guard = home.guarding_with(&["--monitor"]).unwrap();
     assert!(monitors(&home));
 
-    // Nor does what was said outlive the filter, which the machine takes along when it crashes.
+    // Nor does a confirmation outlive the filter, which is gone after a crash of the machine.
     home.run("enforce").unwrap();
     guard.end(Signal::SIGKILL).unwrap();
     home.run("detach --all").unwrap();
@@ -152,7 +152,7 @@ fn the_interfaces_of_another_namespace_are_left_alone() {
     let home = Home::new(&lab.server, PLAIN).unwrap();
     home.attach().unwrap();
     let program = lab.attached().unwrap();
-    // Another network with an interface of the same name, and the same places.
+    // Another network namespace with an interface of the same name, and the same places.
     let attach = home.command(&home.attaching()).unwrap();
     let mut inner = lab.server.command("unshare");
     let script = format!(

@@ -1,4 +1,4 @@
-//! `ntpguard report` as its users run it, where a guard has left what it saw.
+//! `ntpguard report` as its users run it, with a history that was written before.
 
 use ntpguard::{
     guard::state,
@@ -79,7 +79,7 @@ fn without_a_history_it_says_who_writes_one() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2));
         assert!(said.contains("history.json") && said.contains("`ntpguard run` writes it"), "{said}");
-        // Nor is another version's one.
+        // Nor can the history of another version be read.
         fs::write(file(folder.path()), r#"{"version":0,"began":0,"buckets":[]}"#).unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! ntpguard as a service: few rights, fewer after the start, a manager that is told, and a log that harms nobody.
+//! ntpguard as a service: few rights, fewer after the start, notifications to the service manager, and a log without
+//! control characters.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -44,16 +45,16 @@ fn with_the_units_rights_alone_everything_works() {
     let status = unit.run("status --format json").unwrap();
     assert!(status.contains(&format!("\"process\":{}", started.id())), "{status}");
 
-    // Less is left than it was started with, in all of its threads.
+    // All of its threads have fewer rights than it was started with.
     only_what_is_needed_is_left(started.id());
-    // It lives, and says so.
+    // It sends watchdog notifications.
     assert_eq!(unit.hear("WATCHDOG=1").unwrap(), "WATCHDOG=1\n");
     unit.home.write(OTHER).unwrap();
     assert!(unit.run("reload").unwrap().contains("is in force"));
     assert!(unit.hear("RELOADING=1").unwrap().contains("MONOTONIC_USEC="));
     let ready = unit.hear("READY=1").unwrap();
     assert!(ready.contains("STATUS=policy 2: +1 −1 rules"), "{ready}");
-    // What it attaches to later takes rights, too.
+    // Attaching later needs rights too.
     let attached =
         || lab.server.run("ip -details link show dev br0").is_ok_and(|shown| shown.contains("xdpgeneric"));
     lab.server.run("ip link delete br0").unwrap();
@@ -61,7 +62,7 @@ fn with_the_units_rights_alone_everything_works() {
     lab.server.run("ip link add br0 type bridge").unwrap();
     wait_for("br0 is guarded again", attached);
 
-    // Killed, it is taken over; ended, it stays; and then it is taken away.
+    // A killed process's filter is taken over; it also stays when the process is ended; and then it is taken off.
     started.end(Signal::SIGKILL).unwrap();
     assert_eq!((attacked(&lab), lab.attached().unwrap().len()), (0, 1));
     let started = unit.start("").unwrap();
@@ -128,7 +129,7 @@ fn a_reload_beyond_the_sandbox_says_what_helps() {
     let errors = guard.end(Signal::SIGTERM).unwrap().errors;
     assert!(errors.contains("other.conf can't be read; since its start"), "{errors}");
 
-    // Restarted, it reads the one; and the other, since that is where the configuration lies now.
+    // After a restart it can read the one file, and also the other, since the configuration is there now.
     let guard = home.guarding().unwrap();
     home.write(&including).unwrap();
     assert!(home.run("reload").unwrap().contains("is in force"));
@@ -214,7 +215,7 @@ fn the_journal_is_told_how_bad_it_is() {
     assert!(said.starts_with("<3>ntpguard: can't read /nonexistent/ntp.conf"), "{said}");
 }
 
-/// systemd's own judgement, from 0 (safe) to 10.
+/// systemd's own rating of the unit, from 0 (safe) to 10.
 const EXPOSURE: f64 = 2.5;
 
 #[test]
@@ -237,7 +238,7 @@ fn the_unit_is_sound_and_tight() {
     println!("the unit's exposure is {exposure}");
     assert!(exposure <= EXPOSURE, "{said}");
 
-    // With a command that is there; and no word of anything else.
+    // With a command that exists, and without any other message.
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("ntpguard.service");
     let text = fs::read_to_string(unit).unwrap();
@@ -246,7 +247,7 @@ fn the_unit_is_sound_and_tight() {
     assert_eq!(analyze(&["verify", "--man=no"], &copy), (true, String::new()));
 }
 
-/// The folder of its own libraries.
+/// The folder of systemd's own libraries.
 fn libraries(systemd: &Path) -> PathBuf {
     let folders =
         fs::read_dir(systemd.join("usr/lib")).unwrap().map(|folder| folder.unwrap().path().join("systemd"));

@@ -1,5 +1,5 @@
-//! The example of a settings file, which is made of the options themselves: `NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests
-//! --test settings` writes it anew.
+//! The example of a settings file, which is generated from the options themselves: `NTPGUARD_UPDATE=1 cargo test -p
+//! ntpguard-tests --test settings` writes it anew.
 
 use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
 use ntpguard::cli::{
@@ -17,7 +17,7 @@ const HEAD: &str = "\
 # Other verbs (status, reload, detach …) take pin-path and state-dir from here, and nothing else.
 ";
 
-/// What stands for an option without a default.
+/// Example values of options without a default.
 const EXAMPLES: [(&str, &str); 9] = [
     ("interface", "[\"eth0\"]"),
     ("config", "\"/etc/ntpsec/ntp.conf\""),
@@ -30,7 +30,7 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("metrics", "\"127.0.0.1:9123\""),
 ];
 
-/// The value in the example.
+/// The value of an option in the example.
 fn value(option: &Arg) -> String {
     let long = option.get_long().unwrap();
     let quoted = |value: &OsString| {
@@ -47,7 +47,7 @@ fn value(option: &Arg) -> String {
     }
 }
 
-/// Comment lines of a bearable length.
+/// Comment lines, wrapped.
 fn comment(text: &str) -> String {
     let mut lines = vec!["#".to_owned()];
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! Linux itself is the oracle of parsing: whatever the stack hands to a socket on port 123, `locate` has found.
+//! Linux itself is the reference for parsing: whatever the stack delivers to a socket on port 123, `locate` has found.
 
 use ntpguard_common::wire::{Located, locate};
 use ntpguard_tests::{
@@ -14,7 +14,7 @@ use ntpguard_tests::{
 };
 use std::{collections::BTreeMap, net::UdpSocket, time::Duration};
 
-/// A stack with sockets on port 123 and no daemon.
+/// A network stack with sockets on port 123 and no daemon.
 struct Stack {
     _lab: Lab,
     wire: Wire,
@@ -24,7 +24,7 @@ struct Stack {
 impl Stack {
     fn new() -> Self {
         let lab = Lab::new().unwrap();
-        // The tests' sources are nobody's neighbours; what counts is that they arrive.
+        // The tests' sources aren't reachable by this interface, but their packets have to arrive.
         for knob in ["net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.ntp0.rp_filter=0"] {
             lab.server.run(&format!("sysctl -q -w {knob}")).unwrap();
         }
@@ -39,7 +39,7 @@ impl Stack {
         Self { _lab: lab, wire, sockets }
     }
 
-    /// How many datagrams a frame makes arrive at port 123.
+    /// The number of datagrams that a frame delivers to port 123.
     fn delivered(&self, frame: &[u8]) -> usize {
         const MARK: &[u8] = b"mark";
         self.wire.send(frame).unwrap();
@@ -48,7 +48,7 @@ impl Stack {
         }
         let mut count = 0;
         for socket in &self.sockets {
-            // What was sent before the mark arrives before it: a veth pair has one queue.
+            // What is sent before the mark arrives before it, since a veth pair has one queue.
             loop {
                 let mut buffer = [0; 16];
                 let length = socket.recv(&mut buffer).expect("the mark arrives");
@@ -90,14 +90,15 @@ fn random_chains_arrive_only_when_they_are_found() {
         let mut frame = Frame::from(if v6 { "2001:db8::66" } else { "192.0.2.66" }, 40000);
         frame = frame.payload(&payload::READVAR[..below(13) as usize]);
         if v6 {
-            // Linux takes hop-by-hop options in the first place alone.
+            // Linux accepts hop-by-hop options only as the first extension header.
             if below(3) == 0 {
                 frame = frame.extension(hop_by_hop(below(4) as u8));
             }
             for _ in 0..below(10) {
                 frame = frame.extension(match below(3) {
                     0 => routing(below(3) as u8),
-                    // Never a first fragment: with the later ones it would make a datagram of two frames.
+                    // Never a first fragment, which the stack could combine with later fragments to a datagram of two
+                    // frames.
                     1 => match below(8) {
                         0 => fragment(1, below(2) == 0),
                         _ => fragment(0, false),
@@ -128,7 +129,7 @@ fn random_chains_arrive_only_when_they_are_found() {
     assert!(outcomes[&("datagram", 1)] > 5000);
 }
 
-/// What stands before and around IP, and other protocols over the same bytes.
+/// Headers before and around IP, and other protocols over the same bytes.
 #[test]
 fn random_wrappers_arrive_only_when_they_are_found() {
     let stack = Stack::new();
@@ -139,7 +140,7 @@ fn random_wrappers_arrive_only_when_they_are_found() {
         let mut frame = Frame::from(if v6 { "2001:db8::66" } else { "192.0.2.66" }, 40000)
             .payload(&payload::READVAR[..random.below(13)]);
         for _ in 0..[0, 1, 2, 3, 5, 7, 8, 9, 10, 15][random.below(10)] {
-            // Mostly priority tags, since there are no VLAN devices here that would take others.
+            // Mostly priority tags, since packets with other tags need a VLAN device, and there is none.
             let vlan = if random.below(12) == 0 { random.below(4096) } else { 0 };
             let priority = random.below(8) << 13;
             let protocol = match random.below(40) {
@@ -158,7 +159,7 @@ fn random_wrappers_arrive_only_when_they_are_found() {
         match random.below(8) {
             0 => frame = frame.protocol([4, 41, 47, 50, 51, 115, 136, 137][random.below(8)]),
             1 if v6 => {
-                // A jumbo payload option (RFC 2675), of a length that is none.
+                // A jumbo payload option (RFC 2675) with an invalid length.
                 let jumbo = (0, vec![0, 0, 0xc2, 4, 0, [0, 1][random.below(2)], 0, 20]);
                 frame = frame.extension(jumbo).ip_length(0);
             }
@@ -175,7 +176,7 @@ fn random_wrappers_arrive_only_when_they_are_found() {
         }
         let mut bytes = frame.build();
         if random.below(10) == 0 {
-            // A length in place of the type, LLC and SNAP (IEEE 802.3, RFC 1042).
+            // A length in place of the EtherType, then LLC and SNAP (IEEE 802.3, RFC 1042).
             let length = (bytes.len() - 14 + 8) as u16;
             let [high, low] = length.to_be_bytes();
             bytes.splice(12..12, [high, low, 0xaa, 0xaa, 3, 0, 0, 0]);
@@ -187,8 +188,8 @@ fn random_wrappers_arrive_only_when_they_are_found() {
     assert!(outcomes[&("datagram", 1)] > 2000 && outcomes[&("too many tags", 1)] > 100, "{outcomes:?}");
 }
 
-/// The way around that a review found: the chain is cut between two extension headers, so that the first fragment
-/// shows no port, and Linux puts it together all the same.
+/// A way around the filter that a review found: the header chain is cut between two extension headers, so that the first
+/// fragment shows no port, but Linux reassembles the packet nevertheless.
 #[test]
 fn a_chain_split_over_two_fragments_does_not_arrive_unseen() {
     let stack = Stack::new();
@@ -218,12 +219,12 @@ fn a_chain_split_over_two_fragments_does_not_arrive_unseen() {
     }
 }
 
-/// Asserts that `locate` and the stack agree on a frame; the number of datagrams that arrived.
+/// Asserts that `locate` and the stack agree on a frame; returns the number of datagrams that arrived.
 fn check(stack: &Stack, name: &str, frame: &[u8]) -> usize {
     let arrived = stack.delivered(frame);
     let located = locate(frame);
     match located {
-        // Nothing that isn't located may arrive: it would have walked around the filter.
+        // Nothing that isn't located may arrive: it would have bypassed the filter.
         Located::NotNtp | Located::Truncated | Located::Fragment | Located::Malformed => {
             assert_eq!(arrived, 0, "{located:?}, yet it arrived: {name}");
         }
@@ -232,8 +233,8 @@ fn check(stack: &Stack, name: &str, frame: &[u8]) -> usize {
         | Located::TooManyExtensions
         | Located::TooManySegments
         | Located::Encapsulated => (),
-        // It may be discarded for reasons that locate leaves to the stack (checksums, sources that can't be, tags
-        // without a VLAN device, authentication headers without a key, bad options), which costs nothing.
+        // The stack may discard it for reasons that `locate` leaves to it (checksums, impossible sources, tags without a
+        // VLAN device, authentication headers without a key, invalid options), which does no harm.
         Located::Datagram(_) => assert!(arrived <= 1, "{name}"),
     }
     arrived

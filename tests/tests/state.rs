@@ -1,4 +1,5 @@
-//! The folder of the state and the pins: full, read-only, gone, another filter's, or of interfaces that are gone.
+//! The folders of the state and the pins: full, read-only, missing, used by another filter, or about interfaces that are
+//! gone.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -14,7 +15,7 @@ const CONF: &str = "restrict default nomodify nopeer noquery\nrestrict 127.0.0.1
 const OTHER: &str =
     "restrict default nomodify nopeer noquery\nrestrict 198.51.100.0 mask 255.255.255.0 ignore\n";
 
-/// Whoever reloads is told what came of it, also where nothing can be written down.
+/// A reload reports its result, even if no state can be written.
 #[test]
 fn without_a_place_for_the_state_reload_and_monitor_do_what_they_can() {
     let lab = Lab::new().unwrap();
@@ -26,7 +27,7 @@ fn without_a_place_for_the_state_reload_and_monitor_do_what_they_can() {
         let guard = home.guarding().unwrap();
         match way {
             "full" => {
-                // It ends when there is no room.
+                // dd ends when there is no space left.
                 let filler = format!("dd if=/dev/zero of={} bs=1k", state.join("filler").display());
                 lab.server.run(&filler).unwrap_err();
             }
@@ -44,7 +45,7 @@ fn without_a_place_for_the_state_reload_and_monitor_do_what_they_can() {
         }
         home.write(CONF).unwrap();
         drop(guard.end(Signal::SIGTERM).unwrap());
-        // Without the process, too.
+        // The same without the process.
         let output = home.output("reload").unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() || said.contains("makes it anew"), "{way}: {said}");
@@ -69,12 +70,12 @@ fn a_state_belongs_to_one_filter() {
     };
     let (code, said) = attach();
     assert!(code == Some(2) && said.contains("name another one"), "{said}");
-    // When the one is gone, the other may have it.
+    // When the first filter is gone, the other one may use the folder.
     home.run("detach --all").unwrap();
     assert_eq!(attach().0, Some(0));
 }
 
-/// A later ntpguard may have written it, or nobody knows who: it is written anew, and what is lost is said.
+/// State that a later ntpguard or another program has written: it is written anew, and what is lost is reported.
 #[test]
 fn a_state_that_nobody_here_can_read_is_replaced() {
     let lab = Lab::new().unwrap();
@@ -92,7 +93,7 @@ fn a_state_that_nobody_here_can_read_is_replaced() {
             (&status["interfaces"][0]["interface"], &status["monitor"]),
             (&json!(INTERFACE), &json!(true))
         );
-        // Where the interfaces aren't, their numbers say nothing.
+        // In a namespace without these interfaces, their indexes mean nothing.
         let mut elsewhere = lab.outside.command(binary().unwrap());
         let elsewhere = elsewhere.args(reload.split_whitespace()).args(home.places()).output().unwrap();
         assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
@@ -102,7 +103,7 @@ fn a_state_that_nobody_here_can_read_is_replaced() {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(policy(&home) > before, "{why}");
-        // A trial stays one.
+        // A trial stays a trial.
         assert_eq!(home.status().unwrap()["monitor"], true);
         let known: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
         assert_eq!((&known["version"], &known["options"]["interface"]), (&json!(1), &json!([INTERFACE])));
@@ -117,7 +118,7 @@ fn a_state_that_nobody_here_can_read_is_replaced() {
     let said = home.run("reload").unwrap();
     assert!(said.contains("is in force"), "{said}");
     drop(guard.end(Signal::SIGTERM).unwrap());
-    // So does whoever attaches.
+    // So does `attach`, which is given the options.
     fs::write(&state, later).unwrap();
     let said = home.attach().unwrap();
     assert!(said.contains("version 4000000000") && said.contains("written anew"), "{said}");

@@ -1,4 +1,5 @@
-//! `ntpguard stats`: the same exact counts for everybody who may look, and zero from a reset on for whoever asked for it.
+//! `ntpguard stats`: the same exact counts for everybody who may read them, and counts from zero for a user who has reset
+//! them.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -28,10 +29,10 @@ restrict 192.0.2.77 noquery
 unrestrict default limited
 ";
 
-/// What is sent on which wire, from whom, what, how often, and what becomes of it by which line.
+/// The traffic: wire, source, payload, number of packets, the reason of the verdict, and the line that caused it.
 type Mix = [(&'static str, &'static str, Vec<u8>, u64, &'static str, Option<u64>); 6];
 
-/// 30,000 packets.
+/// A mix of 30,000 packets.
 fn mix() -> Mix {
     let time = || payload::time(3, 4);
     [
@@ -44,7 +45,7 @@ fn mix() -> Mix {
     ]
 }
 
-/// A lab with two wires, all of them on one server.
+/// A lab with two wires to the same server.
 fn lab() -> Lab {
     let lab = Lab::new().unwrap();
     lab.second_wire(SECOND).unwrap();
@@ -63,21 +64,21 @@ fn both(attaching: &str) -> String {
     format!("{attaching} --interface {SECOND}")
 }
 
-/// The object that `stats` writes.
+/// The output of `stats` as JSON.
 fn stats(home: &Home<'_>, options: &str) -> Value {
     let output = home.output(&format!("stats --format json {options}")).unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What it writes for people.
+/// The output of `stats` as text.
 fn text(home: &Home<'_>, options: &str) -> String {
     let output = home.output(&format!("stats {options}")).unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// That everything of the mix was counted, so many times, in each way that it is shown.
+/// Checks that the mix was counted this many times, in every way in which `stats` shows it.
 fn counted(home: &Home<'_>, stats: &Value, times: u64) {
     let dropped: u64 = mix().iter().filter(|sent| sent.4 != "time").map(|sent| sent.3 * times).sum();
     assert_eq!((packets(&stats["dropped"]), packets(&stats["passed"])), (dropped, 3000 * times), "{stats}");
@@ -85,7 +86,7 @@ fn counted(home: &Home<'_>, stats: &Value, times: u64) {
         assert_eq!(of(stats, Some(interface), reason), count * times, "{reason} on {interface}: {stats}");
     }
     assert_eq!(of(stats, None, "ignore"), 8000 * times);
-    // 90 bytes are a time packet's frame, and 60 the shortest.
+    // A time packet's frame has 90 bytes; the shortest frame has 60.
     assert_eq!(stats["reasons"]["ignore"]["bytes"], 8000 * times * 90);
     assert_eq!(stats["reasons"]["mode7"]["bytes"], 8000 * times * 60);
     let lines = [("ignore", 2, 8000), ("noquery", 1, 7000), ("noserve", 3, 4000)];
@@ -149,7 +150,7 @@ fn all_who_look_see_the_same() {
     assert!(table.contains("1 more line could drop something, and has not"), "{table}");
     assert!(!table.contains("\n\n"), "a block has no empty line: {table}");
 
-    // And with one, which says the same.
+    // With such a process, the output is the same.
     let mut guard = home.guarding_with(&["--interface", SECOND]).unwrap();
     send(&lab, &mix());
     let seen = stats(&home, "");
@@ -172,7 +173,7 @@ fn of_one_interface_alone() {
         assert_eq!((packets(&seen["dropped"]), packets(&seen["passed"])), (13000, 0), "{named}: {seen}");
         assert_eq!(seen["interfaces"].as_array().unwrap().len(), 1, "{seen}");
         assert_eq!(of(&seen, None, "ignore"), 2000, "{seen}");
-        // Lines are counted for both together, which isn't shown as one's.
+        // Lines are counted for both interfaces together, so they aren't shown for one.
         assert_eq!(seen["rules"], Value::Null);
         assert!(seen["unknown"].as_str().unwrap().contains("for all interfaces together"), "{seen}");
     }
@@ -184,7 +185,7 @@ fn of_one_interface_alone() {
     let other = home.output("stats lo").unwrap();
     assert_eq!(other.status.code(), Some(2), "{other:?}");
     assert!(words(&other).contains("lo isn't guarded"), "{other:?}");
-    // Since a reset, too.
+    // The same since a reset.
     home.run("stats --reset").unwrap();
     assert_eq!(packets(&stats(&home, "ntp1")["dropped"]), 0);
 }
@@ -202,7 +203,7 @@ fn every_field_is_documented() {
             missing.push(name.to_owned());
         }
     };
-    // The names of reasons are those of the README.
+    // The names of reasons are those in the README.
     fn fields(value: &Value, named: &mut dyn FnMut(&str)) {
         match value {
             Value::Array(values) => values.iter().for_each(|value| fields(value, named)),
@@ -235,11 +236,11 @@ fn a_reset_is_the_readers_own() {
     send(&lab, &mix());
     counted(&home, &users(), 1);
 
-    // Out of the group nobody may look, and is told why.
+    // A user outside the group may read nothing, and is told why.
     let refused = home.as_user("65534", "stats").output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(words(&refused).contains("member of the group that `ntpguard run --group`"), "{refused:?}");
-    // And in it, nobody may more than that: no hold, no program, and no key of the hash.
+    // A user in the group may only read: there is no access to links, programs and the hash's key.
     let open = format!("find {} -group 4711 -printf %m:%f\\n", home.bpffs().display());
     let mut open: Vec<_> = lab.server.run(&open).unwrap().lines().map(str::to_owned).collect();
     open.sort();
@@ -258,7 +259,7 @@ fn a_reset_is_the_readers_own() {
     counted(&home, &stats(&home, ""), 1);
     counted(&home, &users(), 2);
 
-    // Now the user, and a reload in between that moves lines and has one more.
+    // A reset by the user, and a reload in between that moves lines and adds one.
     let reset = user("stats --reset");
     assert!(reset.status.success(), "{reset:?}");
     home.write(&format!("restrict 100.64.0.0 mask 255.192.0.0 ignore\n{CONF}")).unwrap();
@@ -271,7 +272,7 @@ fn a_reset_is_the_readers_own() {
     assert_eq!((hits(&users()), packets(&users()["dropped"])), (moved(1), 27000));
     assert_eq!(hits(&stats(&home, "")), moved(2));
     assert_eq!(hits(&stats(&home, "--total")), moved(3));
-    // A line that is gone and comes back counts anew.
+    // A line that is removed and comes back counts from zero.
     home.write(&CONF.replace("restrict 198.51.100.0 mask 255.255.255.0 ignore\n", "")).unwrap();
     home.run("reload").unwrap();
     home.write(CONF).unwrap();
@@ -281,14 +282,14 @@ fn a_reset_is_the_readers_own() {
     assert_eq!(hits.iter().map(|hit| hit.2).collect::<Vec<_>>(), [8000, 21000, 12000], "{hits:?}");
     drop(guard);
 
-    // Other maps count from zero, and no reset was before that.
+    // Other maps count from zero, so the reset no longer applies.
     home.run("detach --all").unwrap();
     home.run(&both(&home.attaching())).unwrap();
     let output = home.output("stats").unwrap();
     assert!(words(&output).contains("have begun anew since the reset"), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("since the filter was attached first"));
     assert_eq!(words(&home.output("stats").unwrap()), "");
-    // Without --group, who was in it is out.
+    // Without --group, a user of the earlier group has no access.
     assert_eq!(user("stats").status.code(), Some(2));
 }
 
@@ -345,7 +346,7 @@ fn a_watch_shows_rates_until_it_is_told_to_stop() {
     let mut line = || -> Value { serde_json::from_str(&lines.next().unwrap()).unwrap() };
     assert_eq!(line()["reasons"]["ignore"]["packets_per_second"], Value::Null);
     send(&lab, &mix());
-    // In how many intervals that was depends on the machine.
+    // How many intervals that takes depends on the machine.
     let seen: Vec<Value> = std::iter::from_fn(|| Some(line())).take(6).collect();
     let sum: f64 = seen
         .iter()
@@ -357,7 +358,7 @@ fn a_watch_shows_rates_until_it_is_told_to_stop() {
     assert_eq!((sum.round(), packets(&seen[5]["reasons"]["ignore"])), (8000.0, 8000), "{seen:?}");
     end(child);
 
-    // Gone is gone.
+    // The command ends when the filter is gone.
     let (mut child, mut lines) = start("stats --watch 200ms");
     lines.next().unwrap();
     home.run("detach --all").unwrap();

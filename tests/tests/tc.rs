@@ -28,13 +28,13 @@ use serde_json::Value;
 use std::{fs, io::Write as _, net::UdpSocket, os::fd::AsRawFd as _, thread, time::Duration};
 
 const FRAMES: usize = 20_000;
-/// Golden packets that a test run of a socket buffer refuses: those in several buffers, and with less than an IP header.
+/// Golden packets that a test run of a tc program refuses: those in several buffers, and those without a whole IP header.
 const LEFT_OUT: usize = 11;
 /// The first kernel with tcx.
 const HAS_TCX: (u32, u32) = (6, 6);
-/// Serves the client, without `limited`, which NTPsec's own default has.
+/// A configuration that serves the client, without `limited`, which NTPsec's own default has.
 const PLAIN: &str = "restrict default nomodify nopeer noquery\nrestrict 198.18.0.0 mask 255.254.0.0 nopeer noquery\nrestrict 203.0.113.66 ignore\n";
-/// As many sources earn a kiss each.
+/// Number of sources, each of which earns a kiss.
 const SOURCES: u64 = 20;
 
 #[test]
@@ -54,7 +54,7 @@ fn host_and_kernel_agree_on_20_000_frames() {
     assert!(judged > FRAMES / 4 && dropped > FRAMES / 8 && left_out < FRAMES / 10);
 }
 
-/// Where XDP would answer, the packet goes to the daemon, and counts as what it is.
+/// Where XDP would answer, the packet passes to the daemon, and is counted as what it is.
 #[test]
 fn what_earns_a_kiss_passes() {
     let files = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn tcx_or_a_word_about_the_kernel() {
     let reasons = &line.expect("the counters come while it runs")["reasons"];
     assert_eq!((&reasons["mode7"]["packets"], &reasons["mode6"]["packets"]), (&50.into(), &25.into()));
     assert!(guard.end(Signal::SIGTERM).unwrap().status.success());
-    // It goes with its process.
+    // The filter ends with its process.
     programs(&lab, 0);
 }
 
@@ -130,7 +130,7 @@ fn a_daemon_is_guarded_where_another_program_holds_xdp() {
     let files = tempfile::tempdir().unwrap();
     let conf = files.path().join("ntp.conf");
     fs::write(&conf, PLAIN).unwrap();
-    // It lets everything pass.
+    // The other filter lets everything pass.
     let other = Guarding::start(&lab.server, &conf, &["--monitor"]).unwrap();
     let refused = Guarding::start(&lab.server, &conf, &[]).err().expect("XDP is taken").to_string();
     assert!(
@@ -138,7 +138,7 @@ fn a_daemon_is_guarded_where_another_program_holds_xdp() {
         "{refused}"
     );
     let guard = Guarding::start(&lab.server, &conf, &["--hook", "tc"]).unwrap();
-    // Only its own host may ask it for its counters.
+    // Only the host itself may query the daemon's counters.
     let daemon = Ntpd::start(&lab.server, &format!("{PLAIN}restrict 127.0.0.1\nrestrict ::1\n")).unwrap();
     let answers = |bytes: &[u8], count| ask(&lab.outside, CLIENT, SERVER, bytes, count).unwrap().answers;
     assert_eq!((answers(&payload::time(3, 4), 20), answers(payload::READVAR, 2)), (20, 0));
@@ -150,7 +150,7 @@ fn a_daemon_is_guarded_where_another_program_holds_xdp() {
     assert!(other.end(Signal::SIGTERM).unwrap().status.success());
 }
 
-/// Pages of a file, which the kernel sends without copying them behind the headers.
+/// A payload in pages of a file, which the kernel sends behind the headers without copying them.
 #[test]
 fn a_payload_in_pages_of_its_own_is_read() {
     let lab = Lab::new().unwrap();
@@ -169,7 +169,7 @@ fn a_payload_in_pages_of_its_own_is_read() {
     assert_eq!((&mode7["packets"], &mode7["bytes"]), (&10.into(), &(10 * (14 + 20 + 8 + 8)).into()));
 }
 
-/// What is judged lies before the pages: once is enough.
+/// What is judged lies before the pages, so that the packet is judged only once.
 #[test]
 fn a_packet_with_pages_is_judged_once() {
     let lab = Lab::new().unwrap();
@@ -184,7 +184,7 @@ fn a_packet_with_pages_is_judged_once() {
         let socket = UdpSocket::bind("192.0.2.2:0").unwrap();
         socket.connect((SERVER, 123)).unwrap();
         for _ in 0..10 {
-            // An extension field of 32 bytes, whose head is all that any daemon reads.
+            // An extension field of 32 bytes, of which the daemons read only the head.
             let request = [payload::time(3, 4).as_slice(), &[0, 0, 0, 32]].concat();
             assert_eq!(
                 send(socket.as_raw_fd(), &request, MsgFlags::from_bits_retain(nix::libc::MSG_MORE)).unwrap(),
@@ -227,10 +227,10 @@ fn its_life_is_as_with_xdp() {
     assert!(program.is_u64(), "{program}");
     programs(&lab, 1);
     flood(&lab.outside, "192.0.2.2", SERVER, payload::MONLIST, 10).unwrap();
-    // Without naming the hook again: these go on with what they find.
+    // Commands that don't name the hook keep the present one.
     home.run("reload").unwrap();
     let (hook, reloaded) = guarded(&home.status().unwrap());
-    // The same build leaves its program where it is.
+    // The same build leaves its program in place.
     assert!(hook == "tc" && reloaded == program, "{hook} {program} {reloaded}");
     programs(&lab, 1);
     let guard = home.guarding_with(&["--hook", "tc"]).unwrap();
@@ -278,7 +278,7 @@ fn a_switch_of_hooks_leaves_no_gap() {
     for (mode, name) in [("generic", "generic XDP"), ("native", "native XDP")] {
         let lab = Lab::new().unwrap();
         lab.address(CLIENT).unwrap();
-        // Else veth sets its queue up anew, and drops what is in it, whenever native XDP comes or goes.
+        // Otherwise veth reinitialises its queue whenever native XDP is attached or detached, and drops what is in it.
         lab.server.run(&format!("ethtool -K {INTERFACE} gro on")).unwrap();
         let home = Home::new(&lab.server, PLAIN).unwrap();
         let xdp = format!("--xdp-mode {mode}");
@@ -297,7 +297,7 @@ fn a_switch_of_hooks_leaves_no_gap() {
     }
 }
 
-/// Under load, nothing leaks and nothing is lost.
+/// Runs work under load, and checks that nothing leaks and nothing is lost.
 fn through_whole(lab: &Lab, name: &str, work: impl FnOnce() -> anyhow::Result<()>) {
     let through = under_load(lab, || {
         thread::sleep(Duration::from_millis(200));
@@ -309,8 +309,8 @@ fn through_whole(lab: &Lab, name: &str, work: impl FnOnce() -> anyhow::Result<()
     assert_eq!((leaked, asked - arrived), (0, 0), "{name}");
 }
 
-/// The server's interface has so many programs at tc's ingress, as the kernel tells, or soon will.
-/// The kernel gives up a hold some time after its last file (kernel/bpf/syscall.c:bpf_link_put).
+/// Checks that the server's interface has this many programs at tc's ingress, now or soon. The kernel releases a link some
+/// time after its last file is closed (kernel/bpf/syscall.c:bpf_link_put).
 fn programs(lab: &Lab, expected: usize) {
     let count = || lab.server.enter(|| at_tc(INTERFACE)).unwrap().len();
     let settled = (0..100).any(|_| {

@@ -1,4 +1,4 @@
-//! `ntpguard top` in a real terminal, with real traffic: what is on the screen, what keys do, and what is left afterwards.
+//! `ntpguard top` in a real terminal with real traffic: the screen, the keys, and the state of the terminal afterwards.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -33,7 +33,7 @@ fn send(lab: &Lab, source: &str, payload: &[u8], count: u64) {
     (0..count).for_each(|_| wire.send(&frame).unwrap());
 }
 
-/// 17,000 packets, with a pause in which a flood has used up no sample of the next.
+/// Sends 17,000 packets, with a pause so that a flood doesn't use up the samples of the next one.
 fn attack(lab: &Lab) {
     send(lab, "198.18.0.2", payload::MONLIST, 8000);
     sleep(Duration::from_millis(500));
@@ -41,7 +41,7 @@ fn attack(lab: &Lab) {
     send(lab, "198.18.0.3", &payload::time(3, 4), 3000);
 }
 
-/// A terminal in which `top` runs, between two notes of what `stty` says of it.
+/// A terminal in which `top` runs, with the settings that `stty` reports before and after it.
 struct Session<'a> {
     tmux: Tmux<'a>,
     folder: &'a Path,
@@ -50,7 +50,7 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(host: &'a Netns, folder: &'a Path, variables: &str, command: &str) -> Self {
         let tmux = Tmux::new(host, SIZE).unwrap();
-        // A line that is short on the screen.
+        // A script, so that the line on the screen is short.
         let script = format!(
             "stty -a > before\nsh -c 'echo $$ > pid; exec env {variables} {command}'\necho ended with $?\nstty -a > after\n"
         );
@@ -75,13 +75,13 @@ impl<'a> Session<'a> {
         keys.iter().for_each(|key| self.tmux.press(key).unwrap());
     }
 
-    /// That it has ended so, and the terminal is as before.
+    /// Checks that it has ended with this text, and that the terminal is as before.
     fn ended(&self, said: &str) {
         let screen = self.shows("ended with");
         let expected = format!("% echo what was there before; . ./script\nwhat was there before\n{said}");
         assert!(screen.starts_with(&expected), "{screen}");
         assert!(!self.tmux.is_taken().unwrap());
-        // Without the size, which people may change.
+        // Without the size, which users may change.
         let note = |name| {
             let note = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
             let parts = note.split_inclusive(';');
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         };
         wait_for("a note", || note("after").lines().count() == note("before").lines().count());
         assert_eq!(note("after"), note("before"));
-        // And it echoes what is typed.
+        // And the terminal echoes what is typed.
         fs::remove_file(self.folder.join("after")).unwrap();
         self.tmux.shows("a prompt", |screen| screen.trim_end().ends_with('%'));
         self.tmux.line("echo still a shell").unwrap();
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether a total is on the screen, to the last digit.
+/// Whether an exact total is on the screen.
 fn totals(screen: &str, word: &str, total: &str) -> bool {
     let mut rows = screen.lines().map(|line| line.split_whitespace());
     rows.any(|mut row| row.next() == Some(word) && row.next() == Some(total))
@@ -127,7 +127,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     assert!(screen.contains("(mode7)") || screen.contains("(ignore)"), "{screen}");
     assert!(screen.contains("stopped by ntp.conf:"), "{screen}");
 
-    // Exact, and the same as elsewhere.
+    // The totals are exact, and the same as those of `stats`.
     let screen = session
         .tmux
         .shows("totals", |screen| totals(screen, "dropped", "14,000") && totals(screen, "passed", "3,000"));
@@ -147,7 +147,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     line("ntp.conf:1  nobody may query: restrict default");
     line("ntp.conf:2  restrict 198.51.100.0 mask 255.");
 
-    // Who it is, and single packets.
+    // The sources, and single packets.
     session.press(&["Tab"]);
     let screen = session.tmux.shows("sources", |screen| {
         let place = |source: &str| screen.lines().skip(12).position(|line| line.contains(source));
@@ -167,7 +167,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     session.press(&["Tab"]);
     session.shows("the source's restrict line says");
 
-    // Into a line, and back; filters.
+    // The view of one line and back; filters.
     session.press(&["Tab", "Down", "Enter"]);
     let screen = session.shows("[ignore by ntp.conf:2]");
     assert!(
@@ -184,7 +184,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     session.shows("asks    mode 7 monlist ~100.0 %");
     session.press(&["Escape"]);
 
-    // Paused nothing moves.
+    // While it is paused, nothing changes.
     session.press(&["p"]);
     session.shows("PAUSED");
     send(&lab, "198.18.0.2", payload::MONLIST, 10);
@@ -194,7 +194,7 @@ fn who_sees_it_for_the_first_time_knows_what_attacks_which_line_stops_it_and_how
     session.press(&["p"]);
     session.tmux.shows("ten more", |screen| totals(screen, "dropped", "14,010"));
 
-    // Names are asked for in the background; there is no DNS here.
+    // Names are looked up in the background; there is no DNS here.
     session.press(&["n"]);
     session.shows("no name");
 
@@ -218,7 +218,7 @@ fn the_ten_heaviest_sources_are_the_ten_shown() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     home.attach().unwrap();
-    // Without a guard: the events are drawn here.
+    // Without `run`, this process draws the events itself.
     let session = Session::top(&home, &lab.server, "", "--interval 500ms");
     session.press(&["Tab"]);
     session.shows("nobody was refused since you look");
@@ -240,7 +240,7 @@ fn the_ten_heaviest_sources_are_the_ten_shown() {
     });
     session.press(&["q"]);
     session.ended("ended with 0\n");
-    // Nobody draws any more, and the next one may.
+    // It no longer draws events, so that the next one may.
     let next = Session::top(&home, &lab.server, "", "");
     next.press(&["Tab"]);
     next.shows("nobody was refused since you look");
@@ -273,7 +273,7 @@ fn signals_end_it_and_a_stop_gives_the_terminal_back_meanwhile() {
     tmux.shows("the shell", |screen| screen.trim_end().ends_with('%') && !screen.contains("q quit"));
 }
 
-/// It spun on for ever: a terminal without anybody always has something to read.
+/// Formerly it spun for ever, since a terminal that has hung up is always readable.
 #[test]
 fn it_ends_with_its_terminal() {
     let lab = Lab::new().unwrap();
@@ -293,7 +293,7 @@ fn in_monochrome_and_ascii_everything_is_there() {
     let home = Home::new(&lab.server, CONF).unwrap();
     home.attach().unwrap();
     attack(&lab);
-    // A foreground colour: one of eight (ECMA-48, SGR 30 to 37), or of 256 (ITU-T T.416).
+    // The escape sequence of a foreground colour: one of eight (ECMA-48, SGR 30 to 37), or of 256 (ITU-T T.416).
     let coloured = |text: &str| {
         text.contains("38;5;") || (0..8).any(|colour| text.contains(&format!("\x1b[3{colour}m")))
     };
@@ -325,11 +325,11 @@ fn where_there_is_nothing_to_see_it_says_so() {
     refused("nothing is guarded: `ntpguard run` or");
     home.attach().unwrap();
     refused("must be a terminal; `ntpguard stats --watch` writes to anything");
-    // The filter goes and comes while somebody looks.
+    // The filter is taken off and attached again while `top` runs.
     let session = Session::top(&home, &lab.server, "", "--interval 500ms");
     home.run("detach --all").unwrap();
     session.shows("NO COUNTERS: nothing is guarded");
-    // Until whoever draws the events has looked, too.
+    // Until the thread that draws the events has noticed, too.
     std::thread::sleep(std::time::Duration::from_secs(3));
     home.attach().unwrap();
     send(&lab, "198.18.0.2", payload::MONLIST, 70);
@@ -337,12 +337,12 @@ fn where_there_is_nothing_to_see_it_says_so() {
         .tmux
         .shows("the new counts", |screen| !screen.contains("NO COUNTERS") && totals(screen, "dropped", "70"));
     session.press(&["q"]);
-    // What was told meanwhile was kept from the screen.
+    // Messages about this were kept off the screen, and come after it.
     session.shows("no events for a while: nothing is guarded");
     session.ended("");
 }
 
-/// What the next test runs in a terminal. Elsewhere there is none to take.
+/// Run by the next test in a terminal; elsewhere there is no terminal to take over.
 #[test]
 #[ignore = "a_panic_leaves_the_terminal runs it"]
 fn panicking() {

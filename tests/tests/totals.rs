@@ -1,4 +1,4 @@
-//! Three million packets of a known mix: every way to look shows the same exact totals, and the true ten who sent most.
+//! Three million packets of a known mix: every view shows the same exact totals, and the ten sources that really sent most.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -23,7 +23,7 @@ restrict 192.0.2.0 mask 255.255.255.0
 unrestrict default limited
 ";
 
-/// Who sends how many thousand packets, what becomes of them, and by which line.
+/// Source, number of packets in thousands, the reason of the verdict, and the line that caused it.
 const MIX: [(&str, u64, &str, Option<u64>); 13] = [
     ("198.18.1.1", 600, "mode7", None),
     ("198.51.100.1", 450, "ignore", Some(2)),
@@ -39,11 +39,11 @@ const MIX: [(&str, u64, &str, Option<u64>); 13] = [
     ("198.18.1.5", 40, "noquery", Some(1)),
     ("198.18.1.6", 75, "time", None),
 ];
-/// And so many more, with a thousand monlists each.
+/// Number of additional sources, each of which sends a thousand monlist requests.
 const SMALL: u64 = 200;
-/// In thousands.
+/// The total in thousands of packets.
 const ALL: u64 = 3000;
-/// Packets between two looks at whether the kernel has got them all.
+/// Number of packets between two checks whether the kernel has received all.
 const BURST: usize = 500;
 const ADDRESS: &str = "127.0.0.1:9123";
 
@@ -56,14 +56,14 @@ fn frame(source: &str, reason: &str) -> Vec<u8> {
     }
 }
 
-/// One frame each, and how many of it are to be sent.
+/// One frame for each kind, with the number of times that it is sent.
 fn frames() -> Vec<(Vec<u8>, u64)> {
     let large = MIX.iter().map(|(source, thousands, reason, _)| (frame(source, reason), thousands * 1000));
     let small = (0..SMALL).map(|host| (frame(&format!("198.19.0.{host}"), "mode7"), 1000));
     large.chain(small).collect()
 }
 
-/// All of them, in an order that has none.
+/// The indexes of all frames to be sent, in random order.
 fn shuffled(frames: &[(Vec<u8>, u64)]) -> Vec<u16> {
     let mut order: Vec<u16> = (0..)
         .zip(frames)
@@ -74,7 +74,7 @@ fn shuffled(frames: &[(Vec<u8>, u64)]) -> Vec<u16> {
     order
 }
 
-/// The true totals, in packets, of what `of` says of a row; the small ones are mode7's.
+/// The true totals in packets by the key that `of` returns for a row; the additional sources count as mode7.
 fn true_totals<K: Ord>(of: impl Fn(&'static str, Option<u64>) -> Option<K>) -> BTreeMap<K, u64> {
     let mut totals = BTreeMap::new();
     for (_, thousands, reason, line) in MIX.into_iter().chain([("", SMALL, "mode7", None)]) {
@@ -105,7 +105,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     let seconds = start.elapsed().as_secs_f64();
     println!("{} packets in {seconds:.1} s", order.len());
 
-    // stats --format json, as soon as every event is told.
+    // `stats --format json`, once all events have been processed.
     let packets = |counter: &Value| counter["packets"].as_u64().unwrap();
     let mut stats = Value::Null;
     wait_for("every event is told", || {
@@ -122,12 +122,12 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     let by_line = true_totals(|_, line| line);
     let mut shown: BTreeMap<u64, u64> = BTreeMap::new();
     for rule in stats["rules"].as_array().unwrap() {
-        // One for each family.
+        // There is a rule for each family.
         *shown.entry(rule["line"].as_u64().unwrap()).or_default() += packets(rule);
     }
     assert_eq!(shown, by_line);
 
-    // The true ten, in their order as far as it can be told from samples: each is shown, and none else.
+    // Exactly the true ten sources are shown, in their order as far as samples can tell it.
     let truth: Vec<_> = MIX.iter().take(10).map(|row| row.0).collect();
     let shown = stats["dropped_sources"]["sources"].as_array().unwrap();
     assert!(shown.iter().all(|one| truth.contains(&one["source"].as_str().unwrap())), "{shown:?}");
@@ -138,10 +138,10 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
         println!("{} sent {truth}, estimated {estimate} ± {error:.0}", one["source"]);
         assert!((estimate - truth).abs() <= 5.0 * error, "{one}");
     }
-    // What events stand for is all that was dropped, to the packet.
+    // The events stand for exactly the number of packets that were dropped.
     assert_eq!(packets(&stats["dropped_sources"]), packets(&stats["dropped"]), "{stats}");
 
-    // stats, for people.
+    // The text output of `stats`.
     let text = String::from_utf8(home.output("stats --rules --sources").unwrap().stdout).unwrap();
     let has = |text: &str, words: &[&str]| {
         let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -152,7 +152,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     }
     truth.iter().for_each(|source| has(&text, &["dropped", source]));
 
-    // Metrics.
+    // The metrics.
     let samples = by_reason.iter().map(|(reason, total)| {
         let action = if *reason == "time" { "pass" } else { "drop" };
         format!(
@@ -161,7 +161,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     });
     let samples: Vec<_> = samples.collect();
     let mut scraped = String::new();
-    // What is scraped is a copy, made every few seconds.
+    // A scrape gets a copy that is made every few seconds.
     wait_for("all reasons in a scrape", || {
         scraped = get(&lab.server, ADDRESS, "/metrics", "").unwrap().body;
         samples.iter().all(|sample| scraped.lines().any(|line| line == sample))
@@ -176,7 +176,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
         assert_eq!(sum, *total, "{of} in\n{scraped}");
     }
 
-    // top.
+    // The screen of `top`.
     let screen =
         tmux.shows("the last packet", |screen| screen.contains(&grouped(packets(&stats["dropped"]))));
     println!("{screen}");
@@ -188,7 +188,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     }
     tmux.press("q").unwrap();
 
-    // The lines of `run`.
+    // The output of `run`.
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
     for (reason, total) in &by_reason {
         assert_eq!(packets(&totals["reasons"][reason]), *total, "{reason}: {totals}");
@@ -196,7 +196,7 @@ fn all_show_the_same_totals_and_the_true_top_ten() {
     wait_for("the end of top", || tmux.screen().is_ok_and(|screen| screen.trim_end().ends_with('$')));
 }
 
-/// With a comma after each three digits.
+/// A number with a comma after each three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let pieces: Vec<_> =

@@ -1,4 +1,4 @@
-//! A trial: what would be dropped is counted apart from what is, and each way to look names it.
+//! A trial: packets that would be dropped have separate counters, and every view names the trial.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -21,7 +21,8 @@ unrestrict default limited
 ";
 const ADDRESS: &str = "127.0.0.1:9123";
 
-/// Sends so many monlists, packets that line 2 ignores, and requests that pass; each kind from one source.
+/// Sends these numbers of monlist requests, of packets that line 2 ignores, and of requests that pass; each kind from one
+/// source.
 fn send(lab: &Lab, [monlists, ignored, served]: [u64; 3]) {
     let wire = Wire::open(&lab.outside).unwrap();
     let time = payload::time(3, 4);
@@ -47,7 +48,8 @@ fn text(home: &Home<'_>, line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What passed, was dropped, and would have been: in all, and of these by mode 7, and by line 2.
+/// The numbers of packets that passed, were dropped, and would have been dropped; of the last two, those by mode 7 and by
+/// line 2.
 fn numbers(counters: &Value) -> [u64; 7] {
     let packets = |counter: &Value| counter["packets"].as_u64().unwrap_or_default();
     let of_line = |rules: &Value| -> u64 {
@@ -97,7 +99,7 @@ fn what_a_trial_counts_is_kept_apart_and_named_wherever_it_stands() {
     let screen = tmux.shows("a trial", |screen| screen.contains("TRIAL, NOTHING IS DROPPED"));
     has(&screen, "would drop 60");
 
-    // Dropped from now on: the trial's numbers stay what they are.
+    // From now on packets are dropped, and the trial's numbers stay the same.
     home.run("enforce").unwrap();
     send(&lab, [7, 3, 2]);
     let both = [7, 10, 60, 7, 40, 3, 20];
@@ -138,7 +140,7 @@ fn what_a_trial_counts_is_kept_apart_and_named_wherever_it_stands() {
     let on_trial = events.filter(|event| event["trial"] == true);
     assert_eq!(on_trial.map(|event| event["scale"].as_u64().unwrap()).sum::<u64>(), 60);
 
-    // They go along with their lines, and a reset is one of both.
+    // Both counts follow their lines, and a reset applies to both.
     let before = policy(&home);
     home.write(&CONF.replace("unrestrict", "restrict 203.0.113.1 ignore\nunrestrict")).unwrap();
     changed(&home, before);
@@ -151,7 +153,7 @@ fn what_a_trial_counts_is_kept_apart_and_named_wherever_it_stands() {
     assert_eq!(numbers(&json(&home, "stats --total")), [8, 10, 62, 7, 41, 3, 21]);
     let totals = guard.end(Signal::SIGTERM).unwrap().totals.unwrap();
     assert_eq!(numbers(&totals), [8, 10, 62, 7, 41, 3, 21], "{totals}");
-    // The next one goes on with both.
+    // The next process goes on with both.
     let _guard = home.guarding_with(&[]).unwrap();
     assert_eq!(numbers(&json(&home, "stats --total")), [8, 10, 62, 7, 41, 3, 21]);
 }

@@ -14,7 +14,7 @@ use std::{fs, os::unix::fs::symlink, process::Stdio, thread, time::Duration};
 
 const PLAIN: &str = "restrict default nomodify nopeer noquery\n";
 
-/// What a guard said, when it is over.
+/// The standard error of a guard that is ended by this.
 fn said(guard: Guarding) -> String {
     let ended = guard.end(Signal::SIGTERM).unwrap();
     assert!(ended.status.success(), "{}", ended.errors);
@@ -25,7 +25,7 @@ fn said(guard: Guarding) -> String {
 fn files_are_read_again_when_they_change() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, PLAIN).unwrap();
-    // The file behind a symbolic link, with one that it includes, and one that it would include.
+    // A file behind a symbolic link, a file that it includes, and one that it includes but that doesn't exist yet.
     let [real, included, missing] =
         ["real.conf", "included.conf", "missing.conf"].map(|name| home.path().join(name));
     let text = format!("{PLAIN}includefile {}\nincludefile {}\n", included.display(), missing.display());
@@ -56,7 +56,7 @@ fn files_are_read_again_when_they_change() {
     home.write(&format!("{PLAIN}restrict 198.51.100.5 ignore\n")).unwrap();
     let last = then("an editor has put a file in its place", 10);
 
-    // Garbage, and a folder: the old policy stays, and status says why.
+    // Garbage, and then a folder: the old policy stays, and `status` reports why.
     fs::write(home.conf(), b"\0\x01\x02 garbage").unwrap();
     wait_for("the failure is known", || !home.status().unwrap()["failure"].is_null());
     let failure = home.status().unwrap()["failure"]["message"].as_str().unwrap().to_owned();
@@ -75,15 +75,15 @@ fn files_are_read_again_when_they_change() {
     fs::remove_dir(home.conf()).unwrap();
     home.write(PLAIN).unwrap();
     changed(&home, last);
-    // The maps change a moment before what is kept about them.
+    // The maps change a moment before the saved state does.
     wait_for("the failure is over", || home.status().unwrap()["failure"].is_null());
     let said = said(guard);
-    // Once for each change: not at every look. One more, if a look fell between two steps of the test.
+    // Reported once for each change, not at each look; one more if a look falls between two steps of the test.
     assert!((2..=3).contains(&said.matches("the old policy stays: ").count()), "{said}");
     assert!(said.contains(&format!("policy {}: +0 \u{2212}1 rules", last + 1)), "{said}");
 }
 
-/// It wasn't: what only a text that failed includes was looked at by nobody.
+/// Formerly it wasn't: a file that only a rejected text includes wasn't followed.
 #[test]
 fn a_mended_include_is_read() {
     let lab = Lab::new().unwrap();
@@ -95,7 +95,7 @@ fn a_mended_include_is_read() {
     home.write(&format!("{PLAIN}includefile {}\n", included.display())).unwrap();
     wait_for("the failure is known", || !home.status().unwrap()["failure"].is_null());
     assert_eq!(policy(&home), first);
-    // Long enough for a look at what is there now.
+    // Long enough for a look at the present file.
     thread::sleep(Duration::from_secs(3));
     fs::write(&included, "restrict 198.51.100.5 ignore\n").unwrap();
     changed(&home, first);
@@ -110,7 +110,7 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
     let lab = Lab::new().unwrap();
     lab.address("192.0.2.66").unwrap();
     let home = Home::new(&lab.server, PLAIN).unwrap();
-    // The port is closed: what passes is answered by the stack.
+    // Sends five monlist requests. Answers don't matter here: the socket below counts what arrives.
     let reached = || {
         let exchange = flood(&lab.outside, "192.0.2.66", SERVER, payload::MONLIST, 5);
         exchange.is_err() || exchange.unwrap().answers > 0
@@ -122,7 +122,7 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
         let mut bytes = [0; 512];
         std::iter::from_fn(|| socket.recv(&mut bytes).ok()).count()
     };
-    // What was dropped, and what would have been.
+    // The numbers of packets that were dropped, and that would have been.
     let counted = || {
         let status = home.status().unwrap();
         [dropped(&home), status["would_drop"].as_u64().unwrap()]
@@ -139,14 +139,14 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
     wait_for("it is a trial again", || home.status().unwrap()["monitor"] == true);
     assert_eq!((arrived(), counted()), (5, [5, 10]));
 
-    // Whoever was to confirm is gone: the guard itself goes back.
+    // The process that waits for the confirmation is killed, so `run` itself returns to the trial.
     let mut enforce = home.command("enforce --confirm 4s").unwrap().stdin(Stdio::null()).spawn().unwrap();
     wait_for("it drops", || home.status().unwrap()["monitor"] == false);
     enforce.kill().unwrap();
     enforce.wait().unwrap();
     wait_for("it is a trial again", || home.status().unwrap()["monitor"] == true);
 
-    // Somebody does.
+    // Somebody confirms.
     let mut enforce = home.command("enforce --confirm 60s").unwrap().stdin(Stdio::null()).spawn().unwrap();
     wait_for("it drops", || home.status().unwrap()["monitor"] == false);
     home.run("enforce").unwrap();
@@ -155,7 +155,7 @@ fn a_trial_counts_and_passes_until_it_is_confirmed() {
     let said = said(guard);
     assert!(said.contains("a trial: everything passes"), "{said}");
 
-    // And without a process beside the filter.
+    // The same without a process beside the filter.
     home.run("monitor").unwrap();
     assert_eq!((arrived(), counted()), (5, [10, 15]));
     let refused = home.output("enforce --confirm 1s").unwrap();
@@ -208,7 +208,7 @@ fn interfaces_are_counted_apart_and_never_twice() {
     let counts: Vec<_> = status["interfaces"].as_array().unwrap().iter().map(|one| &one["dropped"]).collect();
     assert_eq!(counts, [30, 7], "{status}");
 
-    // One goes and comes back: it is guarded at once, and its drops so far stay in the sum.
+    // An interface disappears and comes back: it is guarded at once, and its earlier drops stay in the sum.
     lab.server.run("ip link delete ntp1").unwrap();
     lab.second_wire("ntp1").unwrap();
     wait_for("it is guarded again", || {
@@ -221,7 +221,7 @@ fn interfaces_are_counted_apart_and_never_twice() {
     assert_eq!(sum, 12, "{line}");
     drop(guard);
 
-    // A bridge and what is in it: each packet would be judged twice.
+    // A bridge and its port would judge each packet twice.
     lab.server.run("ip link set ntp1 master br0").unwrap();
     let refused = home.output(&format!("{} --interface br0 --interface ntp1", home.attaching())).unwrap();
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();

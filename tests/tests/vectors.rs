@@ -1,4 +1,4 @@
-//! The vectors seen on real daemons (4.2.6p5, 4.2.8p18, NTPsec 1.2.2), through `ntpguard explain`: each verdict is the
+//! Vectors recorded on real daemons (4.2.6p5, 4.2.8p18, NTPsec 1.2.2), judged by `ntpguard explain`: each verdict is the
 //! daemon's own, in the kernel and on the host.
 
 use ntpguard_tests::{fixture::OWN, guard::binary};

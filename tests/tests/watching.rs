@@ -1,4 +1,4 @@
-//! What watching costs a flood: events, metrics and `top` all on, and all off, in turns.
+//! What watching costs during a flood: events, metrics and `top`, all on and all off in turn.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{
@@ -18,12 +18,12 @@ use ntpguard_tests::{
 
 const CONF: &str = "restrict default nomodify nopeer noquery\n";
 const ROUNDS: usize = 8;
-/// Floods in a round, and frames in each.
+/// Number of floods in a round, and of frames in each.
 const FLOODS: usize = 4;
 const FRAMES: u32 = 500_000;
 const ADDRESS: &str = "127.0.0.1:9123";
 
-/// Nanoseconds a frame, in the mean of each flood.
+/// The mean nanoseconds a frame of each flood.
 fn floods(lab: &Lab, flood: &Flood, frame: &[u8]) -> Vec<f64> {
     lab.outside.enter(|| {
         on_the_last_core().unwrap();
@@ -36,7 +36,7 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
-/// Figures, not a timed test; that everything is counted, told and shown meanwhile is asserted.
+/// Figures, not a timed test; it asserts only that everything is counted, reported and shown meanwhile.
 #[test]
 fn what_it_costs_to_watch() {
     let lab = Lab::new().unwrap();
@@ -45,7 +45,7 @@ fn what_it_costs_to_watch() {
     let frame = made_up(&Frame::from("11.0.0.0", 40000).payload(payload::MONLIST));
     let flood = flood(&lab, 24, 0).unwrap();
     let (mut off, mut on, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // The quickest flood of all: what other work on the machine takes away, it had least of.
+    // The fastest flood of all, which was least affected by other work on the machine.
     let (mut best_off, mut best_on) = (f64::MAX, f64::MAX);
     for _ in 0..ROUNDS {
         let mut without = floods(&lab, &flood, &frame);
