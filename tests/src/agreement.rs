@@ -49,8 +49,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
         .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")))
 }
 
-/// Compares this number of frames, and prints those that differ. The environment variable `SEED` (not 0) selects the
-/// frames.
+/// Compares this number of frames, and prints those that differ. The environment variable `SEED` (not 0) selects the frames.
 ///
 /// # Panics
 /// No right to load a program.

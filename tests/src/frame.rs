@@ -167,8 +167,7 @@ impl Frame {
         self
     }
 
-    /// Wraps the packet in a PPPoE session (RFC 2516), inside the tags; `protocol` is PPP's protocol number of one or two
-    /// bytes.
+    /// Wraps the packet in a PPPoE session (RFC 2516), inside the tags; `protocol` is PPP's protocol number of one or two bytes.
     pub fn pppoe(mut self, protocol: &[u8]) -> Self {
         self.session = Some(protocol.to_vec());
         self

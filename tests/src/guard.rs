@@ -126,8 +126,7 @@ pub fn binary() -> Result<PathBuf> {
     built.context("there is no ntpguard beside the tests: `cargo build --package ntpguard`")
 }
 
-/// A command of `ntpguard` in a namespace, for tests of how it fails; `run` is ephemeral unless the arguments have a pin
-/// path.
+/// A command of `ntpguard` in a namespace, for tests of how it fails; `run` is ephemeral unless the arguments have a pin path.
 ///
 /// # Errors
 /// It wasn't built.

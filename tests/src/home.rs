@@ -82,8 +82,7 @@ impl<'a> Home<'a> {
         Ok(self.command(line)?.output()?)
     }
 
-    /// Lets all users enter the folder, copies the binary to where they may run it, and makes a folder for a user's own
-    /// state.
+    /// Lets all users enter the folder, copies the binary to where they may run it, and makes a folder for a user's own state.
     ///
     /// # Errors
     /// It wasn't built.

@@ -30,8 +30,7 @@ pub struct Prometheus<'a> {
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts a Prometheus that scrapes an address in the namespace every second, as the job `ntpguard`, with a file of
-    /// rules.
+    /// Starts a Prometheus that scrapes an address in the namespace every second, as the job `ntpguard`, with a file of rules.
     ///
     /// # Errors
     /// Prometheus isn't unpacked, or doesn't start.

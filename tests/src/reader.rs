@@ -262,8 +262,7 @@ fn attack(wire: &Wire, done: &AtomicBool) {
     }
 }
 
-/// The first expected line that the output doesn't have. `…` stands for any text, and the output may have other lines in
-/// between.
+/// The first expected line that the output doesn't have. `…` stands for any text, and the output may have other lines in between.
 pub fn missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
     let mut lines = output.lines();
     shown

@@ -1,5 +1,4 @@
-//! ntpguard as its systemd unit runs it: with few rights, as a user without others, and with a service manager that
-//! listens.
+//! ntpguard as its systemd unit runs it: with few rights, as a user without others, and with a service manager that listens.
 
 use crate::{guard::binary, home::Home, netns::Netns};
 use anyhow::{Context as _, Result, bail};

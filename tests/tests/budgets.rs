@@ -144,7 +144,7 @@ fn a_rule_among_many_takes_two_lookups() {
     }
 }
 
-/// A host in one network, whose /96 depends on the word.
+/// A host in 2001:db8::/32, in a different /96 for each word.
 fn host(word: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(word) << 32)
 }

@@ -99,8 +99,7 @@ fn the_only_interface_that_makes_sense_is_taken_and_said() {
     assert!(errors.contains(&both), "{errors}");
     assert_eq!(lab.attached().unwrap(), [0; 0]);
 
-    // Interfaces may be given as positional arguments or by the option; without a name, what is guarded already stays
-    // guarded.
+    // Interfaces may be given as positional arguments or by the option; without a name, what is guarded already stays guarded.
     home.run(&format!("{attach} ntp1 -i {INTERFACE}")).unwrap();
     assert_eq!(lab.attached().unwrap().len(), 1);
     let (status, errors) = fails(&mut home.command("detach").unwrap());
@@ -219,8 +218,7 @@ fn of_many_odd_lines_none_goes_unsaid() {
     let lab = Lab::new().unwrap();
     let files = tempfile::tempdir().unwrap();
     let conf = files.path().join("ntp.conf");
-    // Several times the number of lines kept for a slow reader, but in bytes less than a pipe holds, since it is read at
-    // the end.
+    // Several times the number of lines kept for a slow reader, but in bytes less than a pipe holds, since it is read at the end.
     const LINES: usize = 300;
     fs::write(&conf, "restrict 192.0.2.7 bogus\n".repeat(LINES)).unwrap();
     let errors = Guarding::start(&lab.server, &conf, &[]).unwrap().end(Signal::SIGTERM).unwrap().errors;

@@ -1,5 +1,4 @@
-//! `ntpguard doctor` on guarded hosts, and as a gate: findings describe what outside sources meet, and exit codes depend on
-//! them.
+//! `ntpguard doctor` on guarded hosts, and as a gate: findings describe what outside sources meet, and exit codes depend on them.
 
 use ntpguard_tests::{
     home::Home,

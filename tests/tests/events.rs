@@ -182,7 +182,7 @@ fn without_a_run_whoever_follows_draws_them_and_hands_over() {
     let mut second = follow(&home, "--filter reason=ignore");
     send(&lab, &ignored(), 2);
     assert_eq!(first.until("ignore", 2), second.until("ignore", 2));
-    // The process that draws events ends, and the other one takes over.
+    // The process that samples events ends, and the other one takes over.
     drop(first);
     wait_for("the other draws events", || {
         send(&lab, &ignored(), 1);

@@ -128,8 +128,7 @@ fn an_own_source_is_impossible_whatever_line_names_it() {
     }
 }
 
-/// `restrict source` may lift `ignore` for any address, so `ignore` isn't enforced here, though its line alone says that it
-/// is.
+/// `restrict source` may lift `ignore` for any address, so `ignore` isn't enforced here, though its line alone says that it is.
 #[test]
 fn what_is_left_to_the_daemon_is_told() {
     let folder = Folder::new();

@@ -127,8 +127,7 @@ fn an_interface_that_is_deleted_ends_nothing() {
     let line = home.attaching().replacen(INTERFACE, "ntp1", 1);
     home.run(&line).unwrap();
     lab.server.run("ip link delete ntp1").unwrap();
-    // Without a process beside the filter, nothing is left that a start can't take over, and the start reports what is
-    // missing.
+    // Without a process beside the filter, nothing is left that a start can't take over, and the start reports what is missing.
     fails(&home, &line, "there is no interface ntp1; there are: ");
     assert_eq!(home.status().unwrap()["interfaces"], serde_json::json!([]));
     home.run("reload").unwrap();

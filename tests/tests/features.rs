@@ -129,7 +129,7 @@ fn features_come_back_however_an_ephemeral_guard_ends() {
     want_lro_of(&lab, "mac1", true);
     lab.server.run("ip link set dev mac1 name mac0 up").unwrap();
     wait_for("it is guarded again", || program(&lab.server, "mac0").is_some() && !wants_lro(&lab));
-    // The helper is told in the same second in which the filter is attached.
+    // The helper is told right after the look in which the filter was attached.
     thread::sleep(Duration::from_millis(500));
     guard.end(Signal::SIGKILL).unwrap();
     wait_for("LRO is wanted again", || wants_lro(&lab));

@@ -58,8 +58,7 @@ fn every_fixture_and_every_code() {
     assert!(unseen.is_empty(), "no fixture leads to {unseen:?}");
 }
 
-/// The files that distributions' packages install and their tools write: no alarm is raised, except for what really is
-/// open.
+/// The files that distributions' packages install and their tools write: no alarm is raised, except for what really is open.
 #[test]
 fn no_default_of_a_distribution_raises_an_alarm() {
     let folder = path("distributions");

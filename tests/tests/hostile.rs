@@ -43,7 +43,7 @@ impl Drop for Other {
     }
 }
 
-/// A user in the group locks every file that it can open; root can still attach, reload and draw events.
+/// A user in the group locks every file that it can open; root can still attach, reload and sample events.
 #[test]
 fn whoever_may_look_locks_nobody_out() {
     let lab = Lab::new().unwrap();
@@ -213,7 +213,7 @@ fn the_confined_process_sees_no_secrets_and_follows_renamed_files() {
         threads += 1;
     }
     assert!(threads > 3, "{threads} threads");
-    // It draws events, and other processes get them.
+    // It samples events, and other processes get them.
     assert!(home.output("events").unwrap().status.success());
     // It checks for uncovered files once a second.
     thread::sleep(Duration::from_secs(3));

@@ -188,8 +188,7 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         anyhow::ensure!(home.guarding()?.end(Signal::SIGTERM)?.status.success());
         Ok(())
     });
-    // From maps of another version, and of another size: both have to be replaced, one of them with its counts carried
-    // over.
+    // From maps of another version, and of another size: both have to be replaced, one of them with its counts carried over.
     churn(&lab, "20 upgrades", || {
         for round in 0..20 {
             let before = dropped(&home.status()?);

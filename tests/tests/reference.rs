@@ -1,5 +1,5 @@
-//! The reference pages of the book contain the tables that drive the program, below the mark [`MARK`]. `NTPGUARD_UPDATE=1
-//! cargo test -p ntpguard-tests --test reference` writes them anew.
+//! The reference pages of the book contain the tables that drive the program, below the mark [`MARK`].
+//! `NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests --test reference` writes them anew.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use ntpguard::{

@@ -1,5 +1,5 @@
-//! The example of a settings file, which is generated from the options themselves: `NTPGUARD_UPDATE=1 cargo test -p
-//! ntpguard-tests --test settings` writes it anew.
+//! The example of a settings file, which is generated from the options themselves:
+//! `NTPGUARD_UPDATE=1 cargo test -p ntpguard-tests --test settings` writes it anew.
 
 use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
 use ntpguard::cli::{

@@ -97,8 +97,7 @@ fn random_chains_arrive_only_when_they_are_found() {
             for _ in 0..below(10) {
                 frame = frame.extension(match below(3) {
                     0 => routing(below(3) as u8),
-                    // Never a first fragment, which the stack could combine with later fragments to a datagram of two
-                    // frames.
+                    // Never a first fragment, which the stack could combine with later fragments to a datagram of two frames.
                     1 => match below(8) {
                         0 => fragment(1, below(2) == 0),
                         _ => fragment(0, false),

@@ -1,5 +1,4 @@
-//! The folders of the state and the pins: full, read-only, missing, used by another filter, or about interfaces that are
-//! gone.
+//! The folders of the state and the pins: full, read-only, missing, used by another filter, or about interfaces that are gone.
 
 use nix::sys::signal::Signal;
 use ntpguard_tests::{

@@ -1,5 +1,4 @@
-//! `ntpguard stats`: the same exact counts for everybody who may read them, and counts from zero for a user who has reset
-//! them.
+//! `ntpguard stats`: the same exact counts for everybody who may read them, and counts from zero for a user who has reset them.
 
 use nix::{
     sys::signal::{Signal, kill},

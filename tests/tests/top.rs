@@ -218,7 +218,7 @@ fn the_ten_heaviest_sources_are_the_ten_shown() {
     let lab = Lab::new().unwrap();
     let home = Home::new(&lab.server, CONF).unwrap();
     home.attach().unwrap();
-    // Without `run`, this process draws the events itself.
+    // Without `run`, this process samples the events itself.
     let session = Session::top(&home, &lab.server, "", "--interval 500ms");
     session.press(&["Tab"]);
     session.shows("nobody was refused since you look");
@@ -240,7 +240,7 @@ fn the_ten_heaviest_sources_are_the_ten_shown() {
     });
     session.press(&["q"]);
     session.ended("ended with 0\n");
-    // It no longer draws events, so that the next one may.
+    // It no longer samples events, so that the next one may.
     let next = Session::top(&home, &lab.server, "", "");
     next.press(&["Tab"]);
     next.shows("nobody was refused since you look");
@@ -329,7 +329,7 @@ fn where_there_is_nothing_to_see_it_says_so() {
     let session = Session::top(&home, &lab.server, "", "--interval 500ms");
     home.run("detach --all").unwrap();
     session.shows("NO COUNTERS: nothing is guarded");
-    // Until the thread that draws the events has noticed, too.
+    // Until the thread that samples the events has noticed, too.
     std::thread::sleep(std::time::Duration::from_secs(3));
     home.attach().unwrap();
     send(&lab, "198.18.0.2", payload::MONLIST, 70);

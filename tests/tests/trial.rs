@@ -21,8 +21,7 @@ unrestrict default limited
 ";
 const ADDRESS: &str = "127.0.0.1:9123";
 
-/// Sends these numbers of monlist requests, of packets that line 2 ignores, and of requests that pass; each kind from one
-/// source.
+/// Sends these numbers of monlist requests, of packets that line 2 ignores, and of requests that pass; each kind from one source.
 fn send(lab: &Lab, [monlists, ignored, served]: [u64; 3]) {
     let wire = Wire::open(&lab.outside).unwrap();
     let time = payload::time(3, 4);
@@ -48,8 +47,7 @@ fn text(home: &Home<'_>, line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The numbers of packets that passed, were dropped, and would have been dropped; of the last two, those by mode 7 and by
-/// line 2.
+/// The numbers of packets that passed, were dropped, and would have been dropped; of the last two, those by mode 7 and by line 2.
 fn numbers(counters: &Value) -> [u64; 7] {
     let packets = |counter: &Value| counter["packets"].as_u64().unwrap_or_default();
     let of_line = |rules: &Value| -> u64 {

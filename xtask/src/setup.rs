@@ -274,8 +274,7 @@ fn missing(purpose: Purpose) -> Vec<Need> {
     needs
 }
 
-/// Installs rustup's nightly if its sources are available and so is the LLVM that a linker for it needs; else Debian's
-/// Rust.
+/// Installs rustup's nightly if its sources are available and so is the LLVM that a linker for it needs; else Debian's Rust.
 fn rust() -> Result<()> {
     let nightly =
         ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src,clippy"];

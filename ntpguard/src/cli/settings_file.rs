@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(with(file, named).unwrap(), rest, "{named}");
         }
         assert_eq!(with(file, "attach --sources 1").unwrap(), [&interfaces[..], &["--monitor"]].concat());
-        // These would be the interfaces of `detach --interface`, which the file doesn't set.
+        // The interfaces of the file aren't those of `detach --interface`.
         assert_eq!(with("interface = 'eth0'\npin-path = '/a'", "detach --all").unwrap(), ["--pin-path=/a"]);
         assert_eq!(with("queries = 'restrict'", "run --no-hardening").unwrap(), [""; 0]);
         assert_eq!(with("no-hardening = true", "run --harden sources").unwrap(), [""; 0]);

@@ -101,8 +101,8 @@ pub struct Detach {
 pub struct Reload {
     /// Where the filter is pinned and its state kept.
     pub places: Places,
-    /// The settings file, if another than the default is named. The filter's options are taken from it if they weren't
-    /// kept.
+    /// The settings file, if another than the default is named. If the options by which the filter was made
+    /// are unknown, they are taken from it.
     pub settings: Option<PathBuf>,
 }
 

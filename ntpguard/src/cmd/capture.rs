@@ -88,7 +88,7 @@ fn unwritten(file: &Path) -> String {
     format!("can't write {}", file.display())
 }
 
-/// The bytes of the event's frame; `None` if the event has none, as when it was drawn before this process asked for frames.
+/// The bytes of the event's frame; `None` if the event has none, as when it was sampled before this process asked for frames.
 fn frame(event: &Event) -> Option<Vec<u8>> {
     let digits = event.frame.as_ref().filter(|digits| !digits.is_empty())?;
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();

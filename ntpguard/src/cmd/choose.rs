@@ -15,8 +15,7 @@ use crate::{
 };
 use anyhow::anyhow;
 
-/// Fills in the interfaces that `run` and `attach` guard. If a filter is pinned at `places` already, its interfaces are
-/// meant.
+/// Fills in the interfaces that `run` and `attach` guard. If a filter is pinned at `places` already, its interfaces are meant.
 ///
 /// # Errors
 /// No interface is named, and none or more than one makes sense.

@@ -89,8 +89,7 @@ pub(super) fn run(options: &Detach) -> Result<(), Fault> {
     end(&left, &given)
 }
 
-/// The programs that stay loaded. Not determined while another process looks after the filter, since it has them loaded
-/// too.
+/// The programs that stay loaded. Not determined while another process looks after the filter, since it has them loaded too.
 fn left(before: Before, pins: &Pins, alone: bool) -> Result<Vec<Left>, Fault> {
     if alone { before.left(pins).environment() } else { Ok(Vec::new()) }
 }

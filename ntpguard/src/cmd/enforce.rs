@@ -65,8 +65,7 @@ pub(super) fn enforce(Enforce { confirm, places }: &Enforce) -> Result<(), Fault
         tell(format_args!("confirmed: it stays so"));
         return Ok(());
     }
-    // A process that looks after the filter notices the end of the time by itself, but not that this command was
-    // interrupted.
+    // A process that looks after the filter notices the end of the time by itself, but not that this command was interrupted.
     say(places, Trial { monitor: true, until: None })?;
     Err(Fault::Environment(anyhow!("nobody has confirmed, and it is a trial again")))
 }

@@ -119,8 +119,7 @@ fn look(places: &Places, pulse: &mut Pulse) -> Result<Sample> {
     Ok(Sample { silent, ..Sample::of(&view)? })
 }
 
-/// Interfaces to which the filter is attached but which don't run it. A user who may not list the links sees only XDP
-/// programs.
+/// Interfaces to which the filter is attached but which don't run it. A user who may not list the links sees only XDP programs.
 fn silent(view: &FilterView, places: &Places, pulse: &mut Pulse) -> Result<Vec<String>> {
     let Some(state) = &view.state else { return Ok(Vec::new()) };
     let reading = Arc::new(view.reading()?);

@@ -83,8 +83,7 @@ fn redirects(modules: &str) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// A note if neighbours on the same host can send several datagrams in one frame, of which generic XDP judges only the
-/// first.
+/// A note if neighbours on the same host can send several datagrams in one frame, of which generic XDP judges only the first.
 pub(super) fn several(card: &Card) -> Option<Finding> {
     let from_neighbours = card.interface.kind.as_deref() == Some("veth")
         || matches!(card.setup.driver.as_deref(), Some("virtio_net" | "xen_netfront" | "vif"));

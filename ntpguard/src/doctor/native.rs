@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The longest MTU that every driver takes in one buffer of one page.
+/// The longest packet, in bytes, that any driver takes in one buffer of one page.
 const ONE_BUFFER: u32 = 3498;
 
 pub(super) fn driver(card: &Card, native: &Native) -> Finding {
@@ -90,8 +90,7 @@ pub(super) fn mtu(card: &Card, native: &Native) -> Finding {
     }
 }
 
-/// What attaching will do to the card; `None` if the interface is guarded already, or if attaching has no noticeable
-/// effect.
+/// What attaching will do to the card; `None` if the interface is guarded already, or if attaching has no noticeable effect.
 pub(super) fn effects(card: &Card, native: &Native) -> Option<Finding> {
     let lines = driver::beforehand(&card.setup);
     let is_to_come = card.guarded.is_none() && *native == Native::Runs && !lines.is_empty();

@@ -1,5 +1,4 @@
-//! Floods over a wire (veth, XDP live frames): for each batch, sender and receiver run one after the other on the same
-//! core.
+//! Floods over a wire (veth, XDP live frames): for each batch, sender and receiver run one after the other on the same core.
 
 use super::{
     Plan,

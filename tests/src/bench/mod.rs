@@ -1,8 +1,7 @@
 //! `cargo xtask bench`: what ntpguard costs, compared with other programs that do the same.
 //!
-//! Contract: everything that is compared is measured in turn within one run (`sample`). Frames stay in namespaces made
-//! here; time and number of frames are bounded by the [`Plan`]. What can't be measured on this machine is noted in the
-//! report.
+//! Contract: everything that is compared is measured in turn within one run (`sample`). Frames stay in namespaces made here; time
+//! and number of frames are bounded by the [`Plan`]. What can't be measured on this machine is noted in the report.
 
 pub mod beside;
 pub mod budget;

@@ -88,9 +88,8 @@ pub fn limited() -> Frame {
     request(LIMITED_NET)
 }
 
-/// The frame in the form that the flood program needs: the program fills in the source's free bits, which have to be zero,
-/// and keeps the IPv4 header checksum correct by the identification field, which has to be 0xffff. There is no UDP
-/// checksum.
+/// The frame in the form that the flood program needs: the program fills in the source's free bits, which have to be zero, and
+/// keeps the IPv4 header checksum correct by the identification field, which has to be 0xffff. There is no UDP checksum.
 pub fn made_up(frame: &Frame) -> Vec<u8> {
     let mut frame = frame.build();
     let identification = u16::from_be_bytes([frame[18], frame[19]]);

@@ -1,5 +1,4 @@
-//! Everything between the start of the frame and the payload: tags, options, extension headers, fragments, lengths,
-//! buffers.
+//! Everything between the start of the frame and the payload: tags, options, extension headers, fragments, lengths, buffers.
 
 use super::case::{Expect, Golden, OUTSIDER, OUTSIDER6, client, drops, golden, monlist, passes};
 use crate::frame::{

@@ -112,8 +112,7 @@ impl Outside {
         Ok(Self { netns, wire, tag: card.tag(), port, answers, end: stop, listener: Some(listener) })
     }
 
-    /// Sends `count` requests of a kind from one address, in bursts that fit into a card's ring; returns their source
-    /// ports.
+    /// Sends `count` requests of a kind from one address, in bursts that fit into a card's ring; returns their source ports.
     ///
     /// # Errors
     /// The wire's queue stays full.
@@ -166,8 +165,7 @@ impl Outside {
                         sent.push((request, port, Instant::now()));
                     }
                 }
-                // A stream of more than a few seconds means that the emulator is loading programs, for which it needs the
-                // time.
+                // A stream of more than a few seconds means that the emulator is loading programs, for which it needs the time.
                 let pause = if sent.len() < 4000 { 10 } else { 100 };
                 thread::sleep(Duration::from_millis(pause));
             }

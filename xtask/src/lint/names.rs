@@ -153,8 +153,7 @@ impl Names {
         self.macros.get(name).copied()
     }
 
-    /// Resolves a path; `seen` has the names that are being looked up, so that names that refer to each other end the
-    /// search.
+    /// Resolves a path; `seen` has the names that are being looked up, so that names that refer to each other end the search.
     fn resolve_with(
         &self,
         module: ModuleId,

@@ -46,8 +46,7 @@ enum Said {
 }
 
 impl Lives {
-    /// Takes a reading if it is time, repairs what it can, and reports changes. `guarded` names the interfaces that are
-    /// there.
+    /// Takes a reading if it is time, repairs what it can, and reports changes. `guarded` names the interfaces that are there.
     pub(super) fn follow(
         &mut self,
         service: &mut Service,

@@ -31,8 +31,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Interval of checks without an event: some losses come without one, and the count of received frames has to be kept up to
-/// date.
+/// Interval of checks without an event: some losses come without one, and the count of received frames has to be kept up to date.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Maximum number of replacements in a row: a driver that resets its link at each replacement seems to change again.
@@ -232,8 +231,7 @@ impl Watched {
         match self.put_back(found, now) {
             Ok(Took { until, within }) => {
                 (self.due, self.refused) = (None, false);
-                // `until`: from the kernel's notification to the first system call; `within`: the duration of the system
-                // calls.
+                // `until`: from the kernel's notification to the first system call; `within`: the duration of the system calls.
                 let (until, within) = (until.duration_since(start).as_millis(), within.as_millis());
                 // Some drivers reset their counters when the rings are rebuilt.
                 let passed = match found.received.checked_sub(self.received) {

@@ -114,8 +114,7 @@ impl Metrics {
 /// The hits by line, with those of lines without hits if `zeros` is set.
 fn lines_of(lines: &mut Lines, service: &Service, counts: &Counts, zeros: bool) -> Vec<Hit> {
     let LoadedPolicy { conf, image, .. } = &service.loaded;
-    // A rate needs the zero before the first hit. If there are too many lines for a series each, only lines with hits have
-    // one.
+    // A rate needs the zero before the first hit. If there are too many lines for a series each, only lines with hits have one.
     let all = zeros && image.rules.len() <= MOST;
     let causes = image.rules.iter().flat_map(|rule| CAUSES.map(|cause| (rule, cause)));
     let hits = causes.zip(&counts.hits).filter_map(|((rule, cause), counter)| {

@@ -217,8 +217,7 @@ fn helper(service: &mut Service) -> Result<Option<Helper>, Fault> {
     helper.environment()
 }
 
-/// Gives up the rights and files that aren't needed any more. Returns the check for secret files that become readable
-/// again.
+/// Gives up the rights and files that aren't needed any more. Returns the check for secret files that become readable again.
 fn confine(options: &Run, service: &Service) -> Result<Uncovered, Fault> {
     let places = options.places.iter();
     let writable: Vec<_> = places.flat_map(|places| [&*places.pin_path, &*places.state_dir]).collect();

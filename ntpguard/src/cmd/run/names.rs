@@ -42,8 +42,7 @@ pub(super) struct Asked {
 }
 
 impl LookUps {
-    /// The schedule after the configuration was read. The first look-up comes soon: at boot the network may not have been
-    /// up yet.
+    /// The schedule after the configuration was read. The first look-up comes soon: at boot the network may not have been up yet.
     pub(super) fn new(interval: Duration) -> Self {
         let wait = SOON.min(interval);
         Self { interval, wait, due: Instant::now() + wait, failing: 0, first: 0, task: None }

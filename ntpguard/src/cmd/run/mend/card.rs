@@ -21,8 +21,7 @@ pub(super) struct Card {
     functions: usize,
 }
 
-/// All cards of an interface: in native mode a bond passes the program on to its members, and hv_netvsc to its virtual
-/// function.
+/// All cards of an interface: in native mode a bond passes the program on to its members, and hv_netvsc to its virtual function.
 pub(super) fn cards(
     all: &[Interface],
     interface: &Interface,
