@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The longest packet, in bytes, that any driver takes in one buffer of one page.
+/// The longest MTU, in bytes, that is assumed to fit into one buffer of a page; drivers' own limits are in the table.
 const ONE_BUFFER: u32 = 3498;
 
 pub(super) fn driver(card: &Card, native: &Native) -> Finding {
