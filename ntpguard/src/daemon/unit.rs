@@ -83,13 +83,20 @@ fn of_unit(root: &Path, service: &str) -> Option<Started> {
             arguments.push(word.clone());
             continue;
         };
-        let name = name.trim_start_matches('{').trim_end_matches('}');
+        // `${NAME}` is one argument, whatever is in it; `$NAME` is split into words (systemd.service(5)).
+        let whole = name.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let name = whole.unwrap_or(name);
         // A file overrides `Environment=` (systemd.exec(5)).
         let assigned =
             |assignment: &String| Some(assignment.strip_prefix(name)?.strip_prefix('=')?.to_owned());
         let value = files.iter().rev().find_map(|file| variable(file, name));
         let value = value.or_else(|| environment.iter().rev().find_map(assigned));
-        arguments.extend(value.map(|value| CommandLine::split(&value)).unwrap_or_default());
+        match value {
+            Some(value) if whole.is_some() => arguments.push(value),
+            Some(value) => arguments.extend(CommandLine::split(&value)),
+            // An empty argument of the former kind, and none of the latter.
+            None => arguments.extend(whole.map(|_| String::new())),
+        }
     }
     Some(Started { arguments, from })
 }
@@ -192,5 +199,19 @@ mod tests {
         }
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[debian]), None);
+    }
+
+    /// systemd.service(5), "Command lines".
+    #[test]
+    fn a_variable_in_braces_is_one_argument() {
+        let unit = "[Service]\nEnvironment=\"OPTIONS=-t 5\"\nExecStart=/usr/sbin/ntpd ";
+        let words = |rest: &str| {
+            let unit = format!("{unit}{rest}\n");
+            found(&[("etc/systemd/system/ntpd.service", &unit)]).unwrap().0
+        };
+        assert_eq!(words("-g $OPTIONS"), ["-g", "-t", "5"]);
+        assert_eq!(words("-g ${OPTIONS}"), ["-g", "-t 5"]);
+        assert_eq!(words("-g $NONE"), ["-g"]);
+        assert_eq!(words("-g ${NONE}"), ["-g", ""]);
     }
 }

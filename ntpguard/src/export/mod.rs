@@ -64,7 +64,7 @@ impl Exporter {
             Format::Json => json::counters("totals", tick).to_string(),
         });
         if !self.finish() {
-            warn(format_args!("ntpguard: nobody reads standard output, and the totals are lost"));
+            warn(format_args!("nobody reads standard output, and the totals are lost"));
         }
     }
 

@@ -108,7 +108,7 @@ pub fn requests(mode: u8) -> impl Iterator<Item = &'static str> {
     names.iter().map(|(_, name)| *name)
 }
 
-const OPERATIONS: [(u8, &str); 12] = [
+const OPERATIONS: [(u8, &str); 13] = [
     (1, "readstat"),
     (2, "readvar"),
     (3, "writevar"),
@@ -121,6 +121,7 @@ const OPERATIONS: [(u8, &str); 12] = [
     (10, "mrulist"),
     (11, "ordlist"),
     (12, "nonce"),
+    (31, "unsettrap"),
 ];
 
 /// The requests whose answer is larger than the query, and other well-known ones.
