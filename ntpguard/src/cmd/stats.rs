@@ -19,7 +19,7 @@ use crate::{
     },
     observe::{
         baseline::{self, Baseline},
-        feed::{Answer, Request, Sources, ask},
+        feed::{Answer, DroppedSources, Request, ask},
         view::FilterView,
     },
 };
@@ -150,7 +150,7 @@ fn wanted(named: &[String], view: &FilterView) -> Result<Vec<u32>> {
 }
 
 /// The sources that were dropped most, from the process that samples events.
-fn dropped(options: &Stats, most: usize) -> Result<Sources, String> {
+fn dropped(options: &Stats, most: usize) -> Result<DroppedSources, String> {
     match ask(&options.places, &Request::Sources { most }) {
         Ok(Some(Answer::Sources(sources))) => Ok(sources),
         Ok(Some(_)) => Err("the ntpguard that draws events is of another version".to_owned()),

@@ -15,7 +15,7 @@ use crate::{
         view::FilterView,
     },
     policy::resolve::Reverse,
-    top::{Effect, Input, Sample, Top, terminal::Screen, theme::Theme},
+    top::{Effect, Input, Poll, Top, terminal::Screen, theme::Theme},
 };
 use anyhow::{Context as _, Result};
 use nix::{
@@ -55,7 +55,7 @@ pub(super) fn run(options: &cli::Top) -> Result<(), Fault> {
     let theme = Theme::of(|name| std::env::var(name).ok(), options.ascii);
     let mut screen = Screen::take(theme).environment()?;
     let mut top = Top::new(options.interval);
-    top.update(Input::Sample(Box::new(first)));
+    top.update(Input::Poll(Box::new(first)));
     let events = Following::start(options.places.clone()).environment()?;
     let shown = show(options, &mut screen, &mut top, &events.inputs, &ended);
     drop(screen);
@@ -113,10 +113,10 @@ fn show(
 }
 
 /// A sample, with the interfaces on which the filter doesn't run.
-fn look(places: &Places, pulse: &mut Pulse) -> Result<Sample> {
+fn look(places: &Places, pulse: &mut Pulse) -> Result<Poll> {
     let view = FilterView::take(places)?;
     let silent = silent(&view, places, pulse)?;
-    Ok(Sample { silent, ..Sample::of(&view)? })
+    Ok(Poll { silent, ..Poll::of(&view)? })
 }
 
 /// Interfaces to which the filter is attached but which don't run it. A user who may not list the links sees only XDP programs.
@@ -146,7 +146,7 @@ fn readings(options: &cli::Top) -> Result<Receiver<Input>> {
         loop {
             thread::sleep(interval);
             let input = match look(&places, &mut pulse) {
-                Ok(sample) => Input::Sample(Box::new(sample)),
+                Ok(sample) => Input::Poll(Box::new(sample)),
                 Err(error) => Input::Trouble(format!("{error:#}")),
             };
             if tell.send(input).is_err() {

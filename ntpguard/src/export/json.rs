@@ -6,7 +6,7 @@ use crate::{
         Attached,
         snapshot::{Counts, Snapshot},
     },
-    observe::{feed::Sources, limited::Tracked, sketch::Heavy},
+    observe::{feed::DroppedSources, limited::Tracked, sketch::Heavy},
 };
 use ntpguard_common::{Reason, abi::Counter};
 use serde_json::{Map, Value, json};
@@ -85,8 +85,8 @@ fn tracked(tracked: &Tracked) -> Value {
 }
 
 /// The sources with most drops, by samples.
-pub(super) fn dropped(dropped: &Sources) -> Value {
-    let Sources { since, total, most, trial: _ } = dropped;
+pub(super) fn dropped(dropped: &DroppedSources) -> Value {
+    let DroppedSources { since, total, most, trial: _ } = dropped;
     let one = |Heavy { key, seen, missed }: &Heavy<IpAddr>| {
         json!({ "source": key, "packets": seen.packets, "bytes": seen.bytes, "samples": seen.samples,
             "error": seen.error(), "missed": missed })

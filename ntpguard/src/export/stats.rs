@@ -1,7 +1,7 @@
 //! What `ntpguard stats` prints: a table, or a JSON object (docs/src/reference/stats.md).
 
 use super::{Tick, json, table, text};
-use crate::{guard::state::InForce, observe::feed::Sources};
+use crate::{guard::state::InForce, observe::feed::DroppedSources};
 use serde_json::{Value, json};
 
 /// The content of the output.
@@ -19,7 +19,7 @@ pub struct Shown<'a> {
     /// Why it is unknown which rules the hits belong to.
     pub unknown: Option<String>,
     /// The sources with most drops, if they were asked for, or why they are unknown.
-    pub dropped: Option<Result<Sources, String>>,
+    pub dropped: Option<Result<DroppedSources, String>>,
 }
 
 impl Shown<'_> {

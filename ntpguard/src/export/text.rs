@@ -3,7 +3,7 @@
 use super::tick::{ACTIONS, Hit, Tick, counted};
 use crate::{
     bpf::Attached,
-    observe::{feed::Sources, limited::Tracked, sketch::Heavy},
+    observe::{feed::DroppedSources, limited::Tracked, sketch::Heavy},
 };
 use ntpguard_common::{Action, Reason, abi::Counter};
 use std::iter;
@@ -117,7 +117,7 @@ pub(super) fn sources(tick: &Tick<'_>) -> Vec<String> {
 }
 
 /// The sources with most drops, by samples, or why they are unknown.
-pub(super) fn dropped(dropped: &Result<Sources, String>, now: u64) -> Vec<String> {
+pub(super) fn dropped(dropped: &Result<DroppedSources, String>, now: u64) -> Vec<String> {
     let sources = match dropped {
         Ok(sources) => sources,
         Err(why) => return vec![format!("dropped most: {why}")],
@@ -127,7 +127,7 @@ pub(super) fn dropped(dropped: &Result<Sources, String>, now: u64) -> Vec<String
     lines
 }
 
-fn heaviest(verb: &str, Sources { since, most, .. }: &Sources, now: u64) -> Vec<String> {
+fn heaviest(verb: &str, DroppedSources { since, most, .. }: &DroppedSources, now: u64) -> Vec<String> {
     let head = format!("{verb} most, by samples of the last {} s", now.saturating_sub(*since));
     let one = |Heavy { key, seen, missed }: &Heavy<_>| {
         let more = if *missed > 0 { format!(", or up to {missed} more") } else { String::new() };

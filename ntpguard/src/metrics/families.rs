@@ -2,7 +2,7 @@
 //!
 //! The name in a row excludes what its kind and unit add to it (`_bytes`, `_total`).
 
-use super::{Drawn, Hit, Reading, Tracked};
+use super::{Drawn, Hit, MetricValues, Tracked};
 use crate::{guard::reloads::Reloads, observe::life::Life};
 use ntpguard_common::{Action, Reason, abi::Counter};
 use prometheus_client::{metrics::MetricType, registry::Unit};
@@ -13,8 +13,8 @@ pub(super) type Samples<T> = Vec<(Vec<String>, T)>;
 
 /// How the samples are taken from a reading.
 pub(super) enum Kind {
-    Counter(fn(&Reading) -> Samples<u64>),
-    Gauge(fn(&Reading) -> Samples<f64>),
+    Counter(fn(&MetricValues) -> Samples<u64>),
+    Gauge(fn(&MetricValues) -> Samples<f64>),
 }
 
 use Kind::{Counter as Count, Gauge};
@@ -191,11 +191,15 @@ const fn bytes(
     Family { name, unit: Some(Unit::Bytes), kind, labels, help }
 }
 
-const fn seconds(name: &'static str, samples: fn(&Reading) -> Samples<f64>, help: &'static str) -> Family {
+const fn seconds(
+    name: &'static str,
+    samples: fn(&MetricValues) -> Samples<f64>,
+    help: &'static str,
+) -> Family {
     Family { name, unit: Some(Unit::Seconds), kind: Gauge(samples), labels: &[], help }
 }
 
-fn reasons(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+fn reasons(reading: &MetricValues, value: fn(&Counter) -> u64) -> Samples<u64> {
     let sample = |name: &String, reason: Reason, counter: &Counter| {
         let action = match reason.action() {
             Action::Pass => "pass",
@@ -212,7 +216,7 @@ fn reasons(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
 }
 
 /// Trials count only drops, so the action isn't a label.
-fn would(reading: &Reading, value: fn(&Counter) -> u64) -> Samples<u64> {
+fn would(reading: &MetricValues, value: fn(&Counter) -> u64) -> Samples<u64> {
     let drops = |(reason, _): &(&Reason, &Counter)| reason.action() == Action::Drop;
     let all = reading.would.iter().flat_map(|(name, counters)| {
         let drops = Reason::ALL.iter().zip(counters).filter(drops);
@@ -228,7 +232,7 @@ fn lines(hits: &[Hit], value: fn(&Counter) -> u64) -> Samples<u64> {
     hits.iter().map(sample).collect()
 }
 
-fn guarded(reading: &Reading) -> Samples<f64> {
+fn guarded(reading: &MetricValues) -> Samples<f64> {
     let value = |life: &Life| match life {
         Life::Runs => 1.0,
         Life::NotRun => 0.0,
@@ -237,16 +241,16 @@ fn guarded(reading: &Reading) -> Samples<f64> {
     reading.guarded.iter().map(|(name, life)| (vec![name.clone()], value(life))).collect()
 }
 
-fn tracked(reading: &Reading, value: fn(&Tracked) -> usize) -> Samples<f64> {
+fn tracked(reading: &MetricValues, value: fn(&Tracked) -> usize) -> Samples<f64> {
     reading.tracked.iter().map(|tracked| (Vec::new(), value(tracked) as f64)).collect()
 }
 
-fn reloads(reading: &Reading) -> Samples<u64> {
+fn reloads(reading: &MetricValues) -> Samples<u64> {
     let Reloads { succeeded, failed, failing: _, last_success: _ } = reading.reloads;
     by_result([("success", succeeded), ("failure", failed)])
 }
 
-fn events(reading: &Reading) -> Samples<u64> {
+fn events(reading: &MetricValues) -> Samples<u64> {
     let Some(Drawn { told, lost_rate, lost_ring }) = reading.events else { return Vec::new() };
     by_result([("told", told), ("lost_rate", lost_rate), ("lost_ring", lost_ring)])
 }
@@ -255,11 +259,11 @@ fn by_result<const COUNT: usize>(results: [(&str, u64); COUNT]) -> Samples<u64> 
     results.map(|(result, count)| (vec![result.to_owned()], count)).into()
 }
 
-fn associations(reading: &Reading) -> Samples<f64> {
+fn associations(reading: &MetricValues) -> Samples<f64> {
     reading.associations.iter().map(|(keyword, lines)| (vec![keyword.clone()], *lines as f64)).collect()
 }
 
-fn build(_: &Reading) -> Samples<f64> {
+fn build(_: &MetricValues) -> Samples<f64> {
     vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]
 }
 

@@ -37,14 +37,14 @@ impl Hit {
 }
 
 /// The place of a line: the index of the policy's file, and the line number in it. `None` if it is built in.
-pub type Place = Option<(usize, usize)>;
+pub type LinePlace = Option<(usize, usize)>;
 
 /// Hits by line, over successive readings.
 #[derive(Default)]
 pub struct Lines {
     /// The generation of the policy in the previous reading.
     generation: Option<u32>,
-    last: HashMap<(Place, Reason), Counter>,
+    last: HashMap<(LinePlace, Reason), Counter>,
     others: BTreeMap<u32, Counter>,
 }
 
@@ -53,7 +53,7 @@ impl Lines {
     pub fn read(
         &mut self,
         generation: u32,
-        hits: impl Iterator<Item = (Place, Reason, Counter)>,
+        hits: impl Iterator<Item = (LinePlace, Reason, Counter)>,
         name: impl Fn(usize) -> String,
     ) -> Vec<Hit> {
         let (mut all, mut packets) = (HashMap::new(), HashMap::new());
@@ -67,7 +67,7 @@ impl Lines {
         ranked.sort_by(|(place, packets), (other, more)| {
             (Reverse(packets), place).cmp(&(Reverse(more), other))
         });
-        let shown: HashSet<Place> = ranked.into_iter().take(MOST).map(|(place, _)| place).collect();
+        let shown: HashSet<LinePlace> = ranked.into_iter().take(MOST).map(|(place, _)| place).collect();
         let mut lines = Vec::new();
         for ((place, reason), counter) in &all {
             if shown.contains(place) {
@@ -101,7 +101,7 @@ impl Lines {
 
     /// Adds to the sum what a line has counted since the previous reading. Under another policy, this place may be that of
     /// another line, and how many of its hits are new is unknown: none are added.
-    fn add(&mut self, generation: u32, place: Place, reason: Reason, now: Counter) {
+    fn add(&mut self, generation: u32, place: LinePlace, reason: Reason, now: Counter) {
         let before = match self.generation {
             None => Counter::default(),
             Some(before) if before == generation => {
@@ -119,7 +119,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn hit(line: usize, packets: u64) -> (Place, Reason, Counter) {
+    fn hit(line: usize, packets: u64) -> (LinePlace, Reason, Counter) {
         (Some((0, line)), Reason::Ignore, Counter { packets, bytes: packets * 90 })
     }
 

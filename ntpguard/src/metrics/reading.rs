@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 /// All that a scrape shows.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct MetricValues {
     /// Counters by interface and [`Reason::index`].
     pub interfaces: BTreeMap<String, Vec<Counter>>,
     /// The same for what passed in trials and would have been dropped.

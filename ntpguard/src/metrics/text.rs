@@ -1,7 +1,7 @@
 //! A reading as text, in either of the two exposition formats.
 
 use super::{
-    Reading,
+    MetricValues,
     families::{FAMILIES, Family, Kind},
 };
 use prometheus_client::{
@@ -13,7 +13,7 @@ use prometheus_client::{
 use std::{fmt, sync::Arc};
 
 impl Family {
-    fn encode(&self, reading: &Reading, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode(&self, reading: &MetricValues, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.kind())?;
         match self.kind {
             Kind::Counter(samples) => samples(reading).iter().try_for_each(|(values, value)| {
@@ -43,7 +43,7 @@ impl Family {
 
 /// The collector of one scrape.
 #[derive(Debug)]
-struct Scrape(Arc<Reading>);
+struct Scrape(Arc<MetricValues>);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ impl Format {
 }
 
 /// Renders a reading.
-pub(super) fn render(reading: Arc<Reading>, format: Format) -> Result<String, fmt::Error> {
+pub(super) fn render(reading: Arc<MetricValues>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(reading)));
     let mut written = String::new();

@@ -124,7 +124,7 @@ impl fmt::Display for Proof {
 
 /// A reading of how many frames all interfaces have received, and how many the filter has seen.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct InterfaceReading {
     /// Which maps were read: other maps count from zero.
     identity: u32,
     /// Read once before the interfaces and once after them, so that a difference of two readings doesn't miss frames seen.
@@ -135,7 +135,7 @@ pub struct Reading {
     taken: Instant,
 }
 
-impl Reading {
+impl InterfaceReading {
     /// Takes a reading.
     ///
     /// # Errors
@@ -233,7 +233,7 @@ fn by_queue(interfaces: &[Interface]) -> BTreeMap<u32, Received> {
 /// mode.
 ///
 /// # Errors
-/// Those of [`Reading::take`].
+/// Those of [`InterfaceReading::take`].
 pub fn watch(maps: &Maps, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
     Watch::begin(maps)?.end(guarded)
 }
@@ -241,23 +241,23 @@ pub fn watch(maps: &Maps, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> 
 /// A [`watch`] that has begun: its second passes while its owner does something else.
 pub struct Watch<'a> {
     maps: &'a Maps,
-    first: Reading,
+    first: InterfaceReading,
 }
 
 impl<'a> Watch<'a> {
     /// Takes the first reading.
     ///
     /// # Errors
-    /// Those of [`Reading::take`].
+    /// Those of [`InterfaceReading::take`].
     pub fn begin(maps: &'a Maps) -> Result<Self> {
-        Ok(Self { maps, first: Reading::take(maps)? })
+        Ok(Self { maps, first: InterfaceReading::take(maps)? })
     }
 
     /// Watches until the second is over, or until all of these interfaces run the filter; each comes with whether it is
     /// guarded in native mode.
     ///
     /// # Errors
-    /// Those of [`Reading::take`].
+    /// Those of [`InterfaceReading::take`].
     pub fn end(self, guarded: &[(&Interface, bool)]) -> Result<Vec<Proof>> {
         let Self { maps, first } = self;
         // If an interface has several ways in, the whole second is used, so that each can prove itself.
@@ -266,7 +266,7 @@ impl<'a> Watch<'a> {
         let mut step = STEP.saturating_sub(first.taken.elapsed());
         loop {
             sleep(step);
-            let now = Reading::take(maps)?;
+            let now = InterfaceReading::take(maps)?;
             let mut is_open = false;
             let proof = |(interface, native): &(&Interface, bool)| {
                 let proof = now.since(&first, interface, *native);

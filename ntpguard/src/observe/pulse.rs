@@ -1,7 +1,7 @@
 //! Continuous proof of life, over windows that last until enough frames have been received.
 
 use super::{
-    life::{Life, Proof, Reading},
+    life::{InterfaceReading, Life, Proof},
     queues::Judged,
 };
 use crate::host::interface::Interface;
@@ -16,15 +16,15 @@ pub struct Pulse(BTreeMap<u32, Window>);
 
 /// The window since the last finding about an interface, and the one since the last finding about its queues.
 struct Window {
-    since: Arc<Reading>,
+    since: Arc<InterfaceReading>,
     found: Option<Proof>,
-    queues_since: Arc<Reading>,
+    queues_since: Arc<InterfaceReading>,
     lost: Option<Proof>,
 }
 
 impl Pulse {
     /// The finding about an interface after another reading.
-    pub fn look(&mut self, now: &Arc<Reading>, interface: &Interface, native: bool) -> Proof {
+    pub fn look(&mut self, now: &Arc<InterfaceReading>, interface: &Interface, native: bool) -> Proof {
         let window = self.0.entry(interface.index).or_insert_with(|| Window::new(now));
         if !window.since.is_comparable(now) {
             *window = Window::new(now);
@@ -48,13 +48,13 @@ impl Pulse {
 }
 
 impl Window {
-    fn new(now: &Arc<Reading>) -> Self {
+    fn new(now: &Arc<InterfaceReading>) -> Self {
         Self { since: Arc::clone(now), found: None, queues_since: Arc::clone(now), lost: None }
     }
 
     /// Judges the queues; the window lasts as long as it is open whether one is lost. A finding holds until one of its
     /// queues is heard.
-    fn look_at_queues(&mut self, now: &Arc<Reading>, interface: &Interface, native: bool) {
+    fn look_at_queues(&mut self, now: &Arc<InterfaceReading>, interface: &Interface, native: bool) {
         let mut is_open = false;
         for (site, Judged { lost, heard, is_open: open }) in
             now.queues_since(&self.queues_since, interface, native)

@@ -13,7 +13,7 @@ use crate::{
         state::{InForce, State},
     },
     observe::{
-        life::Reading,
+        life::InterfaceReading,
         limited::{self, Reader, Tracked},
     },
     policy::limiter::Clock,
@@ -91,8 +91,8 @@ impl FilterView {
     }
 
     /// How many frames were received, and how many the filter saw, up to now.
-    pub(crate) fn reading(&self) -> Result<Reading> {
-        Reading::take(&self.maps)
+    pub(crate) fn reading(&self) -> Result<InterfaceReading> {
+        InterfaceReading::take(&self.maps)
     }
 
     /// The counters without hits. Hits have no rates, because another policy has other rules.

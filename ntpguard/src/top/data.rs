@@ -2,8 +2,8 @@
 
 use super::{
     history::{History, Rates},
-    sample::Sample,
-    sources::Sources,
+    poll::Poll,
+    sources::TopSources,
 };
 use crate::observe::event::{Blamed, Event};
 use ntpguard_common::{
@@ -28,7 +28,7 @@ const NO_LINE: &str = "no line that ntp.conf has now";
 #[derive(Clone, Debug)]
 pub struct Data {
     /// The last readings of the same counters, the newest last.
-    readings: VecDeque<Arc<Sample>>,
+    readings: VecDeque<Arc<Poll>>,
     /// The newest counts by line, and by reason for those without a line.
     pub rules: Vec<Rule>,
     /// The rates of the last minutes.
@@ -36,7 +36,7 @@ pub struct Data {
     /// The last events with their numbers, the newest first.
     pub events: VecDeque<(u64, Event)>,
     /// The sources of the events.
-    pub sources: Sources,
+    pub sources: TopSources,
     /// How many events there were.
     pub seen: u64,
     /// How many packets had been refused when the first event came.
@@ -79,7 +79,7 @@ impl Data {
             rules: Vec::new(),
             history: History::new(interval),
             events: VecDeque::new(),
-            sources: Sources::default(),
+            sources: TopSources::default(),
             seen: 0,
             before: None,
             silence: None,
@@ -88,7 +88,7 @@ impl Data {
     }
 
     /// Adds a reading.
-    pub fn read(&mut self, sample: Sample) {
+    pub fn read(&mut self, sample: Poll) {
         self.trouble = None;
         if self.sample().is_some_and(|last| last.trial != sample.trial) {
             self.history.clear();
@@ -96,7 +96,7 @@ impl Data {
         if self.sample().is_some_and(|last| !sample.goes_on_from(last)) {
             // These are other counters: the data of the previous ones is dropped.
             self.readings.clear();
-            (self.sources, self.before) = (Sources::default(), None);
+            (self.sources, self.before) = (TopSources::default(), None);
         }
         let last = self.readings.back().cloned();
         if let Some(last) = &last {
@@ -104,7 +104,7 @@ impl Data {
         }
         self.readings.push_back(Arc::new(sample));
         let sample = &self.readings[self.readings.len() - 1];
-        let old = |then: &Arc<Sample>| sample.taken.saturating_duration_since(then.taken) >= MEAN;
+        let old = |then: &Arc<Poll>| sample.taken.saturating_duration_since(then.taken) >= MEAN;
         let surplus = self.readings.iter().rposition(old).unwrap_or_default();
         self.readings.drain(..surplus);
         self.rules = self.ruled(last.as_deref());
@@ -115,7 +115,7 @@ impl Data {
     pub fn take(&mut self, events: Vec<Event>) {
         self.silence = None;
         if self.before.is_none() {
-            self.before = self.sample().map(Sample::refused);
+            self.before = self.sample().map(Poll::refused);
         }
         for event in events {
             self.sources.add(&event);
@@ -126,7 +126,7 @@ impl Data {
     }
 
     /// The newest reading.
-    pub fn sample(&self) -> Option<&Sample> {
+    pub fn sample(&self) -> Option<&Poll> {
         self.readings.back().map(Arc::as_ref)
     }
 
@@ -138,19 +138,19 @@ impl Data {
     }
 
     /// The rate per second of a count in the readings.
-    pub fn rate(&self, what: impl Fn(&Sample) -> u64) -> Option<f64> {
+    pub fn rate(&self, what: impl Fn(&Poll) -> u64) -> Option<f64> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
         Some(what(last).saturating_sub(what(first)) as f64 / self.elapsed()?)
     }
 
     /// How many packets were refused while events came: the shares of sources are of these.
     pub fn followed(&self) -> u64 {
-        let refused = self.sample().map_or(0, Sample::refused);
+        let refused = self.sample().map_or(0, Poll::refused);
         refused.saturating_sub(self.before.unwrap_or(refused))
     }
 
     /// The counts by line; `last` is the reading before the newest one.
-    fn ruled(&self, last: Option<&Sample>) -> Vec<Rule> {
+    fn ruled(&self, last: Option<&Poll>) -> Vec<Rule> {
         let (Some(now), Some(first)) = (self.sample(), self.readings.front()) else { return Vec::new() };
         let elapsed = self.elapsed().filter(|_| first.generation == now.generation);
         let then: HashMap<_, _> = first
@@ -212,9 +212,9 @@ impl Data {
     }
 }
 
-fn between(then: &Sample, now: &Sample) -> Rates {
+fn between(then: &Poll, now: &Poll) -> Rates {
     let elapsed = now.taken.saturating_duration_since(then.taken).as_secs_f64();
-    let rate = |what: &dyn Fn(&Sample) -> u64| {
+    let rate = |what: &dyn Fn(&Poll) -> u64| {
         if elapsed > 0.0 { what(now).saturating_sub(what(then)) as f64 / elapsed } else { 0.0 }
     };
     Rates {
@@ -227,7 +227,7 @@ fn between(then: &Sample, now: &Sample) -> Rates {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::top::sample::Line;
+    use crate::top::poll::LineDrops;
     use std::time::Instant;
 
     pub(crate) fn blamed(line: usize, text: &str) -> Blamed {
@@ -259,16 +259,16 @@ pub(crate) mod tests {
     }
 
     /// A reading `second` seconds after `start` with these packets; those of `ignore` are hits of its line.
-    pub(crate) fn sample(start: Instant, second: u64, counts: &[(Reason, u64)]) -> Sample {
+    pub(crate) fn sample(start: Instant, second: u64, counts: &[(Reason, u64)]) -> Poll {
         let mut reasons = vec![Counter::default(); Reason::COUNT];
         for (reason, packets) in counts {
             reasons[reason.index() as usize] = Counter { packets: *packets, bytes: packets * 60 };
         }
         let ignored = reasons[Reason::Ignore.index() as usize];
         let none = Counter::default();
-        let line = |reason, blamed, counter| Line { reason, blamed: Some(blamed), counter };
+        let line = |reason, blamed, counter| LineDrops { reason, blamed: Some(blamed), counter };
         let everybody = blamed(1, "restrict default nomodify noquery");
-        Sample {
+        Poll {
             taken: start + Duration::from_secs(second),
             time: 1_700_000_000 + second,
             reasons,
@@ -293,7 +293,7 @@ pub(crate) mod tests {
     #[test]
     fn rates_are_means_and_counts_exact() {
         let (mut data, start) = (Data::new(Duration::from_secs(1)), Instant::now());
-        let monlist = |sample: &Sample| sample.reason(Reason::Mode7).packets;
+        let monlist = |sample: &Poll| sample.reason(Reason::Mode7).packets;
         data.read(sample(start, 0, &[(Reason::Mode7, 1000)]));
         assert_eq!(data.rate(monlist), None);
         for second in 1..=10 {
@@ -311,9 +311,9 @@ pub(crate) mod tests {
         assert_eq!((data.rules[0].counter.packets, data.rules[0].rate), (30, Some(3.0)));
         assert_eq!(data.rules[2].text, "nobody may query: restrict default nomodify noquery");
         // Other counters.
-        data.read(Sample { identity: 6, ..sample(start, 11, &[(Reason::Mode7, 5)]) });
+        data.read(Poll { identity: 6, ..sample(start, 11, &[(Reason::Mode7, 5)]) });
         assert_eq!(data.rate(monlist), None);
-        data.read(Sample { identity: 6, ..sample(start, 12, &[(Reason::Mode7, 9)]) });
+        data.read(Poll { identity: 6, ..sample(start, 12, &[(Reason::Mode7, 9)]) });
         assert_eq!(data.rate(monlist), Some(4.0));
     }
 
@@ -323,11 +323,11 @@ pub(crate) mod tests {
         data.read(sample(start, 0, &[(Reason::Mode7, 1000)]));
         data.read(sample(start, 1, &[(Reason::Mode7, 3000)]));
         let trial =
-            |second, packets| Sample { trial: true, ..sample(start, second, &[(Reason::Mode7, packets)]) };
+            |second, packets| Poll { trial: true, ..sample(start, second, &[(Reason::Mode7, packets)]) };
         data.read(trial(2, 9000));
-        assert_eq!((data.rate(Sample::refused), data.history.peak(|rates| rates.dropped)), (None, 0.0));
+        assert_eq!((data.rate(Poll::refused), data.history.peak(|rates| rates.dropped)), (None, 0.0));
         data.read(trial(3, 9010));
-        assert_eq!(data.rate(Sample::refused), Some(10.0));
+        assert_eq!(data.rate(Poll::refused), Some(10.0));
     }
 
     #[test]

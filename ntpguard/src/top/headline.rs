@@ -58,7 +58,7 @@ impl Headline {
             return headline;
         }
         let passed = data.rate(|sample| sample.total(Action::Pass).packets);
-        let Some(refused) = data.rate(crate::top::Sample::refused) else {
+        let Some(refused) = data.rate(crate::top::Poll::refused) else {
             let trial = if sample.trial { "TRIAL, NOTHING IS DROPPED: " } else { "" };
             let word = if sample.trial { "would be refused" } else { "refused" };
             let refused = grouped(sample.refused());
@@ -194,7 +194,7 @@ mod tests {
         let mut lost = data(&[]);
         let last = sample(lost.sample().unwrap().taken, 1, &[]);
         let silent = vec!["eth0 not run: 300 frames came in by eth0, and the filter saw none".to_owned()];
-        lost.read(crate::top::Sample { silent, ..last });
+        lost.read(crate::top::Poll { silent, ..last });
         assert!(
             first(&lost).starts_with("NOT FILTERED: eth0 not run: 300 frames came in"),
             "{}",
@@ -204,12 +204,12 @@ mod tests {
         let mut trial = data(&[]);
         let last = sample(trial.sample().unwrap().taken, 1, &[(Reason::Mode7, 2000)]);
         let last_taken = last.taken;
-        trial.read(crate::top::Sample { trial: true, ..last });
+        trial.read(crate::top::Poll { trial: true, ..last });
         assert!(
             first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: 2,000 packets would be refused so far")
         );
         let next = sample(last_taken, 1, &[(Reason::Mode7, 4000)]);
-        trial.read(crate::top::Sample { trial: true, ..next });
+        trial.read(crate::top::Poll { trial: true, ..next });
         assert!(first(&trial).starts_with("TRIAL, NOTHING IS DROPPED: attack: would drop 2,000/s"));
         assert!(Headline::of(&trial).lines[1].starts_with("would be stopped by ntp.conf:1, 2,000/s"));
         trial.trouble = Some("gone\x1b".to_owned());

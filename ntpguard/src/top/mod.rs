@@ -1,7 +1,7 @@
 //! `ntpguard top`: what is happening now, for somebody at a terminal.
 //!
 //! ```text
-//! FilterView ─Sample::of→ Sample ─┐                            ┌─view::render→ cells ─Screen→ terminal
+//! FilterView ─Poll::of→ Poll ─┐                            ┌─view::render→ cells ─Screen→ terminal
 //! Follower ───take──────→ events ─┼─Input─→ Top::update ─ Top ─┤
 //! keys ───────press───────────────┘                            └─Effect─→ names, quit
 //! ```
@@ -15,8 +15,8 @@ pub mod headline;
 pub mod history;
 pub mod keys;
 pub mod model;
+pub mod poll;
 pub mod rows;
-pub mod sample;
 pub mod sources;
 pub mod terminal;
 pub mod theme;
@@ -24,4 +24,4 @@ pub mod view;
 pub mod words;
 
 pub use model::{Effect, Input, Top};
-pub use sample::Sample;
+pub use poll::Poll;

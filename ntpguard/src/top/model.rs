@@ -2,8 +2,8 @@
 
 use super::{
     data::Data,
+    poll::Poll,
     rows::{self, Names, Pane, Row, Subject},
-    sample::Sample,
 };
 use crate::observe::event::Event;
 use std::{net::IpAddr, time::Duration};
@@ -23,7 +23,7 @@ pub enum Input {
     /// A key.
     Press(Press),
     /// A reading.
-    Sample(Box<Sample>),
+    Poll(Box<Poll>),
     /// There is no reading; the reason.
     Trouble(String),
     /// Events that arrived since the last time.
@@ -111,7 +111,7 @@ impl Top {
     pub fn update(&mut self, input: Input) -> Effect {
         match input {
             Input::Press(press) => return self.press(press),
-            Input::Sample(sample) => self.live.read(*sample),
+            Input::Poll(sample) => self.live.read(*sample),
             Input::Trouble(why) => self.live.trouble = Some(why),
             Input::Events(events) => self.live.take(events),
             Input::Silence(why) => self.live.silence = Some(why),

@@ -21,7 +21,7 @@ const SOURCES: usize = 200;
 pub enum Pane {
     /// Lines of ntp.conf with their hits.
     Rules,
-    /// Sources of packets that were refused.
+    /// TopSources of packets that were refused.
     Sources,
     /// Single packets that were refused.
     Events,
@@ -201,7 +201,7 @@ impl Sender<'_> {
 
 fn sources(data: &Data, names: &Names, sort: usize) -> Vec<Row> {
     let Some(sample) = data.sample() else { return Vec::new() };
-    let refused = data.rate(crate::top::Sample::refused);
+    let refused = data.rate(crate::top::Poll::refused);
     let seen = data.sources.all();
     let mut all: BTreeMap<_, _> = seen
         .map(|source| (source.address, Sender { address: source.address, seen: Some(source), limited: 0 }))

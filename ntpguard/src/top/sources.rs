@@ -14,7 +14,7 @@ const INERTIA: f64 = 0.6;
 
 /// The sources of events, with their shares.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct TopSources {
     sketch: Sketch<IpAddr>,
     /// Per-source details that the sketch doesn't hold; may include evicted sources.
     beside: HashMap<IpAddr, Beside>,
@@ -53,14 +53,14 @@ pub struct Source<'a> {
     pub reasons: &'a [(Reason, Option<String>, u64)],
 }
 
-impl Default for Sources {
+impl Default for TopSources {
     fn default() -> Self {
         let (sketch, beside) = (Sketch::new(PLACES), HashMap::new());
         Self { sketch, beside, weight: 0, recent: Recent::default() }
     }
 }
 
-impl Sources {
+impl TopSources {
     /// Adds an event.
     pub fn add(&mut self, event: &Event) {
         let seen = Estimate::from(event);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_heavy_stay_however_many_there_are() {
-        let mut sources = Sources::default();
+        let mut sources = TopSources::default();
         let forged = |number: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number));
         let heavy = |number| IpAddr::from([192, 0, 2, number]);
         for number in 0..100_000 {

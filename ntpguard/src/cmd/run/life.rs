@@ -9,7 +9,7 @@ use crate::{
         log::{tell, warn},
     },
     observe::{
-        life::{self, Life, Proof, Reading},
+        life::{self, InterfaceReading, Life, Proof},
         pulse::Pulse,
     },
 };
@@ -59,7 +59,7 @@ impl Lives {
         }
         self.last = Some(now);
         // Unreadable counters are reported where they are printed.
-        let Ok(reading) = Reading::take(&service.guard.maps).map(Arc::new) else { return };
+        let Ok(reading) = InterfaceReading::take(&service.guard.maps).map(Arc::new) else { return };
         let hook = service.options().hook;
         self.found.clear();
         for name in guarded {

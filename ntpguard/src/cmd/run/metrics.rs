@@ -5,7 +5,7 @@ use crate::{
     bpf::snapshot::Counts,
     guard::{Service, loaded_policy::LoadedPolicy},
     host::fault::{Blame as _, Fault},
-    metrics::{Drawn, Hit, Lines, MOST, Names, Published, Reading, Tracked, interfaces, serve},
+    metrics::{Drawn, Hit, Lines, MOST, MetricValues, Names, Published, Tracked, interfaces, serve},
     observe::{feed::Losses, life::Life, limited},
 };
 use ntpguard_common::abi::CAUSES;
@@ -77,7 +77,7 @@ impl Metrics {
         for association in &conf.associations {
             *associations.entry(association.keyword.clone()).or_insert(0) += 1;
         }
-        published.put(Reading {
+        published.put(MetricValues {
             interfaces: interfaces(&snapshot.done, service.rows()),
             would: interfaces(&snapshot.trial, service.rows()),
             lines,

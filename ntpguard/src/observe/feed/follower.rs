@@ -31,7 +31,7 @@ pub struct Follower {
     places: Places,
     request: Request,
     rate: u32,
-    line: Line,
+    line: LineStream,
     /// Events that arrived while another answer was awaited.
     early: Vec<Event>,
     lost: u64,
@@ -134,7 +134,7 @@ impl Follower {
 /// # Errors
 /// The hub can't be reached, or refuses.
 pub fn ask(places: &Places, request: &Request) -> Result<Option<Answer>> {
-    let Some(mut line) = Line::open(&socket(&places.state_dir))? else { return Ok(None) };
+    let Some(mut line) = LineStream::open(&socket(&places.state_dir))? else { return Ok(None) };
     line.say(request)?;
     let start = Instant::now();
     while start.elapsed() < HUB_TIMEOUT {
@@ -149,11 +149,11 @@ pub fn ask(places: &Places, request: &Request) -> Result<Option<Answer>> {
 }
 
 /// Connects to the hub; if there is none, starts one in this process.
-fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
+fn connect(places: &Places, rate: u32) -> Result<(LineStream, Option<Hub>)> {
     let path = socket(&places.state_dir);
     let start = Instant::now();
     loop {
-        if let Some(line) = Line::open(&path)? {
+        if let Some(line) = LineStream::open(&path)? {
             return Ok((line, None));
         }
         Pins::seen(&places.pin_path)?.with_context(|| nothing(&places.pin_path))?;
@@ -164,7 +164,7 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
             "no `ntpguard run` draws events, and this process can't: run as root, or start `ntpguard run`",
         )?;
         if let Some(hub) = hub {
-            let line = Line::open(&path)?.context("nobody listens at the socket")?;
+            let line = LineStream::open(&path)?.context("nobody listens at the socket")?;
             return Ok((line, Some(hub)));
         }
         // Another hub is just starting or ending.
@@ -176,14 +176,14 @@ fn connect(places: &Places, rate: u32) -> Result<(Line, Option<Hub>)> {
 }
 
 /// A socket that is read line by line.
-struct Line {
+struct LineStream {
     stream: UnixStream,
     /// Received bytes; those before `taken` have been used.
     bytes: Vec<u8>,
     taken: usize,
 }
 
-impl Line {
+impl LineStream {
     /// Connects; `None` if no process listens.
     fn open(path: &Path) -> Result<Option<Self>> {
         let stream = match UnixStream::connect(path) {

@@ -5,7 +5,7 @@ use super::{
     memory::Memory,
     pace::{ByReason, Pace, Shares, drops},
     unbound::Unbound,
-    words::Words,
+    words::Annotator,
 };
 use crate::{
     bpf::{EVENTS, Events, MapFolder, Pins, snapshot::Snapshot},
@@ -93,7 +93,7 @@ impl Hub {
             events,
             pace: Pace::new(rate),
             shares: Shares::new(),
-            words: Words::new(&places.state_dir),
+            words: Annotator::new(&places.state_dir),
             clients: Clients::new(listener),
             waiting: VecDeque::new(),
             held: [const { None }; Reason::COUNT],
@@ -150,7 +150,7 @@ struct Work {
     events: Events,
     pace: Pace,
     shares: Shares,
-    words: Words,
+    words: Annotator,
     clients: Clients,
     waiting: VecDeque<Drawn>,
     held: ByReason<Option<Drawn>>,

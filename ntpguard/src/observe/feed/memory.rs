@@ -1,6 +1,6 @@
 //! What the hub remembers: the last events, the sources with most drops, and the sources named in queries.
 
-use super::{Answer, Request, Sources};
+use super::{Answer, DroppedSources, Request};
 use crate::{
     guard::state,
     host::{access::Readers, log::warn},
@@ -89,7 +89,7 @@ impl Memory {
             Request::Sources { most } => {
                 let of = |named: &Named, trial| {
                     let most = named.sources.top(*most);
-                    Sources { since: self.since, total: named.total, most, trial }
+                    DroppedSources { since: self.since, total: named.total, most, trial }
                 };
                 let trial = (self.trial.total.samples > 0).then(|| Box::new(of(&self.trial, None)));
                 Answer::Sources(of(&self.dropped, trial))

@@ -56,7 +56,7 @@ pub enum Request {
 
 /// The sources with most drops since the hub began.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Sources {
+pub struct DroppedSources {
     /// When the hub began, in seconds since 1970.
     pub since: u64,
     /// All drops that events stand for, including those with a hidden source.
@@ -79,7 +79,7 @@ pub enum Answer {
     /// The last events, oldest first.
     Recent(Vec<Event>),
     /// The sources with most drops.
-    Sources(Sources),
+    Sources(DroppedSources),
     /// The sources named in queries.
     History(Summary),
     /// This number of events was lost because the follower was too slow.

@@ -27,7 +27,7 @@ use std::{
 const POLICIES: usize = 2;
 
 /// The names that the records don't have.
-pub(super) struct Words {
+pub(super) struct Annotator {
     folder: PathBuf,
     policies: VecDeque<Policy>,
     rows: Rows,
@@ -43,7 +43,7 @@ struct Policy {
     counters: Counters,
 }
 
-impl Words {
+impl Annotator {
     /// Takes names from the state in a folder.
     pub(super) fn new(folder: &Path) -> Self {
         Self {

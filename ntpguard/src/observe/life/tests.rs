@@ -4,8 +4,8 @@ pub(crate) fn interface(index: u32, received: u64) -> Interface {
     Interface { index, name: format!("eth{index}"), received, ..Interface::default() }
 }
 
-pub(crate) fn reading(interfaces: Vec<Interface>, seen: Seen) -> Reading {
-    Reading {
+pub(crate) fn reading(interfaces: Vec<Interface>, seen: Seen) -> InterfaceReading {
+    InterfaceReading {
         identity: 1,
         seen: [seen.clone(), seen],
         interfaces,
@@ -72,7 +72,7 @@ fn a_virtual_function_of_hv_netvsc_is_a_way_in() {
         vec![Interface { master: Some(2), ..interface(3, function) }, interface(2, both)]
     };
     let then = reading(all(0, 0), Seen::made_up(3, &[0], 0));
-    let of = |now: &Reading| now.since(&then, &interface(2, 0), true).life;
+    let of = |now: &InterfaceReading| now.since(&then, &interface(2, 0), true).life;
     assert_eq!(of(&reading(all(500, 500), Seen::made_up(3, &[500], 0))), Life::Runs);
     assert_eq!(of(&reading(all(500, 900), Seen::made_up(2, &[400], 0))), Life::NotRun, "the function");
 }
@@ -88,9 +88,9 @@ fn other_maps_and_other_interfaces_prove_nothing() {
 }
 
 /// The same reading with these numbers of frames received by the queues of the first interface.
-pub(crate) fn with_queues(reading: Reading, queues: &[u64]) -> Reading {
+pub(crate) fn with_queues(reading: InterfaceReading, queues: &[u64]) -> InterfaceReading {
     let of_first = (reading.interfaces[0].index, (0..).zip(queues.iter().copied()).collect());
-    Reading { queues: BTreeMap::from([of_first]), ..reading }
+    InterfaceReading { queues: BTreeMap::from([of_first]), ..reading }
 }
 
 #[test]

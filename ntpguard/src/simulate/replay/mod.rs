@@ -23,7 +23,7 @@ const SAMPLE: usize = 12;
 
 /// The first packet of a reason.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub struct FirstPacket {
     /// When it was captured.
     pub time: Option<Duration>,
     /// Its source address and UDP port.
@@ -46,7 +46,7 @@ pub struct Tally {
     /// Frames that may be for port 123, of which too little was captured to tell.
     pub cut: u64,
     /// Counts by [`Reason::index`], with the first packet of each.
-    pub reasons: Vec<(Counter, Option<Sample>)>,
+    pub reasons: Vec<(Counter, Option<FirstPacket>)>,
     /// Drops by rule and cause: for each rule, one for each of [`CAUSES`].
     pub hits: Vec<Counter>,
     /// Drops by source.
@@ -140,13 +140,13 @@ fn add(counter: &mut Counter, bytes: u64) {
     counter.bytes += bytes;
 }
 
-fn sampled(frame: &Frame<'_>, verdict: Verdict) -> Sample {
+fn sampled(frame: &Frame<'_>, verdict: Verdict) -> FirstPacket {
     let Some(datagram) = verdict.datagram else {
-        return Sample { time: frame.time, source: None, payload: Vec::new() };
+        return FirstPacket { time: frame.time, source: None, payload: Vec::new() };
     };
     let payload = frame.bytes.get(datagram.payload..).unwrap_or(&[]);
     let length = datagram.length.min(SAMPLE).min(payload.len());
-    Sample {
+    FirstPacket {
         time: frame.time,
         source: datagram
             .source(frame.bytes)

@@ -8,7 +8,7 @@ use std::time::Instant;
 /// The screen of a server under attack.
 pub(crate) fn attacked() -> Top {
     let (mut top, start) = (Top::new(Duration::from_secs(1)), Instant::now());
-    top.update(Input::Sample(Box::new(sample(start, 0, &[(Reason::Time, 3000)]))));
+    top.update(Input::Poll(Box::new(sample(start, 0, &[(Reason::Time, 3000)]))));
     let mut events: Vec<_> = (0..9).map(|_| event([198, 18, 0, 2], Reason::Mode7)).collect();
     events.push(event([198, 51, 100, 5], Reason::Ignore));
     for second in 1..=30 {
@@ -18,7 +18,7 @@ pub(crate) fn attacked() -> Top {
             (Reason::Mode7, 81_000 * second),
             (Reason::Ignore, 9_000 * second),
         ];
-        top.update(Input::Sample(Box::new(sample(start, second, &counts))));
+        top.update(Input::Poll(Box::new(sample(start, second, &counts))));
     }
     top
 }
@@ -59,7 +59,7 @@ fn paused_nothing_moves_and_nothing_is_lost() {
     let (shown, last) = (first(&top), top.data().sample().unwrap().clone());
     let next =
         sample(last.taken, 1, &[(Reason::Time, 5000), (Reason::Mode7, 2_500_000), (Reason::Ignore, 270_000)]);
-    top.update(Input::Sample(Box::new(next)));
+    top.update(Input::Poll(Box::new(next)));
     assert!(top.is_paused() && first(&top) == shown, "{shown}");
     press(&mut top, &[Press::Char(' ')]);
     assert!(!top.is_paused() && first(&top).starts_with("2,500,000 "), "{}", first(&top));

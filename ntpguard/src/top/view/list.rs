@@ -138,7 +138,7 @@ pub(super) fn details(top: &Top) -> Vec<Line<'static>> {
 }
 
 fn exact(data: &Data, counter: ntpguard_common::abi::Counter, rate: Option<f64>) -> String {
-    let refused = data.sample().map_or(0, crate::top::Sample::refused);
+    let refused = data.sample().map_or(0, crate::top::Poll::refused);
     let trial = data.sample().is_some_and(|sample| sample.trial);
     format!(
         "{} packets, {}, {} of what {}, {} bytes",
@@ -154,7 +154,7 @@ fn estimated(data: &Data, source: IpAddr) -> String {
     let limited = data.sample().and_then(|sample| sample.limited.iter().find(|(other, _)| *other == source));
     let limited = limited.map(|(_, packets)| format!("limited \u{2265}{}", grouped(*packets)));
     let seen = data.sources.get(source).map(|Source { seen, share, recent, .. }| {
-        let rate = data.rate(crate::top::Sample::refused).map(|refused| refused * recent);
+        let rate = data.rate(crate::top::Poll::refused).map(|refused| refused * recent);
         format!(
             "~{} packets (\u{b1} {}), ~{}, ~{} of what is refused",
             grouped((share * data.followed() as f64).round() as u64),

@@ -7,7 +7,7 @@
 //! who it is                             ┘
 //! totals, rates, and the last minutes   (numbers)
 //! reasons as bars                       (numbers)
-//! [Rules] Sources Events Reasons
+//! [Rules] TopSources Events Reasons
 //! the list in front                     (list)
 //! keys
 //! ```

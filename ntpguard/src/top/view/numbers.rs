@@ -56,7 +56,7 @@ pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
         45.. => (3, 6),
     };
     let total = |label: &str,
-                 packets: &dyn Fn(&crate::top::Sample) -> u64,
+                 packets: &dyn Fn(&crate::top::Poll) -> u64,
                  which: Option<fn(&Rates) -> f64>,
                  height| {
         let count = data.sample().map_or_else(|| "-".to_owned(), |sample| grouped(packets(sample)));
@@ -73,7 +73,7 @@ pub(super) fn totals(top: &Top, area: Rect) -> Vec<Total> {
             style: if label == "passed" { Style::new() } else { HEAD },
         }
     };
-    let of = |action: Action| move |sample: &crate::top::Sample| sample.total(action).packets;
+    let of = |action: Action| move |sample: &crate::top::Poll| sample.total(action).packets;
     let mut totals = vec![
         total("passed", &of(Action::Pass), Some(|rates| rates.passed), low),
         total(

@@ -143,7 +143,7 @@ fn panes_details_filters_and_pauses() {
 fn what_is_missing_is_said() {
     let mut top = Top::new(Duration::from_secs(1));
     has(&shown(&top, (80, 24), FULL), "reading counters");
-    top.update(Input::Sample(Box::new(sample(Instant::now(), 0, &[(Reason::Mode7, 5)]))));
+    top.update(Input::Poll(Box::new(sample(Instant::now(), 0, &[(Reason::Mode7, 5)]))));
     top.update(Input::Silence("`ntpguard run` isn't running".to_owned()));
     has(&shown(&top, (80, 24), FULL), "5 packets refused so far");
     press(&mut top, &[Press::Tab]);

@@ -22,7 +22,7 @@ const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// A reading.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub struct Poll {
     /// When it was taken.
     pub taken: Instant,
     /// When it was taken, in seconds since 1970.
@@ -33,8 +33,8 @@ pub struct Sample {
     /// How many drops `reasons` excludes: those of trials, or in a trial, the real ones.
     pub others: u64,
     /// The hits of each line and reason (in a trial, those of trials), including those without a line.
-    pub lines: Vec<Line>,
-    /// Sources that were limited, and how often at least; most first.
+    pub lines: Vec<LineDrops>,
+    /// TopSources that were limited, and how often at least; most first.
     pub limited: Vec<(IpAddr, u64)>,
     /// The policy in force, in words.
     pub policy: String,
@@ -58,7 +58,7 @@ pub struct Sample {
 
 /// What a line refused for a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct LineDrops {
     /// Why packets were refused.
     pub reason: Reason,
     /// The line; `None` if the rule is built in, or the line is unknown.
@@ -67,7 +67,7 @@ pub struct Line {
     pub counter: Counter,
 }
 
-impl Sample {
+impl Poll {
     /// The reading in a view.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Sample {
 }
 
 /// The hits by line and reason, including lines without a hit.
-fn lines(tick: &Tick<'_>) -> Vec<Line> {
+fn lines(tick: &Tick<'_>) -> Vec<LineDrops> {
     let blamed = |cause: Cause<'_>| Blamed {
         file: cause.file.to_owned(),
         line: cause.line,
@@ -157,7 +157,9 @@ fn lines(tick: &Tick<'_>) -> Vec<Line> {
     let lines = sums.into_iter();
     // Every line that limits could send a kiss, but few do: those that haven't are left out.
     let lines = lines.filter(|(_, (reason, counter))| *reason != Reason::Kod || counter.packets > 0);
-    lines.map(|((_, cause), (reason, counter))| Line { reason, blamed: cause.map(blamed), counter }).collect()
+    lines
+        .map(|((_, cause), (reason, counter))| LineDrops { reason, blamed: cause.map(blamed), counter })
+        .collect()
 }
 
 /// The line that refuses queries to all sources without another line.
