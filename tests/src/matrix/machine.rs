@@ -126,8 +126,8 @@ impl Machine {
             }
         });
         let machine = Self { child, requests, outcomes, console: boot.console.clone() };
-        // An emulated boot takes seconds, but more on a busy machine.
-        let ready = machine.outcomes.recv_timeout(Duration::from_secs(300));
+        // An emulated boot takes seconds, but on a machine busy with other work many minutes.
+        let ready = machine.outcomes.recv_timeout(Duration::from_secs(1200));
         if !ready.is_ok_and(|ready| ready["ready"] == true) {
             bail!("the guest didn't come up; its console ends:\n{}", machine.console());
         }
