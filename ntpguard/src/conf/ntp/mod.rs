@@ -2,9 +2,9 @@
 //! reading the file and those it includes.
 //!
 //! Contract: a line that the daemon drops is dropped; of a line that it applies in part, that part is kept (the daemon
-//! applies what stands before the first word it doesn't know, and starts); each such line leaves a [diagnostic](crate::conf::diagnostic::Diagnostic). If
-//! the daemon may read something that ntpguard can't, the list is marked [`field@AccessList::blind`], and nothing may
-//! be dropped on account of the rest.
+//! applies what stands before the first word it doesn't know, and starts); each such line leaves a
+//! [diagnostic](crate::conf::diagnostic::Diagnostic). If the daemon may read something that ntpguard can't, the list is
+//! marked [`field@AccessList::blind`], and nothing may be dropped on account of the rest.
 
 mod commands;
 mod dispatch;
