@@ -70,16 +70,14 @@ pub(super) fn mtu(card: &Card, native: &Native) -> Finding {
         let fix = format!("ntpguard attach --interface {name} --xdp-mode generic, or a lower MTU");
         return Finding::warning(Check::Mtu, name, words.replace('\n', " ")).fix(fix);
     }
-    if mtu <= ONE_BUFFER {
-        return Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer"));
-    }
     match native {
-        Native::Absent(_) | Native::Unknown => {
-            Finding::ok(Check::Mtu, name, format!("{mtu}: generic XDP takes frames of any length"))
-        }
         Native::Refused(obstacle) if obstacle.why.starts_with("the MTU is ") => {
             Finding::note(Check::Mtu, name, format!("{mtu}: too long for this driver's native XDP"))
                 .fix("see `mode`")
+        }
+        _ if mtu <= ONE_BUFFER => Finding::ok(Check::Mtu, name, format!("{mtu}: a frame is in one buffer")),
+        Native::Absent(_) | Native::Unknown => {
+            Finding::ok(Check::Mtu, name, format!("{mtu}: generic XDP takes frames of any length"))
         }
         _ if card.setup.has_frags() => Finding::ok(
             Check::Mtu,
@@ -208,6 +206,29 @@ pub(super) mod tests {
             "{vmxnet3:?}"
         );
         assert_eq!(found("vmxnet3", basic, Some(How::Generic)).status, Status::Note);
+    }
+
+    /// Where native XDP is refused for the MTU, the row of the MTU says so, whichever driver's limit it is.
+    #[test]
+    fn an_mtu_that_a_driver_refuses_is_not_ok() {
+        let mut refused = 0;
+        for driver in
+            ["ixgbe", "i40e", "igb", "mvneta", "mvpp2", "bnxt_en", "sfc", "mlx5_core", "virtio_net", "ena"]
+        {
+            for bytes in [1500, 1600, 2000, 2100, 3047, 3051, 3400, 3499, 9000] {
+                let card = with(|card| {
+                    card.setup.driver = Some(driver.to_owned());
+                    (card.setup.xdp, card.setup.mtu) = (Some(Features(Features::BASIC)), bytes);
+                });
+                let native = driver::predict(&card.setup);
+                let is_refused =
+                    matches!(&native, Native::Refused(why) if why.why.starts_with("the MTU is "));
+                refused += usize::from(is_refused);
+                let wanted = if is_refused { Status::Note } else { Status::Ok };
+                assert_eq!(mtu(&card, &native).status, wanted, "{driver} {bytes}: {native:?}");
+            }
+        }
+        assert!(refused > 20, "{refused}");
     }
 
     #[test]
