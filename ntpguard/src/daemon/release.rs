@@ -39,6 +39,11 @@ impl Program {
         Some(Self::Foreign(known.1))
     }
 
+    /// By the release that an ntpd reports of itself, without its name: `4.2.8p15`, `ntpsec-1.2.2`.
+    pub fn reported(release: &str) -> Self {
+        if release.starts_with("ntpsec") { Self::NtpSec } else { Self::NtpOrg(release.to_owned()) }
+    }
+
     /// The program, by the bytes of its binary.
     pub fn in_binary(bytes: &[u8]) -> Option<Self> {
         if find(bytes, b"ntpsec-").is_some() {
