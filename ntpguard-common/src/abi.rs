@@ -18,12 +18,17 @@
 //! | `SEEN`      | array, [`GATES`]    | [`gate`] → [`Seen`] |
 //! | `SAMPLING`  | array               | which drops are sampled: [`crate::sample`] |
 //! | `EVENTS`    | ring buffer         | [`crate::sample::Sample`], then the captured bytes of the frame |
+//! | `TEMPLATES` | array, 2            | slot → [`crate::associations::Template::to_words`] |
+//! | `ASSOCIATIONS` | array            | [`crate::associations::Set::number`] → [`crate::associations::Set`] |
+//! | `LEARNING`  | array, 1            | 0 → [`Learning`] |
 
 mod behaviour;
+mod learning;
 mod limits;
 mod seen;
 
 pub use crate::shared::Counter;
+pub use learning::Learning;
 pub use limits::Limits;
 pub use seen::{GATES, QUEUES, Seen, gate};
 
@@ -31,7 +36,7 @@ use crate::{Reason, Source};
 
 /// Increased with every change to the maps' layout or to the meaning of their values. Maps of another version are never
 /// read.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// How many policies can be in the maps: the one in force and the one being built.
 pub const SLOTS: u32 = 2;
@@ -144,6 +149,8 @@ impl Rule {
     pub const LIMITED: u32 = 1 << 9;
     /// There is no rule. Never in a map: the result of a lookup that finds no rule.
     pub const NO_RULE: u32 = 1 << 10;
+    /// An entry by `restrict source` comes before this rule, if the source is an association's.
+    pub const YIELDS: u32 = 1 << 11;
     /// Bit 0 of the set of non-contiguous masks that come before this rule; there are [`NonContiguousMask::MAX`] bits.
     pub const MASKS_SHIFT: u32 = 16;
 
@@ -152,6 +159,15 @@ impl Rule {
 
     /// The flags each of which keeps a source from querying.
     pub const ANY_NOQUERY: u32 = Self::IGNORE | Self::NOQUERY | Self::UNLISTED;
+    /// The flags that an entry by `restrict source` may lift. `UNLISTED` isn't among them: no line names the source.
+    pub const LIFTED: u32 = Self::IGNORE
+        | Self::NOSERVE
+        | Self::NOQUERY
+        | Self::VERSION
+        | Self::NOTRUST
+        | Self::NO_MAC
+        | Self::NO_KISS
+        | Self::LIMITED;
     /// The flags that can lead to another verdict on a request of [`crate::form::is_common_request`] than a time packet
     /// that passes if the limits permit it.
     pub const AGAINST_REQUESTS: u32 =

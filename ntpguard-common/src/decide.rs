@@ -7,7 +7,7 @@
 //! 4. Responses, and modes 6 and 7 if nobody may query: floods consist of these, so they cost no lookup.
 //! 5. Impossible sources, so that a spoofed address doesn't get another source's rule; source ports that the daemon
 //!    refuses.
-//! 6. The source's rule, its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version.
+//! 6. The source's rule, or that of an association (`restrict source`): its flags in the daemon's order (ntp_proto.c:receive): ignore, noquery, noserve, version.
 //! 7. What the daemon discards by its form; last `notrust`, which requires a MAC.
 
 use crate::{
@@ -30,6 +30,11 @@ pub trait Lookup {
     fn word(&self) -> PolicyWord;
     /// The rule for a source and its UDP port (host byte order), in the given slot; [`Rule::NONE`] if there is none.
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule;
+    /// The rule for a source whose rule, `found`, [yields](Rule::YIELDS) to that of an association
+    /// ([`crate::associations::rule`]); `first` is the packet's first byte. Without associations, it is the same rule.
+    fn association(&self, _slot: u32, _source: &Source, _port: u16, _first: u8, found: Rule) -> Rule {
+        found
+    }
 }
 
 /// Judges a frame.
@@ -211,7 +216,11 @@ where
     if port < ntp::PORT && port < form::lowest_source_port(word) {
         return Some(Err(Reason::SourcePort));
     }
-    Some(Ok((policy.rule(word.slot(), &source, port), first)))
+    let rule = policy.rule(word.slot(), &source, port);
+    if rule.has(Rule::YIELDS) {
+        return Some(Ok((policy.association(word.slot(), &source, port, first, rule), first)));
+    }
+    Some(Ok((rule, first)))
 }
 
 /// The reason why a query is dropped whoever sends it; `response` is the byte with the response bit.

@@ -22,6 +22,14 @@ pub fn hash(seed: Seed, source: &Source) -> u64 {
     word.wrapping_mul(multiplier | 1)
 }
 
+/// Mixes further words into the hash of an address.
+#[inline(always)]
+pub fn mix(seed: Seed, hash: u64, [first, second, third]: [u64; 3]) -> u64 {
+    let [multiplier, k, l] = seed;
+    let sum = nh(first, k).wrapping_add(nh(second, l)).wrapping_add(nh(third, k ^ l));
+    hash.wrapping_add(sum).wrapping_mul(multiplier | 1)
+}
+
 /// One step of NH: a 64-bit word of the address with a 64-bit word of the key.
 #[inline(always)]
 const fn nh(words: u64, keys: u64) -> u64 {

@@ -53,6 +53,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod abi;
+pub mod associations;
 pub mod decide;
 pub mod form;
 pub mod hash;
@@ -67,6 +68,7 @@ pub mod source;
 pub mod verdict;
 pub mod wire;
 
+pub use associations::AssociationState;
 pub use decide::{Lookup, decide, decide_known, decide_plain, decide_then};
 pub use limit::LimiterState;
 pub use packet::Packet;

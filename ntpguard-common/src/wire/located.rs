@@ -39,6 +39,24 @@ impl Datagram {
         }
     }
 
+    /// The destination address; `None` if this isn't the frame in which the datagram was located.
+    #[inline(always)]
+    pub fn destination<P: Packet + ?Sized>(&self, packet: &P) -> Option<Source> {
+        if self.is_v6 {
+            let offset = self.network + offset_of!(Ipv6Hdr, dst_addr);
+            packet.load(offset).map(|address| Source::of_v6(*address))
+        } else {
+            let offset = self.network + offset_of!(Ipv4Hdr, dst_addr);
+            packet.load(offset).map(|address| Source::of_v4(*address))
+        }
+    }
+
+    /// The UDP destination port, in host byte order; `None` if this isn't the frame in which the datagram was located.
+    #[inline(always)]
+    pub fn destination_port<P: Packet + ?Sized>(&self, packet: &P) -> Option<u16> {
+        packet.load(self.transport + offset_of!(UdpHdr, dst)).map(|port| u16::from_be_bytes(*port))
+    }
+
     /// The UDP source port, in host byte order; `None` if this isn't the frame in which the datagram was located.
     #[inline(always)]
     pub fn source_port<P: Packet + ?Sized>(&self, packet: &P) -> Option<u16> {

@@ -45,3 +45,17 @@ pub fn locate_from<P: Packet + ?Sized>(packet: &P, network: Option<Network>) -> 
     };
     transport.map_or_else(|located| located, |transport| udp::datagram(packet, transport))
 }
+
+/// Locates the datagram from or to port 123 in a packet that leaves this host, if it is one. `network` is its network
+/// header.
+#[inline(always)]
+pub fn locate_leaving<P: Packet + ?Sized>(packet: &P, network: Network) -> Option<Datagram> {
+    let transport = if network.ether_type == EtherType::Ipv4 as u16 {
+        ipv4::transport(packet, network.offset)
+    } else if network.ether_type == EtherType::Ipv6 as u16 {
+        ipv6::transport(packet, network.offset)
+    } else {
+        return None;
+    };
+    udp::leaving(packet, transport.ok()?)
+}

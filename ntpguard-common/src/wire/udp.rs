@@ -46,6 +46,20 @@ pub(super) fn datagram<P: Packet + ?Sized>(packet: &P, transport: Transport) -> 
     })
 }
 
+/// The datagram, if it is from or to port 123 and its length is right.
+#[inline(always)]
+pub(super) fn leaving<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Option<Datagram> {
+    let Transport { is_v6, network, offset, end } = transport;
+    let header = packet.load::<UdpHdr>(offset)?;
+    let port = ntp::PORT.to_be_bytes();
+    let length = header.len() as usize;
+    if (header.src != port && header.dst != port) || length < UdpHdr::LEN || offset + length > end {
+        return None;
+    }
+    let payload = offset + UdpHdr::LEN;
+    Some(Datagram { is_v6, network, transport: offset, payload, length: length - UdpHdr::LEN, end })
+}
+
 /// The result for a first fragment.
 #[inline(always)]
 pub(super) fn first_fragment<P: Packet + ?Sized>(packet: &P, transport: Transport) -> Located {
