@@ -1,10 +1,10 @@
 //! From a frame to an action, and the counting in between: the same at every hook.
 
 use crate::{
+    frame::Frame,
     limit,
     maps::{self, Maps},
-    packed::PackedVerdict,
-    packet::Frame,
+    packed_verdict::PackedVerdict,
 };
 use ntpguard_common::{
     Action, Continuation, Decision, Packet, Reason, Verdict, abi::PolicyWord, decide_known, decide_plain,

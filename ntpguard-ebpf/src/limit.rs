@@ -5,14 +5,17 @@
 //! and nothing is inlined.
 
 use crate::{
+    frame::Frame,
     maps::Maps,
-    packed::{IS_V6, NETWORK_SHIFT, family},
-    packet::Frame,
+    packed::{IS_V6, family},
 };
 use ntpguard_common::{
     Packet, Reason, Source, Verdict,
     limit::{self, LimitRequest},
 };
+
+/// In the offsets for a kiss: the position of the IP header's offset, above [`IS_V6`] and the UDP payload's offset.
+pub(crate) const NETWORK_SHIFT: u32 = 40;
 
 /// Applies limits to a verdict. If the result is a kiss, the frame has been turned into it. `may_kiss`: the request
 /// lies in the first buffer, which is required to turn it into a kiss.

@@ -4,7 +4,10 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod associations;
 mod filter;
+mod frame;
+mod learn;
 mod limit;
 mod log {
     mod nothing;
@@ -12,7 +15,9 @@ mod log {
 }
 mod maps;
 mod packed;
+mod packed_verdict;
 mod packet;
+mod policy;
 mod rule;
 mod runtime;
 mod sample;

@@ -1,44 +1,25 @@
-//! The maps (for their layout see [`ntpguard_common::abi`]) and access to them: the [`LimiterState`], and what
-//! `rule.rs` needs for the [`ntpguard_common::Lookup`].
+//! The maps that the filter counts in and remembers sources in (for their layout see [`ntpguard_common::abi`]), and
+//! access to them: the [`LimiterState`]. The maps of the policy are in `policy.rs`.
 
+use crate::policy;
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf},
+    btf_maps::{Array, PerCpuArray, RingBuf},
     helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64},
     macros::btf_map,
 };
 use core::ptr::read_volatile;
 use ntpguard_common::{
     LimiterState, Reason,
-    abi::{
-        BANKS, Counter, GATES, Limits, NonContiguousMask, PolicyWord, ROWS, SLOTS, Seen, gate, row, stripe,
-    },
+    abi::{BANKS, Counter, GATES, Limits, ROWS, Seen, gate, row, stripe},
     limit::{
         ceiling::{Ceiling, Kisses},
         table::Set,
         top::{CANDIDATES, Heavy},
     },
-    ranges::{CHUNKS, Chunks, FAR, NEAR},
     sample::{WORDS, is_drawn},
     shared::{Count, Shared},
 };
-
-#[btf_map]
-static POLICY: Array<u64, 2> = Array::new();
-
-/// Each inner map is an array of one value: the lookup is inlined only if all inner maps have the same number of
-/// entries.
-#[btf_map]
-static RULES: ArrayOfMaps<Array<[u32; NEAR], 1>, { SLOTS as usize }> = ArrayOfMaps::new();
-
-#[btf_map]
-static RULES_FAR: ArrayOfMaps<Array<[u32; FAR], 1>, { (SLOTS * CHUNKS) as usize }> = ArrayOfMaps::new();
-
-#[btf_map]
-static MASKS: Array<[u32; 10], { NonContiguousMask::ALL as usize }> = Array::new();
-
-#[btf_map]
-static LIMITS: Array<Limits, { SLOTS as usize }> = Array::new();
 
 /// The loader sets the size, a power of two. The values begin at the start of a page, so each lies in one cache line.
 #[btf_map]
@@ -81,46 +62,13 @@ static SAMPLING: Array<Shared, WORDS, { BPF_F_MMAPABLE as usize }> = Array::new(
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
 
-/// The maps, as a [`LimiterState`] and a [`ntpguard_common::Lookup`].
+/// The maps, as a [`LimiterState`] and a [`ntpguard_common::Lookup`] (`rule.rs`).
 pub(crate) struct Maps;
-
-/// The policy word in force.
-#[inline(always)]
-pub(crate) fn word() -> PolicyWord {
-    // SAFETY: it is a value of the map. The read is volatile so that the word is read whole and only once, since
-    // another policy may come into force at any time.
-    POLICY
-        .get(0)
-        .map_or_else(PolicyWord::default, |word| PolicyWord::from_word(unsafe { read_volatile(word) }))
-}
-
-/// The chunks of a slot.
-pub(crate) struct InSlot(pub(crate) u32);
-
-impl Chunks for InSlot {
-    #[inline(always)]
-    fn near(&self) -> Option<&[u32; NEAR]> {
-        RULES.get(self.0)?.get(0)
-    }
-
-    #[inline(always)]
-    fn far(&self, number: u32) -> Option<&[u32; FAR]> {
-        RULES_FAR.get(self.0 * CHUNKS + number)?.get(0)
-    }
-}
-
-/// One of a slot's non-contiguous masks, by its number in its family.
-#[inline(always)]
-pub(crate) fn masked(slot: u32, is_v6: bool, number: u32) -> Option<NonContiguousMask> {
-    MASKS
-        .get(NonContiguousMask::place(slot, is_v6, number))
-        .map(|words| NonContiguousMask::from_words(*words))
-}
 
 impl LimiterState for Maps {
     #[inline(always)]
     fn limits(&self, slot: u32) -> Option<&Limits> {
-        LIMITS.get(slot)
+        policy::limits(slot)
     }
 
     #[inline(always)]

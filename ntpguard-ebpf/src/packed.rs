@@ -1,12 +1,12 @@
-//! The arguments of global functions: verdicts, addresses and offsets, packed into numbers.
+//! The arguments of global functions: rules, families and ports, packed into numbers.
 
-use ntpguard_common::{Verdict, wire::Datagram};
+use ntpguard_common::{abi::Rule, wire::ntp};
 
 /// A bit in an argument of a global function, above 32 bits of something else: the source has an IPv6 address.
 pub(crate) const IS_V6: u64 = 1 << 32;
 
-/// In the offsets for a kiss: the position of the IP header's offset, above [`IS_V6`] and the UDP payload's offset.
-pub(crate) const NETWORK_SHIFT: u32 = 40;
+/// A bit in the same place: the source port is 123.
+pub(crate) const IS_NTP_PORT: u64 = IS_V6 << 1;
 
 /// [`IS_V6`] if the source has an IPv6 address, else 0.
 #[inline(always)]
@@ -14,49 +14,20 @@ pub(crate) const fn family(is_v6: bool) -> u64 {
     if is_v6 { IS_V6 } else { 0 }
 }
 
-/// A verdict to be sampled or logged.
-#[derive(Clone, Copy)]
-pub(crate) struct PackedVerdict {
-    /// The rule's index; from bit 32 on the reason's index, from bit 40 on the offset of the UDP header.
-    pub(crate) why: u64,
-    /// The frame's length; [`KNOWN`]; [`OVER_V6`]; from bit 34 on the offset of the IP header, from bit 48 on that of
-    /// the UDP payload.
-    pub(crate) what: u64,
+/// [`IS_NTP_PORT`] if it is that port, else 0.
+#[inline(always)]
+pub(crate) const fn ntp_port(port: u16) -> u64 {
+    if port == ntp::PORT { IS_NTP_PORT } else { 0 }
 }
 
-/// In [`PackedVerdict::what`]: the frame doesn't hide its datagram.
-const KNOWN: u64 = 1 << 32;
-/// In [`PackedVerdict::what`]: it has an IPv6 header.
-const OVER_V6: u64 = 1 << 33;
-const IP_SHIFT: u32 = 34;
-const PAYLOAD_SHIFT: u32 = 48;
-const TRANSPORT_SHIFT: u32 = 40;
+/// A rule as a number: its index (upper 32 bits) and flags.
+#[inline(always)]
+pub(crate) const fn packed(rule: Rule) -> u64 {
+    (rule.index as u64) << 32 | rule.flags as u64
+}
 
-impl PackedVerdict {
-    /// Packs a verdict on a frame of this length.
-    #[inline(always)]
-    pub(crate) fn new(verdict: Verdict, length: u64) -> Self {
-        let why = u64::from(verdict.rule) | u64::from(verdict.reason.index()) << 32;
-        let length = length & 0xffff_ffff;
-        let Some(Datagram { is_v6, network, transport, payload, .. }) = verdict.datagram else {
-            return Self { why, what: length };
-        };
-        let offsets = (network as u64) << IP_SHIFT | (payload as u64) << PAYLOAD_SHIFT;
-        let why = why | (transport as u64) << TRANSPORT_SHIFT;
-        Self { why, what: length | KNOWN | if is_v6 { OVER_V6 } else { 0 } | offsets }
-    }
-
-    /// The datagram's position, if it is known. Its lengths are not packed, and are 0.
-    #[inline(always)]
-    pub(crate) fn datagram(self) -> Option<Datagram> {
-        let (network, payload) = (self.what >> IP_SHIFT & 0xff, self.what >> PAYLOAD_SHIFT);
-        (self.what & KNOWN != 0).then_some(Datagram {
-            is_v6: self.what & OVER_V6 != 0,
-            network: network as usize,
-            transport: (self.why >> TRANSPORT_SHIFT) as usize,
-            payload: payload as usize,
-            length: 0,
-            end: 0,
-        })
-    }
+/// The reverse of [`packed`].
+#[inline(always)]
+pub(crate) const fn unpacked(word: u64) -> Rule {
+    Rule { flags: word as u32, index: (word >> 32) as u32 }
 }

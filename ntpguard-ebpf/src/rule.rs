@@ -2,30 +2,39 @@
 //! checks only once (`limit.rs`).
 
 use crate::{
-    maps::{self, InSlot, Maps},
-    packed::{IS_V6, family},
+    associations::Associations,
+    maps::Maps,
+    packed::{IS_NTP_PORT, IS_V6, family, ntp_port, packed, unpacked},
+    policy::{self, InSlot},
 };
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use ntpguard_common::{
     Lookup, Source,
     abi::{NonContiguousMask, PolicyWord, Rule},
+    associations,
     ranges::{self, Chunks, FAR, NEAR},
     wire::ntp,
 };
 
-/// In the first argument, besides the slot and [`IS_V6`]: the source port is 123.
-const IS_NTP_PORT: u64 = IS_V6 << 1;
-
 impl Lookup for Maps {
     #[inline(always)]
     fn word(&self) -> PolicyWord {
-        maps::word()
+        policy::word()
     }
 
     #[inline(always)]
     fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
         rule(slot, source, port)
     }
+
+    #[inline(always)]
+    fn association(&self, slot: u32, source: &Source, port: u16, first: u8, found: Rule) -> Rule {
+        of_association(slot, source, port, first, found)
+    }
 }
+
+#[btf_map]
+static MASKS: Array<[u32; 10], { NonContiguousMask::ALL as usize }> = Array::new();
 
 /// The rule for a source and its port.
 #[inline(always)]
@@ -37,10 +46,8 @@ fn rule(slot: u32, source: &Source, port: u16) -> Rule {
     {
         return rule;
     }
-    let port = if port == ntp::PORT { IS_NTP_PORT } else { 0 };
     let [high, low] = source.halves();
-    let word = ntpguard_rule(u64::from(slot) | family(source.is_v6()) | port, high, low);
-    Rule { flags: word as u32, index: (word >> 32) as u32 }
+    unpacked(ntpguard_rule(u64::from(slot) | family(source.is_v6()) | ntp_port(port), high, low))
 }
 
 /// A slot's chunks, with lookups limited to a depth that the verifier can check on each path.
@@ -74,8 +81,7 @@ extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
     };
     let rule = found.unwrap_or(Rule::NONE);
     let source = if is_v6 { Source::V6([high, low]) } else { Source::V4(low as u32) };
-    let Rule { flags, index } = if rule.masks() == 0 { rule } else { before(rule, slot, &source) };
-    u64::from(index) << 32 | u64::from(flags)
+    packed(if rule.masks() == 0 { rule } else { before(rule, slot, &source) })
 }
 
 /// The rule of the first non-contiguous mask that comes before a rule and matches the source, or the rule itself.
@@ -84,11 +90,41 @@ fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
     let words = NonContiguousMask::words(source);
     for number in 0..NonContiguousMask::MAX {
         if rule.masks() >> number & 1 != 0
-            && let Some(masked) = maps::masked(slot, source.is_v6(), number)
+            && let Some(masked) = masked(slot, source.is_v6(), number)
             && masked.holds(words)
         {
             return masked.rule;
         }
     }
     rule
+}
+
+/// In the first argument of [`ntpguard_association`]: the position of the packet's first byte.
+const FIRST_SHIFT: u32 = 40;
+
+/// The rule for a source whose own, `found`, yields to that of an association.
+#[inline(always)]
+fn of_association(slot: u32, source: &Source, port: u16, first: u8, found: Rule) -> Rule {
+    let [high, low] = source.halves();
+    let which = u64::from(slot) | family(source.is_v6()) | ntp_port(port) | u64::from(first) << FIRST_SHIFT;
+    unpacked(ntpguard_association(which, high, low, packed(found)))
+}
+
+/// [`associations::rule`] with numbers as arguments: the slot with the flags of family and port and the packet's first
+/// byte, the source's [`Source::halves`], and the rule that was found.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ntpguard_association(which: u64, high: u64, low: u64, found: u64) -> u64 {
+    let source = if which & IS_V6 == 0 { Source::V4(low as u32) } else { Source::V6([high, low]) };
+    let port = if which & IS_NTP_PORT == 0 { 0 } else { ntp::PORT };
+    let first = (which >> FIRST_SHIFT) as u8;
+    packed(associations::rule(unpacked(found), &source, port, first, which as u32, &Associations))
+}
+
+/// One of a slot's non-contiguous masks, by its number in its family.
+#[inline(always)]
+fn masked(slot: u32, is_v6: bool, number: u32) -> Option<NonContiguousMask> {
+    MASKS
+        .get(NonContiguousMask::place(slot, is_v6, number))
+        .map(|words| NonContiguousMask::from_words(*words))
 }

@@ -4,9 +4,11 @@
 //! once (`limit.rs`).
 
 use crate::{
-    maps::{EVENTS, sampling, word},
-    packed::PackedVerdict,
-    packet::{Frame, bounded},
+    frame::Frame,
+    maps::{EVENTS, sampling},
+    packed_verdict::PackedVerdict,
+    packet::bounded,
+    policy::word,
 };
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, cty::c_void, helpers::bpf_ktime_get_ns};
 use core::ptr::addr_of_mut;

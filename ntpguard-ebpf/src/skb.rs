@@ -8,10 +8,11 @@
 //! with an IP version, or if the length in what would be its IP header exceeds the frame.
 
 use crate::{
-    filter, maps,
-    packed::PackedVerdict,
-    packet::{Frame, Linear, copied},
-    sample,
+    filter,
+    frame::Frame,
+    packed_verdict::PackedVerdict,
+    packet::{Linear, copied},
+    policy, sample,
 };
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_hdr_start_off::BPF_HDR_START_NET},
@@ -230,7 +231,7 @@ extern "C" fn ntpguard_several(skb: *mut __sk_buff, payload: u64, length: u64) -
     // Only the payload's position and length matter here.
     let datagram = Datagram { is_v6: false, network: 0, transport: 0, payload, length, end: 0 };
     // Looked up here rather than passed as an argument: a caller's stack has no room for more.
-    let hardened = maps::word().has(PolicyWord::HARDEN_SEGMENTS);
+    let hardened = policy::word().has(PolicyWord::HARDEN_SEGMENTS);
     match representative(&frame, datagram, frame.segment(), hardened) {
         Located::Datagram(Datagram { payload, length, .. }) => (payload as u64) << 32 | length as u64,
         Located::TooManySegments => TOO_MANY,

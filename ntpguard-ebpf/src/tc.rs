@@ -3,18 +3,23 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod associations;
 mod filter;
+mod frame;
+mod learn;
 mod limit;
 mod maps;
 mod packed;
+mod packed_verdict;
 mod packet;
+mod policy;
 mod rule;
 mod runtime;
 mod sample;
 mod skb;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use packet::Frame as _;
+use frame::Frame as _;
 use skb::Skb;
 
 /// The tc program, in front of the network stack.

@@ -6,7 +6,10 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod associations;
 mod filter;
+mod frame;
+mod learn;
 mod limit;
 mod log {
     mod lines;
@@ -14,7 +17,9 @@ mod log {
 }
 mod maps;
 mod packed;
+mod packed_verdict;
 mod packet;
+mod policy;
 mod rule;
 mod runtime;
 mod sample;

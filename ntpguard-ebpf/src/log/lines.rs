@@ -1,6 +1,6 @@
 //! Logs a line for each verdict, in the program that `run --trace` loads.
 
-use crate::{packed::PackedVerdict, xdp::Buffers};
+use crate::{packed_verdict::PackedVerdict, xdp::Buffers};
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use aya_log_ebpf::info;
 use ntpguard_common::{Source, Verdict};

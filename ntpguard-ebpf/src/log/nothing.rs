@@ -3,6 +3,6 @@
 use aya_ebpf::bindings::xdp_md;
 use ntpguard_common::Verdict;
 
-/// Does nothing ([`crate::packet::Frame::trace`]).
+/// Does nothing ([`crate::frame::Frame::trace`]).
 #[inline(always)]
 pub(crate) fn log(_: *mut xdp_md, _: Verdict) {}

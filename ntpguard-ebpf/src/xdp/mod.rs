@@ -5,11 +5,8 @@ mod buffers;
 pub(crate) use buffers::Buffers;
 
 use crate::{
-    filter, log,
-    maps::Maps,
-    packed::{IS_V6, NETWORK_SHIFT, PackedVerdict},
-    packet::{Frame, Linear},
-    sample,
+    filter, frame::Frame, limit::NETWORK_SHIFT, log, maps::Maps, packed::IS_V6,
+    packed_verdict::PackedVerdict, packet::Linear, sample,
 };
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
