@@ -291,7 +291,7 @@ impl<'a> Answer<'a> {
             "rule": rule,
             "hardening": self.hardened,
             "left_to_daemon": self.left.map(Reason::name),
-            "net": self.rule.map(|rule| rule.net.to_string()),
+            "net": self.rule.map(|rule| rule.sources()),
             "engine": self.engine,
         })
     }
@@ -312,7 +312,7 @@ impl<'a> Answer<'a> {
         let line = match (self.line(), self.rule) {
             (Some(line), _) => format!("\n  {}", self.conf.quote(line.index)),
             (None, Some(rule)) if rule.lines.is_empty() => {
-                format!("\n  no line speaks of {}; built in", rule.net)
+                format!("\n  no line speaks of {}; built in", rule.sources())
             }
             _ => String::new(),
         };

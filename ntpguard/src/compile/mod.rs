@@ -9,20 +9,22 @@
 //! a non-contiguous mask may stand anywhere in the order; each rule holds the set of those that precede it.
 
 use crate::{
-    conf::{AccessList, Limiter},
+    conf::{AccessList, Limiter, Passive},
     daemon::{
         family::Family,
         flags::Flags,
-        profile::{Mode7, SourceEntries},
+        profile::{Mode7, PortOrder, Profile, SourceEntries},
     },
     policy::{
-        Entry, Policy,
+        Entry, Policy, SourceEntry,
         limiter::{self, Bounds},
+        network,
     },
 };
 use ntpguard_common::{
     Source,
     abi::{NonContiguousMask, PolicyWord, Rule},
+    associations::{Liveness, Template},
 };
 
 mod counters;
@@ -37,7 +39,8 @@ pub use flat::Flat;
 pub use ranges::{Address, Ranges};
 pub use rules::{ImageRule, ImageRules};
 
-use order::{Order, Prefix};
+use order::{Order, Prefix, expanded};
+use rules::SourceRule;
 
 /// A compiled policy: what the maps hold, as plain data.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +57,10 @@ pub struct Image {
     pub v6: [Ranges<u128>; 2],
     /// The entries whose masks aren't prefixes, in the daemon's order: IPv4 and IPv6.
     pub masks: [Vec<NonContiguousMask>; 2],
+    /// What `restrict source` says. Its rule is the last one.
+    pub template: Option<Template>,
+    /// Addresses that are taken for associations without the daemon having sent anything to them.
+    pub associations: Vec<Source>,
     /// The daemon's rate limiter, for sources with `limited`.
     pub limiter: Limiter,
     /// What ntpguard limits in addition to the daemon's limiter.
@@ -63,8 +70,14 @@ pub struct Image {
 impl Image {
     /// Compiles a policy; `conf` is the access list that it was resolved from.
     pub fn compile(policy: &Policy, conf: &AccessList, hardening: Hardening) -> Self {
-        let rules =
-            ImageRules::new(&policy.entries, |entry| rule_flags(entry, policy.source, conf, hardening));
+        let doubtful = is_doubtful(policy, conf);
+        let flags = |entry: &Entry<'_>| {
+            let flags = rule_flags(entry, conf, hardening);
+            let yields = policy.source.is_some() && is_lifted(entry, doubtful, conf);
+            if yields { expanded(flags) | Rule::YIELDS } else { flags }
+        };
+        let source = policy.source.map(|source| source_rule(source, conf, hardening));
+        let rules = ImageRules::new(&policy.entries, source, flags);
         let [v4, v6] = [Family::V4, Family::V6].map(|family| Order::new(&rules, family));
         let mut image = Self {
             flags: PolicyWord::INSTALLED | hardening.packets | conf.profile.behaviours,
@@ -72,6 +85,8 @@ impl Image {
             v4: lists(|| v4.prefixes()),
             v6: lists(|| v6.prefixes()),
             masks: [v4.masks(), v6.masks()],
+            associations: policy.associations.iter().map(|address| network::source(*address)).collect(),
+            template: rules.source().map(|rule| template(&rule, doubtful, conf)),
             limiter: conf.limiter,
             bounds: Bounds::default(),
             rules: ImageRules::default(),
@@ -116,13 +131,26 @@ impl Image {
             (may(rules.any_port) || may(rules.ntp_port))
                 && !(hardened && crate::policy::hardening::is_impossible(&net))
         });
-        by_prefix || self.masks.iter().flatten().any(|masked| may(masked.rule))
+        let by_mask = || self.masks.iter().flatten().any(|masked| may(masked.rule));
+        by_prefix || by_mask() || self.template.is_some_and(|template| may(template.rule))
     }
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
     pub fn rule_of(&self, source: &Source, port: u16) -> Option<ImageRule<'_>> {
-        let rule = ntpguard_common::Lookup::rule(self, 0, source, port);
+        let found = ntpguard_common::Lookup::rule(self, 0, source, port);
+        let template = self.template.filter(|_| found.has(Rule::YIELDS));
+        let rule =
+            template.map_or(found, |template| template.rule(self.liveness(source, false), found, port));
         self.rules.get(rule.index as usize)
+    }
+
+    /// Whether an address is an association's. `is_uncertain`: the packet may be of one that isn't known.
+    fn liveness(&self, source: &Source, is_uncertain: bool) -> Liveness {
+        match self.associations.contains(source) {
+            true => Liveness::Live,
+            false if is_uncertain => Liveness::Unknown,
+            false => Liveness::Dead,
+        }
     }
 }
 
@@ -146,6 +174,11 @@ impl ntpguard_common::Lookup for Image {
         let first = masks.find(|(number, masked)| rule.masks() >> number & 1 != 0 && masked.holds(words));
         first.map_or(rule, |(_, masked)| masked.rule)
     }
+
+    fn association(&self, _slot: u32, source: &Source, port: u16, first: u8, found: Rule) -> Rule {
+        let Some(template) = self.template else { return found };
+        template.rule(self.liveness(source, template.is_uncertain(first)), found, port)
+    }
 }
 
 /// The rules of a family's prefixes by address: for any UDP port, and for port 123.
@@ -158,34 +191,64 @@ fn lists<A: Address, I: Iterator<Item = Prefix>>(prefixes: impl Fn() -> I) -> [R
     [any_port, ntp_port]
 }
 
-/// The flags of an entry that are enforced here. The rest is left to the daemon: flags that an entry by
-/// `restrict source` (with the flags `source`) may lift, and all flags where some lines are out of reach.
-pub fn enforced(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList) -> Flags {
-    let flags = entry.flags;
-    let only_cut_off = conf.profile.source_entries == SourceEntries::CutOff;
-    let breaks = flags.has(Flags::IGNORE.with(Flags::NOTRUST));
-    match source {
-        _ if conf.blind => Flags::NONE,
-        // An association's address may have the flags of `restrict source` instead. An entry for that single host
-        // precedes those.
-        Some(source) if !entry.net.is_host() && !entry.own && (breaks || !only_cut_off) => {
-            flags.expanded().shared(source.expanded())
-        }
-        _ => flags,
+/// The flags of an entry that are enforced here: all of them, unless some lines are out of reach.
+pub fn enforced(flags: Flags, conf: &AccessList) -> Flags {
+    if conf.blind { Flags::NONE } else { flags }
+}
+
+/// Whether an association's entry by `restrict source` comes before this one. An entry for that single host precedes it
+/// in 4.2.8p18, and keeps it from being made before (ntp_restrict.c:restrict_source).
+fn is_lifted(entry: &Entry<'_>, doubtful: bool, conf: &AccessList) -> bool {
+    let only_cut_off = !doubtful && conf.profile.source_entries == SourceEntries::CutOff;
+    let breaks = entry.flags.has(Flags::IGNORE.with(Flags::NOTRUST));
+    !conf.blind && !entry.net.is_host() && !entry.own && (breaks || !only_cut_off)
+}
+
+/// Whether the daemon makes an association's entry only by what is in force for packets from port 123, and other packets
+/// may have another entry.
+fn is_doubtful(policy: &Policy, conf: &AccessList) -> bool {
+    let Profile { source_entries, port_order, .. } = conf.profile;
+    let by_flags = *source_entries == SourceEntries::CutOff;
+    let by_port = |entry: &Entry<'_>| entry.ntpport && !entry.own && (by_flags || entry.net.is_host());
+    (by_flags || *port_order == PortOrder::First) && policy.entries.iter().any(|entry| by_port(&entry))
+}
+
+/// What `restrict source` says, with the rule for it.
+fn template(source: &ImageRule<'_>, doubtful: bool, conf: &AccessList) -> Template {
+    let modes = |modes: &[u32]| modes.iter().fold(0, |bits, mode| bits | 1 << mode);
+    let passive = match conf.passive {
+        Passive::Never => 0,
+        Passive::WithMac => 1 << (8 + 2),
+        Passive::Always => 1 << 2,
+    };
+    Template {
+        rule: source.rule,
+        opening: modes(&[1, 3, 5])
+            | passive
+            | if source.ntpport { Template::NTP_PORT } else { 0 }
+            | if doubtful { Template::DOUBTFUL } else { 0 },
+        uncertain: if conf.hears_broadcasts { modes(&[5]) } else { 0 },
     }
 }
 
-fn rule_flags(entry: &Entry<'_>, source: Option<Flags>, conf: &AccessList, hardening: Hardening) -> u32 {
-    let flags = entry.flags;
-    let drops = enforced(entry, source, conf);
-    // The daemon refuses a MAC if it has no key; `mssntp`, also in `restrict source`, lets it in another way.
-    let template = source.unwrap_or_default();
+/// The rule for an association's entry. No line names its address, so hardening doesn't permit it to query.
+fn source_rule(source: SourceEntry, conf: &AccessList, hardening: Hardening) -> SourceRule {
+    let flags = bits(source.flags, hardening.queries == Queries::Listed, conf);
+    SourceRule { line: [source.line], ntpport: source.ntpport, flags: expanded(flags) }
+}
+
+fn rule_flags(entry: &Entry<'_>, conf: &AccessList, hardening: Hardening) -> u32 {
+    bits(entry.flags, hardening.queries == Queries::Listed && !entry.permits_queries(), conf)
+}
+
+/// The bits of [`Rule`] for an entry with these flags.
+fn bits(flags: Flags, unlisted: bool, conf: &AccessList) -> u32 {
+    let drops = enforced(flags, conf);
+    // The daemon refuses a MAC if it has no key; `mssntp` lets it in another way.
     let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !conf.blind;
-    let no_mac = keyless && !flags.with(template).has(Flags::MSSNTP);
+    let no_mac = keyless && !flags.has(Flags::MSSNTP);
     // The daemon checks `limited` before the crypto-NAK (ntp_proto.c:receive of 4.2.8).
-    let kissed = |flags: Flags| flags.has(Flags::LIMITED) && flags.has(Flags::KOD);
-    let no_kiss = !kissed(flags) && !kissed(template) && !conf.blind;
-    let unlisted = hardening.queries == Queries::Listed && !entry.permits_queries();
+    let no_kiss = !(flags.has(Flags::LIMITED) && flags.has(Flags::KOD)) && !conf.blind;
     [
         (drops.has(Flags::IGNORE), Rule::IGNORE),
         (drops.has(Flags::NOSERVE), Rule::NOSERVE),

@@ -96,7 +96,7 @@ impl<'a> Order<'a> {
         let Ranked { entry, rule, .. } = ranked;
         let flags = match entry.doubtful {
             false => self.softened(ranked),
-            true if self.held.is_empty() => rule.flags & expanded(next.flags),
+            true if self.held.is_empty() => both(rule.flags, expanded(next.flags)),
             true => 0,
         };
         Rule { flags: flags | self.before(ranked, for_ntp_port), ..*rule }
@@ -106,7 +106,7 @@ impl<'a> Order<'a> {
     fn softened(&self, Ranked { place, entry, rule }: &Ranked<'a>) -> u32 {
         let lost =
             self.lost.iter().filter(|masked| masked.place < *place && masked.entry.net.overlaps(entry.net));
-        lost.fold(rule.flags, |flags, masked| flags & masked.rule.flags)
+        lost.fold(rule.flags, |flags, masked| both(flags, masked.rule.flags))
     }
 
     /// The set of non-contiguous masks that precede an entry and overlap it, as [`Rule::masks`] returns it.
@@ -121,14 +121,12 @@ impl<'a> Order<'a> {
     }
 }
 
+/// The flags that drop what either rule would drop, where either may be the one in force. It yields if one of them does.
+const fn both(flags: u32, other: u32) -> u32 {
+    flags & other | (flags | other) & Rule::YIELDS
+}
+
 /// The flags, with those that `ignore` implies.
 pub(super) const fn expanded(flags: u32) -> u32 {
-    let implied = Rule::NOSERVE
-        | Rule::NOQUERY
-        | Rule::VERSION
-        | Rule::NOTRUST
-        | Rule::NO_MAC
-        | Rule::NO_KISS
-        | Rule::LIMITED;
-    if flags & Rule::IGNORE != 0 { flags | implied } else { flags }
+    if flags & Rule::IGNORE != 0 { flags | Rule::LIFTED } else { flags }
 }

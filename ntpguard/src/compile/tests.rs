@@ -44,7 +44,9 @@ fn line(random: &mut Random) -> String {
     let flags = random.of(&["", "ignore", "noquery", "noserve", "version", "notrust", "noserve noquery"]);
     let port = random.of(&["", "", " ntpport"]);
     let address = random.address(v6);
-    match random.below(6) {
+    match random.below(8) {
+        6 => format!("restrict source {flags}{port}\n"),
+        7 => format!("server {address}\n"),
         0 => format!("restrict {address} {flags}{port}\n"),
         1 => format!("restrict default {flags}{port}\n"),
         _ => format!("restrict {address} mask {} {flags}{port}\n", random.of(masks)),
@@ -54,13 +56,15 @@ fn line(random: &mut Random) -> String {
 #[test]
 fn the_image_decides_as_the_list_does() {
     let mut random = Random(0x6e74_7067);
-    let (mut compared, mut by_gap) = (0, 0);
+    let (mut compared, mut by_gap, mut by_source) = (0, 0, 0);
     for number in 0..1500 {
         let text: String = (0..1 + random.below(20)).map(|_| line(&mut random)).collect();
         let dialect = [Dialect::Ntp426, Dialect::Ntp428, Dialect::NtpSec][number % 3];
         let conf = ntp::parse(Path::new("ntp.conf"), text.as_bytes(), Daemon::new(dialect)).unwrap();
         let own = [random.address(false), random.address(true)];
-        let policy = Policy::resolve(&conf, &|_| unreachable!("no names"), &own);
+        // For 4.2.6 `source` is a name.
+        let unknown = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let policy = Policy::resolve(&conf, &unknown, &own);
         let image = Image::compile(&policy, &conf, Hardening::NONE);
         // With more non-contiguous masks than fit, the image is more permissive than the list.
         if image.masks.iter().any(|masks| masks.len() == NonContiguousMask::MAX as usize) {
@@ -71,18 +75,49 @@ fn the_image_decides_as_the_list_does() {
             let address = random.address(v6);
             let port = random.of(&[123, 40_000]);
             let entry = policy.matching(address, port).unwrap();
-            let rule = image.rule(0, &source(address), port);
-            let dropping = rule.flags & !(Rule::OWN | u32::MAX << Rule::MASKS_SHIFT);
-            let wanted = rule_flags(&entry, policy.source, &conf, Hardening::NONE);
-            assert_eq!(dropping, wanted, "{address} port {port}, {dialect}, own {own:?}:\n{text}");
+            let found = image.rule(0, &source(address), port);
+            let yields = found.has(Rule::YIELDS);
+            let rule = if yields { image.association(0, &source(address), port, 0x24, found) } else { found };
+            let dropping = rule.flags & !(Rule::OWN | Rule::YIELDS | u32::MAX << Rule::MASKS_SHIFT);
+            // An association's entry precedes those for networks. NTPsec makes it only where the entry for packets from
+            // port 123 would cut the association off.
+            let asked = policy.matching(address, 123).unwrap();
+            let is_made = match dialect {
+                Dialect::NtpSec => {
+                    !asked.net.is_host() && asked.flags.has(Flags::IGNORE.with(Flags::NOTRUST))
+                }
+                _ => true,
+            };
+            let lifted = policy.source.filter(|it| {
+                let has_entry = policy.associations.contains(&address) && is_made;
+                has_entry && !entry.net.is_host() && !entry.own && (port == 123 || !it.ntpport)
+            });
+            let wanted = match lifted {
+                Some(it) => bits(it.flags, false, &conf),
+                None => rule_flags(&entry, &conf, Hardening::NONE),
+            };
+            let doubtful = |template: Template| template.opening & Template::DOUBTFUL != 0;
+            if yields && image.template.is_some_and(doubtful) {
+                assert_eq!(
+                    expanded(dropping) & !expanded(wanted),
+                    0,
+                    "never stricter: {address}:{port}\n{text}"
+                );
+                continue;
+            }
+            // What `ignore` drops anyway isn't compared.
+            let wanted = expanded(wanted);
+            assert_eq!(expanded(dropping), wanted, "{address} port {port}, {dialect}, own {own:?}:\n{text}");
             if !entry.own {
-                assert_eq!(image.rules.get(rule.index as usize).unwrap().net, entry.net);
+                let net = lifted.is_none().then_some(entry.net);
+                assert_eq!(image.rules.get(rule.index as usize).unwrap().net, net);
             }
             compared += 1;
+            by_source += usize::from(lifted.is_some());
             by_gap += usize::from(entry.net.prefix().is_none());
         }
     }
-    assert!(compared > 30_000 && by_gap > 3000, "{compared} {by_gap}");
+    assert!(compared > 30_000 && by_gap > 3000 && by_source > 300, "{compared} {by_gap} {by_source}");
 }
 
 #[test]

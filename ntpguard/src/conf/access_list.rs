@@ -42,6 +42,17 @@ pub struct Association {
     pub place: Place,
 }
 
+/// Whether peers may mobilize associations by asking the daemon in mode 1 (RFC 5905 §9.2, NEWPS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passive {
+    /// No peer may.
+    Never,
+    /// A peer whose packet has a valid MAC.
+    WithMac,
+    /// Any peer.
+    Always,
+}
+
 /// A configuration: one file and those it includes, in reading order.
 #[derive(Clone, Debug)]
 pub struct AccessList {
@@ -59,8 +70,14 @@ pub struct AccessList {
     pub family: Option<Family>,
     /// The lines that set up associations.
     pub associations: Vec<Association>,
+    /// The servers that the daemon's command line names.
+    pub command_servers: Vec<String>,
     /// Whether the daemon may have associations: those of lines and of the command line, and those that peers mobilize.
     pub may_associate: bool,
+    /// Whether peers may mobilize associations by asking (mode 1).
+    pub passive: Passive,
+    /// Whether servers that broadcast may become associations.
+    pub hears_broadcasts: bool,
     /// Whether any key is trusted. If not, no MAC is ever valid.
     pub trusts_any_key: bool,
     /// Whether the daemon accepts mode 7, as far as the files could be read.
@@ -92,7 +109,10 @@ impl AccessList {
             mask_names: BTreeMap::new(),
             family: None,
             associations: Vec::new(),
+            command_servers: Vec::new(),
             may_associate: false,
+            passive: Passive::Never,
+            hears_broadcasts: false,
             trusts_any_key: false,
             takes_mode_7: false,
             auth_off: None,
@@ -114,10 +134,15 @@ impl AccessList {
         targets.chain(self.mask_names.values().map(|name| &**name))
     }
 
+    /// The hosts with which the daemon associates, as its lines and its command line name them.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let of_lines = self.associations.iter().filter_map(|association| association.host.as_deref());
+        of_lines.chain(self.command_servers.iter().map(String::as_str))
+    }
+
     /// The names in all its lines that are to be resolved, each once.
     pub fn names(&self) -> Vec<String> {
-        let hosts = self.associations.iter().filter_map(|association| association.host.as_deref());
-        let hosts = hosts.filter(|host| host.parse::<IpAddr>().is_err());
+        let hosts = self.hosts().filter(|host| host.parse::<IpAddr>().is_err());
         let names: BTreeSet<&str> = self.restricted().chain(hosts).collect();
         names.into_iter().map(str::to_owned).collect()
     }

@@ -9,5 +9,5 @@ pub mod ntp;
 pub mod place;
 
 pub use access_line::{AccessLine, Action, Target};
-pub use access_list::{AccessList, Association, File};
+pub use access_list::{AccessList, Association, File, Passive};
 pub use limiter::{Limiter, MEMORY};

@@ -164,7 +164,7 @@ impl Report<'_> {
     /// The flags of an entry that ntpguard enforces.
     fn enforced(&self, entry: &Entry<'_>) -> Flags {
         let conf = &self.read.conf;
-        let flags = compile::enforced(entry, self.policy.source, conf);
+        let flags = compile::enforced(entry.flags, conf);
         let limits = conf.limits && limiter::enforced(&conf.limiter);
         if limits { flags } else { flags.without(Flags::LIMITED) }
     }

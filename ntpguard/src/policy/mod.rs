@@ -31,14 +31,28 @@ use changes::{Cause, Change};
 /// Looks up a name. In production this is [`crate::policy::resolve::addresses`]; tests have others.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
+/// What `restrict source` says: the entry that every association gets for its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceEntry {
+    /// The entry's flags.
+    pub flags: Flags,
+    /// Whether it is only for packets from UDP port 123.
+    pub ntpport: bool,
+    /// The line, with the flags that it sets.
+    pub line: Line,
+}
+
 /// The access control of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The entries in the daemon's order, IPv4 first.
     pub entries: Arc<Entries>,
-    /// The flags of `restrict source`, if such a line exists and the daemon may have associations: any address may turn
-    /// out to be an association's, and then has these flags instead of its own.
-    pub source: Option<Flags>,
+    /// The entry that every association gets by `restrict source`, if such a line exists and the daemon may have
+    /// associations.
+    pub source: Option<SourceEntry>,
+    /// The addresses of the hosts with which its configuration tells the daemon to associate; empty if no line
+    /// distinguishes them from others.
+    pub associations: Vec<IpAddr>,
     /// Findings in addition to [`AccessList::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -57,7 +71,9 @@ impl Policy {
         }
         let Builder { changes, source, diagnostics, .. } = builder;
         let entries = Arc::new(changes::entries(changes, conf));
-        Self { entries, source: source.filter(|_| conf.may_associate), diagnostics }
+        let source = source.filter(|_| conf.may_associate);
+        let associations = source.map(|_| associations(conf, resolver)).unwrap_or_default();
+        Self { entries, source, associations, diagnostics }
     }
 
     /// The entry that decides on a source, as the daemon finds it: the first match.
@@ -66,19 +82,31 @@ impl Policy {
     }
 }
 
+/// The addresses of the hosts with which the daemon associates. A name that can't be resolved has none yet.
+fn associations(conf: &AccessList, resolver: Resolver<'_>) -> Vec<IpAddr> {
+    let addresses = conf.hosts().flat_map(|host| match host.parse() {
+        Ok(address) => vec![address],
+        Err(_) => resolver(host).unwrap_or_default(),
+    });
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
 struct Builder<'a> {
     conf: &'a AccessList,
     resolver: Resolver<'a>,
     /// The changes, in the order of the lines.
     changes: Vec<Change>,
-    source: Option<Flags>,
+    source: Option<SourceEntry>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Builder<'_> {
     fn apply(&mut self, index: u32, line: &AccessLine) {
         match &line.target {
-            Target::Source => self.template(line),
+            Target::Source => self.template(index, line),
             Target::Default => {
                 for family in [Family::V4, Family::V6] {
                     if line.family.is_none_or(|wanted| wanted == family) {
@@ -97,11 +125,13 @@ impl Builder<'_> {
         }
     }
 
-    fn template(&mut self, line: &AccessLine) {
+    fn template(&mut self, index: u32, line: &AccessLine) {
         // The last line wins, and `unrestrict source` counts as one (ntp_config.c:config_access). 4.2.8's
         // `delrestrict source ADDRESS` removes an association's entry, not the template.
         if line.action != Action::Delete {
-            self.source = Some(line.flags);
+            let flags = line.flags.without(Flags::NTPPORT).without(self.conf.profile.inert);
+            let ntpport = line.flags.has(Flags::NTPPORT);
+            self.source = Some(SourceEntry { flags, ntpport, line: Line { index, flags } });
         }
     }
 

@@ -115,6 +115,7 @@ async fn guard(options: &Run) -> Result<(), Fault> {
                 let attached = guarded.each().filter(|(_, attached)| *attached);
                 lives.follow(&mut service, &mut mender, attached.map(|(name, _)| name));
                 service.follow_trial();
+                service.advance(changes.is_some());
                 feed.begin();
                 uncovered.iter_mut().flat_map(Uncovered::look).for_each(tell_uncovered);
                 if service.is_outdated() {

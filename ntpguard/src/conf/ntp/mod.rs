@@ -30,7 +30,7 @@ pub use file::{folder_beside, parse, read, read_noting};
 
 use crate::{
     conf::{
-        AccessLine, AccessList, Action, Target,
+        AccessLine, AccessList, Action, Passive, Target,
         place::{Place, Span},
     },
     daemon::{
@@ -87,6 +87,9 @@ impl ConfFile {
         self.list.family = self.command.family.filter(|_| self.daemon.dialect == Dialect::Ntp426);
         self.list.trusts_any_key = self.trusts_keys || !self.command.trusted_keys.is_empty();
         self.list.may_associate = self.may_associate();
+        self.list.command_servers.clone_from(&self.command.servers);
+        self.list.passive = self.passive();
+        self.list.hears_broadcasts = self.hears_broadcasts();
         self.list.takes_mode_7 = match self.list.profile.mode_7 {
             Mode7::Always => true,
             Mode7::OnDemand => self.mode7_on && !self.mode7_off,
@@ -101,6 +104,26 @@ impl ConfFile {
     fn may_associate(&self) -> bool {
         let by_lines = !self.list.associations.is_empty() || self.list.auth_off.is_some() || self.trusts_keys;
         by_lines || self.command.may_associate()
+    }
+
+    /// Which peers may mobilize associations. NTPsec has none of that kind (ntp_proto.c:receive).
+    fn passive(&self) -> Passive {
+        if self.daemon.is_ntpsec() {
+            Passive::Never
+        } else if self.list.auth_off.is_some() || self.command.is_auth_off() {
+            Passive::Always
+        } else if self.list.trusts_any_key {
+            Passive::WithMac
+        } else {
+            Passive::Never
+        }
+    }
+
+    /// Whether servers that broadcast may become associations. NTPsec takes no packets of mode 5.
+    fn hears_broadcasts(&self) -> bool {
+        let hears = |keyword: &str| matches!(keyword, "broadcastclient" | "multicastclient");
+        let by_lines = || self.list.associations.iter().any(|line| hears(&line.keyword));
+        !self.daemon.is_ntpsec() && (self.command.broadcasts || by_lines())
     }
 
     /// Whether it is certain that the daemon limits sources whose line says `limited`. `disable monitor` ends it unless

@@ -2,7 +2,7 @@
 
 use super::Audit;
 use crate::{
-    conf::{Target, diagnostic::Code},
+    conf::diagnostic::Code,
     daemon::{family::Family, flags::Flags},
     policy::{Entry, limiter, network::Net},
 };
@@ -27,11 +27,6 @@ impl Audit<'_> {
         }
         if let Some(place) = self.line_with(Flags::FLAKE) {
             self.add(Code::FlakePasses, Some(place), "`flake` is left to the daemon", None);
-        }
-        if self.policy.source.is_some() {
-            let line = self.conf.lines.iter().position(|line| line.target == Target::Source);
-            let message = "any address may turn out to be an association's: ntpguard drops only what this line would drop, too";
-            self.add(Code::SourceTemplate, line.map(|line| self.conf.place(line as u32)), message, None);
         }
         for family in [Family::V4, Family::V6] {
             let gap = |entry: &Entry<'_>| entry.net.family() == family && entry.net.prefix().is_none();

@@ -82,7 +82,7 @@ impl<'a> Audit<'a> {
         let needed = server.fatal().without(Flags::NOSERVE);
         let used = !self.only_cut_off() || entry.flags.has(needed);
         match self.policy.source {
-            Some(source) if used && !entry.net.is_host() => Decisive::Template(source),
+            Some(source) if used && !entry.net.is_host() => Decisive::Template(source.flags),
             _ => Decisive::Entry(entry),
         }
     }
@@ -151,7 +151,12 @@ impl<'a> Audit<'a> {
     /// Reports a `restrict source` that shuts out the servers that it is for.
     fn template(&mut self, cut: Flags) {
         let Some(place) = self.template_line() else { return };
-        let never = self.policy.source.unwrap_or_default().shared(Flags::IGNORE.with(Flags::NOSERVE));
+        let never = self
+            .policy
+            .source
+            .map(|source| source.flags)
+            .unwrap_or_default()
+            .shared(Flags::IGNORE.with(Flags::NOSERVE));
         let (flags, what) = match self.only_cut_off() {
             true if cut == Flags::NONE => {
                 (never, "would drop the answers of a server that this line lets in")
