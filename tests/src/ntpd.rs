@@ -67,7 +67,11 @@ impl<'a> Ntpd<'a> {
         Ok(daemons)
     }
 
-    fn spawn(netns: &'a Netns, conf: &str, arguments: &[&str]) -> Result<Self> {
+    /// Like [`Ntpd::start_with`], without waiting: for a daemon that doesn't answer ntpq over loopback.
+    ///
+    /// # Errors
+    /// The daemon isn't installed.
+    pub fn spawn(netns: &'a Netns, conf: &str, arguments: &[&str]) -> Result<Self> {
         let mut file = in_memory("ntp.conf")?;
         file.write_all(format!("{LAB_LINES}{conf}").as_bytes())?;
         let log = in_memory("ntpd.log")?;
