@@ -304,6 +304,9 @@ pub(super) fn behind(pins: &Pins) -> Result<BTreeSet<u32>> {
 pub fn give_up(pins: &Pins, interface: &Interface) -> Result<()> {
     let there = look(pins, interface).ok().flatten();
     pins.release(interface.index)?;
+    if pins.links()?.is_empty() {
+        pins.unlearn()?;
+    }
     // The kernel's core detaches programs in the stack itself.
     let Some((How::Native, there)) = there else { return Ok(()) };
     let needed = behind(pins)?;

@@ -4,7 +4,7 @@
 //! Replacing an inner map waits for a grace period (kernel/bpf/map_in_map.c, maybe_wait_bpf_programs), so that no
 //! program still reads what was replaced or counts by it.
 
-use super::{call, maps::Maps};
+use super::{associations, call, maps::Maps};
 use crate::{
     compile::{Flat, Image},
     host::log::warn,
@@ -84,6 +84,7 @@ pub(super) fn install(maps: &mut Maps, image: &Image, word: PolicyWord, room: u3
                 .context("MASKS can't be written")?;
         }
     }
+    associations::install(maps, image, slot, rule)?;
     let limits = limiter::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
     let mut values: Array<_, Limits> = maps.get_mut("LIMITS")?.try_into()?;
     values.set(slot, limits, 0).context("LIMITS can't be written")?;

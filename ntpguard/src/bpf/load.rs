@@ -10,7 +10,10 @@ use super::{
     pins::{MapFolder, Pins},
     refused::in_words,
 };
-use crate::{compile::Image, host::interface::Interface};
+use crate::{
+    compile::Image,
+    host::{interface::Interface, namespace},
+};
 use anyhow::{Context as _, Result, bail};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Program};
 use ntpguard_common::{abi::SLOTS, limit::table::Set};
@@ -104,7 +107,12 @@ pub(super) fn load(object: Object, size: Size, place: Option<MapFolder>) -> Resu
     }
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("SOURCES", sets).map_max_entries("HITS", stride * stripes);
-    loader.override_global("SETS", &sets, true).override_global("STRIDE", &stride, true);
+    let namespace = namespace::cookie().unwrap_or_default();
+    loader.override_global("SETS", &sets, true).override_global("STRIDE", &stride, true).override_global(
+        "NAMESPACE",
+        &namespace,
+        true,
+    );
     let paths = place.iter().flat_map(|place| NAMES.map(|name| (name, place.path(name))));
     for (name, path) in paths {
         loader.map_pin_path(name, path);
@@ -176,14 +184,16 @@ mod tests {
     use super::*;
 
     /// A takeover keeps a program that has the same instructions and uses the same maps (`Identity::is_same_code`).
-    /// Neither shows read-only values, so the only ones permitted are `SETS` and `STRIDE`, which follow from the maps'
-    /// sizes.
+    /// Neither shows read-only values, so the only ones permitted to the filter are `SETS` and `STRIDE`, which follow
+    /// from the maps' sizes.
     #[test]
     fn read_only_values_are_sizes_of_maps() {
         // The tracing program isn't listed: it is never pinned, so it is never taken over.
         for object in [Object::Filter, Object::Tc] {
             let elf = aya_obj::Object::parse(object.bytes()).unwrap();
-            assert_eq!(elf.maps[".rodata"].data().len(), 2 * size_of::<u32>(), "{object:?}");
+            // NAMESPACE is of the program that learns, which is always replaced.
+            let sizes = 2 * size_of::<u32>() + size_of::<u64>();
+            assert_eq!(elf.maps[".rodata"].data().len(), sizes, "{object:?}");
         }
     }
 }

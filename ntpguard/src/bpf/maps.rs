@@ -25,7 +25,7 @@ use std::{
 };
 
 /// The maps that the program and its loaders share, by name.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 17] = [
     "POLICY",
     "RULES",
     "RULES_FAR",
@@ -38,6 +38,9 @@ pub(super) const NAMES: [&str; 14] = [
     "SAMPLING",
     "EVENTS",
     "SEEN",
+    "TEMPLATES",
+    "ASSOCIATIONS",
+    "LEARNING",
     "REASONS",
     "HITS",
 ];

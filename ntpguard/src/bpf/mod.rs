@@ -3,6 +3,7 @@
 //! Contract: [`Guard::load`] attaches nothing; [`Maps::install`] puts a whole image in force with one write; dropping a
 //! guard detaches it from every interface, unless it is pinned.
 
+pub mod associations;
 mod attach;
 mod call;
 mod enforced;
@@ -15,6 +16,7 @@ mod hold;
 mod how;
 mod identity;
 mod install;
+mod learn;
 mod left;
 mod load;
 mod loaded_program;
@@ -36,6 +38,7 @@ pub use enforced::Enforced;
 pub use events::Events;
 pub use hold::{Attached, fit, give_up, look};
 pub use how::{Hook, How, Mode};
+pub use learn::Learner;
 pub use left::{Before, Going, Left};
 pub use load::{Object, Size};
 pub use maps::Maps;
@@ -72,6 +75,8 @@ pub struct Guard {
     pub maps: Maps,
     /// Holds that end with this process, with the indexes of their interfaces.
     held: Vec<(u32, FdLink)>,
+    /// The program that learns associations, if its link ends with this process.
+    learner: Option<FdLink>,
     /// Second instances of the program.
     spares: Vec<LoadedProgram>,
     /// The lines of ntp.conf that the lines of a trace name; `None` without a trace.
@@ -87,7 +92,7 @@ impl Guard {
     /// This process may not load programs, or the kernel refuses the program.
     pub fn load(object: Object, size: Size) -> Result<Self> {
         let (ebpf, maps) = load::load(object, size, None)?;
-        Ok(Self { ebpf, maps, held: Vec::new(), spares: Vec::new(), traced: None, pins: None })
+        Ok(Self { ebpf, maps, held: Vec::new(), learner: None, spares: Vec::new(), traced: None, pins: None })
     }
 
     /// Loads the program with the pinned maps, and with new maps in place of those that have another type or are too
@@ -101,7 +106,8 @@ impl Guard {
         let place = load::place(object, size, &pins)?;
         let (ebpf, mut maps) = load::load(object, size, Some(place))?;
         maps.succeed(before.as_ref());
-        Ok(Self { ebpf, maps, held: Vec::new(), spares: Vec::new(), traced: None, pins: Some(pins) })
+        let pins = Some(pins);
+        Ok(Self { ebpf, maps, held: Vec::new(), learner: None, spares: Vec::new(), traced: None, pins })
     }
 
     /// Puts an image in force for the first time, as [`Maps::install`] does.

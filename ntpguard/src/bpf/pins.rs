@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/links/IFINDEX      the link that holds the filter on an interface; by index, as names may have dots, which are reserved
 //! ROOT/links/IFINDEX-new  the link at another hook that is about to replace it
+//! ROOT/learn              the link that holds the program at the root cgroup that learns the daemon's associations
 //! ROOT/v1-N/POLICY …      the maps of version 1 of the ABI
 //! ROOT/v1-N/program       a program that uses them; pinned last: a folder without it was left by a process that failed
 //! ROOT/v1-N/program-ID    another program that uses them, and is or will be attached to an interface
@@ -26,8 +27,11 @@ use std::{
 };
 
 /// The maps that [`super::Maps::look`] reads. `LIMITS` isn't among them: it has the key of the hash over sources.
-pub(super) const SHOWN: [&str; 6] = ["POLICY", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN"];
+pub(super) const SHOWN: [&str; 8] =
+    ["POLICY", "REASONS", "HITS", "SOURCES", "HEAVY", "SEEN", "ASSOCIATIONS", "LEARNING"];
 
+/// The link of the program that learns associations.
+const LEARN: &str = "learn";
 /// The folder of the links that hold interfaces.
 const LINKS: &str = "links";
 /// The lock that a process holds while it is its turn to change what is pinned.
@@ -241,12 +245,26 @@ impl Pins {
         remove(&self.link(index)?)
     }
 
+    /// The path of the link of the program that learns associations.
+    pub(super) fn learner(&self) -> PathBuf {
+        self.root.join(LEARN)
+    }
+
+    /// Ends learning.
+    ///
+    /// # Errors
+    /// The link can't be removed.
+    pub fn unlearn(&self) -> Result<()> {
+        remove_if_there(&self.learner())
+    }
+
     /// Removes everything that ntpguard has pinned; no interface is guarded any more.
     ///
     /// # Errors
     /// Something can't be removed.
     pub fn clear(&self) -> Result<()> {
         self.links()?.into_iter().try_for_each(|index| self.release(index))?;
+        self.unlearn()?;
         self.retain(None)?;
         // A folder that isn't empty holds something that isn't ntpguard's, and is kept.
         for folder in [LINKS, EVENTS, RUN, TURN] {

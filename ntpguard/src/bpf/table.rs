@@ -40,6 +40,10 @@ unsafe impl Value for ntpguard_common::shared::Count {}
 
 // SAFETY: it consists of shared words only.
 unsafe impl Value for ntpguard_common::abi::Seen {}
+// SAFETY: as above.
+unsafe impl Value for ntpguard_common::abi::Learning {}
+// SAFETY: as above.
+unsafe impl Value for ntpguard_common::associations::Set {}
 
 // SAFETY: it is a shared word.
 unsafe impl Value for ntpguard_common::shared::Shared {}

@@ -12,6 +12,7 @@ use crate::{
     host::sandbox,
 };
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -44,6 +45,14 @@ impl Detected {
         let (words, _) = self.arguments.as_ref().map_or((&[][..], ""), |(words, from)| (words, from));
         CommandLine::parse(words, dialect)
     }
+}
+
+/// Whether any process of this network namespace holds UDP port 123.
+///
+/// # Errors
+/// The kernel doesn't report its sockets.
+pub fn is_running() -> io::Result<bool> {
+    Ok(!socket::sockets(Path::new("/"))?.is_empty())
 }
 
 /// Finds the daemon. In its sandbox a process sees less than at its start, and keeps what it found then: a reload must

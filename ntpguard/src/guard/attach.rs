@@ -4,7 +4,7 @@ use super::{Service, put, restore};
 use crate::{
     bpf::{self, Attached, Held},
     guard::{
-        instance::{self, Instance},
+        instance::Instance,
         state::{Card, Rows},
         trial,
     },
@@ -14,6 +14,7 @@ use crate::{
         features::{Altered, Features},
         interface::{self, Interface},
         log::{tell, warn},
+        namespace,
     },
 };
 use anyhow::Result;
@@ -35,7 +36,7 @@ impl Service {
             return Err(Fault::Environment(error));
         }
         self.state.run = run;
-        self.state.namespace = instance::namespace();
+        self.state.namespace = namespace::inode();
         self.state.pins = self.instance.as_ref().map(Instance::place);
         self.keep();
         Ok(attached)
@@ -54,6 +55,9 @@ impl Service {
         let goes_on = self.guard.maps.goes_on()?;
         if !goes_on {
             self.put_first()?;
+        }
+        if self.loaded.image.template.is_some() {
+            self.begin_learning();
         }
         for interface in self.named.clone() {
             let how = self.attach_to(&interface)?;
@@ -248,6 +252,9 @@ impl Service {
     /// # Errors
     /// The kernel refuses.
     pub fn resume(mut self) -> Result<(), Fault> {
+        if self.loaded.image.template.is_some() {
+            self.begin_learning();
+        }
         self.put_first().environment()?;
         self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;
         self.settle().environment()?;

@@ -14,10 +14,10 @@ use crate::{
         access::Readers,
         interface,
         lock::{Held, Lock},
+        namespace,
     },
 };
 use anyhow::{Result, bail, ensure};
-use nix::sys::stat::stat;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -172,7 +172,7 @@ impl Instance {
     /// # Errors
     /// They belong to another network namespace.
     pub fn is_here(&self, there: Option<u64>) -> Result<()> {
-        let elsewhere = there.is_some_and(|there| Some(there) != namespace());
+        let elsewhere = there.is_some_and(|there| Some(there) != namespace::inode());
         ensure!(
             !elsewhere || self.pins.links()?.is_empty(),
             "what is pinned here guards interfaces of another network namespace: name another --pin-path and --state-dir, or \
@@ -214,11 +214,6 @@ impl Instance {
     pub fn save(&self, state: &State) -> Result<()> {
         state.save(&self.folder)
     }
-}
-
-/// The inode number of this process's network namespace: network_namespaces(7).
-pub fn namespace() -> Option<u64> {
-    stat("/proc/self/ns/net").ok().map(|stat| stat.st_ino)
 }
 
 /// Whether the holder of the lock is an `ntpguard run`, according to its second lock or, for an earlier version, to the

@@ -4,6 +4,7 @@ mod attach;
 mod card;
 pub mod instance;
 mod interfaces;
+mod learning;
 pub mod loaded_policy;
 pub mod options;
 pub mod reloads;
@@ -15,7 +16,7 @@ pub use interfaces::{fit, object};
 pub use restore::restore;
 
 use crate::{
-    bpf::{Guard, Maps, Object, Size},
+    bpf::{Guard, Learner, Maps, Object, Size},
     compile::Counters,
     conf::ntp,
     guard::{
@@ -35,6 +36,7 @@ use crate::{
     },
     policy::resolve::{Answers, Moved, Names},
 };
+use learning::Epoch;
 use ntpguard_common::abi::PolicyWord;
 use std::{
     collections::{HashMap, HashSet},
@@ -67,6 +69,9 @@ pub struct Service {
     named: Vec<String>,
     /// The MTU at the last check, by interface index.
     mtus: HashMap<u32, u32>,
+    /// How the daemon's associations are learnt, if they are.
+    learner: Option<Learner>,
+    epoch: Option<Epoch>,
 }
 
 impl Service {
@@ -155,6 +160,8 @@ impl Service {
             look,
             named,
             mtus: HashMap::new(),
+            learner: None,
+            epoch: None,
         })
     }
 
@@ -191,6 +198,10 @@ impl Service {
         self.fingerprint.join(sought);
         let mut loaded = read?;
         loaded.warnings.extend(sandbox::warning(&loaded.conf.sought));
+        let is_new = self.loaded.image.template.is_none() && loaded.image.template.is_some();
+        if is_new {
+            self.begin_learning();
+        }
         let change = put(&mut self.guard.maps, &mut self.state, &loaded).environment()?;
         if !loaded.warnings.is_empty() && loaded.warnings != self.loaded.warnings {
             warn(format_args!("{}", loaded.warnings.join("\n")));

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod addresses;
 pub mod atomic_file;
+pub mod cgroup;
 pub mod clock;
 pub mod driver;
 pub(crate) mod duration;
@@ -16,6 +17,7 @@ pub mod link_events;
 pub mod lock;
 pub mod log;
 pub(crate) mod memory;
+pub mod namespace;
 pub mod netlink;
 pub mod queues;
 pub mod release;

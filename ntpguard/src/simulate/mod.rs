@@ -138,6 +138,7 @@ impl Kernel {
             *self = Self::load(Size::of(image, 1))?;
         }
         if self.installed.as_ref() != Some(image) {
+            self.guard.maps.forget_associations()?;
             self.guard.install(image)?;
             self.installed = Some(image.clone());
         }

@@ -1,0 +1,116 @@
+//! Learning the daemon's associations: who is one when the filter starts, and the epoch by which they end.
+
+use super::Service;
+use crate::{
+    bpf::{Learner, associations::Associations},
+    daemon,
+    host::{
+        cgroup, clock,
+        log::{tell, warn},
+    },
+};
+use ntpguard_common::associations::Origin;
+use std::time::{Duration, Instant};
+
+/// How long the daemon may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// For how many seconds any address may be an association's if nobody says who they are: after twice the longest
+/// default poll interval (maxpoll 10), every association has sent something.
+const UNTIL_ALL_HAVE_ASKED: u64 = 2 << 10;
+
+/// The epoch, as this process advances it.
+pub(super) struct Epoch {
+    associations: Associations,
+    /// The epoch at the start of this process.
+    start: u64,
+    since: Instant,
+}
+
+impl Epoch {
+    fn new(associations: Associations) -> Self {
+        let start = associations.learning().map_or(0, |learning| learning.epoch.get());
+        Self { associations, start, since: Instant::now() }
+    }
+}
+
+impl Service {
+    /// Begins to learn the daemon's associations, before any packet is judged by a policy that distinguishes them from
+    /// other sources. Whatever goes wrong, packets that may be an association's pass.
+    pub(super) fn begin_learning(&mut self) {
+        let associations = match self.guard.maps.associations() {
+            Ok(associations) => associations,
+            Err(error) => {
+                warn(format_args!("can't learn the daemon's associations: {error:#}"));
+                return;
+            }
+        };
+        let goes_on = cgroup::root().and_then(|root| self.guard.learn(&root));
+        match goes_on {
+            Ok((how, goes_on)) => {
+                self.learner = Some(how);
+                if !goes_on {
+                    ask(&associations);
+                }
+            }
+            Err(error) => {
+                open(&associations, u64::MAX);
+                warn(format_args!(
+                    "can't learn the daemon's associations: {error:#}; what `restrict source` may let in passes from any address"
+                ));
+            }
+        }
+    }
+
+    /// Advances the epoch, by which associations end that haven't sent anything for long. `follows`: this process
+    /// follows changes of this host's addresses.
+    pub fn advance(&mut self, follows: bool) {
+        if self.learner.is_none() {
+            return;
+        }
+        if self.epoch.is_none() {
+            match self.guard.maps.associations() {
+                Ok(associations) => self.epoch = Some(Epoch::new(associations)),
+                // Then no association ends.
+                Err(_) => return,
+            }
+        }
+        let Some(Epoch { associations, start, since }) = &self.epoch else { return };
+        let Some(learning) = associations.learning() else { return };
+        learning.epoch.set(start + since.elapsed().as_secs());
+        if follows {
+            learning.followed.set(clock::monotonic());
+        }
+    }
+
+    /// How associations are learnt; `None` if they aren't.
+    pub fn learner(&self) -> Option<Learner> {
+        self.learner
+    }
+}
+
+/// Asks the daemon for the associations that it has. One that begins later is seen when it sends its first packet.
+fn ask(associations: &Associations) {
+    let known = match daemon::associations::ask(ANSWER_TIMEOUT) {
+        Ok(known) => known,
+        // No daemon runs, so it has none.
+        Err(_) if matches!(daemon::detect::is_running(), Ok(false)) => return,
+        Err(error) => {
+            open(associations, UNTIL_ALL_HAVE_ASKED);
+            tell(format_args!("the daemon doesn't list its associations ({error}):"));
+            tell(format_args!(
+                "  for {UNTIL_ALL_HAVE_ASKED} s, what `restrict source` may let in passes from any address"
+            ));
+            return;
+        }
+    };
+    for daemon::associations::Association { address, port, poll } in known {
+        associations.note(Origin::Daemon, address, port, poll);
+    }
+}
+
+/// Lets any address be an association's for this many seconds.
+fn open(associations: &Associations, seconds: u64) {
+    let Some(learning) = associations.learning() else { return };
+    let until = learning.epoch.get().saturating_add(seconds);
+    learning.open_until.set(learning.open_until.get().max(until));
+}
