@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use aya::maps::MapData;
 use ntpguard_common::{
     Lookup, Source,
-    abi::{NonContiguousMask, PolicyWord, Rule},
+    abi::{Learning, NonContiguousMask, PolicyWord, Rule},
+    associations::{Liveness, Template},
     ranges::{self, CHUNKS, Chunks, FAR, NEAR},
     wire::ntp,
 };
@@ -21,6 +22,9 @@ pub struct Enforced {
     /// The far chunks by their numbers. Read only when needed, since a policy may have hundreds of MiB of them.
     far: Vec<OnceCell<Option<Box<[u32; FAR]>>>>,
     masks: Vec<NonContiguousMask>,
+    template: Template,
+    /// Any address may be an association's.
+    is_open: bool,
 }
 
 impl Enforced {
@@ -36,7 +40,11 @@ impl Enforced {
         let far = (0..CHUNKS).map(|_| OnceCell::new()).collect();
         let masks = values::<[u32; 10]>(&open(place, "MASKS")?, 0, NonContiguousMask::ALL)?;
         let masks = masks.into_iter().map(NonContiguousMask::from_words).collect();
-        Ok(Self { word, near, far_chunks, far, masks })
+        let words = values::<[u32; 4]>(&open(place, "TEMPLATES")?, word.slot(), 1)?;
+        let template = Template::from_words(*words.first().context("no template")?);
+        let learning = values::<[u64; size_of::<Learning>() / 8]>(&open(place, "LEARNING")?, 0, 1)?;
+        let is_open = learning.first().is_none_or(|[epoch, open_until, ..]| open_until > epoch);
+        Ok(Self { word, near, far_chunks, far, masks, template, is_open })
     }
 
     /// The rule of the first non-contiguous mask that comes before a rule and matches the source.
@@ -63,6 +71,11 @@ impl Lookup for Enforced {
         };
         let rule = found.unwrap_or(Rule::NONE);
         self.masked(rule, slot, source).unwrap_or(rule)
+    }
+
+    /// As for a source that is no association's, as far as that is known.
+    fn association(&self, _slot: u32, _source: &Source, port: u16, _first: u8, found: Rule) -> Rule {
+        self.template.rule(if self.is_open { Liveness::Unknown } else { Liveness::Dead }, found, port)
     }
 }
 

@@ -126,6 +126,7 @@ impl From<low::Explain> for verb::Explain {
             repeat,
             every,
             local_address,
+            associated,
             engine,
             format,
         } = typed;
@@ -148,6 +149,7 @@ impl From<low::Explain> for verb::Explain {
             reading: reading.into(),
             hardening: hardening_options::Hardened::from(hardened).hardening(),
             local_addresses: local_address,
+            associated,
             format,
         }
     }

@@ -240,6 +240,8 @@ pub struct Explain {
     pub hardening: Hardening,
     /// Addresses of the daemon's host; this host's if empty.
     pub local_addresses: Vec<IpAddr>,
+    /// Addresses that the daemon has an association with, besides those that its configuration names.
+    pub associated: Vec<IpAddr>,
     /// Output format.
     pub format: Format,
 }

@@ -23,6 +23,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use network_types::eth::EthHdr;
 use ntpguard_common::{
     Action, Reason,
+    abi::Rule,
     wire::{self, Located},
 };
 use serde_json::{Value, json};
@@ -52,7 +53,8 @@ pub(super) fn run(options: &cli::Explain) -> Result<(), Fault> {
         return answered.with_context(|| path.display().to_string()).configuration();
     }
     let read = locate::read(options.config.as_deref(), &options.reading)?;
-    let policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
+    let mut policy = Policy::resolve(&read.conf, &resolve::addresses, &own);
+    policy.associations.extend(&options.associated);
     let image = Image::compile(&policy, &read.conf, options.hardening);
     let (frame, train) = (asked(&options.packet).configuration()?, options.train);
     let mut engine = engine()?;
@@ -227,9 +229,11 @@ struct Answer<'a> {
     hardened: bool,
     /// The source can't occur on a wire: it is a loopback address or the daemon host's own.
     is_own: bool,
-    /// The packet passes, but the daemon drops it for this reason unless its source is one of the daemon's servers: where
-    /// `restrict source` may lift a flag, the decision is left to the daemon.
+    /// The packet passes, but the daemon drops it for this reason unless its source is an association's, which can't be
+    /// known: a server that broadcasts.
     left: Option<Reason>,
+    /// Whether the source is an association's. `None` if that makes no difference.
+    is_association: Option<bool>,
     engine: &'static str,
 }
 
@@ -257,12 +261,16 @@ impl<'a> Answer<'a> {
         };
         let hardened =
             judged.action == Action::Drop && bare(policy).is_some_and(|bare| bare.action == Action::Pass);
-        let left = (judged.action == Action::Pass && policy.source.is_some())
+        let yields =
+            |(source, port)| ntpguard_common::Lookup::rule(image, 0, &source, port).has(Rule::YIELDS);
+        let is_association =
+            sender.filter(|sender| yields(*sender)).map(|(source, _)| image.associations.contains(&source));
+        let left = (judged.action == Action::Pass && is_association == Some(false))
             .then(|| bare(&Policy { source: None, ..policy.clone() }))
             .flatten();
         let left = left.filter(|bare| bare.action != Action::Pass).and_then(|bare| bare.reason);
         let (packet, engine) = (Packet::of(frame), engine.name());
-        Self { judged, packet, rule, conf, hardened, is_own, left, engine }
+        Self { judged, packet, rule, conf, hardened, is_own, left, is_association, engine }
     }
 
     /// The line to blame for a drop; for a packet that passes, the last line that applies to its source.
@@ -291,6 +299,7 @@ impl<'a> Answer<'a> {
             "rule": rule,
             "hardening": self.hardened,
             "left_to_daemon": self.left.map(Reason::name),
+            "association": self.is_association,
             "net": self.rule.map(|rule| rule.sources()),
             "engine": self.engine,
         })
@@ -324,11 +333,23 @@ impl<'a> Answer<'a> {
         let left = self.left.map_or(String::new(), |reason| {
             let reason = reason.name();
             format!(
-                "\n  the daemon drops it ({reason}), unless its source is one of its servers: `restrict source` is for them, \
-                 and ntpguard can't tell who they are"
+                "\n  the daemon drops it ({reason}), unless its source is one of its servers: those that broadcast can't be known"
             )
         });
-        format!("{}, {what}{line}{left}{hardening}\n  asked the {}", verdict(self.judged.action), self.engine)
+        let association = match self.is_association {
+            Some(true) => {
+                "\n  its source is one of the daemon's associations, for which `restrict source` speaks"
+            }
+            Some(false) if self.judged.action == Action::Drop => {
+                "\n  if its source were one of the daemon's associations (--associated), `restrict source` would speak for it"
+            }
+            Some(false) | None => "",
+        };
+        format!(
+            "{}, {what}{line}{association}{left}{hardening}\n  asked the {}",
+            verdict(self.judged.action),
+            self.engine
+        )
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     daemon::flags::Flags,
     host::terminal::{self, of_same_length},
-    policy::{Entry, Line, Policy, audit::answers_queries, limiter},
+    policy::{Entry, Line, Policy, SourceEntry, audit::answers_queries, limiter},
 };
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl Report<'_> {
         }
         for Exposure { what, entries } in self.exposures() {
             let who: Vec<_> =
-                entries.iter().map(|entry| format!("{} ({})", entry.net, self.origin(entry))).collect();
+                entries.iter().map(|entry| format!("{} ({})", entry.net, self.origin(entry.lines))).collect();
             let who = if who.is_empty() {
                 "answered for nobody".to_owned()
             } else {
@@ -80,13 +80,13 @@ impl Report<'_> {
                 "help": found.help,
             })
         });
-        let lines = |entry: &Entry<'_>| -> Vec<Value> {
+        let lines = |lines: &[Line]| -> Vec<Value> {
             let line = |line: &Line| {
                 let place = self.read.conf.place(line.index);
                 let text = self.read.conf.text(line.index);
                 json!({ "file": self.path(place), "line": place.span.line, "text": text })
             };
-            entry.lines.iter().map(line).collect()
+            lines.iter().map(line).collect()
         };
         let policy = self.policy.entries.iter().map(|entry| {
             json!({
@@ -96,13 +96,22 @@ impl Report<'_> {
                 "time": self.time(entry.flags),
                 "queries": answers_queries(&entry),
                 "enforced": { "time": self.time(self.enforced(&entry)), "queries": !self.refuses_queries(&entry) },
-                "lines": lines(&entry),
+                "lines": lines(entry.lines),
+            })
+        });
+        let associations = self.policy.source.map(|source| {
+            let (time, queries) = self.of_associations(&source);
+            json!({
+                "ntpport": source.ntpport,
+                "flags": source.flags.to_string(),
+                "enforced": { "time": time, "queries": queries },
+                "lines": lines(&[source.line]),
             })
         });
         let exposures = self.exposures().into_iter().map(|Exposure { what, entries }| {
             let nets: Vec<_> = entries
                 .iter()
-                .map(|entry| json!({ "net": entry.net.to_string(), "lines": lines(entry) }))
+                .map(|entry| json!({ "net": entry.net.to_string(), "lines": lines(entry.lines) }))
                 .collect();
             (what.to_owned(), Value::from(nets))
         });
@@ -115,6 +124,7 @@ impl Report<'_> {
             "warnings": self.count(Severity::Warning),
             "diagnostics": diagnostics.collect::<Vec<_>>(),
             "policy": policy.collect::<Vec<_>>(),
+            "associations": associations,
             "exposure": exposures.collect::<serde_json::Map<_, _>>(),
         })
     }
@@ -191,10 +201,17 @@ impl Report<'_> {
         }
     }
 
+    /// Whether associations get time by the entry that `restrict source` gives them, and whether they may query.
+    fn of_associations(&self, source: &SourceEntry) -> (&'static str, bool) {
+        let flags = compile::enforced(source.flags, &self.read.conf);
+        let refused =
+            self.hardening.queries == Queries::Listed || flags.has(Flags::IGNORE.with(Flags::NOQUERY));
+        (self.time(flags), !refused)
+    }
+
     /// The lines that made an entry, in short form.
-    fn origin(&self, entry: &Entry<'_>) -> String {
-        let lines: Vec<_> = entry
-            .lines
+    fn origin(&self, lines: &[Line]) -> String {
+        let lines: Vec<_> = lines
             .iter()
             .map(|line| {
                 let place = self.read.conf.place(line.index);
@@ -221,8 +238,14 @@ impl Report<'_> {
                 (false, true) => "no",
                 (false, false) => "no, by the daemon",
             };
-            [format!("{}{port}", entry.net), time, queries.to_owned(), self.origin(&entry)]
+            [format!("{}{port}", entry.net), time, queries.to_owned(), self.origin(entry.lines)]
         });
+        let rows = rows.chain(self.policy.source.map(|source| {
+            let port = if source.ntpport { " port 123" } else { "" };
+            let (time, queries) = self.of_associations(&source);
+            let queries = if queries { "yes" } else { "no" };
+            [format!("associations{port}"), time.to_owned(), queries.to_owned(), self.origin(&[source.line])]
+        }));
         let head = ["source", "time", "queries", "from"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);

@@ -3,7 +3,12 @@
 use super::{Hardened, Reading};
 use crate::{export::Format, host::duration::duration, simulate::EngineChoice};
 use clap::{ArgGroup, Args};
-use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// How often a packet may be sent: bounded so that an answer takes a second rather than an hour.
 pub const REPEATS: RangeInclusive<u32> = 1..=1_000_000;
@@ -71,7 +76,7 @@ pub struct Explain {
     /// Ask the ntpguard that runs here.
     ///
     /// With the policy that it has now. The packet is counted among its own.
-    #[arg(long, help_heading = "Who is asked", conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "repeat", "every"])]
+    #[arg(long, help_heading = "Who is asked", conflicts_with_all = ["config", "vectors", "engine", "dialect", "ordering", "no_hardening", "queries", "harden", "local_address", "associated", "repeat", "every"])]
     pub running: bool,
 
     /// Where that one is pinned, if several run.
@@ -93,6 +98,13 @@ pub struct Explain {
     /// May be given more than once. By default those of this host.
     #[arg(long, help_heading = "How ntp.conf is read", value_name = "ADDR")]
     pub local_address: Vec<IpAddr>,
+
+    /// An address that the daemon has an association with.
+    ///
+    /// As ADDR or ADDR:PORT; may be given more than once. Those that ntp.conf and the daemon's command line name are
+    /// associations without it. Others are known only while the daemon runs: `restrict source` is for them.
+    #[arg(long, help_heading = "How ntp.conf is read", value_name = "ADDR", value_parser = associated)]
+    pub associated: Vec<IpAddr>,
 
     /// Who judges.
     ///
@@ -143,6 +155,13 @@ pub struct Replay {
 /// Bytes given as hexadecimal digits.
 #[derive(Clone, Debug)]
 pub struct Bytes(pub Vec<u8>);
+
+/// Parses an address, with or without a port. The port doesn't matter: an association's entry is for its address.
+fn associated(text: &str) -> Result<IpAddr, String> {
+    let without = || text.parse().ok();
+    let with = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    without().or_else(with).ok_or_else(|| "it is no address, and no address with a port".to_owned())
+}
 
 /// Reads hexadecimal digits, in pairs, spaces and colons between them allowed.
 pub fn hex(text: &str) -> Result<Bytes, String> {
