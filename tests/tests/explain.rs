@@ -128,29 +128,44 @@ fn an_own_source_is_impossible_whatever_line_names_it() {
     }
 }
 
-/// `restrict source` may lift `ignore` for any address, so `ignore` isn't enforced here, though its line alone says that it is.
+/// `restrict source` lifts `ignore` for associations and for nobody else, on both engines.
 #[test]
-fn what_is_left_to_the_daemon_is_told() {
+fn who_is_an_association_is_told() {
     let folder = Folder::new();
     let template = "restrict default ignore\nrestrict source nomodify noquery\npool 0.pool.example\n";
-    let explain = |port, dialect| {
-        let arguments = ["--engine", "host", "--source", "203.0.113.9", "--mode", "3", "--source-port", port];
+    let explain = |engine, port, dialect, associated: &[&str]| {
+        let arguments = ["--engine", engine, "--source", "203.0.113.9", "--mode", "3", "--source-port", port];
         let mut command = Command::new(binary().unwrap());
         command.args(["explain", "--local-address", "198.18.0.1", "--dialect", dialect]).args(arguments);
-        command.arg("--config").arg(folder.path("ntp.conf"));
+        command.args(associated).arg("--config").arg(folder.path("ntp.conf"));
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
     fs::write(folder.path("ntp.conf"), template).unwrap();
-    for dialect in ["ntp-4.2.8", "ntpsec"] {
-        let words = explain("40000", dialect);
-        assert!(words.starts_with("pass") && words.contains("the daemon drops it (ignore)"), "{words}");
+    let others = ["--associated", "203.0.113.8", "--associated=[2001:db8::1]:123"];
+    for (engine, dialect) in
+        ["host", "kernel"].into_iter().flat_map(|engine| [(engine, "ntp-4.2.8"), (engine, "ntpsec")])
+    {
+        let words = explain(engine, "40000", dialect, &others);
+        assert!(words.starts_with("drop, ignore") && words.contains("(--associated)"), "{words}");
+        let words = explain(engine, "40000", dialect, &["--associated", "203.0.113.9:123"]);
+        assert!(words.starts_with("pass") && words.contains("restrict source nomodify noquery"), "{words}");
+        assert!(words.contains("one of the daemon's associations, for which"), "{words}");
     }
+    fs::write(folder.path("ntp.conf"), template.replace("0.pool.example", "203.0.113.9")).unwrap();
+    assert!(explain("host", "123", "ntpsec", &[]).starts_with("pass"), "the file names it");
+    // A server that broadcasts sends before anybody asks it.
+    let broadcasts = format!("{template}broadcastclient\n");
+    fs::write(folder.path("ntp.conf"), broadcasts).unwrap();
+    assert!(explain("host", "123", "ntp-4.2.8", &[]).starts_with("drop, ignore"));
     // The lines by which 4.2.6 achieves the same are enforced.
     let instead = "restrict default ignore\nrestrict default ntpport nomodify notrap nopeer noquery\n";
     fs::write(folder.path("ntp.conf"), instead).unwrap();
-    let words = explain("40000", "ntp-4.2.6");
+    let words = explain("host", "40000", "ntp-4.2.6", &[]);
     assert!(words.starts_with("drop") && !words.contains("the daemon drops it"), "{words}");
-    assert!(explain("123", "ntp-4.2.6").starts_with("pass"), "an answer, or someone who asks from there");
+    assert!(
+        explain("host", "123", "ntp-4.2.6", &[]).starts_with("pass"),
+        "an answer, or someone who asks from there"
+    );
 }
 
 #[test]

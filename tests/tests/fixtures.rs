@@ -29,7 +29,7 @@ fn shown(image: &Image) -> Vec<String> {
         let flags: Vec<_> =
             names.iter().filter(|(bit, _)| rule.rule.has(*bit)).map(|(_, name)| *name).collect();
         let port = if rule.ntpport { " ntpport" } else { "" };
-        format!("{}{port}: {}", rule.net, flags.join(" "))
+        format!("{}{port}: {}", rule.sources(), flags.join(" "))
     };
     image.rules.iter().map(rule).collect()
 }
@@ -156,15 +156,19 @@ fn an_ntpport_line_after_one_without_is_unreachable_in_p18() {
 fn a_source_line_opens_every_network_to_associations_but_no_listed_host() {
     let text =
         "server 203.0.113.1\nrestrict default ignore\nrestrict source noquery\nrestrict 192.0.2.9 noserve";
-    assert_eq!(bare(text, Ntp428), ["192.0.2.9/32: noserve", "0.0.0.0/0: noquery", "::/0: noquery"]);
-    let both = "server 203.0.113.1\nrestrict default noquery\nrestrict source noquery nomodify";
-    assert_eq!(bare(both, Ntp428), ["0.0.0.0/0: noquery", "::/0: noquery"]);
+    let yields = |text, dialect, source| {
+        let image = image(text, dialect, Hardening::NONE);
+        rule(&image, source, 123).has(Rule::YIELDS)
+    };
+    assert!(yields(text, Ntp428, "198.51.100.1") && yields(text, NtpSec, "198.51.100.1"));
+    assert!(DIALECTS.map(|dialect| yields(text, dialect, "192.0.2.9")).iter().all(|yields| !yields));
+    assert_eq!(bare(text, Ntp428).last().unwrap(), "source: noquery", "with a rule of its own");
     // NTPsec makes an exception only where the association would fail without it.
     let noserve = "server 203.0.113.1\nrestrict default noserve\nrestrict source";
+    assert!(yields(noserve, Ntp428, "198.51.100.1") && !yields(noserve, NtpSec, "198.51.100.1"));
     assert_eq!(bare(noserve, NtpSec)[0], "0.0.0.0/0: noserve noquery");
-    assert_eq!(bare(noserve, Ntp428)[0], "0.0.0.0/0: ");
     let nobody = "restrict default ignore\nrestrict source";
-    assert_eq!(bare(nobody, Ntp428)[0], "0.0.0.0/0: ignore", "no line sets up an association");
+    assert_eq!(bare(nobody, Ntp428), ["0.0.0.0/0: ignore", "::/0: ignore"], "no line sets up an association");
 }
 
 #[test]

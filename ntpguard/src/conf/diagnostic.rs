@@ -101,7 +101,6 @@ codes! {
     QueriesOpen         Warning "queries-open"         "The daemon answers queries from everywhere.";
     MonlistOpen         Error   "monlist-open"         "The daemon answers monlist from everywhere: up to 100 packets for one.";
     QueriesBlocked      Note    "queries-blocked"      "ntpguard's hardening drops queries that the daemon would answer.";
-    SourceTemplate      Note    "source-template"      "restrict source may open any address to an association: ntpguard drops only what such an entry would drop too.";
     LimitedPasses       Note    "limited-passes"       "limited and kod are left to the daemon: `discard` or `limit` asks for more than ntpguard can do, or `disable monitor` may end it.";
     FlakePasses         Note    "flake-passes"         "flake is left to the daemon.";
 }
