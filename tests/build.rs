@@ -5,5 +5,5 @@ mod objects;
 
 fn main() -> anyhow::Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/ebpf");
-    objects::build("ntpguard-tests-ebpf", folder, &["floor", "pass", "flood", "spray", "trie"])
+    objects::build("ntpguard-tests-ebpf", folder, &["floor", "pass", "leave", "flood", "spray", "trie"])
 }

@@ -61,7 +61,8 @@ fn ntpguard_learn_v6_1(ctx: SkBuffContext) -> i32 {
     PASS
 }
 
-/// Whether a packet may be from or to UDP port 123. Nearly all others have plain headers, and are known here.
+/// Whether a packet may have to be noted. Nearly all others have plain headers, and are known here: also what a server
+/// sends most, which is answers.
 #[inline(always)]
 fn may_be_ntp(skb: *mut __sk_buff) -> bool {
     // SAFETY: the context is the one that the kernel gave the program.
@@ -82,9 +83,14 @@ fn may_be_ntp(skb: *mut __sk_buff) -> bool {
     if !plain {
         return true;
     }
+    if next != IpProto::Udp as u8 {
+        return false;
+    }
     let port = ntp::PORT.to_be_bytes();
-    next == IpProto::Udp as u8
-        && packet.load::<[u8; 4]>(offset).is_none_or(|ports| ports[..2] == port || ports[2..] == port)
+    packet.load::<[u8; 9]>(offset).is_none_or(|head| {
+        let [a, b, c, d, _, _, _, _, first] = *head;
+        ([a, b] == port || [c, d] == port) && Departure::is_awaited(first)
+    })
 }
 
 /// Notes an NTP packet, in a global function, which the verifier checks only once.
@@ -95,31 +101,41 @@ extern "C" fn ntpguard_departure(skb: *mut __sk_buff) -> u32 {
     let namespace = unsafe { read_volatile(&NAMESPACE) };
     // SAFETY: the context is the one that the kernel gave the program.
     let is_guarded = |_, _: &Source| unsafe { bpf_get_netns_cookie(skb.cast()) } == namespace;
-    u32::from(note(&Leaving { skb }, is_guarded).is_some())
+    u32::from(note(skb, is_guarded).is_some())
 }
 
 /// The same for the other program.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_departure_v6_1(skb: *mut __sk_buff) -> u32 {
-    u32::from(note(&Leaving { skb }, is_own).is_some())
+    u32::from(note(skb, is_own).is_some())
 }
 
 /// Notes a packet. `is_guarded` says whether it is of the guarded namespace, by the slot in force and its source.
 #[inline(always)]
-fn note(packet: &Leaving, is_guarded: impl FnOnce(u32, &Source) -> bool) -> Option<()> {
+fn note(skb: *mut __sk_buff, is_guarded: impl FnOnce(u32, &Source) -> bool) -> Option<()> {
     let word = policy::word();
     if !word.has(PolicyWord::INSTALLED) {
         return None;
     }
     // SAFETY: the context is the one that the kernel gave the program.
-    let ether_type = unsafe { (*packet.skb).protocol } as u16;
-    let datagram = wire::locate_leaving(packet, Network { ether_type, offset: 0 })?;
-    let departure = Departure::read(packet, &datagram)?;
+    let (data, end, ether_type) =
+        unsafe { ((*skb).data as usize, (*skb).data_end as usize, (*skb).protocol as u16) };
+    let linear = Linear { data, data_end: end };
+    // A sender may keep the payload in other buffers (MSG_ZEROCOPY): then the whole of it is read by calls.
+    let departure = read(&linear, ether_type).or_else(|| read(&Leaving { skb }, ether_type))?;
     let state = Associations;
-    state.learning()?.left.add(1);
+    // Two CPUs may count as one: the number only shows that something leaves.
+    let left = &state.learning()?.left;
+    left.set(left.get().wrapping_add(1));
     let is_daemons = departure.local_port == ntp::PORT && is_guarded(word.slot(), &departure.local);
     learn(&departure, is_daemons, word.slot(), &state)
+}
+
+#[inline(always)]
+fn read(packet: &impl Packet, ether_type: u16) -> Option<Departure> {
+    let datagram = wire::locate_leaving(packet, Network { ether_type, offset: 0 })?;
+    Departure::read(packet, &datagram)
 }
 
 /// Whether an address is one of the guarded host's. If no process looks whether these have changed, any address may be

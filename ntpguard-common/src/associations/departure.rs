@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// A time packet that leaves for or from UDP port 123.
+/// A time packet that leaves for or from UDP port 123, and isn't an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Departure {
     /// Where it goes.
@@ -60,7 +60,14 @@ impl Departure {
         Self { peer, peer_port, local, local_port, first, poll, length, refuses, receive, transmit }
     }
 
-    /// Reads a packet; `None` if it isn't a time packet, or a byte of its header lies past the bytes at hand.
+    /// Whether a packet with this first byte may ask for something. Answers (mode 4) and queries don't: no time packet is
+    /// awaited.
+    #[inline(always)]
+    pub const fn is_awaited(first: u8) -> bool {
+        !matches!(first & 7, 4 | 6 | 7)
+    }
+
+    /// Reads a packet; `None` if it is no time packet that may ask for something, or a byte of its header lies past the bytes at hand.
     #[inline(always)]
     pub fn read<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> Option<Self> {
         if datagram.length < TIME_HEADER_LEN {
@@ -68,7 +75,7 @@ impl Departure {
         }
         let header = packet.load::<Header>(datagram.payload)?;
         let [first, stratum, poll, ..] = *header;
-        if first & 7 > 5 {
+        if !Self::is_awaited(first) {
             return None;
         }
         let word = |at: usize| {

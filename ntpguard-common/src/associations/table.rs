@@ -140,57 +140,72 @@ impl Set {
     /// Whether the daemon has an association under this key at this epoch.
     #[inline(always)]
     pub fn is_live(&self, key: u64, now: u64) -> bool {
-        for (holder, meta) in self.keys.iter().zip(&self.metas) {
-            if holder.get() == key {
-                let meta = Meta::of(meta.get());
-                if meta.is_daemons() && u64::from(meta.until) > now {
-                    return true;
-                }
-            }
-        }
-        false
+        self.find(key, true).is_some_and(|(_, meta)| u64::from(meta.until) > now)
     }
 
     /// Notes a packet that leaves, at the epoch `now`, for a time until another epoch; `false` if there is no place.
     #[inline(always)]
     pub fn note(&self, key: u64, origin: Origin, departure: &Departure, now: u64, until: u64) -> bool {
         let is_daemons = origin as u8 != Origin::Other as u8;
-        let (mut best, mut place) = (0, None);
-        for number in 0..WAYS {
-            let (holder, meta) = (self.keys[number].get(), Meta::of(self.metas[number].get()));
-            let merit = if holder == key && meta.is_daemons() == is_daemons {
-                u64::MAX
-            } else if holder == 0 {
-                u64::MAX - 1
+        let mut until = until as u32;
+        let place = match self.find(key, is_daemons) {
+            Some((place, before)) => {
+                until = if before.until > until { before.until } else { until };
+                place
+            }
+            None => {
+                let Some(place) = self.vacancy(is_daemons, now) else { return false };
+                // Nobody finds the place while it changes hands.
+                self.keys[place].set(0);
+                self.details[place].clear();
+                place
+            }
+        };
+        let place = place % WAYS;
+        self.details[place].note(departure, now);
+        let family = if departure.peer.is_v6() { Meta::V6 } else { 0 };
+        let Departure { poll, first, .. } = *departure;
+        self.metas[place].set(Meta { until, poll, first, kind: origin as u8 | family }.to_word());
+        self.keys[place].set(key);
+        true
+    }
+
+    /// The place of a key, if it has one of that kind.
+    #[inline(always)]
+    fn find(&self, key: u64, is_daemons: bool) -> Option<(usize, Meta)> {
+        for place in 0..WAYS {
+            if self.keys[place].get() == key {
+                let meta = Meta::of(self.metas[place].get());
+                if meta.is_daemons() == is_daemons {
+                    return Some((place, meta));
+                }
+            }
+        }
+        None
+    }
+
+    /// The place that a new key may take: an empty one, or else the one whose time was over first, or else, for the
+    /// daemon, that of somebody else's packet whose time is over next.
+    #[inline(always)]
+    fn vacancy(&self, is_daemons: bool, now: u64) -> Option<usize> {
+        let (mut best, mut vacancy) = (0, None);
+        for place in 0..WAYS {
+            let meta = Meta::of(self.metas[place].get());
+            let age = u64::from(u32::MAX - meta.until);
+            let merit = if self.keys[place].get() == 0 {
+                3 << 32
             } else if u64::from(meta.until) <= now {
-                2 << 32 | u64::from(u32::MAX - meta.until)
+                2 << 32 | age
             } else if is_daemons && !meta.is_daemons() {
-                1 << 32 | u64::from(u32::MAX - meta.until)
+                1 << 32 | age
             } else {
                 0
             };
             if merit > best {
-                (best, place) = (merit, Some(number));
+                (best, vacancy) = (merit, Some(place));
             }
         }
-        let Some(place) = place else { return false };
-        let (holder, cell) = (&self.keys[place % WAYS], &self.metas[place % WAYS]);
-        let detail = &self.details[place % WAYS];
-        let known = best == u64::MAX;
-        let before = Meta::of(cell.get());
-        if !known {
-            // Nobody finds the place while it changes hands.
-            holder.set(0);
-            detail.clear();
-        }
-        detail.note(departure, now);
-        let longest = if known && u64::from(before.until) > until { before.until } else { until as u32 };
-        let family = if departure.peer.is_v6() { Meta::V6 } else { 0 };
-        let kind = origin as u8 | family;
-        let meta = Meta { until: longest, poll: departure.poll, first: departure.first, kind };
-        cell.set(meta.to_word());
-        holder.set(key);
-        true
+        vacancy
     }
 
     /// All entries whose time isn't over at the epoch `now`.

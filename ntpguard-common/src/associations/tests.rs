@@ -224,6 +224,9 @@ fn a_departure_is_read_from_its_packet() {
     (kiss[28], kiss[29]) = (0xe1, 0);
     kiss[40..44].copy_from_slice(b"RATE");
     assert!(read(&kiss).unwrap().refuses);
+    let mut answer = packet.clone();
+    answer[28] = 0xe4;
+    assert_eq!(read(&answer), None);
     let mut short = packet.clone();
     (short[3], short[25]) = (75, 55);
     assert_eq!(read(&short), None, "47 bytes");

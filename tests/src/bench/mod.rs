@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cold;
 pub mod hooks;
 pub mod install;
+pub mod leaving;
 pub mod line;
 pub mod live;
 pub mod machine;
@@ -35,6 +36,7 @@ pub const SECTIONS: &[(&str, Measure)] = &[
     ("packets", packets::packets),
     ("hooks", hooks::hooks),
     ("limits", hooks::limits),
+    ("leaving", leaving::leaving),
     ("cold", cold::cold),
     ("others", others::others),
     ("live", live::live),

@@ -4,6 +4,7 @@
 
 mod bare;
 mod flood;
+mod leave;
 mod loaded;
 mod object;
 mod spray;
@@ -11,6 +12,7 @@ mod trie;
 
 pub use bare::{Bare, DROP};
 pub use flood::Flood;
+pub use leave::Leave;
 pub use loaded::{Figures, Loaded, memory_since, newest_map};
 pub use ntpguard_tests_ebpf::spread;
 pub use spray::{Sources, Spray};
