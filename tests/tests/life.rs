@@ -205,7 +205,7 @@ fn no_reload_restart_or_kill_opens_a_gap() {
         Ok(())
     });
     // One folder of maps, one program and one link: nothing is left over from 200 accidents.
-    assert_eq!(home.pins().unwrap(), 16);
+    assert_eq!(home.pins().unwrap(), 19);
 }
 
 /// After an upgrade the filter of the previous version stays in force, and commands report it and say what to do.

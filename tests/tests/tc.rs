@@ -293,7 +293,7 @@ fn a_switch_of_hooks_leaves_no_gap() {
             }
             Ok(())
         });
-        assert_eq!(home.pins().unwrap(), 16, "one hold, one program, one folder of maps");
+        assert_eq!(home.pins().unwrap(), 19, "one hold, one program, one folder of maps");
     }
 }
 

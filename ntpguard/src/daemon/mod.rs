@@ -1,7 +1,9 @@
 //! The daemon that this host runs: its process, release, command line, behaviour and start time.
 
+pub mod associations;
 pub mod choice;
 pub mod command_line;
+mod control;
 pub mod detect;
 pub mod dialect;
 pub mod family;

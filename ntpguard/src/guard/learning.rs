@@ -90,10 +90,12 @@ impl Service {
 
 /// Asks the daemon for the associations that it has. One that begins later is seen when it sends its first packet.
 fn ask(associations: &Associations) {
+    if matches!(daemon::detect::is_running(), Ok(false)) {
+        // Nobody to have any.
+        return;
+    }
     let known = match daemon::associations::ask(ANSWER_TIMEOUT) {
         Ok(known) => known,
-        // No daemon runs, so it has none.
-        Err(_) if matches!(daemon::detect::is_running(), Ok(false)) => return,
         Err(error) => {
             open(associations, UNTIL_ALL_HAVE_ASKED);
             tell(format_args!("the daemon doesn't list its associations ({error}):"));
