@@ -35,6 +35,12 @@ pub trait Lookup {
     fn association(&self, _slot: u32, _source: &Source, _port: u16, _first: u8, found: Rule) -> Rule {
         found
     }
+    /// The rule that decides on a packet: its source's, or that of an association.
+    #[inline(always)]
+    fn deciding(&self, slot: u32, source: &Source, port: u16, first: u8) -> Rule {
+        let rule = self.rule(slot, source, port);
+        if rule.has(Rule::YIELDS) { self.association(slot, source, port, first, rule) } else { rule }
+    }
 }
 
 /// Judges a frame.
@@ -216,11 +222,7 @@ where
     if port < ntp::PORT && port < form::lowest_source_port(word) {
         return Some(Err(Reason::SourcePort));
     }
-    let rule = policy.rule(word.slot(), &source, port);
-    if rule.has(Rule::YIELDS) {
-        return Some(Ok((policy.association(word.slot(), &source, port, first, rule), first)));
-    }
-    Some(Ok((rule, first)))
+    Some(Ok((policy.deciding(word.slot(), &source, port, first), first)))
 }
 
 /// The reason why a query is dropped whoever sends it; `response` is the byte with the response bit.

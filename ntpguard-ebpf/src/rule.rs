@@ -22,32 +22,38 @@ impl Lookup for Maps {
         policy::word()
     }
 
+    /// Not called: [`Lookup::deciding`] is all that verdicts need.
     #[inline(always)]
-    fn rule(&self, slot: u32, source: &Source, port: u16) -> Rule {
-        rule(slot, source, port)
+    fn rule(&self, _: u32, _: &Source, _: u16) -> Rule {
+        Rule::NONE
     }
 
     #[inline(always)]
-    fn association(&self, slot: u32, source: &Source, port: u16, first: u8, found: Rule) -> Rule {
-        of_association(slot, source, port, first, found)
+    fn deciding(&self, slot: u32, source: &Source, port: u16, first: u8) -> Rule {
+        rule(slot, source, port, first)
     }
 }
 
 #[btf_map]
 static MASKS: Array<[u32; 10], { NonContiguousMask::ALL as usize }> = Array::new();
 
-/// The rule for a source and its port.
+/// In the first argument of [`ntpguard_rule`]: the position of the packet's first byte.
+const FIRST_SHIFT: u32 = 40;
+
+/// The rule for a packet, by its source, its port and its first byte.
 #[inline(always)]
-fn rule(slot: u32, source: &Source, port: u16) -> Rule {
+fn rule(slot: u32, source: &Source, port: u16, first: u8) -> Rule {
     // Without the call, which would take a quarter of the total time.
     if let Source::V4(address) = *source
         && let Some(rule) = ranges::of_v4(&Shallow(InSlot(slot)), address, port == ntp::PORT)
         && rule.masks() == 0
+        && !rule.has(Rule::YIELDS)
     {
         return rule;
     }
     let [high, low] = source.halves();
-    unpacked(ntpguard_rule(u64::from(slot) | family(source.is_v6()) | ntp_port(port), high, low))
+    let which = u64::from(slot) | family(source.is_v6()) | ntp_port(port) | u64::from(first) << FIRST_SHIFT;
+    unpacked(ntpguard_rule(which, high, low))
 }
 
 /// A slot's chunks, with lookups limited to a depth that the verifier can check on each path.
@@ -67,8 +73,8 @@ impl Chunks for Shallow {
     }
 }
 
-/// The lookup as a global function with numbers as arguments: the slot with the flags of family and port, and the
-/// source's [`Source::halves`]. Returns the rule's index (upper 32 bits) and flags.
+/// The lookup as a global function with numbers as arguments: the slot with the flags of family and port and the
+/// packet's first byte, and the source's [`Source::halves`]. Returns the rule's index (upper 32 bits) and flags.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
@@ -81,7 +87,13 @@ extern "C" fn ntpguard_rule(which: u64, high: u64, low: u64) -> u64 {
     };
     let rule = found.unwrap_or(Rule::NONE);
     let source = if is_v6 { Source::V6([high, low]) } else { Source::V4(low as u32) };
-    packed(if rule.masks() == 0 { rule } else { before(rule, slot, &source) })
+    let rule = if rule.masks() == 0 { rule } else { before(rule, slot, &source) };
+    packed(if rule.has(Rule::YIELDS) {
+        let (port, first) = (if is_ntp_port { ntp::PORT } else { 0 }, (which >> FIRST_SHIFT) as u8);
+        associations::rule(rule, &source, port, first, slot, &Associations)
+    } else {
+        rule
+    })
 }
 
 /// The rule of the first non-contiguous mask that comes before a rule and matches the source, or the rule itself.
@@ -97,28 +109,6 @@ fn before(rule: Rule, slot: u32, source: &Source) -> Rule {
         }
     }
     rule
-}
-
-/// In the first argument of [`ntpguard_association`]: the position of the packet's first byte.
-const FIRST_SHIFT: u32 = 40;
-
-/// The rule for a source whose own, `found`, yields to that of an association.
-#[inline(always)]
-fn of_association(slot: u32, source: &Source, port: u16, first: u8, found: Rule) -> Rule {
-    let [high, low] = source.halves();
-    let which = u64::from(slot) | family(source.is_v6()) | ntp_port(port) | u64::from(first) << FIRST_SHIFT;
-    unpacked(ntpguard_association(which, high, low, packed(found)))
-}
-
-/// [`associations::rule`] with numbers as arguments: the slot with the flags of family and port and the packet's first
-/// byte, the source's [`Source::halves`], and the rule that was found.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ntpguard_association(which: u64, high: u64, low: u64, found: u64) -> u64 {
-    let source = if which & IS_V6 == 0 { Source::V4(low as u32) } else { Source::V6([high, low]) };
-    let port = if which & IS_NTP_PORT == 0 { 0 } else { ntp::PORT };
-    let first = (which >> FIRST_SHIFT) as u8;
-    packed(associations::rule(unpacked(found), &source, port, first, which as u32, &Associations))
 }
 
 /// One of a slot's non-contiguous masks, by its number in its family.
