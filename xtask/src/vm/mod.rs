@@ -55,7 +55,9 @@ pub(crate) fn vm(series: Series) -> Result<()> {
 
 fn userland(series: Series) -> Result<PathBuf> {
     let initramfs = Initramfs::new(&lab().join(format!("vm-{}", series.name())))?;
-    initramfs.program("ip", &which("ip")?)?;
+    for tool in ["ip", "mount", "find"] {
+        initramfs.program(tool, &which(tool)?)?;
+    }
     for (name, _) in TESTS {
         let build = ["test", "--no-run", "--package", "ntpguard-tests", "--test", name];
         initramfs.program(name, &built(&build, name)?)?;
