@@ -175,9 +175,9 @@ fn drivers() {
 #[test]
 fn every_field_is_documented() {
     let lab = Lab::new().unwrap();
-    let home =
-        Home::new(&lab.server, "restrict default limited kod noquery\nrestrict 198.51.100.0/24 ignore\n")
-            .unwrap();
+    let conf = "restrict default limited kod noquery\nrestrict 198.51.100.0/24 ignore\n\
+                restrict source noquery\nserver 192.0.2.9\n";
+    let home = Home::new(&lab.server, conf).unwrap();
     let capture = home.path().join("drops.pcap");
     fs::write(&capture, pcap(&Frame::from("198.51.100.7", 40000).payload(&payload::time(3, 4)).build()))
         .unwrap();

@@ -31,6 +31,11 @@ impl Template {
     /// In [`Template::opening`]: whether the daemon has made an association's entry depends on more than its address.
     pub const DOUBTFUL: u32 = 1 << 17;
 
+    /// Whether there is such a line: requests always open associations then.
+    pub const fn is_there(&self) -> bool {
+        self.opening != 0
+    }
+
     /// Whether a packet that leaves in this mode opens an association.
     #[inline(always)]
     pub const fn is_opened_by(&self, mode: u8, has_mac: bool) -> bool {

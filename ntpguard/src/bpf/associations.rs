@@ -43,6 +43,16 @@ impl Maps {
         Ok(Associations { sets, learning, seed: Seed::default() })
     }
 
+    /// What `restrict source` says in the policy in force; `None` if it has no such line.
+    ///
+    /// # Errors
+    /// The kernel refuses to read a map.
+    pub fn template(&self) -> Result<Option<Template>> {
+        let templates: Array<_, [u32; 4]> = self.get("TEMPLATES")?.try_into()?;
+        let template = Template::from_words(templates.get(&self.word()?.slot(), 0)?);
+        Ok(template.is_there().then_some(template))
+    }
+
     /// Forgets all associations.
     ///
     /// # Errors

@@ -60,6 +60,18 @@ pub(super) fn link_program(link: BorrowedFd<'_>) -> Result<u32> {
     link_info(link).map(|info| info.prog_id)
 }
 
+/// The program with an id. Requires CAP_SYS_ADMIN.
+///
+/// # Errors
+/// There is none, or this process may not open it.
+pub(super) fn program(id: u32) -> nix::Result<OwnedFd> {
+    let mut attr = empty();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
+    let opened = call(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr)?;
+    // SAFETY: it is a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
 /// The kernel's id of a link.
 ///
 /// # Errors

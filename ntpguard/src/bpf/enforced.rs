@@ -47,6 +47,11 @@ impl Enforced {
         Ok(Self { word, near, far_chunks, far, masks, template, is_open })
     }
 
+    /// Whether it has a line `restrict source`.
+    pub fn has_source(&self) -> bool {
+        self.template.is_there()
+    }
+
     /// The rule of the first non-contiguous mask that comes before a rule and matches the source.
     fn masked(&self, rule: Rule, slot: u32, source: &Source) -> Option<Rule> {
         let words = NonContiguousMask::words(source);

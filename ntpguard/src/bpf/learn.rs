@@ -1,6 +1,6 @@
 //! The program that learns associations, at the egress of the root cgroup, beside others there.
 
-use super::{Guard, call, refused::program_in_words};
+use super::{Guard, Pins, call, identity::Identity, refused::program_in_words};
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf,
@@ -9,6 +9,7 @@ use aya::{
 use nix::errno::Errno;
 use std::{
     fs::{self, File},
+    io,
     os::fd::AsFd as _,
 };
 
@@ -25,6 +26,42 @@ impl Learner {
     /// All of them, the preferred one first, with the names of their programs.
     const PROGRAMS: [(Self, &str); 2] =
         [(Self::ByNamespace, "ntpguard_learn"), (Self::ByAddress, "ntpguard_learn_v6_1")];
+
+    /// The learner whose program has this name in the kernel, which keeps 15 bytes of it.
+    fn named(kept: &str) -> Option<Self> {
+        let all = Self::PROGRAMS.into_iter();
+        all.map(|(learner, name)| (learner, &name[..name.len().min(15)]))
+            .find(|(_, name)| *name == kept)
+            .map(|(learner, _)| learner)
+    }
+}
+
+/// Whether associations are learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learnt {
+    /// They aren't.
+    No,
+    /// They are: by this program, if this process may look at it, which requires CAP_SYS_ADMIN.
+    By(Option<Learner>),
+}
+
+impl Pins {
+    /// Whether associations are learnt.
+    ///
+    /// # Errors
+    /// This user may not open the pin.
+    pub fn learnt(&self) -> io::Result<Learnt> {
+        let link = match call::open(&self.learner()) {
+            Ok(link) => link,
+            Err(Errno::ENOENT) => return Ok(Learnt::No),
+            Err(errno) => return Err(errno.into()),
+        };
+        let name = || {
+            let program = call::program(call::link_program(link.as_fd())?)?;
+            Identity::of(program.as_fd()).map(|program| program.name())
+        };
+        Ok(Learnt::By(name().ok().as_deref().and_then(Learner::named)))
+    }
 }
 
 impl Guard {
@@ -36,7 +73,7 @@ impl Guard {
     pub fn learn(&mut self, cgroup: &File) -> Result<(Learner, bool)> {
         let (learner, name) = load(&mut self.ebpf)?;
         let program = named(&mut self.ebpf, name)?;
-        let pin = self.pins.as_ref().map(super::Pins::learner);
+        let pin = self.pins.as_ref().map(Pins::learner);
         if let Some(pin) = pin.as_ref().filter(|pin| pin.exists()) {
             let held = call::open(pin).with_context(|| format!("can't open {}", pin.display()))?;
             match call::update_link(held.as_fd(), program.fd()?.as_fd()) {
@@ -76,5 +113,22 @@ fn named<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut CgroupSkb> {
     match ebpf.program_mut(name) {
         Some(Program::CgroupSkb(program)) => Ok(program),
         _ => bail!("the object has no program {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_known_by_what_the_kernel_keeps_of_its_name() {
+        for (kept, learner) in [
+            ("ntpguard_learn", Some(Learner::ByNamespace)),
+            ("ntpguard_learn_", Some(Learner::ByAddress)),
+            ("ntpguard", None),
+            ("", None),
+        ] {
+            assert_eq!(Learner::named(kept), learner, "{kept}");
+        }
     }
 }

@@ -38,7 +38,7 @@ pub use enforced::Enforced;
 pub use events::Events;
 pub use hold::{Attached, fit, give_up, look};
 pub use how::{Hook, How, Mode};
-pub use learn::Learner;
+pub use learn::{Learner, Learnt};
 pub use left::{Before, Going, Left};
 pub use load::{Object, Size};
 pub use maps::Maps;

@@ -1,5 +1,7 @@
 //! `ntpguard status`: what is guarded, whether the filter runs there, and by which policy.
 
+mod associations;
+
 use crate::{
     bpf::{self, How, Maps, Pins, snapshot::Snapshot},
     cli::Status,
@@ -17,6 +19,7 @@ use crate::{
     observe::life::{self, Life, Proof, Watch},
 };
 use anyhow::{Result, anyhow, ensure};
+use associations::Associations;
 use ntpguard_common::{Action, abi::PolicyWord};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -30,6 +33,8 @@ struct Report {
     word: PolicyWord,
     counted: Snapshot,
     state: Option<Summary>,
+    /// `None` without a line `restrict source`.
+    associations: Option<Associations>,
 }
 
 /// An interface to which the filter is held by a pinned link.
@@ -96,7 +101,8 @@ fn look(options: &Status) -> Result<Option<Report>> {
             })
             .collect();
         let counted = maps.counters(false)?;
-        return Ok(Some(Report { interfaces, word: maps.word()?, counted, state }));
+        let associations = Associations::read(&pins, &maps)?;
+        return Ok(Some(Report { interfaces, word: maps.word()?, counted, state, associations }));
     }
     Err(anyhow!("one ntpguard after the other takes over; try again"))
 }
@@ -163,7 +169,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { interfaces, word, counted, state } = self;
+        let Self { interfaces, word, counted, state, associations } = self;
         let mut lines: Vec<_> = interfaces.iter().map(Held::text).collect();
         if interfaces.is_empty() {
             lines.push("no interface is guarded".to_owned());
@@ -189,6 +195,7 @@ impl Report {
                     .to_owned()
             }
         });
+        lines.extend(associations.iter().flat_map(|all| all.text(self.process().is_some())));
         let named = interfaces.iter().map(|held| &held.interface);
         for Interface { name, index, .. } in named.filter(|_| interfaces.len() > 1) {
             lines.push(format!("{name}: {}", self.counts(&counted.at(*index))));
@@ -208,7 +215,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let Self { interfaces, word, counted, state } = self;
+        let Self { interfaces, word, counted, state, associations } = self;
         let interfaces: Vec<_> = interfaces.iter().map(|held| held.json(counted)).collect();
         let known = state.as_ref().and_then(|state| state.known(word.generation));
         let [passed, dropped, answered] = totals(counted);
@@ -223,6 +230,7 @@ impl Report {
             "monitor": word.has(PolicyWord::TRIAL),
             "failure": state.as_ref().and_then(|state| state.failure.as_ref()),
             "process": self.process(),
+            "associations": associations.as_ref().map(Associations::json),
             "passed": passed,
             "dropped": dropped,
             "answered": answered,

@@ -1,5 +1,6 @@
 //! What happened: what the counters say about the filter and the packets that it meets.
 
+pub mod associations;
 pub mod baseline;
 pub mod estimate;
 pub mod event;
