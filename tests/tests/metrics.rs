@@ -30,6 +30,7 @@ restrict 198.51.100.0 mask 255.255.255.0 ignore
 server 192.0.2.9
 pool 192.0.2.10
 server 192.0.2.11
+restrict source nomodify noquery
 ";
 
 fn repository(path: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 //!
 //! The name in a row excludes what its kind and unit add to it (`_bytes`, `_total`).
 
-use super::{Drawn, Hit, MetricValues, Tracked};
+use super::{Drawn, Hit, Live, MetricValues, Tracked};
 use crate::{guard::reloads::Reloads, observe::life::Life};
 use ntpguard_common::{Action, Reason, abi::Counter};
 use prometheus_client::{metrics::MetricType, registry::Unit};
@@ -160,6 +160,35 @@ pub(super) const FAMILIES: &[Family] = &[
         &["keyword"],
         "Lines of ntp.conf that set up associations, by their first word; whether the daemon uses them isn't known here",
     ),
+    family(
+        "ntpguard_associations",
+        Gauge(|it| live(it, |live| live.associations as f64)),
+        &[],
+        "The daemon's live associations, learnt from what it sends; this metric and the four below are absent if no line `restrict source` is in force",
+    ),
+    family(
+        "ntpguard_association_packets",
+        Count(|it| live(it, |live| live.packets)),
+        &[],
+        "Packets that came from a live association, and so were judged by `restrict source`",
+    ),
+    family(
+        "ntpguard_association_unknown_packets",
+        Count(|it| live(it, |live| live.unknown)),
+        &[],
+        "Packets that came from an address of which it wasn't known whether it is an association's: only what both of its entries refuse was dropped",
+    ),
+    family(
+        "ntpguard_association_full",
+        Count(|it| live(it, |live| live.full)),
+        &[],
+        "Packets that left and found no place in the table of associations",
+    ),
+    seconds(
+        "ntpguard_association_open",
+        |it| live(it, |live| live.open),
+        "For how much longer any address may be an association's, since not all are known; 0 if all are, and infinite if they can't be known",
+    ),
     seconds(
         "ntpguard_read_timestamp",
         |it| time(it.now),
@@ -243,6 +272,10 @@ fn guarded(reading: &MetricValues) -> Samples<f64> {
 
 fn tracked(reading: &MetricValues, value: fn(&Tracked) -> usize) -> Samples<f64> {
     reading.tracked.iter().map(|tracked| (Vec::new(), value(tracked) as f64)).collect()
+}
+
+fn live<T>(reading: &MetricValues, value: fn(&Live) -> T) -> Samples<T> {
+    reading.live.iter().map(|live| (Vec::new(), value(live))).collect()
 }
 
 fn reloads(reading: &MetricValues) -> Samples<u64> {

@@ -11,7 +11,7 @@ mod text;
 
 pub use families::table;
 pub use lines::{Hit, LinePlace, Lines, MOST};
-pub use reading::{Drawn, MetricValues, Names, Tracked, interfaces};
+pub use reading::{Drawn, Live, MetricValues, Names, Tracked, interfaces};
 pub use server::serve;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -41,6 +41,8 @@ pub struct MetricValues {
     pub names: Names,
     /// The number of lines that set up associations, by keyword.
     pub associations: BTreeMap<String, usize>,
+    /// The daemon's live associations; `None` if no line is for them.
+    pub live: Option<Live>,
     /// When the process began.
     pub start: SystemTime,
     /// When this reading was taken.
@@ -56,6 +58,21 @@ pub struct Tracked {
     pub places: usize,
     /// How many sources `--max-rate` prefers.
     pub known: usize,
+}
+
+/// The daemon's live associations. Metrics don't have addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// How many there are.
+    pub associations: usize,
+    /// Packets that arrived from them.
+    pub packets: u64,
+    /// Packets that arrived from an address that may be one.
+    pub unknown: u64,
+    /// Packets that left and found no place in the table.
+    pub full: u64,
+    /// For how many more seconds any address may be one; infinite if that has no end.
+    pub open: f64,
 }
 
 /// What became of sampled drops.

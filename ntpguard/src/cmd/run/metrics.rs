@@ -5,8 +5,8 @@ use crate::{
     bpf::snapshot::Counts,
     guard::{Service, loaded_policy::LoadedPolicy},
     host::fault::{Blame as _, Fault},
-    metrics::{Drawn, Hit, Lines, MOST, MetricValues, Names, Published, Tracked, interfaces, serve},
-    observe::{feed::Losses, life::Life, limited},
+    metrics::{Drawn, Hit, Lines, Live, MOST, MetricValues, Names, Published, Tracked, interfaces, serve},
+    observe::{associations::LiveAssociations, feed::Losses, life::Life, limited},
 };
 use ntpguard_common::abi::CAUSES;
 use std::{
@@ -105,10 +105,19 @@ impl Metrics {
             }),
             names: Names { all: service.names().len(), failing: look_ups.failing() },
             associations,
+            live: live(service),
             start: self.start,
             now: SystemTime::now(),
         });
     }
+}
+
+/// The daemon's live associations; `None` if no line is for them, or the table can't be read.
+fn live(service: &Service) -> Option<Live> {
+    let LiveAssociations { open, live, unknown, full, list } =
+        LiveAssociations::read(&service.guard.maps).ok()??;
+    let open = open.map_or(f64::INFINITY, |seconds| seconds as f64);
+    Some(Live { associations: list.len(), packets: live, unknown, full, open })
 }
 
 /// The hits by line, with those of lines without hits if `zeros` is set.
