@@ -4,7 +4,7 @@
 //! Nothing is resolved. How the daemon applies the lines is in its [`Profile`].
 
 use super::{
-    access_line::{AccessLine, Target},
+    access_line::{AccessLine, Action, Target},
     diagnostic::{Code, Diagnostic},
     limiter::Limiter,
     place::{Place, Span},
@@ -132,6 +132,12 @@ impl AccessList {
             _ => None,
         });
         targets.chain(self.mask_names.values().map(|name| &**name))
+    }
+
+    /// Whether associations get entries of their own (`restrict source`), and the daemon may have any.
+    pub fn has_source(&self) -> bool {
+        let is_for_them = |line: &AccessLine| line.target == Target::Source && line.action != Action::Delete;
+        self.may_associate && self.lines.iter().any(is_for_them)
     }
 
     /// The hosts with which the daemon associates, as its lines and its command line name them.

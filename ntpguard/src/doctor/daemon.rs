@@ -7,7 +7,7 @@ use super::{
     shield::Shield,
 };
 use crate::{
-    conf::{locate, ntp},
+    conf::{AccessList, locate, ntp},
     daemon::{
         CommandLine,
         holder::{self, Holder, Holders},
@@ -16,33 +16,36 @@ use crate::{
         unit::SERVICES,
     },
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The subject of findings about the port.
 const PORT: &str = "UDP port 123";
 
 /// Reads files below the root. Queries, however, always go to the daemon of this host, whatever the root is; its answers
-/// are judged by what gets past the filter.
-pub(super) fn examine(root: &Path, shield: &Shield) -> Vec<Finding> {
+/// are judged by what gets past the filter. Also returns whether the daemon's files say `restrict source`.
+pub(super) fn examine(root: &Path, shield: &Shield) -> (Vec<Finding>, bool) {
     let sockets = match socket::sockets(root) {
         Ok(sockets) => sockets,
-        Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
+        Err(error) => return (vec![Finding::unknown(Check::Port, PORT, &error)], false),
     };
     if sockets.is_empty() {
-        return vec![nobody()];
+        return (vec![nobody()], false);
     }
     let answers = probe::ask();
     let release = answers.as_ref().ok().and_then(|answers| answers.release.clone());
     let holders = match holder::holders(root, &sockets) {
         Ok(holders) => holders,
-        Err(error) => return vec![Finding::unknown(Check::Port, PORT, &error)],
+        Err(error) => return (vec![Finding::unknown(Check::Port, PORT, &error)], false),
     };
+    let mut has_source = false;
     let mut findings = port(&sockets, &holders);
     if let (Some(release), []) = (&release, &holders.all[..]) {
         findings.push(version(PORT, release, shield));
     }
     for holder in &holders.all {
-        findings.extend(about(root, holder, release.as_deref(), shield));
+        let (about, says_source) = about(root, holder, release.as_deref(), shield);
+        findings.extend(about);
+        has_source |= says_source;
     }
     match answers {
         Ok(Answers { asked, left_out, .. }) => {
@@ -50,7 +53,7 @@ pub(super) fn examine(root: &Path, shield: &Shield) -> Vec<Finding> {
         }
         Err(error) => findings.push(Finding::unknown(Check::Readvar, "this host's addresses", &error)),
     }
-    findings
+    (findings, has_source)
 }
 
 fn nobody() -> Finding {
@@ -90,7 +93,8 @@ fn port(sockets: &[Socket], holders: &Holders) -> Vec<Finding> {
     holders.all.iter().map(held).collect()
 }
 
-fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) -> Vec<Finding> {
+/// What there is to say about a process that holds the port, and whether its files say `restrict source`.
+fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) -> (Vec<Finding>, bool) {
     let subject = format!("process {}", holder.pid);
     let daemon = match &holder.program {
         Some(program) => program.daemon().ok_or_else(|| {
@@ -115,7 +119,7 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) 
     };
     let daemon = match daemon {
         Ok(daemon) => daemon,
-        Err(finding) => return vec![finding],
+        Err(finding) => return (vec![finding], false),
     };
     let release = holder.program.as_ref().map(Program::to_string).unwrap_or_default();
     // NTPsec's binary doesn't have its version number beside its name, but the daemon reports it to those who may query it.
@@ -130,24 +134,25 @@ fn about(root: &Path, holder: &Holder, answered: Option<&str>, shield: &Shield) 
     if !words.is_empty() {
         findings.push(Finding::ok(Check::Config, &subject, format!("on its command line: {words}")));
     }
-    findings.extend(older(root, holder, &command, daemon));
+    let path = file(root, holder, &command);
+    // Errors in the file are reported by `check`.
+    let list = path.as_ref().and_then(|path| ntp::read(Some(path), daemon).ok());
+    findings.extend(path.and_then(|path| older(holder, &path, list.as_ref())));
     findings.push(boot::judge(root, &names));
-    findings
+    (findings, list.is_some_and(|list| list.has_source()))
+}
+
+/// The path of the daemon's file as seen from here.
+fn file(root: &Path, holder: &Holder, command: &CommandLine) -> Option<PathBuf> {
+    let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
+    let own = holder::of_its_own(root, holder.pid, &path);
+    Some(own.unwrap_or_else(|| root.join(path.strip_prefix("/").unwrap_or(&path))))
 }
 
 /// A warning if the daemon was started before its file, or a file that this includes, was changed.
-fn older(
-    root: &Path,
-    holder: &Holder,
-    command: &CommandLine,
-    daemon: crate::daemon::dialect::Daemon,
-) -> Option<Finding> {
-    let path = command.config.as_ref().map(|path| holder.path(path)).or_else(|| holder.built_in.clone())?;
-    let own = holder::of_its_own(root, holder.pid, &path);
-    let path = own.unwrap_or_else(|| root.join(path.strip_prefix("/").unwrap_or(&path)));
-    // Errors in the file are reported by `check`.
-    let files = ntp::read(Some(&path), daemon).map(|conf| conf.files).unwrap_or_default();
-    let files = files.iter().map(|file| &*file.path).chain([&*path]);
+fn older(holder: &Holder, path: &Path, list: Option<&AccessList>) -> Option<Finding> {
+    let files = list.map_or(&[][..], |list| &list.files);
+    let files = files.iter().map(|file| &*file.path).chain([path]);
     let (changed, _) = locate::changed_since(holder.since?, files)?;
     let message = format!(
         "started before {} was changed: it goes by the old one until it is restarted",
@@ -233,7 +238,7 @@ mod tests {
     fn said(root: &Path, answered: Option<&str>) -> Vec<(Status, String)> {
         let sockets = socket::sockets(root).unwrap();
         let holders = holder::holders(root, &sockets).unwrap();
-        let about = holders.all.iter().flat_map(|holder| about(root, holder, answered, &Shield::default()));
+        let about = holders.all.iter().flat_map(|holder| about(root, holder, answered, &Shield::default()).0);
         port(&sockets, &holders).into_iter().chain(about).map(|found| (found.status, found.message)).collect()
     }
 

@@ -10,6 +10,7 @@ mod card;
 mod daemon;
 mod finding;
 mod kernel;
+mod learning;
 mod native;
 mod probe;
 mod rights;
@@ -24,9 +25,10 @@ use std::path::Path;
 /// Makes all checks: of the daemon, the kernel, and the interfaces named, or without names those that are worth guarding.
 pub fn examine(root: &Path, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
     let (running, shield) = running::examine(root, interfaces, pin_path);
-    let mut findings = daemon::examine(root, &shield);
+    let (mut findings, has_source) = daemon::examine(root, &shield);
     findings.extend(kernel::examine(root));
     findings.extend(running);
+    findings.extend(learning::examine(root, &shield, has_source, pin_path));
     findings.push(rights::capabilities(root));
     findings.push(rights::bpffs(pin_path));
     findings.extend(attachment::examine(root, interfaces, pin_path));

@@ -85,6 +85,11 @@ impl Shield {
         Met::Dropped
     }
 
+    /// Whether the policy in force has a line `restrict source`; `None` if none is in force, or it can't be read.
+    pub(super) fn has_source(&self) -> Option<bool> {
+        Some(self.policy.as_ref()?.as_ref().ok()?.has_source())
+    }
+
     /// The guarded interfaces, as text.
     pub(super) fn places(&self) -> String {
         self.guarded.join(", ")

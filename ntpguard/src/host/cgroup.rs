@@ -4,9 +4,15 @@ use anyhow::{Context as _, Result};
 use nix::{errno::Errno, libc};
 use std::{
     fs::{self, File},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
+
+/// The inode number of the initial cgroup namespace: PROC_CGROUP_INIT_INO in include/linux/proc_ns.h.
+const INITIAL: u64 = 0xeffffffb;
 
 /// The root of the control groups. In a container it is the container's own group.
 ///
@@ -20,6 +26,18 @@ pub fn root() -> Result<File> {
         None => unmounted()
             .context("no control groups (cgroup v2) are mounted, and they can't be opened otherwise"),
     }
+}
+
+/// Whether the kernel has control groups of version 2, below a root; `None` if it doesn't say.
+pub fn is_supported(root: &Path) -> Option<bool> {
+    let kinds = fs::read_to_string(root.join("proc/filesystems")).ok()?;
+    Some(kinds.lines().any(|line| line.split_whitespace().next_back() == Some("cgroup2")))
+}
+
+/// Whether this process sees only the control groups of a container: its cgroup namespace isn't the initial one. A path in
+/// /proc/self/cgroup wouldn't tell, since the root of any namespace is `/`.
+pub fn is_containers(root: &Path) -> bool {
+    fs::metadata(root.join("proc/self/ns/cgroup")).is_ok_and(|namespace| namespace.ino() != INITIAL)
 }
 
 /// The root without a mount that others see: fsopen(2), fsmount(2). Requires CAP_SYS_ADMIN.
