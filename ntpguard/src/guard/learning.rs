@@ -48,6 +48,11 @@ impl Service {
         match goes_on {
             Ok((how, goes_on)) => {
                 self.learner = Some(how);
+                let sender = match how {
+                    Learner::ByNamespace => "this network namespace sends",
+                    Learner::ByAddress => "this host's addresses send",
+                };
+                tell(format_args!("the daemon's associations are learnt from what {sender}"));
                 if !goes_on {
                     ask(&associations);
                 }
