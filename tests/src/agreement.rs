@@ -1,25 +1,36 @@
 //! Compares the host's function with a program in the kernel on random and mutated frames.
 
 use crate::{
-    fixture::{Compiled, DIALECTS, FIXTURES, compile, path},
+    fixture::{Compiled, DIALECTS, FIXTURES, compile, compile_text, path},
     golden::cases,
     judged::is_runnable,
-    random::Random,
+    random::{Random, from_environment},
 };
 use ntpguard::{
     bpf::{Guard, Object, Size},
     compile::{Hardening, Image},
-    policy::{Policy, limiter::Clock},
+    daemon::dialect::Dialect,
+    policy::{Policy, limiter::Clock, network},
     simulate::model::Model,
 };
 use ntpguard_common::{
-    Action, Decision, Reason, ReturnVerdict, Verdict, decide, decide_plain, decide_then, limit::table::Set,
+    Action, Decision, Reason, ReturnVerdict, Verdict, decide, decide_plain, decide_then,
+    limit::table::Set,
+    wire::{Located, locate},
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr::{self, V4, V6},
 };
 
 /// Size of the table of sources: so small that sources evict each other.
 const SOURCES: u32 = 64;
 /// Minimum length in bytes: a test run refuses frames without a whole Ethernet header.
 const SHORTEST: usize = 14;
+
+/// How often each fixture gets random associations.
+const VARIANTS: usize = 2;
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +45,10 @@ pub struct Agreement {
     pub plain: usize,
     /// Number of frames that a test run can't take.
     pub left_out: usize,
+    /// Number of frames whose source had the entry of an association by `restrict source`.
+    pub associated: usize,
+    /// Number of frames whose source might have had one, in front of a daemon that takes broadcasts.
+    pub uncertain: usize,
     /// Number of frames on which the kernel and the host came to different results.
     pub differing: usize,
 }
@@ -43,12 +58,6 @@ pub fn frames(default: usize) -> usize {
     usize::try_from(from_environment("FRAMES", default as u64)).expect("FRAMES fits into memory")
 }
 
-/// The number in an environment variable, by which the same test can be run longer, or with other frames.
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")))
-}
-
 /// Compares this number of frames, and prints those that differ. The environment variable `SEED` (not 0) selects the frames.
 ///
 /// # Panics
@@ -56,21 +65,15 @@ fn from_environment(name: &str, default: u64) -> u64 {
 pub fn agreement(object: Object, frames: usize) -> Agreement {
     let seeds: Vec<Vec<u8>> = cases().into_iter().map(|case| case.frame).collect();
     let mut random = Random::new(from_environment("SEED", 0x6e74_7067_7561_7264));
-    let policies: Vec<_> = FIXTURES
-        .iter()
-        .flat_map(|fixture| DIALECTS.map(|dialect| (fixture, dialect)))
-        .flat_map(|(fixture, dialect)| {
-            [Hardening::ALL, Hardening::NONE].map(|hardening| (fixture, dialect, hardening))
-        })
-        .map(|(fixture, dialect, hardening)| {
-            compile(fixture.map(path).as_deref(), dialect, hardening).unwrap()
-        })
-        .collect();
+    let policies = policies(&mut random, &seeds);
     let mut guard = Guard::load(object, Size::new(SOURCES)).unwrap();
     let table = guard.maps.sources().unwrap();
+    let associations = guard.maps.associations().unwrap();
+    let learning = associations.learning().unwrap();
     let mut found = Agreement::default();
     for (number, compiled) in policies.iter().enumerate() {
         let Compiled { image, policy, .. } = compiled;
+        guard.maps.forget_associations().unwrap();
         guard.install(image).unwrap();
         guard.maps.forget().unwrap();
         let model = Model::new(image, Clock::of_kernel().unwrap(), SOURCES).seeded(guard.maps.seed());
@@ -129,7 +132,71 @@ pub fn agreement(object: Object, frames: usize) -> Agreement {
             }
         }
     }
+    found.associated = learning.live.get() as usize;
+    found.uncertain = learning.unknown.get() as usize;
     found
+}
+
+/// Every fixture before every daemon, as it is and with random associations.
+fn policies(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<Compiled> {
+    let sources: BTreeSet<_> = seeds.iter().filter_map(|frame| source(frame)).collect();
+    let sources: Vec<_> = sources.into_iter().collect();
+    let mut policies = Vec::new();
+    for fixture in FIXTURES.map(|fixture| fixture.map(path)) {
+        let text = fixture.as_ref().map(|path| fs::read_to_string(path).unwrap()).unwrap_or_default();
+        for dialect in DIALECTS {
+            for hardening in [Hardening::ALL, Hardening::NONE] {
+                let plain = compile(fixture.as_deref(), dialect, hardening).unwrap();
+                // 4.2.6 doesn't know the line.
+                for _ in 0..if dialect == Dialect::Ntp426 { 0 } else { VARIANTS } {
+                    let with = format!("{text}\n{}", association_lines(random, &sources, &plain.policy));
+                    policies.push(compile_text(&with, dialect, hardening).unwrap());
+                }
+                policies.push(plain);
+            }
+        }
+    }
+    policies
+}
+
+/// The source address of a frame to port 123.
+fn source(frame: &[u8]) -> Option<IpAddr> {
+    match locate(frame) {
+        Located::Datagram(datagram) => Some(network::address(&datagram.source(frame)?)),
+        _ => None,
+    }
+}
+
+/// Random lines by which some of the addresses that frames come from are those of associations, with entries of their own.
+fn association_lines(random: &mut Random, sources: &[IpAddr], policy: &Policy) -> String {
+    const FLAGS: [&str; 9] =
+        ["ignore", "noquery", "noserve", "notrust", "version", "limited", "kod", "nomodify", "nopeer"];
+    let mut flags = |most| -> Vec<_> {
+        (0..random.below(most)).map(|_| FLAGS[random.below(FLAGS.len())]).collect()
+    };
+    let mut lines = format!("restrict source {}", flags(4).join(" "));
+    // Without a line that cuts associations off, NTPsec makes no entries for them.
+    let default = ["ignore", "notrust", &flags(3).join(" ")][random.below(3)].to_owned();
+    lines.push_str(if random.below(3) == 0 { " ntpport\n" } else { "\n" });
+    if random.below(4) > 0 {
+        lines.push_str(&format!("restrict default {default}\n"));
+    }
+    let sometimes = [
+        (2, "broadcastclient\n"),
+        (6, "restrict 192.0.2.0 mask 255.255.255.0 ignore ntpport\n"),
+        (6, "restrict 192.0.2.66 nomodify\n"),
+    ];
+    for (times, line) in sometimes {
+        lines.push_str(if random.below(times) == 0 { line } else { "" });
+    }
+    for _ in 0..1 + random.below(12) {
+        let address = match policy.entries.get(random.below(policy.entries.len())) {
+            Some(entry) if random.below(4) == 0 => entry.net.address(),
+            _ => sources[random.below(sources.len())],
+        };
+        lines.push_str(&format!("server {address}\n"));
+    }
+    lines
 }
 
 /// The time at which the kernel's limiter judged a frame, from the account of its source, if there is one. A frame that the
@@ -167,7 +234,15 @@ fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
         frame[random.below(head)] = random.next() as u8;
     }
     if random.below(4) == 0 {
-        source_near_a_rule(random, &mut frame, policy);
+        let source = near_a_rule(random, policy);
+        set_source(&mut frame, source, random.below(3) as u8);
+    } else if random.below(3) > 0
+        && let Some(source) = an_association(random, &frame, policy)
+    {
+        set_source(&mut frame, source, u8::from(random.below(8) == 0));
+        if random.below(2) == 0 {
+            set_port(&mut frame, 123);
+        }
     }
     match random.below(12) {
         0 => frame.truncate(SHORTEST + random.below(head - SHORTEST + 1)),
@@ -177,23 +252,46 @@ fn frame(random: &mut Random, seeds: &[Vec<u8>], policy: &Policy) -> Vec<u8> {
     frame
 }
 
-/// Sets the source address of an untagged frame to the first, the last or a nearby address of one of the policy's networks.
-fn source_near_a_rule(random: &mut Random, frame: &mut [u8], policy: &Policy) {
-    use std::net::IpAddr::{V4, V6};
+/// The address of an association in the family of an untagged frame; `None` if there is none.
+fn an_association(random: &mut Random, frame: &[u8], policy: &Policy) -> Option<IpAddr> {
+    let is_v6 = frame[12..14] == [0x86, 0xdd];
+    let associations: Vec<_> =
+        policy.associations.iter().filter(|address| address.is_ipv6() == is_v6).collect();
+    (!associations.is_empty()).then(|| *associations[random.below(associations.len())])
+}
+
+/// The first or the last address of one of the policy's networks.
+fn near_a_rule(random: &mut Random, policy: &Policy) -> IpAddr {
     let entry = policy.entries.get(random.below(policy.entries.len())).expect("one of them");
-    let address = match entry.net.prefix() {
+    match entry.net.prefix() {
         Some(prefix) if random.below(2) == 0 => prefix.broadcast(),
         _ => entry.net.address(),
-    };
-    match (address, &frame[12..14]) {
+    }
+}
+
+/// Sets the source address of an untagged frame of the same family, with some bits of its last byte inverted.
+fn set_source(frame: &mut [u8], source: IpAddr, inverted: u8) {
+    match (source, &frame[12..14]) {
         (V4(address), [0x08, 0x00]) if frame.len() >= 34 => {
             frame[26..30].copy_from_slice(&address.octets());
-            frame[29] ^= random.below(3) as u8;
+            frame[29] ^= inverted;
         }
         (V6(address), [0x86, 0xdd]) if frame.len() >= 54 => {
             frame[22..38].copy_from_slice(&address.octets());
-            frame[37] ^= random.below(3) as u8;
+            frame[37] ^= inverted;
         }
         _ => (),
+    }
+}
+
+/// Sets the UDP source port of an untagged frame without options and extension headers.
+fn set_port(frame: &mut [u8], port: u16) {
+    let offset = match (&frame[12..14], frame.get(14)) {
+        ([0x08, 0x00], Some(0x45)) => 34,
+        ([0x86, 0xdd], _) => 54,
+        _ => return,
+    };
+    if let Some(bytes) = frame.get_mut(offset..offset + 2) {
+        bytes.copy_from_slice(&port.to_be_bytes());
     }
 }

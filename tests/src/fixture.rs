@@ -8,7 +8,7 @@ use ntpguard::{
     policy::Policy,
 };
 use std::{
-    io,
+    io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -59,6 +59,16 @@ pub fn compile(file: Option<&Path>, dialect: Dialect, hardening: Hardening) -> R
     let policy = Policy::resolve(&conf, &names, &own);
     let image = Image::compile(&policy, &conf, hardening);
     Ok(Compiled { conf, policy, image })
+}
+
+/// Like [`compile`], for a text.
+///
+/// # Errors
+/// There is no place for a temporary file.
+pub fn compile_text(text: &str, dialect: Dialect, hardening: Hardening) -> Result<Compiled> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(text.as_bytes())?;
+    compile(Some(file.path()), dialect, hardening)
 }
 
 /// Resolves the names in the fixtures.

@@ -1,4 +1,4 @@
-//! A random number generator with the same sequence in every run and on every machine.
+//! A random number generator with the same sequence in every run and on every machine, and what selects the sequence.
 
 /// The generator xorshift64*.
 pub struct Random(u64);
@@ -22,4 +22,13 @@ impl Random {
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() >> 33) as usize % bound
     }
+}
+
+/// The number in an environment variable, by which the same test can be run longer, or with other random numbers.
+///
+/// # Panics
+/// The variable is set to something else.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")))
 }
