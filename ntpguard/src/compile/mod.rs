@@ -86,7 +86,7 @@ impl Image {
             v6: lists(|| v6.prefixes()),
             masks: [v4.masks(), v6.masks()],
             associations: policy.associations.iter().map(|address| network::source(*address)).collect(),
-            template: rules.source().map(|rule| template(&rule, doubtful, conf)),
+            template: rules.source().map(|rule| template(&rule, doubtful || has_keys(policy, conf), conf)),
             limiter: conf.limiter,
             bounds: Bounds::default(),
             rules: ImageRules::default(),
@@ -211,6 +211,17 @@ fn is_doubtful(policy: &Policy, conf: &AccessList) -> bool {
     let by_flags = *source_entries == SourceEntries::CutOff;
     let by_port = |entry: &Entry<'_>| entry.ntpport && !entry.own && (by_flags || entry.net.is_host());
     (by_flags || *port_order == PortOrder::First) && policy.entries.iter().any(|entry| by_port(&entry))
+}
+
+/// Whether the daemon makes an association's entry only by what is in force for its address, and some associations are
+/// spared that by a key: `notrust` doesn't cut them off (NTPsec's ntp_restrict.c:restrict_source).
+fn has_keys(policy: &Policy, conf: &AccessList) -> bool {
+    let trusts_by_key = |entry: Entry<'_>| {
+        entry.flags.has(Flags::NOTRUST) && !entry.flags.has(Flags::IGNORE) && !entry.net.is_host()
+    };
+    conf.profile.source_entries == SourceEntries::CutOff
+        && conf.associations.iter().any(|association| association.authenticated)
+        && policy.entries.iter().any(trusts_by_key)
 }
 
 /// What `restrict source` says, with the rule for it.

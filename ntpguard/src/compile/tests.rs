@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    conf::ntp,
+    conf::{Association, ntp},
     daemon::dialect::{Daemon, Dialect},
     policy::network::source,
 };
@@ -46,7 +46,7 @@ fn line(random: &mut Random) -> String {
     let address = random.address(v6);
     match random.below(8) {
         6 => format!("restrict source {flags}{port}\n"),
-        7 => format!("server {address}\n"),
+        7 => format!("server {address}{}\n", random.of(&["", "", " key 5"])),
         0 => format!("restrict {address} {flags}{port}\n"),
         1 => format!("restrict default {flags}{port}\n"),
         _ => format!("restrict {address} mask {} {flags}{port}\n", random.of(masks)),
@@ -80,12 +80,13 @@ fn the_image_decides_as_the_list_does() {
             let rule = if yields { image.association(0, &source(address), port, 0x24, found) } else { found };
             let dropping = rule.flags & !(Rule::OWN | Rule::YIELDS | u32::MAX << Rule::MASKS_SHIFT);
             // An association's entry precedes those for networks. NTPsec makes it only where the entry for packets from
-            // port 123 would cut the association off.
+            // port 123 would cut the association off. `notrust` doesn't, if the association has a key.
             let asked = policy.matching(address, 123).unwrap();
+            let is_of = |line: &Association| line.host.as_deref() == Some(&address.to_string());
+            let has_key = conf.associations.iter().any(|line| line.authenticated && is_of(line));
+            let breaks = if has_key { Flags::IGNORE } else { Flags::IGNORE.with(Flags::NOTRUST) };
             let is_made = match dialect {
-                Dialect::NtpSec => {
-                    !asked.net.is_host() && asked.flags.has(Flags::IGNORE.with(Flags::NOTRUST))
-                }
+                Dialect::NtpSec => !asked.net.is_host() && asked.flags.has(breaks),
                 _ => true,
             };
             let lifted = policy.source.filter(|it| {
