@@ -171,9 +171,8 @@ fn source(frame: &[u8]) -> Option<IpAddr> {
 fn association_lines(random: &mut Random, sources: &[IpAddr], policy: &Policy) -> String {
     const FLAGS: [&str; 9] =
         ["ignore", "noquery", "noserve", "notrust", "version", "limited", "kod", "nomodify", "nopeer"];
-    let mut flags = |most| -> Vec<_> {
-        (0..random.below(most)).map(|_| FLAGS[random.below(FLAGS.len())]).collect()
-    };
+    let mut flags =
+        |most| -> Vec<_> { (0..random.below(most)).map(|_| FLAGS[random.below(FLAGS.len())]).collect() };
     let mut lines = format!("restrict source {}", flags(4).join(" "));
     // Without a line that cuts associations off, NTPsec makes no entries for them.
     let default = ["ignore", "notrust", &flags(3).join(" ")][random.below(3)].to_owned();

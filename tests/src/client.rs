@@ -79,6 +79,7 @@ pub struct Probe {
 }
 
 /// Sends each probe from its own socket to port 123 of the address of its family, and reports which ones were answered.
+/// A request of the daemon's own, to a probe's source as one of its servers, is no answer.
 ///
 /// # Errors
 /// A source address isn't one of the namespace's, or a port is in use.
@@ -100,16 +101,30 @@ pub fn answered(netns: &Netns, probes: &[Probe], to: [IpAddr; 2]) -> Result<Vec<
             let sockets: Vec<_> = round.iter().map(|at| probe(&probes[*at], to)).collect::<Result<_>>()?;
             let start = Instant::now();
             for (at, socket) in round.iter().zip(&sockets) {
-                let patience = ANSWER_TIMEOUT.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-                socket.set_read_timeout(Some(patience))?;
-                let mut exchange = Exchange::default();
-                receive(socket, &mut exchange, 1)?;
-                answered[*at] = exchange.answers > 0;
+                answered[*at] = answers(socket, start + ANSWER_TIMEOUT)?;
             }
             left = later;
         }
         Ok(answered)
     })
+}
+
+/// Whether anything but a request arrives until then.
+fn answers(socket: &UdpSocket, until: Instant) -> Result<bool> {
+    let mut buffer = [0; 2048];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match socket.recv(&mut buffer) {
+            Ok(_) if matches!(buffer[0] & 7, 1 | 3) => (),
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => (),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn probe(probe: &Probe, [v4, v6]: [IpAddr; 2]) -> Result<UdpSocket> {
