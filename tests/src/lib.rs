@@ -23,6 +23,7 @@ pub mod ntpd;
 pub mod prometheus;
 pub mod random;
 pub mod reader;
+pub mod replies;
 pub mod stand_in;
 pub mod stranger;
 pub mod tmux;

@@ -90,8 +90,12 @@ impl<'a> Ntpd<'a> {
 
     fn wait(&mut self) -> Result<()> {
         let start = Instant::now();
+        // Its own stratum, or the next one if it has synchronised to a server of the lab by then.
+        let serves = |answer: &Result<String>| {
+            answer.as_ref().is_ok_and(|answer| answer.contains("stratum=5") || answer.contains("stratum=6"))
+        };
         let mut answer = self.ntpq("rv 0 stratum");
-        while !answer.as_ref().is_ok_and(|answer| answer.contains("stratum=5")) {
+        while !serves(&answer) {
             if start.elapsed() > Duration::from_secs(60) {
                 return Err(self.failure(answer));
             }
@@ -134,6 +138,16 @@ impl<'a> Ntpd<'a> {
         let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let value = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
         value.with_context(|| format!("sysstats has no `{name}`:\n{table}"))
+    }
+
+    /// The number of its associations that it reaches.
+    ///
+    /// # Errors
+    /// The same as those of [`Ntpd::ntpq`].
+    pub fn reached(&self) -> Result<usize> {
+        let list = self.ntpq("associations")?;
+        // The fifth column is `reach`.
+        Ok(list.lines().filter(|line| line.split_whitespace().nth(4) == Some("yes")).count())
     }
 
     /// Kills the daemon, like a crash.

@@ -157,11 +157,7 @@ fn a_daemon_synchronises_through_the_guard_only_with_the_line() {
         let options: &[&str] = if is_reached { &[] } else { &["--yes"] };
         let guard = home.guarding_with(options).unwrap();
         let daemon = Ntpd::start(&lab.server, &conf).unwrap();
-        let reached = || {
-            let list = daemon.ntpq("associations").unwrap_or_default();
-            // The fifth column is `reach`.
-            list.lines().filter(|line| line.split_whitespace().nth(4) == Some("yes")).count()
-        };
+        let reached = || daemon.reached().unwrap_or_default();
         if is_reached {
             wait_for("both servers are reached", || reached() == 2);
         } else {
