@@ -53,11 +53,12 @@ impl Service {
     /// installed before attaching. With `stays`, spare programs are loaded as well, for drivers that may lose the filter.
     fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>, stays: bool) -> Result<()> {
         let goes_on = self.guard.maps.goes_on()?;
+        let knows = goes_on && self.guard.maps.template()?.is_there();
         if !goes_on {
             self.put_first()?;
         }
         if self.loaded.image.template.is_some() {
-            self.begin_learning();
+            self.begin_learning(knows);
         }
         for interface in self.named.clone() {
             let how = self.attach_to(&interface)?;
@@ -253,7 +254,8 @@ impl Service {
     /// The kernel refuses.
     pub fn resume(mut self) -> Result<(), Fault> {
         if self.loaded.image.template.is_some() {
-            self.begin_learning();
+            let knows = self.guard.maps.template().is_ok_and(|template| template.is_there());
+            self.begin_learning(knows);
         }
         self.put_first().environment()?;
         self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;

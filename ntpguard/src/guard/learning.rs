@@ -10,7 +10,10 @@ use crate::{
     },
 };
 use ntpguard_common::associations::Origin;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How long the daemon may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,7 +39,9 @@ impl Epoch {
 impl Service {
     /// Begins to learn the daemon's associations, before any packet is judged by a policy that distinguishes them from
     /// other sources. Whatever goes wrong, packets that may be an association's pass.
-    pub(super) fn begin_learning(&mut self) {
+    ///
+    /// `knows`: until now a policy was in force, with these maps, that distinguishes them.
+    pub(super) fn begin_learning(&mut self, knows: bool) {
         let associations = match self.guard.maps.associations() {
             Ok(associations) => associations,
             Err(error) => {
@@ -44,8 +49,15 @@ impl Service {
                 return;
             }
         };
-        let goes_on = cgroup::root().and_then(|root| self.guard.learn(&root));
-        match goes_on {
+        if cgroup::is_containers(Path::new("/")) {
+            open(&associations, u64::MAX);
+            tell(format_args!(
+                "only a container's control groups are visible here, and the daemon may be in another:"
+            ));
+            tell(format_args!("  what `restrict source` may let in passes from any address"));
+            return;
+        }
+        match cgroup::root().and_then(|root| self.guard.learn(&root)) {
             Ok((how, goes_on)) => {
                 self.learner = Some(how);
                 let sender = match how {
@@ -53,7 +65,8 @@ impl Service {
                     Learner::ByAddress => "this host's addresses send",
                 };
                 tell(format_args!("the daemon's associations are learnt from what {sender}"));
-                if !goes_on {
+                if !(goes_on && knows) {
+                    reset(&associations);
                     ask(&associations);
                 }
             }
@@ -102,6 +115,9 @@ fn ask(associations: &Associations) {
     let known = match daemon::associations::ask(ANSWER_TIMEOUT) {
         Ok(known) => known,
         Err(error) => {
+            if let daemon::associations::Error::Incomplete { known, .. } = &error {
+                note(associations, known);
+            }
             open(associations, UNTIL_ALL_HAVE_ASKED);
             tell(format_args!("the daemon doesn't list its associations ({error}):"));
             tell(format_args!(
@@ -110,8 +126,19 @@ fn ask(associations: &Associations) {
             return;
         }
     };
-    for daemon::associations::Association { address, port, poll } in known {
+    note(associations, &known);
+}
+
+fn note(associations: &Associations, known: &[daemon::associations::Association]) {
+    for &daemon::associations::Association { address, port, poll } in known {
         associations.note(Origin::Daemon, address, port, poll);
+    }
+}
+
+/// Takes back that any address may be an association's, which an earlier start may have left so for good.
+fn reset(associations: &Associations) {
+    if let Some(learning) = associations.learning() {
+        learning.open_until.set(0);
     }
 }
 

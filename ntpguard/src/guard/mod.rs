@@ -200,7 +200,7 @@ impl Service {
         loaded.warnings.extend(sandbox::warning(&loaded.conf.sought));
         let is_new = self.loaded.image.template.is_none() && loaded.image.template.is_some();
         if is_new {
-            self.begin_learning();
+            self.begin_learning(false);
         }
         let change = put(&mut self.guard.maps, &mut self.state, &loaded).environment()?;
         if !loaded.warnings.is_empty() && loaded.warnings != self.loaded.warnings {
