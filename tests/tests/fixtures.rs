@@ -168,7 +168,7 @@ fn a_source_line_opens_every_network_to_associations_but_no_listed_host() {
     assert!(yields(noserve, Ntp428, "198.51.100.1") && !yields(noserve, NtpSec, "198.51.100.1"));
     assert_eq!(bare(noserve, NtpSec)[0], "0.0.0.0/0: noserve noquery");
     let nobody = "restrict default ignore\nrestrict source";
-    assert_eq!(bare(nobody, Ntp428), ["0.0.0.0/0: ignore", "::/0: ignore"], "no line sets up an association");
+    assert!(yields(nobody, Ntp428, "198.51.100.1"), "the daemon's command line may name some");
 }
 
 #[test]

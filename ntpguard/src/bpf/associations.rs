@@ -34,15 +34,6 @@ impl Maps {
         })
     }
 
-    /// What the policy in force says by `restrict source`.
-    ///
-    /// # Errors
-    /// The kernel refuses to read a map.
-    pub fn template(&self) -> Result<Template> {
-        let templates: Array<_, [u32; 4]> = self.get("TEMPLATES")?.try_into()?;
-        Ok(Template::from_words(templates.get(&self.word()?.slot(), 0)?))
-    }
-
     /// The table as it is now, for those who may only look.
     ///
     /// # Errors

@@ -72,8 +72,6 @@ pub struct AccessList {
     pub associations: Vec<Association>,
     /// The servers that the daemon's command line names.
     pub command_servers: Vec<String>,
-    /// Whether the daemon may have associations: those of lines and of the command line, and those that peers mobilize.
-    pub may_associate: bool,
     /// Whether peers may mobilize associations by asking (mode 1).
     pub passive: Passive,
     /// Whether servers that broadcast may become associations.
@@ -110,7 +108,6 @@ impl AccessList {
             family: None,
             associations: Vec::new(),
             command_servers: Vec::new(),
-            may_associate: false,
             passive: Passive::Never,
             hears_broadcasts: false,
             trusts_any_key: false,
@@ -134,10 +131,10 @@ impl AccessList {
         targets.chain(self.mask_names.values().map(|name| &**name))
     }
 
-    /// Whether associations get entries of their own (`restrict source`), and the daemon may have any.
+    /// Whether associations get entries of their own (`restrict source`).
     pub fn has_source(&self) -> bool {
         let is_for_them = |line: &AccessLine| line.target == Target::Source && line.action != Action::Delete;
-        self.may_associate && self.lines.iter().any(is_for_them)
+        self.lines.iter().any(is_for_them)
     }
 
     /// The hosts with which the daemon associates, as its lines and its command line name them.

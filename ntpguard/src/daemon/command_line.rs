@@ -179,14 +179,6 @@ impl CommandLine {
     pub fn is_auth_off(&self) -> bool {
         self.auth == Some(false)
     }
-
-    /// Whether the daemon may have associations because of it: servers, broadcasts, or keys by which peers may mobilize
-    /// some.
-    pub fn may_associate(&self) -> bool {
-        let named = !self.servers.is_empty() || self.broadcasts || !self.trusted_keys.is_empty();
-        // The part that is missing may name servers.
-        named || self.is_auth_off() || self.is_cut
-    }
 }
 
 /// The configuration in it, in words; empty if there is none.
@@ -280,11 +272,6 @@ mod tests {
         ] {
             for dialect in [Ntp426, Ntp428, NtpSec] {
                 assert_eq!(parse(line, dialect).servers, servers, "{line}");
-                assert_eq!(
-                    parse(line, dialect).may_associate(),
-                    !servers.is_empty() || line == "-t5",
-                    "{line}"
-                );
             }
         }
     }
@@ -309,7 +296,7 @@ mod tests {
         }
         assert!(!parse("-A -a", Ntp428).is_auth_off() && !parse("-a -A", Ntp428).is_auth_off());
         assert_eq!(parse("-k /keys", NtpSec).keys, Some("/keys".into()));
-        assert!(parse("-b", Ntp426).may_associate() && !parse("-g", Ntp426).may_associate());
+        assert!(parse("-b", Ntp426).broadcasts && !parse("-g", Ntp426).broadcasts);
     }
 
     #[test]
@@ -325,7 +312,7 @@ mod tests {
         ] {
             for dialect in [Ntp426, Ntp428, NtpSec] {
                 let found = parse(line, dialect);
-                assert!(found.is_cut && found.may_associate(), "{line}");
+                assert!(found.is_cut, "{line}");
                 assert!(
                     found.to_string().ends_with("its end is cut off, and there may be more servers"),
                     "{found}"

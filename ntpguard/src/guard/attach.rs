@@ -53,7 +53,7 @@ impl Service {
     /// installed before attaching. With `stays`, spare programs are loaded as well, for drivers that may lose the filter.
     fn attach_in_force(&mut self, attached: &mut Vec<(String, Attached)>, stays: bool) -> Result<()> {
         let goes_on = self.guard.maps.goes_on()?;
-        let knows = goes_on && self.guard.maps.template()?.is_there();
+        let knows = goes_on && self.guard.maps.template()?.is_some();
         if !goes_on {
             self.put_first()?;
         }
@@ -254,7 +254,7 @@ impl Service {
     /// The kernel refuses.
     pub fn resume(mut self) -> Result<(), Fault> {
         if self.loaded.image.template.is_some() {
-            let knows = self.guard.maps.template().is_ok_and(|template| template.is_there());
+            let knows = self.guard.maps.template().is_ok_and(|template| template.is_some());
             self.begin_learning(knows);
         }
         self.put_first().environment()?;

@@ -47,8 +47,8 @@ pub struct SourceEntry {
 pub struct Policy {
     /// The entries in the daemon's order, IPv4 first.
     pub entries: Arc<Entries>,
-    /// The entry that every association gets by `restrict source`, if such a line exists and the daemon may have
-    /// associations.
+    /// The entry that every association gets by `restrict source`, if such a line exists. A daemon may have associations
+    /// that no file names: those of its command line, which isn't known before it runs.
     pub source: Option<SourceEntry>,
     /// The addresses of the hosts with which its configuration tells the daemon to associate; empty if no line
     /// distinguishes them from others.
@@ -71,7 +71,6 @@ impl Policy {
         }
         let Builder { changes, source, diagnostics, .. } = builder;
         let entries = Arc::new(changes::entries(changes, conf));
-        let source = source.filter(|_| conf.may_associate);
         let associations = source.map(|_| associations(conf, resolver)).unwrap_or_default();
         Self { entries, source, associations, diagnostics }
     }

@@ -86,7 +86,6 @@ impl ConfFile {
         // `-4` and `-6` on 4.2.6's command line override those of a line (ntp_config.c:get_multiple_netnums).
         self.list.family = self.command.family.filter(|_| self.daemon.dialect == Dialect::Ntp426);
         self.list.trusts_any_key = self.trusts_keys || !self.command.trusted_keys.is_empty();
-        self.list.may_associate = self.may_associate();
         self.list.command_servers.clone_from(&self.command.servers);
         self.list.passive = self.passive();
         self.list.hears_broadcasts = self.hears_broadcasts();
@@ -97,13 +96,6 @@ impl ConfFile {
         };
         self.list.limits = self.limits();
         self.list
-    }
-
-    /// Whether associations may exist: those of lines and of the command line, and those that peers mobilize, which
-    /// takes a trusted key or disabled authentication.
-    fn may_associate(&self) -> bool {
-        let by_lines = !self.list.associations.is_empty() || self.list.auth_off.is_some() || self.trusts_keys;
-        by_lines || self.command.may_associate()
     }
 
     /// Which peers may mobilize associations. NTPsec has none of that kind (ntp_proto.c:receive).
