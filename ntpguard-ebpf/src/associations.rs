@@ -10,7 +10,7 @@ use ntpguard_common::{
 };
 
 #[btf_map]
-static TEMPLATES: Array<[u32; 4], { SLOTS as usize }> = Array::new();
+static TEMPLATES: Array<[u32; 3], { SLOTS as usize }> = Array::new();
 
 /// The loader may write, too: it knows of associations that began before this program did.
 #[btf_map]

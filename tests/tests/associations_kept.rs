@@ -187,6 +187,32 @@ fn servers_of_the_command_line_alone() {
     assert_eq!(dropped(&home), 1);
 }
 
+/// At boot the guard may start first, with nothing that tells it of servers.
+#[test]
+fn servers_of_the_command_line_after_the_guard() {
+    let lab = lab();
+    let _upstream = Ntpd::start(&lab.outside, UPSTREAM).unwrap();
+    let home = Home::new(&lab.server, IGNORE).unwrap();
+    let _guard = home.guarding_with(&["--yes"]).unwrap();
+    let daemon = Ntpd::start_with(&lab.server, IGNORE, &SERVERS[..3]).unwrap();
+    wait_for("all servers are reached", || daemon.reached().unwrap_or_default() == 3);
+    assert_eq!(dropped(&home), 0);
+}
+
+/// A pool's name has other addresses for the guard than for the daemon.
+#[test]
+fn whom_only_the_guard_finds_in_a_pool() {
+    let lab = lab();
+    let lines = "restrict default nomodify\nrestrict 127.0.0.1\nrestrict source nomodify noquery\n";
+    let home = Home::new(&lab.server, &format!("{lines}pool pool.example\n")).unwrap();
+    let dns = Dns::start(&lab.outside, "192.0.2.2", &lab.server, home.path()).unwrap();
+    dns.knows(&[("pool.example", &SERVERS[..1])]);
+    let conf = home.conf();
+    home.run(&format!("attach -i {INTERFACE} --dialect ntp-4.2.8 --config {}", conf.display())).unwrap();
+    // The daemon has no association with it, and so no entry that says `noquery`.
+    assert!(passes(&lab, &home, SERVERS[0], 6), "the daemon answers it");
+}
+
 #[test]
 fn replies_by_another_interface() {
     const SECOND: &str = "ntp1";

@@ -29,7 +29,7 @@ fn shown(image: &Image) -> Vec<String> {
         let flags: Vec<_> =
             names.iter().filter(|(bit, _)| rule.rule.has(*bit)).map(|(_, name)| *name).collect();
         let port = if rule.ntpport { " ntpport" } else { "" };
-        format!("{}{port}: {}", rule.sources(), flags.join(" "))
+        format!("{}{port}: {}", rule.net, flags.join(" "))
     };
     image.rules.iter().map(rule).collect()
 }

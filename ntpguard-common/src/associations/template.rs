@@ -16,10 +16,10 @@ pub enum Liveness {
 /// The entry that every association gets by `restrict source`, and what opens an association.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Template {
-    /// The entry's rule.
-    pub rule: Rule,
+    /// The flags of [`Rule::LIFTED`] that the entry doesn't have.
+    pub lifts: u32,
     /// Modes of packets that leave, one bit each, that open an association. From bit 8 on: modes that do so only if the
-    /// packet has a MAC. And [`Template::NTP_PORT`] and [`Template::DOUBTFUL`].
+    /// packet has a MAC. And [`Template::NTP_PORT`].
     pub opening: u32,
     /// Modes of packets that arrive, one bit each, that may belong to an association which never sends anything.
     pub uncertain: u32,
@@ -28,8 +28,6 @@ pub struct Template {
 impl Template {
     /// In [`Template::opening`]: the line says `ntpport`, so that the entry is only for packets from UDP port 123.
     pub const NTP_PORT: u32 = 1 << 16;
-    /// In [`Template::opening`]: whether the daemon has made an association's entry depends on more than its address.
-    pub const DOUBTFUL: u32 = 1 << 17;
 
     /// Whether there is such a line: requests always open associations then.
     pub const fn is_there(&self) -> bool {
@@ -49,30 +47,30 @@ impl Template {
         self.uncertain >> (first & 7) & 1 != 0
     }
 
-    /// The rule for a source; `found` is what the access list has for it. If it isn't known whether the address has an
-    /// association's entry, only what both rules drop is dropped.
+    /// The rule for a source; `found` is what the access list has for it.
+    ///
+    /// For an association, too, only what both rules drop is dropped. The daemon's entry may be gone (it has given up a
+    /// server), or may never have been made (a pool has more addresses than it uses), and the line may be the stricter of
+    /// the two.
     #[inline(always)]
     pub const fn rule(&self, liveness: Liveness, found: Rule, port: u16) -> Rule {
         if self.opening & Self::NTP_PORT != 0 && port != ntp::PORT {
             return found;
         }
         match liveness {
-            Liveness::Live if self.opening & Self::DOUBTFUL == 0 => self.rule,
-            Liveness::Live | Liveness::Unknown => {
-                Rule { flags: found.flags & (self.rule.flags | !Rule::LIFTED), ..found }
-            }
+            Liveness::Live | Liveness::Unknown => Rule { flags: found.flags & !self.lifts, ..found },
             Liveness::Dead => found,
         }
     }
 
     /// The value in the map.
-    pub const fn to_words(self) -> [u32; 4] {
-        [self.rule.flags, self.rule.index, self.opening, self.uncertain]
+    pub const fn to_words(self) -> [u32; 3] {
+        [self.lifts, self.opening, self.uncertain]
     }
 
     /// The reverse of [`Template::to_words`].
     #[inline(always)]
-    pub const fn from_words([flags, index, opening, uncertain]: [u32; 4]) -> Self {
-        Self { rule: Rule { flags, index }, opening, uncertain }
+    pub const fn from_words([lifts, opening, uncertain]: [u32; 3]) -> Self {
+        Self { lifts, opening, uncertain }
     }
 }

@@ -9,9 +9,12 @@ const CLIENT: u8 = 0x23;
 
 /// Modes 1, 3 and 5 open an association; `restrict source noquery`.
 const TEMPLATE: Template =
-    Template { rule: Rule { flags: Rule::NOQUERY, index: 9 }, opening: 0b10_1010, uncertain: 0 };
+    Template { lifts: Rule::LIFTED & !Rule::NOQUERY, opening: 0b10_1010, uncertain: 0 };
 /// `restrict default ignore`, as it is compiled beside a `restrict source`.
 const IGNORED: Rule = Rule { flags: Rule::YIELDS | Rule::LIFTED, index: 1 };
+
+/// What is left of it for an association.
+const LIFTED: Rule = Rule { flags: Rule::YIELDS | Rule::NOQUERY, index: 1 };
 
 struct Model {
     template: Template,
@@ -80,8 +83,8 @@ fn whom_the_daemon_asks_has_the_rule_of_associations_for_twice_its_poll_interval
     let model = Model::new(TEMPLATE);
     assert!(!model.passes(SERVER));
     model.leaves(&request(SERVER), true);
-    assert_eq!(model.rule(SERVER, 123, 0x24), TEMPLATE.rule);
-    assert_eq!(model.rule(SERVER, 50000, 0x23), TEMPLATE.rule, "whatever its port");
+    assert_eq!(model.rule(SERVER, 123, 0x24), LIFTED);
+    assert_eq!(model.rule(SERVER, 50000, 0x23), LIFTED, "whatever its port");
     assert!(!model.passes(Source::of_v4([198, 51, 100, 8])));
     for (poll, life) in [(6, 128), (10, 2048), (3, 64), (17, 1 << 18), (0, 1 << 18), (255, 1 << 18)] {
         let model = Model::new(TEMPLATE);
@@ -132,7 +135,7 @@ fn only_what_asks_and_leaves_from_the_daemons_port_opens_an_association() {
 fn a_line_for_port_123_is_for_no_other() {
     let model = Model::new(Template { opening: TEMPLATE.opening | Template::NTP_PORT, ..TEMPLATE });
     model.leaves(&request(SERVER), true);
-    assert_eq!((model.rule(SERVER, 123, 0x24), model.rule(SERVER, 5000, 0x23)), (TEMPLATE.rule, IGNORED));
+    assert_eq!((model.rule(SERVER, 123, 0x24), model.rule(SERVER, 5000, 0x23)), (LIFTED, IGNORED));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{compile::Image, policy::network};
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, Map};
 use ntpguard_common::{
-    abi::{Learning, Rule},
+    abi::Learning,
     associations::{Association, Departure, Origin, Set, Template, key},
     hash::Seed,
     wire::ntp,
@@ -48,7 +48,7 @@ impl Maps {
     /// # Errors
     /// The kernel refuses to read a map.
     pub fn template(&self) -> Result<Option<Template>> {
-        let templates: Array<_, [u32; 4]> = self.get("TEMPLATES")?.try_into()?;
+        let templates: Array<_, [u32; 3]> = self.get("TEMPLATES")?.try_into()?;
         let template = Template::from_words(templates.get(&self.word()?.slot(), 0)?);
         Ok(template.is_there().then_some(template))
     }
@@ -91,11 +91,10 @@ impl Associations {
     }
 }
 
-/// Writes what an image says of associations into a slot; `rule` gives a rule the form that it has in the maps.
-pub(super) fn install(maps: &mut Maps, image: &Image, slot: u32, rule: impl Fn(Rule) -> Rule) -> Result<()> {
-    let template = image.template.map(|template| Template { rule: rule(template.rule), ..template });
-    let mut templates: Array<_, [u32; 4]> = maps.get_mut("TEMPLATES")?.try_into()?;
-    let words = template.unwrap_or_default().to_words();
+/// Writes what an image says of associations into a slot.
+pub(super) fn install(maps: &mut Maps, image: &Image, slot: u32) -> Result<()> {
+    let mut templates: Array<_, [u32; 3]> = maps.get_mut("TEMPLATES")?.try_into()?;
+    let words = image.template.unwrap_or_default().to_words();
     templates.set(slot, words, 0).context("TEMPLATES can't be written")?;
     if !image.associations.is_empty() {
         let associations = maps.associations()?;

@@ -40,7 +40,7 @@ impl Enforced {
         let far = (0..CHUNKS).map(|_| OnceCell::new()).collect();
         let masks = values::<[u32; 10]>(&open(place, "MASKS")?, 0, NonContiguousMask::ALL)?;
         let masks = masks.into_iter().map(NonContiguousMask::from_words).collect();
-        let words = values::<[u32; 4]>(&open(place, "TEMPLATES")?, word.slot(), 1)?;
+        let words = values::<[u32; 3]>(&open(place, "TEMPLATES")?, word.slot(), 1)?;
         let template = Template::from_words(*words.first().context("no template")?);
         let learning = values::<[u64; size_of::<Learning>() / 8]>(&open(place, "LEARNING")?, 0, 1)?;
         let is_open = learning.first().is_none_or(|[epoch, open_until, ..]| open_until > epoch);

@@ -84,7 +84,7 @@ pub(super) fn install(maps: &mut Maps, image: &Image, word: PolicyWord, room: u3
                 .context("MASKS can't be written")?;
         }
     }
-    associations::install(maps, image, slot, rule)?;
+    associations::install(maps, image, slot)?;
     let limits = limiter::limits(&image.limiter, &image.bounds, Clock::of_kernel()?, maps.seed());
     let mut values: Array<_, Limits> = maps.get_mut("LIMITS")?.try_into()?;
     values.set(slot, limits, 0).context("LIMITS can't be written")?;

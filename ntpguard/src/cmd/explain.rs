@@ -300,7 +300,7 @@ impl<'a> Answer<'a> {
             "hardening": self.hardened,
             "left_to_daemon": self.left.map(Reason::name),
             "association": self.is_association,
-            "net": self.rule.map(|rule| rule.sources()),
+            "net": self.rule.map(|rule| rule.net.to_string()),
             "engine": self.engine,
         })
     }
@@ -321,7 +321,7 @@ impl<'a> Answer<'a> {
         let line = match (self.line(), self.rule) {
             (Some(line), _) => format!("\n  {}", self.conf.quote(line.index)),
             (None, Some(rule)) if rule.lines.is_empty() => {
-                format!("\n  no line speaks of {}; built in", rule.sources())
+                format!("\n  no line speaks of {}; built in", rule.net)
             }
             _ => String::new(),
         };

@@ -218,7 +218,7 @@ impl Told<'_> {
         for (cause, rule, hits) in self.lines() {
             let line = match rule.cause(cause) {
                 Some(line) => self.conf.quote(line.index),
-                None => format!("built in, for {}", rule.sources()),
+                None => format!("built in, for {}", rule.net),
             };
             lines.push(format!("  {:<18}{:>12}  {line}", cause.name(), hits.packets));
         }
@@ -259,7 +259,7 @@ impl Told<'_> {
             let place = line.map(|line| self.conf.place(line.index));
             json!({
                 "reason": cause.name(),
-                "net": rule.sources(),
+                "net": rule.net.to_string(),
                 "file": place.map(|place| self.conf.files[place.file].path.display().to_string()),
                 "line": place.map(|place| place.span.line),
                 "text": line.map(|line| self.conf.text(line.index)),

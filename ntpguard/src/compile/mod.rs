@@ -40,7 +40,6 @@ pub use ranges::{Address, Ranges};
 pub use rules::{ImageRule, ImageRules};
 
 use order::{Order, Prefix, expanded};
-use rules::SourceRule;
 
 /// A compiled policy: what the maps hold, as plain data.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +56,7 @@ pub struct Image {
     pub v6: [Ranges<u128>; 2],
     /// The entries whose masks aren't prefixes, in the daemon's order: IPv4 and IPv6.
     pub masks: [Vec<NonContiguousMask>; 2],
-    /// What `restrict source` says. Its rule is the last one.
+    /// What `restrict source` says.
     pub template: Option<Template>,
     /// Addresses that are taken for associations without the daemon having sent anything to them.
     pub associations: Vec<Source>,
@@ -76,8 +75,7 @@ impl Image {
             let yields = policy.source.is_some() && is_lifted(entry, doubtful, conf);
             if yields { expanded(flags) | Rule::YIELDS } else { flags }
         };
-        let source = policy.source.map(|source| source_rule(source, conf, hardening));
-        let rules = ImageRules::new(&policy.entries, source, flags);
+        let rules = ImageRules::new(&policy.entries, flags);
         let [v4, v6] = [Family::V4, Family::V6].map(|family| Order::new(&rules, family));
         let mut image = Self {
             flags: PolicyWord::INSTALLED | hardening.packets | conf.profile.behaviours,
@@ -86,7 +84,7 @@ impl Image {
             v6: lists(|| v6.prefixes()),
             masks: [v4.masks(), v6.masks()],
             associations: policy.associations.iter().map(|address| network::source(*address)).collect(),
-            template: rules.source().map(|rule| template(&rule, doubtful || has_keys(policy, conf), conf)),
+            template: policy.source.map(|source| template(source, conf)),
             limiter: conf.limiter,
             bounds: Bounds::default(),
             rules: ImageRules::default(),
@@ -126,13 +124,17 @@ impl Image {
         // Impossible sources are excluded only if hardening drops them.
         let hardened = self.flags & PolicyWord::HARDEN_SOURCES != 0;
         let own = if hardened { Rule::OWN } else { 0 };
-        let may = |rule: Rule| !rule.has(Rule::ANY_NOQUERY | own);
+        let lifts = self.template.map_or(0, |template| template.lifts);
+        let may = |rule: Rule| {
+            // The source may be an association's.
+            let flags = if rule.has(Rule::YIELDS) { rule.flags & !lifts } else { rule.flags };
+            flags & (Rule::ANY_NOQUERY | own) == 0
+        };
         let by_prefix = prefixes.any(|(net, rules)| {
             (may(rules.any_port) || may(rules.ntp_port))
                 && !(hardened && crate::policy::hardening::is_impossible(&net))
         });
-        let by_mask = || self.masks.iter().flatten().any(|masked| may(masked.rule));
-        by_prefix || by_mask() || self.template.is_some_and(|template| may(template.rule))
+        by_prefix || self.masks.iter().flatten().any(|masked| may(masked.rule))
     }
 
     /// The rule for a source, as [`ntpguard_common::Lookup`] finds it.
@@ -213,19 +215,8 @@ fn is_doubtful(policy: &Policy, conf: &AccessList) -> bool {
     (by_flags || *port_order == PortOrder::First) && policy.entries.iter().any(|entry| by_port(&entry))
 }
 
-/// Whether the daemon makes an association's entry only by what is in force for its address, and some associations are
-/// spared that by a key: `notrust` doesn't cut them off (NTPsec's ntp_restrict.c:restrict_source).
-fn has_keys(policy: &Policy, conf: &AccessList) -> bool {
-    let trusts_by_key = |entry: Entry<'_>| {
-        entry.flags.has(Flags::NOTRUST) && !entry.flags.has(Flags::IGNORE) && !entry.net.is_host()
-    };
-    conf.profile.source_entries == SourceEntries::CutOff
-        && conf.associations.iter().any(|association| association.authenticated)
-        && policy.entries.iter().any(trusts_by_key)
-}
-
 /// What `restrict source` says, with the rule for it.
-fn template(source: &ImageRule<'_>, doubtful: bool, conf: &AccessList) -> Template {
+fn template(source: SourceEntry, conf: &AccessList) -> Template {
     let modes = |modes: &[u32]| modes.iter().fold(0, |bits, mode| bits | 1 << mode);
     let passive = match conf.passive {
         Passive::Never => 0,
@@ -233,19 +224,10 @@ fn template(source: &ImageRule<'_>, doubtful: bool, conf: &AccessList) -> Templa
         Passive::Always => 1 << 2,
     };
     Template {
-        rule: source.rule,
-        opening: modes(&[1, 3, 5])
-            | passive
-            | if source.ntpport { Template::NTP_PORT } else { 0 }
-            | if doubtful { Template::DOUBTFUL } else { 0 },
+        lifts: Rule::LIFTED & !expanded(bits(source.flags, false, conf)),
+        opening: modes(&[1, 3, 5]) | passive | if source.ntpport { Template::NTP_PORT } else { 0 },
         uncertain: if conf.hears_broadcasts { modes(&[5]) } else { 0 },
     }
-}
-
-/// The rule for an association's entry. No line names its address, so hardening doesn't permit it to query.
-fn source_rule(source: SourceEntry, conf: &AccessList, hardening: Hardening) -> SourceRule {
-    let flags = bits(source.flags, hardening.queries == Queries::Listed, conf);
-    SourceRule { line: [source.line], ntpport: source.ntpport, flags: expanded(flags) }
 }
 
 fn rule_flags(entry: &Entry<'_>, conf: &AccessList, hardening: Hardening) -> u32 {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// An entry of the daemon's list, and its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageRule<'a> {
-    /// The addresses that it is for; `None` for those of associations (`restrict source`).
-    pub net: Option<Net>,
+    /// The addresses that it is for.
+    pub net: Net,
     /// Whether it is only for packets from UDP port 123.
     pub ntpport: bool,
     /// The rule; its index is the position in [`super::Image::rules`].
@@ -21,11 +21,6 @@ pub struct ImageRule<'a> {
 }
 
 impl<'a> ImageRule<'a> {
-    /// The addresses that it is for, in words: `source` for those of associations, as in the line.
-    pub fn sources(&self) -> String {
-        self.net.map_or_else(|| "source".to_owned(), |net| net.to_string())
-    }
-
     /// The line to blame for a drop; `None` if no line is (a built-in entry, hardening, a packet's form).
     pub fn cause(&self, reason: Reason) -> Option<&'a Line> {
         let flags = match reason {
@@ -69,19 +64,6 @@ pub struct ImageRules {
     flags: Vec<u32>,
     /// The positions of the entries for the daemon's own addresses.
     own: Vec<u32>,
-    /// The last rule: the entry that every association gets.
-    source: Option<SourceRule>,
-}
-
-/// The rule for the entry that every association gets by `restrict source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SourceRule {
-    /// The line that says so.
-    pub(super) line: [Line; 1],
-    /// Whether it is only for packets from UDP port 123.
-    pub(super) ntpport: bool,
-    /// The bits of [`Rule`].
-    pub(super) flags: u32,
 }
 
 /// An entry, its position, and its rule in the maps.
@@ -96,41 +78,24 @@ pub(super) struct Ranked<'a> {
 
 impl<'a> From<Ranked<'a>> for ImageRule<'a> {
     fn from(Ranked { entry: Entry { net, ntpport, lines, .. }, rule, .. }: Ranked<'a>) -> Self {
-        Self { net: Some(net), ntpport, rule, lines }
+        Self { net, ntpport, rule, lines }
     }
 }
 
 impl ImageRules {
     /// The rules for all entries; `flags` gives the bits of [`Rule`] for an entry.
-    pub(super) fn new(
-        entries: &Arc<Entries>,
-        source: Option<SourceRule>,
-        flags: impl Fn(&Entry<'_>) -> u32,
-    ) -> Self {
+    pub(super) fn new(entries: &Arc<Entries>, flags: impl Fn(&Entry<'_>) -> u32) -> Self {
         let own = entries.iter().enumerate().filter(|(_, entry)| entry.own);
         Self {
             own: own.map(|(place, _)| place as u32).collect(),
             flags: entries.iter().map(|entry| flags(&entry)).collect(),
             entries: Arc::clone(entries),
-            source,
         }
     }
 
     /// The number of rules.
     pub fn len(&self) -> usize {
-        self.listed() + usize::from(self.source.is_some())
-    }
-
-    /// The number of rules for entries of the access list.
-    fn listed(&self) -> usize {
         self.flags.len() - self.own.len()
-    }
-
-    /// The rule for associations; its index is that of the last rule.
-    pub(super) fn source(&self) -> Option<ImageRule<'_>> {
-        let SourceRule { line, ntpport, flags } = self.source.as_ref()?;
-        let rule = Rule { flags: *flags, index: self.listed() as u32 };
-        Some(ImageRule { net: None, ntpport: *ntpport, rule, lines: line })
     }
 
     /// Whether there are no rules.
@@ -140,9 +105,6 @@ impl ImageRules {
 
     /// The rule with this index.
     pub fn get(&self, rule: usize) -> Option<ImageRule<'_>> {
-        if rule == self.listed() {
-            return self.source();
-        }
         let past = |place, own: &u32| if *own as usize <= place { place + 1 } else { place };
         self.ranked(self.own.iter().fold(rule, past)).map(ImageRule::from)
     }
@@ -150,7 +112,7 @@ impl ImageRules {
     /// All rules, in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = ImageRule<'_>> {
         let all = (0..self.entries.len()).filter_map(|place| self.ranked(place));
-        all.filter(|ranked| !ranked.entry.own).map(ImageRule::from).chain(self.source())
+        all.filter(|ranked| !ranked.entry.own).map(ImageRule::from)
     }
 
     /// All entries, including those for own addresses.

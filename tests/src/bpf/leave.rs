@@ -7,10 +7,7 @@ use aya::{
     programs::{CgroupSkb, Program, ProgramError},
 };
 use ntpguard::bpf::Object;
-use ntpguard_common::{
-    abi::{PolicyWord, Rule},
-    associations::Template,
-};
+use ntpguard_common::{abi::PolicyWord, associations::Template};
 use std::time::Duration;
 
 const PASS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/leave"));
@@ -40,8 +37,8 @@ impl Leave {
         let word = PolicyWord { flags: PolicyWord::INSTALLED, generation: 0 }.to_word();
         let mut words: Array<_, u64> = ebpf.map_mut("POLICY").context("POLICY")?.try_into()?;
         words.set(0, word, 0)?;
-        let template = Template { rule: Rule::NONE, opening: 0b10_1010, uncertain: 0 }.to_words();
-        let mut templates: Array<_, [u32; 4]> = ebpf.map_mut("TEMPLATES").context("TEMPLATES")?.try_into()?;
+        let template = Template { lifts: 0, opening: 0b10_1010, uncertain: 0 }.to_words();
+        let mut templates: Array<_, [u32; 3]> = ebpf.map_mut("TEMPLATES").context("TEMPLATES")?.try_into()?;
         templates.set(0, template, 0)?;
         Self { ebpf, name }.loaded()
     }

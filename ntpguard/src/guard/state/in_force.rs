@@ -168,7 +168,7 @@ mod by_name {
 /// The rules of a loaded policy.
 pub fn rules(loaded: &LoadedPolicy) -> Vec<Rule> {
     let of = |rule: ImageRule<'_>| Rule {
-        net: rule.sources(),
+        net: rule.net.to_string(),
         ntpport: rule.ntpport,
         lines: rule.lines.iter().map(|line| loaded.conf.text(line.index)).collect(),
     };
