@@ -148,8 +148,7 @@ fn who_is_an_association_is_told() {
         let words = explain(engine, "40000", dialect, &others);
         assert!(words.starts_with("drop, ignore") && words.contains("(--associated)"), "{words}");
         let words = explain(engine, "40000", dialect, &["--associated", "203.0.113.9:123"]);
-        assert!(words.starts_with("pass") && words.contains("restrict source nomodify noquery"), "{words}");
-        assert!(words.contains("one of the daemon's associations, for which"), "{words}");
+        assert!(words.starts_with("pass") && words.contains("one of the daemon's associations:"), "{words}");
     }
     fs::write(folder.path("ntp.conf"), template.replace("0.pool.example", "203.0.113.9")).unwrap();
     assert!(explain("host", "123", "ntpsec", &[]).starts_with("pass"), "the file names it");

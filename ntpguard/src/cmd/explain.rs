@@ -338,10 +338,10 @@ impl<'a> Answer<'a> {
         });
         let association = match self.is_association {
             Some(true) => {
-                "\n  its source is one of the daemon's associations, for which `restrict source` speaks"
+                "\n  its source is one of the daemon's associations: what `restrict source` doesn't say isn't enforced for it"
             }
             Some(false) if self.judged.action == Action::Drop => {
-                "\n  if its source were one of the daemon's associations (--associated), `restrict source` would speak for it"
+                "\n  it isn't known as one of the daemon's associations (--associated), for which `restrict source` is"
             }
             Some(false) | None => "",
         };

@@ -77,6 +77,8 @@ async fn guard(options: &Run) -> Result<(), Fault> {
     guard::fit(&options.guarding)?;
     let mut service = Service::start(options.guarding.clone(), object, instance)?;
     let attached = service.attach(Some(process::id() as i32))?;
+    // From here on, this process follows the host's addresses.
+    service.advance(changes.is_some());
     // It does its work when this process ends, for whatever reason.
     let mut helper = if options.places.is_none() { helper(&mut service)? } else { None };
     if options.trace {
