@@ -241,7 +241,8 @@ fn bits(flags: Flags, unlisted: bool, conf: &AccessList) -> u32 {
     let keyless = conf.profile.discards_unknown_macs && !conf.trusts_any_key && !conf.blind;
     let no_mac = keyless && !flags.has(Flags::MSSNTP);
     // The daemon checks `limited` before the crypto-NAK (ntp_proto.c:receive of 4.2.8).
-    let no_kiss = !(flags.has(Flags::LIMITED) && flags.has(Flags::KOD)) && !conf.blind;
+    let kissed = flags.has(Flags::LIMITED) && flags.has(Flags::KOD);
+    let no_kiss = !kissed && !conf.blind;
     [
         (drops.has(Flags::IGNORE), Rule::IGNORE),
         (drops.has(Flags::NOSERVE), Rule::NOSERVE),
