@@ -69,10 +69,14 @@ struct Case {
     arguments: Vec<&'static str>,
     /// The number of servers.
     associations: usize,
-    /// Whether lines for packets from port 123, or servers with a key, make the filter looser: whether the daemon has made
-    /// the entries of associations then depends on more than their addresses.
+    /// Whether something makes the filter looser: lines for packets from port 123 or servers with a key, since whether the
+    /// daemon has made the entries of associations then depends on more than their addresses; or flags of `restrict source`
+    /// that drop, which are left to the daemon where the line for the network doesn't have them.
     is_looser: bool,
 }
+
+/// Flags by which the daemon drops packets.
+const DROPPING: [&str; 6] = ["ignore", "noserve", "noquery", "notrust", "version", "limited"];
 
 fn flags(random: &mut Random, below: usize) -> String {
     (0..random.below(below)).map(|_| format!(" {}", FLAGS[random.below(FLAGS.len())])).collect()
@@ -91,7 +95,9 @@ fn case(random: &mut Random, keys: &Path) -> Case {
         conf.push_str(&format!("restrict {network}{}{port}\n", flags(random, 4)));
     }
     let port = if random.below(4) == 0 { " ntpport" } else { "" };
-    let line = format!("restrict source{}{port}\n", flags(random, 4));
+    let flags_of_source = if random.below(2) == 0 { " nomodify".to_owned() } else { flags(random, 4) };
+    let is_looser = is_looser || DROPPING.iter().any(|flag| flags_of_source.contains(flag));
+    let line = format!("restrict source{flags_of_source}{port}\n");
     // The daemon applies it wherever it stands.
     let at = if random.below(2) == 0 { start } else { conf.len() };
     conf.insert_str(at, &line);

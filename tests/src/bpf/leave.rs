@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::Array,
-    programs::{CgroupSkb, Program, ProgramError},
+    programs::{CgroupSkb, Program},
 };
 use ntpguard::bpf::Object;
 use ntpguard_common::{abi::PolicyWord, associations::Template};
@@ -45,7 +45,7 @@ impl Leave {
 
     fn loaded(mut self) -> Result<Self> {
         let program: &mut CgroupSkb = self.ebpf.program_mut(self.name).context(self.name)?.try_into()?;
-        program.load().map_err(ProgramError::from)?;
+        program.load()?;
         Ok(self)
     }
 
