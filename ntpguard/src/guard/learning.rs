@@ -1,40 +1,22 @@
 //! Learning the daemon's associations: who is one when the filter starts, and the epoch by which they end.
 
-use super::Service;
+use super::{Service, epoch::Epoch};
 use crate::{
     bpf::{Learner, associations::Associations},
     daemon,
     host::{
-        cgroup, clock,
+        cgroup,
         log::{tell, warn},
     },
 };
 use ntpguard_common::associations::Origin;
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 /// How long the daemon may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// For how many seconds any address may be an association's if nobody says who they are: after twice the longest
 /// default poll interval (maxpoll 10), every association has sent something.
 const UNTIL_ALL_HAVE_ASKED: u64 = 2 << 10;
-
-/// The epoch, as this process advances it.
-pub(super) struct Epoch {
-    associations: Associations,
-    /// The epoch at the start of this process.
-    start: u64,
-    since: Instant,
-}
-
-impl Epoch {
-    fn new(associations: Associations) -> Self {
-        let start = associations.learning().map_or(0, |learning| learning.epoch.get());
-        Self { associations, start, since: Instant::now() }
-    }
-}
 
 impl Service {
     /// Begins to learn the daemon's associations, before any packet is judged by a policy that distinguishes them from
@@ -92,12 +74,7 @@ impl Service {
                 Err(_) => return,
             }
         }
-        let Some(Epoch { associations, start, since }) = &self.epoch else { return };
-        let Some(learning) = associations.learning() else { return };
-        learning.epoch.set(start + since.elapsed().as_secs());
-        if follows {
-            learning.followed.set(clock::monotonic());
-        }
+        self.epoch.iter().for_each(|epoch| epoch.advance(follows));
     }
 
     /// How associations are learnt; `None` if they aren't.

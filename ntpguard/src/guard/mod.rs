@@ -2,6 +2,7 @@
 
 mod attach;
 mod card;
+mod epoch;
 pub mod instance;
 mod interfaces;
 mod learning;
@@ -36,7 +37,7 @@ use crate::{
     },
     policy::resolve::{Answers, Moved, Names},
 };
-use learning::Epoch;
+use epoch::Epoch;
 use ntpguard_common::abi::PolicyWord;
 use std::{
     collections::{HashMap, HashSet},
