@@ -104,6 +104,23 @@ fn associations_outlive_the_process_and_go_with_the_filter() {
     assert_eq!(home.pins().unwrap(), 0);
 }
 
+/// Formerly, every new policy overwrote what was known of the servers that the file names.
+#[test]
+fn a_new_policy_keeps_what_packets_have_told() {
+    let lab = Lab::new().unwrap();
+    let conf = format!("{IGNORE}{NAMED}");
+    let home = Home::new(&lab.server, &conf).unwrap();
+    home.attach().unwrap();
+    let known = || home.status().unwrap()["associations"]["list"][0].clone();
+    assert_eq!(known()["origin"], "named in the configuration");
+    asks(&lab, "198.51.100.9");
+    let told = known();
+    assert_eq!(told["origin"], "sent to", "{told}");
+    home.write(&format!("{conf}restrict 192.0.2.66 ignore\n")).unwrap();
+    home.run("reload").unwrap();
+    assert_eq!(known(), told);
+}
+
 #[test]
 fn a_line_that_comes_later_learns_too() {
     let lab = Lab::new().unwrap();

@@ -67,7 +67,8 @@ impl Departure {
         !matches!(first & 7, 4 | 6 | 7)
     }
 
-    /// Reads a packet; `None` if it is no time packet that may ask for something, or a byte of its header lies past the bytes at hand.
+    /// Reads a packet; `None` if it is no time packet that may ask for something, or a byte of its header lies past the
+    /// bytes at hand.
     #[inline(always)]
     pub fn read<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> Option<Self> {
         if datagram.length < TIME_HEADER_LEN {

@@ -65,8 +65,8 @@ pub fn learn<S: AssociationState>(
     Some(())
 }
 
-/// The rule for a packet that arrives: an association's own, or `found`, the rule that the access list has for its
-/// source. `first` is the packet's first byte.
+/// The rule for a packet that arrives: `found`, the rule that the access list has for its source, without what
+/// `restrict source` lifts if the source is or may be an association's. `first` is the packet's first byte.
 #[inline(always)]
 pub fn rule<S: AssociationState>(
     found: Rule,

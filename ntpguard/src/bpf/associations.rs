@@ -53,6 +53,16 @@ impl Maps {
         Ok(template.is_there().then_some(template))
     }
 
+    /// Lets the policy in force, which has no such line, note associations by that of the next one. Its rules don't yield.
+    ///
+    /// # Errors
+    /// The kernel refuses to write the map.
+    pub fn announce(&mut self, template: Template) -> Result<()> {
+        let slot = self.word()?.slot();
+        let mut templates: Array<_, [u32; 3]> = self.get_mut("TEMPLATES")?.try_into()?;
+        templates.set(slot, template.to_words(), 0).context("TEMPLATES can't be written")
+    }
+
     /// Forgets all associations.
     ///
     /// # Errors
@@ -77,13 +87,17 @@ impl Associations {
         all.filter(|association| association.origin != Origin::Other)
     }
 
-    /// Notes an association that the loader knows of. `poll` is its poll exponent; 0 if it isn't known.
+    /// Notes an association that the loader knows of, unless it is in the table already: what its packets have told is
+    /// kept. `poll` is its poll exponent; 0 if it isn't known.
     pub fn note(&self, origin: Origin, peer: IpAddr, port: u16, poll: u8) {
         let Some(learning) = self.learning() else { return };
         let departure = Departure::known(network::source(peer), port, poll);
         let (now, key) = (learning.epoch.get(), key(self.seed, &departure.peer));
         let until = now + departure.life(true);
         let set = self.sets.values().get(Set::number(key) as usize);
+        if set.is_some_and(|set| set.is_live(key, now)) {
+            return;
+        }
         if !set.is_some_and(|set| set.note(key, origin, &departure, now, until)) {
             learning.full.add(1);
             learning.open_until.set(learning.open_until.get().max(until));

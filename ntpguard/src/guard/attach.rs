@@ -57,8 +57,8 @@ impl Service {
         if !goes_on {
             self.put_first()?;
         }
-        if self.loaded.image.template.is_some() {
-            self.begin_learning(knows);
+        if let Some(template) = self.loaded.image.template {
+            self.begin_learning(template, knows)?;
         }
         for interface in self.named.clone() {
             let how = self.attach_to(&interface)?;
@@ -253,9 +253,9 @@ impl Service {
     /// # Errors
     /// The kernel refuses.
     pub fn resume(mut self) -> Result<(), Fault> {
-        if self.loaded.image.template.is_some() {
+        if let Some(template) = self.loaded.image.template {
             let knows = self.guard.maps.template().is_ok_and(|template| template.is_some());
-            self.begin_learning(knows);
+            self.begin_learning(template, knows).environment()?;
         }
         self.put_first().environment()?;
         self.guard.take_over_others(&[], self.state.options.xdp_mode).environment()?;

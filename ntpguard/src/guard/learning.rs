@@ -9,7 +9,8 @@ use crate::{
         log::{tell, warn},
     },
 };
-use ntpguard_common::associations::Origin;
+use anyhow::Result;
+use ntpguard_common::associations::{Origin, Template};
 use std::{path::Path, time::Duration};
 
 /// How long the daemon may take to answer.
@@ -22,22 +23,24 @@ impl Service {
     /// Begins to learn the daemon's associations, before any packet is judged by a policy that distinguishes them from
     /// other sources. Whatever goes wrong, packets that may be an association's pass.
     ///
-    /// `knows`: until now a policy was in force, with these maps, that distinguishes them.
-    pub(super) fn begin_learning(&mut self, knows: bool) {
-        let associations = match self.guard.maps.associations() {
-            Ok(associations) => associations,
-            Err(error) => {
-                warn(format_args!("can't learn the daemon's associations: {error:#}"));
-                return;
-            }
-        };
+    /// `template` is what the new policy says of them. `knows`: until now a policy was in force, with these maps, that
+    /// distinguishes them, too.
+    ///
+    /// # Errors
+    /// The table can't be read or written, so that nothing could be let pass.
+    pub(super) fn begin_learning(&mut self, template: Template, knows: bool) -> Result<()> {
+        let associations = self.guard.maps.associations()?;
+        if !knows {
+            // What leaves before the new policy is in force is noted by the one before.
+            self.guard.maps.announce(template)?;
+        }
         if cgroup::is_containers(Path::new("/")) {
             open(&associations, u64::MAX);
             tell(format_args!(
                 "only a container's control groups are visible here, and the daemon may be in another:"
             ));
             tell(format_args!("  what `restrict source` may let in passes from any address"));
-            return;
+            return Ok(());
         }
         match cgroup::root().and_then(|root| self.guard.learn(&root)) {
             Ok((how, goes_on)) => {
@@ -59,6 +62,7 @@ impl Service {
                 ));
             }
         }
+        Ok(())
     }
 
     /// Advances the epoch, by which associations end that haven't sent anything for long. `follows`: this process
@@ -75,11 +79,6 @@ impl Service {
             }
         }
         self.epoch.iter().for_each(|epoch| epoch.advance(follows));
-    }
-
-    /// How associations are learnt; `None` if they aren't.
-    pub fn learner(&self) -> Option<Learner> {
-        self.learner
     }
 }
 

@@ -199,9 +199,8 @@ impl Service {
         self.fingerprint.join(sought);
         let mut loaded = read?;
         loaded.warnings.extend(sandbox::warning(&loaded.conf.sought));
-        let is_new = self.loaded.image.template.is_none() && loaded.image.template.is_some();
-        if is_new {
-            self.begin_learning(false);
+        if let (None, Some(template)) = (self.loaded.image.template, loaded.image.template) {
+            self.begin_learning(template, false).environment()?;
         }
         let change = put(&mut self.guard.maps, &mut self.state, &loaded).environment()?;
         if !loaded.warnings.is_empty() && loaded.warnings != self.loaded.warnings {
